@@ -1,0 +1,118 @@
+"""Every failure that a caller may see, with its HTTP status and a stable code.
+
+AsrError
+├── CallerError                     the caller can mend it
+│   ├── BadRequest            400   a parameter or a body that cannot be understood
+│   ├── BadAudio              400   bytes that no decoder takes for audio
+│   ├── BadUrl                400   an address that cannot be fetched as it stands
+│   ├── Unauthorized          401   the API key is missing or wrong
+│   ├── Forbidden             403   a path or an address that is not allowed here
+│   ├── NotFound              404   nothing lies at the URL or path
+│   ├── BodyTimeout           408   the body came too slowly
+│   ├── TooLarge              413   more bytes or seconds than a limit allows
+│   ├── UnsupportedMedia      415   a content type or encoding that is never audio
+│   ├── Invalid               422   a field that fails its schema
+│   └── QueueFull             429   too much audio is waiting; carries `retry_after`
+└── ServerError                     ours, or the far end's
+    ├── TranscriptionFailed   500   the model failed on this audio
+    ├── FetchFailed           502   the far server broke off or answered an error
+    ├── EngineDead            503   the engine has ended; the process must be replaced
+    └── FetchTimeout          504   the far server was too slow
+"""
+
+from __future__ import annotations
+
+
+class AsrError(Exception):
+    """A failure with an HTTP `status` and a `code` that clients may rely on."""
+
+    status = 500
+    code = "internal_error"
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class CallerError(AsrError):
+    status = 400
+    code = "bad_request"
+
+
+class BadRequest(CallerError):
+    pass
+
+
+class BadAudio(CallerError):
+    code = "bad_audio"
+
+
+class BadUrl(CallerError):
+    code = "bad_url"
+
+
+class Unauthorized(CallerError):
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(CallerError):
+    status = 403
+    code = "forbidden"
+
+
+class NotFound(CallerError):
+    status = 404
+    code = "not_found"
+
+
+class BodyTimeout(CallerError):
+    status = 408
+    code = "body_timeout"
+
+
+class TooLarge(CallerError):
+    status = 413
+    code = "too_large"
+
+
+class UnsupportedMedia(CallerError):
+    status = 415
+    code = "unsupported_media"
+
+
+class Invalid(CallerError):
+    status = 422
+    code = "invalid"
+
+
+class QueueFull(CallerError):
+    status = 429
+    code = "queue_full"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after  # seconds
+
+
+class ServerError(AsrError):
+    pass
+
+
+class TranscriptionFailed(ServerError):
+    code = "transcription_failed"
+
+
+class FetchFailed(ServerError):
+    status = 502
+    code = "fetch_failed"
+
+
+class EngineDead(ServerError):
+    status = 503
+    code = "engine_dead"
+
+
+class FetchTimeout(ServerError):
+    status = 504
+    code = "fetch_timeout"

@@ -1,0 +1,40 @@
+"""Counters and histograms in the Prometheus format, one registry for each app."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+STAGE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+
+class Metrics:
+    """Everything that is counted; seconds throughout."""
+
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.registry = registry
+        self.requests = Counter(
+            "asr_requests", "Requests answered", ["route", "status"], registry=registry
+        )
+        self.audio_seconds = Counter(
+            "asr_audio_seconds", "Audio decoded, in seconds", registry=registry
+        )
+        self.queue_seconds = Gauge(
+            "asr_queue_audio_seconds",
+            "Audio admitted and not yet transcribed, in seconds",
+            registry=registry,
+        )
+        self.engine_windows = Gauge(
+            "asr_engine_windows", "Windows that the engine holds", registry=registry
+        )
+        self.engine_capacity = Gauge(
+            "asr_engine_capacity_windows", "Windows that the engine can hold", registry=registry
+        )
+        self.engine_up = Gauge("asr_engine_up", "1 while the engine lives", registry=registry)
+        self.stage_seconds = Histogram(
+            "asr_stage_seconds",
+            "Time of a request's stages: fetch, decode, queue, model",
+            ["stage"],
+            buckets=STAGE_BUCKETS,
+            registry=registry,
+        )

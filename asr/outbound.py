@@ -1,0 +1,198 @@
+"""The only door out: fetch audio by URL, with an address guard and limits on time and bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from urllib.parse import urljoin
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
+
+MAX_REDIRECTS = 5
+CONNECT_SECONDS = 10
+READ_BYTES = 256 * 1024
+REDIRECTS = {301, 302, 303, 307, 308}
+
+# IPv6 networks that carry an IPv4 address inside: RFC 6052 (NAT64), RFC 3056 (6to4),
+# RFC 4380 (Teredo), RFC 4291 §2.5.5.1 (IPv4-compatible).
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def is_public(address: Address) -> bool:
+    """Whether `address` is a host on the open internet, also by the IPv4 address inside it."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address in NAT64_LOCAL or not all(map(is_public, _embedded(address))):
+            return False
+        if address in NAT64 or address.ipv4_mapped:
+            return True
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _embedded(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    if address in NAT64 or address in IPV4_COMPATIBLE:
+        found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    return [inside for inside in found if inside is not None]
+
+
+class _NotPublic(OSError):
+    """The host leads to an address that is not on the open internet."""
+
+
+class GuardedResolver(AbstractResolver):
+    """Resolves names and lets only public addresses through.
+
+    The connector dials exactly the addresses returned here, so a name that resolves
+    differently a moment later (DNS rebinding) changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        public = [entry for entry in found if is_public(_parsed(entry["host"]))]
+        if not public:
+            raise _NotPublic(host)
+        return public
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+@dataclass(frozen=True)
+class Limits:
+    max_bytes: int
+    timeout_s: float  # seconds for the whole download
+    allow_private: bool
+
+
+class Outbound:
+    """Fetches over HTTP within `limits`; close it when the app ends."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        resolver = None if self._limits.allow_private else GuardedResolver()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(resolver=resolver, limit=0, use_dns_cache=False),
+            timeout=aiohttp.ClientTimeout(
+                total=self._limits.timeout_s, sock_connect=CONNECT_SECONDS
+            ),
+            headers={"Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def fetch(self, url: str) -> AsyncIterator[bytes]:
+        """The bytes that lie at `url`, as they arrive.
+
+        Raises:
+            BadUrl, Forbidden, NotFound, TooLarge: the caller can mend it.
+            FetchFailed, FetchTimeout: the far server cannot be reached or breaks off.
+        """
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                response = await self._get(url, stack)
+                self._check_size(response.content_length or 0)
+                received = 0
+                async for data in response.content.iter_chunked(READ_BYTES):
+                    received += len(data)
+                    self._check_size(received)
+                    yield data
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise FetchTimeout(
+                f"{url} was not fetched within FETCH_TIMEOUT_S={self._limits.timeout_s:g}"
+            ) from error
+        except aiohttp.ClientError as error:
+            raise _failure(url, error) from error
+        except _NotPublic as error:
+            raise _not_public(url) from error
+
+    async def _get(self, url: str, stack: contextlib.AsyncExitStack) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        for _ in range(MAX_REDIRECTS + 1):
+            target = self._checked(url)
+            response = await stack.enter_async_context(
+                self._session.get(target, allow_redirects=False)
+            )
+            if response.status not in REDIRECTS:
+                return _expect_ok(url, response)
+            url = urljoin(url, response.headers.get("Location", ""))
+            response.close()
+        raise BadUrl(f"the URL redirects more than {MAX_REDIRECTS} times: give the final address")
+
+    def _checked(self, url: str) -> URL:
+        """The URL to dial; names are judged by the resolver, bare addresses here."""
+        try:
+            target = URL(url)
+            port = target.port
+        except ValueError as error:
+            raise BadUrl(f"{url!r} is not a URL: {error}") from error
+        if target.scheme not in {"http", "https"} or not target.host or not port:
+            raise BadUrl(f"{url!r} is not an http or https URL with a host")
+        try:
+            address = _parsed(target.host)
+        except ValueError:
+            return target
+        if not self._limits.allow_private and not is_public(address):
+            raise _not_public(url)
+        return target
+
+    def _check_size(self, received: int) -> None:
+        if received > self._limits.max_bytes:
+            raise TooLarge(
+                f"the file at the URL has {received} bytes or more, the limit is "
+                f"MAX_BODY_MB={self._limits.max_bytes / 2**20:g}"
+            )
+
+
+def _parsed(host: str) -> Address:
+    return ipaddress.ip_address(host.split("%", 1)[0])
+
+
+def _expect_ok(url: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    status = response.status
+    if status in {404, 410}:
+        raise NotFound(f"nothing lies at {url}: its server answered {status}")
+    if status >= 500:
+        raise FetchFailed(f"the server of {url} answered {status}: try again later")
+    if status != 200:
+        raise BadUrl(f"the server of {url} answered {status}: give a URL that needs no login")
+    return response
+
+
+def _not_public(url: str) -> Forbidden:
+    return Forbidden(
+        f"{url} leads to an address that is not public; "
+        "ALLOW_PRIVATE_URLS=1 on the server would allow it"
+    )
+
+
+def _failure(url: str, error: aiohttp.ClientError) -> Exception:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        if isinstance(error.os_error, _NotPublic):
+            return _not_public(url)
+        return BadUrl(f"the host of {url} is not known: check its name")
+    if isinstance(error, aiohttp.InvalidURL):
+        return BadUrl(f"{url!r} is not a URL that can be fetched")
+    return FetchFailed(f"{url} cannot be fetched: {error}")

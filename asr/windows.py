@@ -1,0 +1,236 @@
+"""Cut PCM into windows and join what was heard in them: one rule of overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
+
+import numpy as np
+import numpy.typing as npt
+
+from asr.audio import SAMPLE_RATE
+from asr.transcript import Options, Segment, Word
+
+Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
+
+FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
+PAUSE_FRAMES = 15  # a cut lies amid the quietest 0.3 s
+SEARCHED_SHARE = 1 / 3  # of a window, at its end, where a cut is looked for
+SILENCE_PEAK = 1e-4  # -80 dBFS: digital silence and dither, never speech
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A slice that the model hears."""
+
+    samples: Samples
+    start: float  # seconds from the start of the audio
+    options: Options = field(default_factory=Options)
+    overlap: float = 0.0  # seconds shared with the window before
+
+    @property
+    def seconds(self) -> float:
+        return len(self.samples) / SAMPLE_RATE
+
+    @property
+    def end(self) -> float:
+        return self.start + self.seconds
+
+    @property
+    def is_silent(self) -> bool:
+        return bool(np.max(np.abs(self.samples), initial=0.0) < SILENCE_PEAK)
+
+
+@dataclass(frozen=True)
+class WindowResult:
+    """What the engine heard in one window; times are relative to the window's start."""
+
+    window: Window
+    segments: tuple[Segment, ...] = ()
+    language: str | None = None  # code heard or asked; None where the model does not say
+    error: Exception | None = None  # why this window, and only this one, failed
+    is_final: bool = True  # False: the language alone, ahead of the text
+
+
+class Cutter:
+    """Cuts a stream of PCM into windows of at most `window_seconds`.
+
+    With `stride_seconds` None a window ends amid the quietest 0.3 s of its last third and the
+    next one begins there. Otherwise windows are full and overlap by twice the stride, as the
+    chunked Transformers pipeline does.
+    """
+
+    def __init__(self, window_seconds: float, stride_seconds: float | None) -> None:
+        self._size = round(window_seconds * SAMPLE_RATE)
+        self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
+        self._cuts_at_pauses = stride_seconds is None
+        self._held: list[Samples] = []
+        self._held_samples = 0
+        self._start = 0  # samples before the held ones
+        self._shared = 0  # samples held that the window before has too
+
+    def push(self, block: Samples) -> Iterator[Window]:
+        """Take in `block`, [samples] of any length; yield each window that is now complete."""
+        self._held.append(block)
+        self._held_samples += len(block)
+        if self._held_samples <= self._size:
+            return
+        held = np.concatenate(self._held)
+        while len(held) > self._size:
+            end = self._cut(held)
+            yield self._window(held[:end])
+            kept = end - self._overlap
+            self._start += kept
+            self._shared = self._overlap
+            held = held[kept:]
+        self._held = [held]
+        self._held_samples = len(held)
+
+    def finish(self) -> Iterator[Window]:
+        """Yield what is left as the last window."""
+        if self._held_samples > self._shared:
+            yield self._window(np.concatenate(self._held))
+        self._held, self._held_samples = [], 0
+
+    def _window(self, samples: Samples) -> Window:
+        overlap = self._shared / SAMPLE_RATE
+        return Window(samples.copy(), start=self._start / SAMPLE_RATE, overlap=overlap)
+
+    def _cut(self, held: Samples) -> int:
+        """Where the window that starts `held` ends, in samples."""
+        if not self._cuts_at_pauses:
+            return self._size
+        searched = int(self._size * SEARCHED_SHARE) // FRAME * FRAME
+        if searched < 2 * PAUSE_FRAMES * FRAME:
+            return self._size
+        return self._size - searched + quietest(held[self._size - searched : self._size])
+
+
+def quietest(samples: Samples) -> int:
+    """The middle of the quietest 0.3 s in `samples`, [n]; of equals, the last."""
+    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    power = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    total = np.concatenate([[0.0], np.cumsum(power)])
+    loudness = np.round(total[PAUSE_FRAMES:] - total[:-PAUSE_FRAMES], 9)
+    last = len(loudness) - 1 - int(np.argmin(loudness[::-1]))
+    return (last * FRAME) + PAUSE_FRAMES * FRAME // 2
+
+
+def join(results: Sequence[WindowResult]) -> list[Segment]:
+    """The segments of all windows, in order, at their places in the audio.
+
+    Args:
+        results: one for each window, in the order of the windows.
+    """
+    joined: list[Segment] = []
+    for result in results:
+        window = result.window
+        placed = [_shift(segment, window.start) for segment in result.segments]
+        if window.overlap and joined and placed:
+            joined, placed = splice(joined, placed, window.start, window.start + window.overlap)
+        joined.extend(placed)
+    return joined
+
+
+def splice(
+    before: list[Segment], after: list[Segment], start: float, end: float
+) -> tuple[list[Segment], list[Segment]]:
+    """Part two windows' segments where both heard the same words between `start` and `end`.
+
+    The words shared by the tail of `before` and the head of `after` are found as the longest
+    run of equal words; the seam lies in its middle. Without one it lies midway in time.
+    """
+    tail = [word for s in before if s.end > start for word in _timed(s) if word.end > start]
+    head = [word for s in after if s.start < end for word in _timed(s) if word.start < end]
+    match = SequenceMatcher(
+        None, [_plain(w.text) for w in tail], [_plain(w.text) for w in head], autojunk=False
+    ).find_longest_match()
+    if match.size == 0:
+        seam = (start + end) / 2
+        kept = sum(_middle(word) < seam for word in tail)
+        dropped = sum(_middle(word) < seam for word in head)
+    else:
+        kept = match.a + match.size // 2
+        dropped = match.b + match.size // 2
+    return _without_last(before, len(tail) - kept), _without_first(after, dropped)
+
+
+def _shift(segment: Segment, seconds: float) -> Segment:
+    words = tuple(
+        replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words
+    )
+    return replace(
+        segment, start=segment.start + seconds, end=segment.end + seconds, words=words
+    )
+
+
+def _timed(segment: Segment) -> tuple[Word, ...]:
+    """The segment's words; where the model gave no times, spread evenly over its letters."""
+    if segment.words:
+        return segment.words
+    texts = _split(segment.text)
+    letters = sum(len(text) for text in texts)
+    words, place = [], 0
+    for text in texts:
+        span = (segment.end - segment.start) / letters
+        start, place = segment.start + place * span, place + len(text)
+        words.append(Word(text, start, segment.start + place * span))
+    return tuple(words)
+
+
+def _split(text: str) -> list[str]:
+    """Words, each with the white space before it: joined they are `text`, end stripped."""
+    words: list[str] = []
+    space = ""
+    for part in text.split(" "):
+        if part:
+            words.append(space + part)
+            space = " "
+        elif not words:
+            space = " "
+    return words
+
+
+def _plain(word: str) -> str:
+    return "".join(letter for letter in word.casefold() if letter.isalnum())
+
+
+def _middle(word: Word) -> float:
+    return (word.start + word.end) / 2
+
+
+def _without_last(segments: list[Segment], count: int) -> list[Segment]:
+    kept = list(segments)
+    while count and kept:
+        words = _timed(kept[-1])
+        if len(words) <= count:
+            count -= len(words)
+            kept.pop()
+            continue
+        kept[-1] = _rebuilt(kept[-1], words[:-count])
+        break
+    return kept
+
+
+def _without_first(segments: list[Segment], count: int) -> list[Segment]:
+    kept = list(segments)
+    while count and kept:
+        words = _timed(kept[0])
+        if len(words) <= count:
+            count -= len(words)
+            kept.pop(0)
+            continue
+        kept[0] = _rebuilt(kept[0], words[count:])
+        break
+    return kept
+
+
+def _rebuilt(segment: Segment, words: tuple[Word, ...]) -> Segment:
+    return replace(
+        segment,
+        start=words[0].start,
+        end=words[-1].end,
+        text="".join(word.text for word in words),
+        words=words if segment.words else (),
+    )
