@@ -204,9 +204,7 @@ def needs_seeking(head: bytes) -> bool:
 def ffmpeg_command(name: str) -> list[str]:
     """The command that turns `name` into 16-bit 16 kHz mono PCM on its standard output."""
     program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
-    source = ffmpeg.input(
-        name, protocol_whitelist="pipe,file", format_whitelist=FORMATS, threads=1
-    )
+    source = ffmpeg.input(name, protocol_whitelist="pipe,file", format_whitelist=FORMATS, threads=1)
     output = source.output(
         "pipe:1", map="0:a:0", vn=None, sn=None, dn=None, f="s16le", ac=1, ar=SAMPLE_RATE
     )

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Sequence
 from typing import Protocol
 
 from asr.config import Config
+from asr.transcript import EngineInfo
 from asr.windows import Window, WindowResult
 
-
-@dataclass(frozen=True)
-class EngineInfo:
-    """What the engine runs and what it can do, in words that may be shown to callers."""
-
-    model_id: str
-    engine: str  # "pipeline" or "whisper"
-    device_name: str  # the GPU's name, or "CUDA is not available"
-    hardware: str  # device, dtype and attention kernel, and why
-    languages: Mapping[str, str] = field(default_factory=dict)  # code → English name, lower case
-    can_translate: bool = False
-    can_prompt: bool = False
-    has_segments: bool = True  # whether the model itself times its segments
-    has_words: bool = False  # whether `timestamps=word` can be honoured
+log = logging.getLogger(__name__)
 
 
 class Engine(Protocol):
@@ -49,6 +37,9 @@ class Engine(Protocol):
 
 def load(config: Config) -> Engine:
     """Load the model of `config`, warmed and ready to hear; minutes where it is downloaded."""
-    from asr import pipeline
+    from asr import hardware, pipeline
 
-    return pipeline.load(config)
+    machine = hardware.Machine.probe(config.device)
+    chosen = hardware.choose(config, machine)
+    log.info("hardware: %s", chosen.reason)
+    return pipeline.load(config, chosen)

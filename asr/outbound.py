@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import ipaddress
 import socket
@@ -119,7 +118,7 @@ class Outbound:
                     received += len(data)
                     self._check_size(received)
                     yield data
-        except (TimeoutError, asyncio.TimeoutError) as error:
+        except TimeoutError as error:
             raise FetchTimeout(
                 f"{url} was not fetched within FETCH_TIMEOUT_S={self._limits.timeout_s:g}"
             ) from error

@@ -1,8 +1,9 @@
-"""What is asked of a transcription and what comes back."""
+"""What is asked of a transcription, what comes back, and what the engine says of itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Task = Literal["transcribe", "translate"]
@@ -47,3 +48,19 @@ class Transcript:
     @property
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What the engine runs and what it can do, in words that may be shown to callers."""
+
+    model_id: str
+    engine: str  # "pipeline" or "whisper"
+    device_name: str  # the GPU's name, or "CUDA is not available"
+    hardware: str  # device, dtype and attention kernel, and why
+    languages: Mapping[str, str] = field(default_factory=dict)  # code → English name, lower case
+    can_translate: bool = False
+    can_prompt: bool = False
+    has_segments: bool = True  # whether the model itself times its segments
+    has_words: bool = False  # whether `timestamps=word` can be honoured
+    longest_window: float = 30.0  # seconds that the model can hear at once

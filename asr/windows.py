@@ -160,9 +160,7 @@ def _shift(segment: Segment, seconds: float) -> Segment:
     words = tuple(
         replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words
     )
-    return replace(
-        segment, start=segment.start + seconds, end=segment.end + seconds, words=words
-    )
+    return replace(segment, start=segment.start + seconds, end=segment.end + seconds, words=words)
 
 
 def _timed(segment: Segment) -> tuple[Word, ...]:

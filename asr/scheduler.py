@@ -1,0 +1,335 @@
+"""Windows of all callers into engine steps: admission, fairness, cancellation, the one thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from asr.engine import Engine
+from asr.errors import AsrError, EngineDead, QueueFull, TranscriptionFailed
+from asr.metrics import Metrics
+from asr.windows import Window, WindowResult
+
+log = logging.getLogger(__name__)
+
+UNKNOWN_SECONDS = 30.0  # of audio that a request counts for until it is decoded
+RATE_MEMORY = 0.9  # weight of the past in the measured pace
+LONGEST_WAIT = 60  # seconds that Retry-After says at most
+
+
+@dataclass(eq=False)
+class Pending:
+    """A window on its way through the engine."""
+
+    window: Window
+    language: asyncio.Future[str | None]  # known as early as the engine can say it
+    result: asyncio.Future[WindowResult]
+    submitted_at: float = field(default_factory=time.monotonic)
+    admitted_at: float = math.inf  # into the engine
+    finished_at: float = math.inf
+
+    def finish(self, result: WindowResult) -> None:
+        self.finished_at = time.monotonic()
+        if not self.language.done():
+            self.language.set_result(result.language)
+        if not self.result.done():
+            self.result.set_result(result)
+
+    def fail(self, error: BaseException) -> None:
+        for future in (self.language, self.result):
+            if not future.done():
+                future.set_exception(error)
+                future.exception()  # marked as seen: not every caller waits for every window
+
+
+class Ticket:
+    """One request's place in the queue; leaving it drops what is unfinished."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self._scheduler = scheduler
+        self._unfinished: dict[Window, Pending] = {}
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._is_complete = False
+        self._failure: BaseException | None = None
+        self.waiting: deque[Pending] = deque()  # guarded by the scheduler's lock
+
+    def __enter__(self) -> Ticket:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._scheduler.leave(self)
+
+    @property
+    def seconds(self) -> float:
+        """Audio that this request holds in the queue and the engine."""
+        submitted = sum(window.seconds for window in self._unfinished)
+        return submitted if self._is_complete else max(submitted, UNKNOWN_SECONDS)
+
+    @property
+    def unfinished(self) -> list[Pending]:
+        return list(self._unfinished.values())
+
+    async def room(self) -> None:
+        """Wait until this request may submit another window."""
+        await self._has_room.wait()
+
+    def submit(self, window: Window) -> Pending:
+        """Queue `window`; its futures are answered, whatever happens."""
+        loop = asyncio.get_running_loop()
+        pending = Pending(window, loop.create_future(), loop.create_future())
+        if self._failure is not None:
+            pending.fail(self._failure)
+            return pending
+        self._unfinished[window] = pending
+        self._scheduler.enqueue(self, pending)
+        self._update_room()
+        return pending
+
+    def skip(self, window: Window) -> Pending:
+        """A window that the model need not hear: nothing is in it."""
+        loop = asyncio.get_running_loop()
+        pending = Pending(window, loop.create_future(), loop.create_future())
+        pending.admitted_at = pending.submitted_at
+        pending.finish(WindowResult(window))
+        return pending
+
+    def complete(self) -> None:
+        """Say that no window will follow."""
+        self._is_complete = True
+        self._scheduler.report()
+
+    def finish(self, result: WindowResult) -> None:
+        """Take in a result; one window's failure is the request's."""
+        pending = self._unfinished.get(result.window)
+        if pending is None:
+            return
+        if result.error is not None:
+            self.fail(_as_ours(result.error))
+        elif result.is_final:
+            del self._unfinished[result.window]
+            pending.finish(result)
+            self._update_room()
+        elif not pending.language.done():
+            pending.language.set_result(result.language)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer every window of the request with `error` and drop what is unfinished."""
+        self._failure = self._failure or error
+        unfinished = self.unfinished
+        self._scheduler.forget(self)
+        self._unfinished.clear()
+        for pending in unfinished:
+            pending.fail(error)
+        self._update_room()
+
+    def _update_room(self) -> None:
+        if len(self._unfinished) < self._scheduler.windows_per_request:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+
+
+class Scheduler:
+    """Feeds the engine from one thread; everything else of it lives in the event loop."""
+
+    def __init__(self, engine: Engine, max_queue_seconds: float, metrics: Metrics) -> None:
+        self._engine = engine
+        self._max_queue_seconds = max_queue_seconds
+        self._metrics = metrics
+        self._changed = threading.Condition()
+        self._turns: deque[Ticket] = deque()  # requests with waiting windows, next first
+        self._inside: dict[Window, Ticket] = {}  # windows that the engine holds
+        self._dropped: list[Window] = []
+        self._stopping = False
+        self._tickets: set[Ticket] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
+        self._pace: float | None = None  # audio seconds per second of the engine's work
+        capacity = max(1, engine.free())
+        affordable = int(max_queue_seconds / 4 / UNKNOWN_SECONDS)
+        self.windows_per_request = max(2, min(2 * capacity, affordable))
+        self.failure: str | None = None  # why the engine ended
+        metrics.engine_capacity.set(capacity)
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._metrics.engine_up.set(1)
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """End the thread after the step in hand; fail whoever still waits."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        await asyncio.to_thread(self._thread.join)
+        self._end("the server is shutting down")
+
+    # --- what requests do, in the event loop ---
+
+    def admit(self) -> Ticket:
+        """Give a request its place.
+
+        Raises:
+            QueueFull: too much audio is waiting already.
+            EngineDead: there is nothing left to wait for.
+        """
+        if self.failure is not None:
+            raise EngineDead(f"the engine has ended: {self.failure}")
+        queued = self.queue_seconds
+        if queued >= self._max_queue_seconds:
+            wait = self._wait_seconds(queued)
+            raise QueueFull(
+                f"{queued:.0f} s of audio are waiting, the limit is "
+                f"MAX_QUEUE_SECONDS={self._max_queue_seconds:g}: try again in {wait} s",
+                retry_after=wait,
+            )
+        ticket = Ticket(self)
+        self._tickets.add(ticket)
+        self.report()
+        return ticket
+
+    @property
+    def queue_seconds(self) -> float:
+        return sum(ticket.seconds for ticket in self._tickets)
+
+    def enqueue(self, ticket: Ticket, pending: Pending) -> None:
+        with self._changed:
+            if not ticket.waiting:
+                self._turns.append(ticket)
+            ticket.waiting.append(pending)
+            self._changed.notify()
+        self.report()
+
+    def forget(self, ticket: Ticket) -> None:
+        """Drop the request's windows from the queue and from the engine."""
+        with self._changed:
+            if ticket.waiting:
+                ticket.waiting.clear()
+                self._turns.remove(ticket)
+            inside = [window for window, owner in self._inside.items() if owner is ticket]
+            for window in inside:
+                del self._inside[window]
+            self._dropped += inside
+            self._changed.notify()
+
+    def leave(self, ticket: Ticket) -> None:
+        self.forget(ticket)
+        self._tickets.discard(ticket)
+        self.report()
+
+    def report(self) -> None:
+        self._metrics.queue_seconds.set(self.queue_seconds)
+
+    def _wait_seconds(self, queued: float) -> int:
+        if self._pace is None:
+            return 5
+        surplus = queued - self._max_queue_seconds + UNKNOWN_SECONDS
+        return min(LONGEST_WAIT, max(1, math.ceil(surplus / self._pace)))
+
+    def _deliver(self, results: list[tuple[Ticket, WindowResult]]) -> None:
+        for ticket, result in results:
+            ticket.finish(result)
+        self.report()
+
+    def _end(self, reason: str) -> None:
+        """Answer everyone: nothing will be transcribed any more."""
+        self.failure = self.failure or reason
+        self._metrics.engine_up.set(0)
+        for ticket in list(self._tickets):
+            ticket.fail(EngineDead(f"the engine has ended: {self.failure}"))
+
+    # --- what the engine's thread does ---
+
+    def _serve(self) -> None:
+        try:
+            while self._advance():
+                pass
+        except BaseException as error:  # whatever ended the engine, everyone is told
+            log.critical("the engine has ended", exc_info=error)
+            reason = f"{type(error).__name__}: {error}"
+            self._call_loop(self._end, reason)
+
+    def _advance(self) -> bool:
+        """One engine step; False when it is time to stop."""
+        with self._changed:
+            self._changed.wait_for(self._has_work)
+            if self._stopping:
+                return False
+            dropped, self._dropped = self._dropped, []
+        for window in dropped:
+            self._engine.drop(window)
+        admitted = self._take(self._engine.free())
+        started = time.monotonic()
+        results = self._engine.step(admitted)
+        self._measure(results, time.monotonic() - started)
+        self._call_loop(self._deliver, self._collect(results))
+        return True
+
+    def _has_work(self) -> bool:
+        return bool(self._stopping or self._turns or self._inside or self._dropped)
+
+    def _take(self, count: int) -> list[Window]:
+        """At most `count` windows, one from each request in turn."""
+        taken: list[Window] = []
+        now = time.monotonic()
+        with self._changed:
+            while len(taken) < count and self._turns:
+                ticket = self._turns.popleft()
+                pending = ticket.waiting.popleft()
+                if ticket.waiting:
+                    self._turns.append(ticket)
+                pending.admitted_at = now
+                self._inside[pending.window] = ticket
+                taken.append(pending.window)
+        return taken
+
+    def _collect(self, results: list[WindowResult]) -> list[tuple[Ticket, WindowResult]]:
+        """Pair results with their requests; windows that the engine has lost are an error."""
+        answered = []
+        with self._changed:
+            for result in results:
+                ticket = self._inside.get(result.window)
+                if ticket is None:
+                    continue  # dropped meanwhile
+                if result.is_final:
+                    del self._inside[result.window]
+                answered.append((ticket, result))
+            if self._inside and self._engine.held() == 0:
+                raise RuntimeError(f"the engine lost {len(self._inside)} windows")
+            self._metrics.engine_windows.set(len(self._inside))
+        return answered
+
+    def _measure(self, results: list[WindowResult], seconds: float) -> None:
+        heard = sum(result.window.seconds for result in results if result.is_final)
+        if not heard or not seconds:
+            return
+        pace = heard / seconds
+        past = self._pace if self._pace is not None else pace
+        self._pace = RATE_MEMORY * past + (1 - RATE_MEMORY) * pace
+
+    def _call_loop(self, function: object, *arguments: object) -> None:
+        assert self._loop is not None
+        try:
+            self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
+        except RuntimeError:  # the loop has closed: nobody waits any more
+            log.debug("the event loop has closed")
+
+
+def _as_ours(error: Exception) -> AsrError:
+    if isinstance(error, AsrError):
+        return error
+    failure = TranscriptionFailed(f"the model failed on this audio: {type(error).__name__}")
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,170 @@
+"""The recipe: decode, cut, submit, join."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+
+from asr.audio import SAMPLE_RATE, Decoder, Source
+from asr.errors import BadRequest
+from asr.metrics import Metrics
+from asr.scheduler import Pending, Scheduler, Ticket
+from asr.transcript import EngineInfo, Options, Transcript
+from asr.windows import Cutter, Window, WindowResult, join
+
+
+@dataclass
+class Timings:
+    """Where a request's time went, in seconds."""
+
+    fetch: float = 0.0  # waiting for bytes of the body or the URL
+    decode: float = 0.0  # until the last window was cut, less the waiting for bytes and room
+    queue: float = 0.0  # from the first window's submission until the engine took it
+    model: float = 0.0  # from then until the last window was heard
+    audio: float = 0.0  # seconds of audio decoded
+
+
+class Transcriber:
+    """Turns audio into transcripts; knows neither HTTP nor the model."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        scheduler: Scheduler,
+        info: EngineInfo,
+        window_seconds: float,
+        stride_seconds: float | None,
+        metrics: Metrics,
+    ) -> None:
+        self._decoder = decoder
+        self._scheduler = scheduler
+        self._info = info
+        self._window_seconds = min(window_seconds, info.longest_window)
+        self._stride_seconds = stride_seconds
+        self._metrics = metrics
+
+    async def transcribe(self, source: Source, options: Options) -> tuple[Transcript, Timings]:
+        """Hear all of `source`.
+
+        Raises:
+            CallerError: the audio or the options cannot be used.
+            ServerError: the engine or the far server failed.
+        """
+        timings = Timings()
+        heard = [result async for result in self.results(source, options, timings)]
+        languages = [result.language for result in heard if result.language]
+        language = languages[0] if languages else options.language
+        transcript = Transcript(tuple(join(heard)), language, duration=round(timings.audio, 3))
+        self._observe(timings)
+        return transcript, timings
+
+    async def results(
+        self, source: Source, options: Options, timings: Timings
+    ) -> AsyncIterator[WindowResult]:
+        """Each window's result, in the order of the audio, as soon as it is known."""
+        check(options, self._info)
+        queue: asyncio.Queue[Pending | None] = asyncio.Queue()
+        with self._scheduler.admit() as ticket:
+            producer = asyncio.create_task(
+                self._produce(source, options, ticket, queue, timings)
+            )
+            try:
+                while (pending := await queue.get()) is not None:
+                    result = await pending.result
+                    _time(pending, timings)
+                    yield result
+                await producer
+            finally:
+                producer.cancel()
+                await asyncio.gather(producer, return_exceptions=True)
+
+    async def _produce(
+        self,
+        source: Source,
+        options: Options,
+        ticket: Ticket,
+        queue: asyncio.Queue[Pending | None],
+        timings: Timings,
+    ) -> None:
+        """Submit windows while the bytes still arrive; a failure here fails the request."""
+        try:
+            pinned = options
+            async with contextlib.aclosing(self._windows(source, timings)) as windows:
+                async for window in windows:
+                    await ticket.room()
+                    pending = self._submit(replace(window, options=pinned), ticket)
+                    queue.put_nowait(pending)
+                    if pinned.language is None and len(self._info.languages) > 1:
+                        pinned = replace(pinned, language=await pending.language)
+        except Exception as error:
+            ticket.fail(error)
+            raise
+        finally:
+            ticket.complete()
+            queue.put_nowait(None)
+
+    def _submit(self, window: Window, ticket: Ticket) -> Pending:
+        return ticket.skip(window) if window.is_silent else ticket.submit(window)
+
+    async def _windows(self, source: Source, timings: Timings) -> AsyncIterator[Window]:
+        cutter = Cutter(self._window_seconds, self._stride_seconds)
+        if isinstance(source, AsyncIterator):
+            source = _timed(source, timings)
+        started = time.monotonic()
+        async with contextlib.aclosing(self._decoder.blocks(source)) as blocks:
+            async for block in blocks:
+                timings.audio += len(block) / SAMPLE_RATE
+                self._metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
+                timings.decode += time.monotonic() - started
+                for window in cutter.push(block):
+                    yield window
+                started = time.monotonic()
+        timings.decode = max(0.0, timings.decode - timings.fetch)
+        for window in cutter.finish():
+            yield window
+
+    def _observe(self, timings: Timings) -> None:
+        for stage in ("fetch", "decode", "queue", "model"):
+            self._metrics.stage_seconds.labels(stage).observe(getattr(timings, stage))
+
+
+def check(options: Options, info: EngineInfo) -> None:
+    """Refuse what the loaded model cannot honour.
+
+    Raises:
+        BadRequest: names the option, the model and the remedy.
+    """
+    model = f"the model {info.model_id}"
+    if options.language is not None and not info.languages:
+        raise BadRequest(f"{model} has no choice of language: leave 'language' out")
+    if options.language is not None and options.language not in info.languages:
+        raise BadRequest(
+            f"{model} does not know the language {options.language!r}; "
+            f"it knows {', '.join(sorted(info.languages))}"
+        )
+    if options.task == "translate" and not info.can_translate:
+        raise BadRequest(f"{model} cannot translate: use task 'transcribe'")
+    if options.prompt and not info.can_prompt:
+        raise BadRequest(f"{model} takes no prompt: leave 'prompt' out")
+    if options.timestamps == "word" and not info.has_words:
+        raise BadRequest(
+            f"{model} has no word timestamps on this engine: use timestamps 'segment' or 'none'"
+        )
+
+
+async def _timed(stream: AsyncIterator[bytes], timings: Timings) -> AsyncIterator[bytes]:
+    started = time.monotonic()
+    async for data in stream:
+        timings.fetch += time.monotonic() - started
+        yield data
+        started = time.monotonic()
+    timings.fetch += time.monotonic() - started
+
+
+def _time(pending: Pending, timings: Timings) -> None:
+    if not timings.queue:
+        timings.queue = pending.admitted_at - pending.submitted_at
+    timings.model += pending.finished_at - pending.admitted_at
