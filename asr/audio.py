@@ -9,7 +9,7 @@ import logging
 import shutil
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
@@ -54,7 +54,7 @@ class Decoder:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def blocks(self, source: Source) -> AsyncIterator[Samples]:
+    async def blocks(self, source: Source) -> AsyncGenerator[Samples]:
         """Decode `source`; yield blocks of [samples], each at most some ten seconds.
 
         Raises:
@@ -79,7 +79,7 @@ class Decoder:
                 f"MAX_AUDIO_SECONDS={self._max_samples / SAMPLE_RATE:g}: send it in parts"
             )
 
-    async def _decoded(self, source: Source) -> AsyncIterator[Samples]:
+    async def _decoded(self, source: Source) -> AsyncGenerator[Samples]:
         if isinstance(source, AsyncIterator):
             async for block in self._from_stream(source):
                 yield block
@@ -222,11 +222,11 @@ def _soundfile_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
         block = sound.read(frames, dtype="float32", always_2d=True)  # [frames, channels]
         is_last = len(block) < frames
         mono = block.mean(axis=1, dtype=np.float32) if sound.channels > 1 else block[:, 0]
-        mono = np.nan_to_num(mono, nan=0.0, posinf=1.0, neginf=-1.0)
+        mono = np.nan_to_num(mono, nan=0.0, posinf=1.0, neginf=-1.0)  # [frames]
         if resampler is not None:
             mono = resampler.resample_chunk(mono, last=is_last)
         if len(mono):
-            yield np.clip(mono, -1.0, 1.0)
+            yield mono.clip(-1.0, 1.0).astype(np.float32, copy=False)
         if is_last:
             return
 

@@ -157,33 +157,33 @@ class WhisperModel:
             can_prompt=True,
         )
 
-    @torch.inference_mode()
     def detect(self, windows: Sequence[Window]) -> list[str | None]:
         if not self._vocabulary.languages:
             return ["en"] * len(windows)
         codes = {number: code for code, number in self._vocabulary.languages.items()}
-        found = self._model.detect_language(self._features(windows))
+        with torch.inference_mode():
+            found = self._model.detect_language(self._features(windows))
         return [codes[int(number)] for number in found]
 
-    @torch.inference_mode()
     def hear(self, windows: Sequence[Window], options: Options) -> list[tuple[Segment, ...]]:
         prompt = self._prompt(options)
         opening = self._vocabulary.opening(options, options.language)
         length = len(opening) + (0 if prompt is None else len(prompt))
         limit = self._model.config.max_target_positions - length
         multilingual = bool(self._vocabulary.languages)
-        written = self._model.generate(
-            self._features(windows),
-            language=options.language if multilingual else None,
-            task=options.task if multilingual else None,
-            return_timestamps=options.timestamps != "none",
-            prompt_ids=prompt,
-            num_beams=1,
-            do_sample=options.temperature > 0,
-            temperature=options.temperature or None,
-            max_new_tokens=min(limit, self._max_new_tokens or limit),
-            force_unique_generate_call=True,
-        )
+        with torch.inference_mode():
+            written = self._model.generate(
+                self._features(windows),
+                language=options.language if multilingual else None,
+                task=options.task if multilingual else None,
+                return_timestamps=options.timestamps != "none",
+                prompt_ids=prompt,
+                num_beams=1,
+                do_sample=options.temperature > 0,
+                temperature=options.temperature or None,
+                max_new_tokens=min(limit, self._max_new_tokens or limit),
+                force_unique_generate_call=True,
+            )
         return [
             segments(row[length:].tolist(), self._vocabulary, self._tokenizer, window.seconds)
             for row, window in zip(written, windows, strict=True)
@@ -233,10 +233,10 @@ class OtherModel:
     def detect(self, windows: Sequence[Window]) -> list[str | None]:
         return [None] * len(windows)
 
-    @torch.inference_mode()
     def hear(self, windows: Sequence[Window], options: Options) -> list[tuple[Segment, ...]]:
         inputs = [{"raw": _padded(window), "sampling_rate": SAMPLE_RATE} for window in windows]
-        answers = self._pipeline(inputs, batch_size=len(inputs), **self._arguments(options))
+        with torch.inference_mode():
+            answers = self._pipeline(inputs, batch_size=len(inputs), **self._arguments(options))
         return [_segments(answer, window) for answer, window in zip(answers, windows, strict=True)]
 
     def _arguments(self, options: Options) -> dict[str, Any]:

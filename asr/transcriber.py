@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from asr.audio import SAMPLE_RATE, Decoder, Source
@@ -25,6 +25,14 @@ class Timings:
     queue: float = 0.0  # from the first window's submission until the engine took it
     model: float = 0.0  # from then until the last window was heard
     audio: float = 0.0  # seconds of audio decoded
+    taken_at: float | None = None  # when the engine took the first window
+
+    def heard(self, pending: Pending) -> None:
+        """Take in the times of a window that is finished."""
+        if self.taken_at is None:
+            self.taken_at = pending.admitted_at
+            self.queue = pending.admitted_at - pending.submitted_at
+        self.model = max(self.model, pending.finished_at - self.taken_at)
 
 
 class Transcriber:
@@ -63,18 +71,16 @@ class Transcriber:
 
     async def results(
         self, source: Source, options: Options, timings: Timings
-    ) -> AsyncIterator[WindowResult]:
+    ) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
         check(options, self._info)
         queue: asyncio.Queue[Pending | None] = asyncio.Queue()
         with self._scheduler.admit() as ticket:
-            producer = asyncio.create_task(
-                self._produce(source, options, ticket, queue, timings)
-            )
+            producer = asyncio.create_task(self._produce(source, options, ticket, queue, timings))
             try:
                 while (pending := await queue.get()) is not None:
                     result = await pending.result
-                    _time(pending, timings)
+                    timings.heard(pending)
                     yield result
                 await producer
             finally:
@@ -109,7 +115,7 @@ class Transcriber:
     def _submit(self, window: Window, ticket: Ticket) -> Pending:
         return ticket.skip(window) if window.is_silent else ticket.submit(window)
 
-    async def _windows(self, source: Source, timings: Timings) -> AsyncIterator[Window]:
+    async def _windows(self, source: Source, timings: Timings) -> AsyncGenerator[Window]:
         cutter = Cutter(self._window_seconds, self._stride_seconds)
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
@@ -129,6 +135,23 @@ class Transcriber:
     def _observe(self, timings: Timings) -> None:
         for stage in ("fetch", "decode", "queue", "model"):
             self._metrics.stage_seconds.labels(stage).observe(getattr(timings, stage))
+
+
+def language_code(text: str | None, info: EngineInfo) -> str | None:
+    """The code for a language given as code, name or tag ("en", "English", "en-US").
+
+    None, "", "auto" and "None" ask for detection; unknown words are returned as they are, for
+    `check` to name.
+    """
+    asked = (text or "").strip().lower()
+    if asked in {"", "auto", "none"}:
+        return None
+    codes = {name: code for code, name in info.languages.items()}
+    tag = asked.replace("_", "-").partition("-")[0]
+    for known in (asked, codes.get(asked), tag):
+        if known in info.languages:
+            return known
+    return asked
 
 
 def check(options: Options, info: EngineInfo) -> None:
@@ -162,9 +185,3 @@ async def _timed(stream: AsyncIterator[bytes], timings: Timings) -> AsyncIterato
         yield data
         started = time.monotonic()
     timings.fetch += time.monotonic() - started
-
-
-def _time(pending: Pending, timings: Timings) -> None:
-    if not timings.queue:
-        timings.queue = pending.admitted_at - pending.submitted_at
-    timings.model += pending.finished_at - pending.admitted_at

@@ -45,9 +45,7 @@ class Vocabulary:
             no_speech=no_timestamps - 1,
             no_timestamps=no_timestamps,
             tasks=dict(tasks) if is_multilingual else {},
-            languages={
-                token.strip("<|>"): int(number) for token, number in languages.items()
-            }
+            languages={token.strip("<|>"): int(number) for token, number in languages.items()}
             if is_multilingual
             else {},
         )
@@ -62,7 +60,7 @@ class Vocabulary:
         """The tokens that tell the model what to write: language, task, timestamps or none."""
         tokens = [self.start_of_transcript]
         if self.languages:
-            if language not in self.languages:
+            if language is None or language not in self.languages:
                 raise BadRequest(f"the model does not know the language {language!r}")
             tokens += [self.languages[language], self.tasks[options.task]]
         if options.timestamps == "none":

@@ -1,0 +1,53 @@
+# The commands of the README. Everything is installed into .venv, nothing elsewhere.
+PYTHON ?= python3
+MODEL_ID ?= demo
+CACHE_DIR ?= $(CURDIR)/.cache
+TORCH_INDEX ?=
+export MODEL_ID CACHE_DIR
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo serve test check format bench clean
+
+demo: .venv/installed          ## transcribe a shipped sample with the embedded model
+	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
+
+serve: .venv/installed         ## run the server on port 8000
+	@echo "serving MODEL_ID=$(MODEL_ID)" \
+	  $(if $(filter demo,$(MODEL_ID)),"(the embedded demo model: a small world of words; set MODEL_ID for real speech)")
+	@$(BIN)/python server.py
+
+test: check                    ## all checks and all tests
+	$(BIN)/python -m pytest
+
+check: .venv/developed         ## format, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/developed
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: .venv/developed         ## load a running server: make bench ARGS="--concurrency 1,8"
+	$(BIN)/python benchmark/load.py $(ARGS)
+
+clean:
+	rm -rf .venv .cache
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=...")'
+	@$(PYTHON) -m venv .venv || { echo "trying again with the package python3-venv"; rm -rf .venv; \
+	  $$([ $$(id -u) = 0 ] || echo sudo) apt-get install -y -q python3-venv && $(PYTHON) -m venv .venv; }
+
+.venv/installed: requirements.txt | .venv/bin/python
+ifneq ($(TORCH_INDEX),)
+	$(PIP) --index-url $(TORCH_INDEX) $(shell grep -o '^torch==[0-9.]*' requirements.txt)
+endif
+	$(PIP) -r requirements.txt
+	@touch $@
+
+.venv/developed: requirements-dev.txt .venv/installed
+	$(PIP) -r requirements-dev.txt
+	@touch $@

@@ -1,0 +1,18 @@
+"""Where the app keeps what its handlers share."""
+
+from aiohttp import web
+
+from asr.config import Config
+from asr.engine import Engine
+from asr.metrics import Metrics
+from asr.outbound import Outbound
+from asr.scheduler import Scheduler
+from asr.transcriber import Transcriber
+
+CONFIG = web.AppKey("CONFIG", Config)
+ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
+METRICS = web.AppKey("METRICS", Metrics)
+OUTBOUND = web.AppKey("OUTBOUND", Outbound)
+SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
+TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)

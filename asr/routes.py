@@ -1,0 +1,206 @@
+"""The service's own routes: `/asr`, `/hc`, `/health` and `/metrics`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import asdict
+from typing import TypeVar
+from urllib.parse import parse_qsl
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+import asr
+from asr import sources
+from asr.audio import Source
+from asr.errors import BadRequest, Invalid
+from asr.keys import (
+    CONFIG,
+    ENGINE,
+    METRICS,
+    OUTBOUND,
+    REQUEST_ID,
+    SCHEDULER,
+    TRANSCRIBER,
+)
+from asr.schemas import AsrAnswer, AsrParameters, AsrRequest, Chunk, Health
+from asr.transcriber import Timings, language_code
+from asr.transcript import EngineInfo, Options, Transcript
+
+log = logging.getLogger(__name__)
+
+Parameters = TypeVar("Parameters", bound=AsrParameters)
+
+URL_FORM = re.compile(rb"(url|language|task|timestamps|prompt|temperature|strict)=")
+JSON_DEPTH_ERRORS = (ValueError, RecursionError)
+
+
+async def hc(request: web.Request) -> web.Response:
+    """Ready, or why not; a probe that sees 503 should replace the instance."""
+    failure = request.app[SCHEDULER].failure
+    answer = Health(status="error" if failure else "ok", version=asr.__version__, error=failure)
+    if request.query.get("verbose") == "1":
+        answer.engine = asdict(request.app[ENGINE].info)
+    body = answer.model_dump_json(exclude_none=True)
+    return web.json_response(text=body, status=503 if failure else 200)
+
+
+async def health(request: web.Request) -> web.Response:
+    return web.Response(status=503 if request.app[SCHEDULER].failure else 200)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    text = generate_latest(request.app[METRICS].registry)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def transcribe(request: web.Request) -> web.Response:
+    """`POST /asr`: audio by any door in, text and chunks out."""
+    started = time.monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        source, parameters = await _read(request, stack)
+        options = _options(parameters, request.app[ENGINE].info)
+        transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
+    elapsed = time.monotonic() - started
+    log_request(request, timings, elapsed)
+    return web.json_response(
+        text=_answer(transcript, options).model_dump_json(),
+        headers=answer_headers(request, timings, elapsed),
+    )
+
+
+def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:
+    log.info(
+        "%s %s: %.1f s of audio, fetch %.2f, decode %.2f, queue %.2f, model %.2f, total %.2f s",
+        request[REQUEST_ID],
+        request.path,
+        timings.audio,
+        timings.fetch,
+        timings.decode,
+        timings.queue,
+        timings.model,
+        elapsed,
+    )
+
+
+def answer_headers(request: web.Request, timings: Timings, elapsed: float) -> dict[str, str]:
+    """The headers of every answer with a transcript; times in seconds."""
+    config, info = request.app[CONFIG], request.app[ENGINE].info
+    return {
+        "X-Salad-Machine-ID": config.salad_machine_id,
+        "X-Salad-Container-Group-ID": config.salad_container_group_id,
+        "X-GPU-Name": info.device_name,
+        "X-Hardware": info.hardware,
+        "X-Model-ID": info.model_id,
+        "X-Processing-Time": str(elapsed),
+        "X-Audio-Length": str(round(timings.audio, 3)),
+        "X-Realtime-Factor": str(timings.audio / elapsed),
+        "X-Queue-Time": str(timings.queue),
+    }
+
+
+def _answer(transcript: Transcript, options: Options) -> AsrAnswer:
+    timed: list[Chunk] = []
+    for segment in transcript.segments if options.timestamps != "none" else ():
+        parts = segment.words if options.timestamps == "word" else (segment,)
+        timed += [Chunk(timestamp=(part.start, part.end), text=part.text) for part in parts]
+    return AsrAnswer(text=transcript.text, chunks=timed)
+
+
+def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
+    unknown = sorted(parameters.model_extra or {})
+    if parameters.strict and unknown:
+        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
+    return Options(
+        language=language_code(parameters.language, info),
+        task=parameters.task,
+        timestamps=parameters.timestamps,
+        prompt=parameters.prompt,
+        temperature=parameters.temperature,
+    )
+
+
+async def _read(
+    request: web.Request, stack: contextlib.AsyncExitStack
+) -> tuple[Source, AsrParameters]:
+    """The request's audio and parameters, whichever way they came."""
+    limits = body_limits(request)
+    query = dict(request.query)
+    if "url" in query:
+        return _located(request, query, stack)
+    if request.content_type == "multipart/form-data":
+        return await _read_form(request, query, stack)
+    body = sources.body(request, limits)
+    head = await _head(body)
+    if head.lstrip()[:1] == b"{" or request.content_type == "application/json":
+        data = head + b"".join([part async for part in body])
+        return _located(request, {**query, **_json_object(data)}, stack)
+    is_form = request.content_type == "application/x-www-form-urlencoded"
+    if is_form and URL_FORM.match(head):
+        data = head + b"".join([part async for part in body])
+        fields = dict(parse_qsl(data.decode("utf-8", "replace")))
+        return _located(request, {**query, **fields}, stack)
+    return _again(head, body), AsrParameters.model_validate(query)
+
+
+def body_limits(request: web.Request) -> sources.Limits:
+    config = request.app[CONFIG]
+    return sources.Limits(config.max_body_bytes, config.body_timeout_s)
+
+
+async def _read_form(
+    request: web.Request, query: Mapping[str, object], stack: contextlib.AsyncExitStack
+) -> tuple[Source, AsrParameters]:
+    form = await sources.form(request, body_limits(request), stack)
+    fields = {**query, **{name: values[-1] for name, values in form.fields.items()}}
+    if form.file is not None:
+        return form.file, AsrParameters.model_validate(fields)
+    if "url" in fields:
+        return _located(request, fields, stack)
+    raise BadRequest("the form has no file: send the audio as the part 'file', or a 'url'")
+
+
+def _located(
+    request: web.Request, fields: Mapping[str, object], stack: contextlib.AsyncExitStack
+) -> tuple[Source, AsrParameters]:
+    parameters = AsrRequest.model_validate(fields)
+    source = sources.locate(
+        parameters.url,
+        request.app[OUTBOUND],
+        request.app[CONFIG].audio_root,
+        body_limits(request),
+        stack,
+    )
+    return source, parameters
+
+
+def _json_object(data: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(data)
+    except JSON_DEPTH_ERRORS as error:
+        raise BadRequest(f"the body is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise Invalid('the body is not a JSON object: send {"url": "..."} or audio bytes')
+    return found
+
+
+async def _head(body: AsyncIterator[bytes]) -> bytes:
+    """The body's first bytes: enough to tell JSON from audio; b"" for an empty body."""
+    head = b""
+    async for data in body:
+        head += data
+        if head.strip():
+            break
+    return head
+
+
+async def _again(head: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    if head:
+        yield head
+    async for data in body:
+        yield data

@@ -1,0 +1,79 @@
+"""The JSON that goes in and out; requests are validated and documented by these models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from asr.transcript import Task, Timestamps
+
+EXAMPLE_URL = "https://example.com/audio.mp3"
+
+
+class AsrParameters(BaseModel):
+    """How `/asr` is to transcribe; every key is optional."""
+
+    model_config = ConfigDict(extra="allow")
+
+    language: str | None = Field(
+        None,
+        description="Code or English name of the spoken language; unset or `auto`: detected",
+        examples=["en"],
+    )
+    task: Task = Field("transcribe", description="`translate` writes English, whatever was spoken")
+    timestamps: Timestamps = Field(
+        "segment", description="What a chunk is: a segment, a word, or nothing"
+    )
+    prompt: str | None = Field(
+        None,
+        max_length=10_000,
+        description="Text in the style of the audio, or names that occur in it",
+    )
+    temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        0.0, description="0 is greedy; above, words are drawn at random"
+    )
+    strict: bool = Field(
+        False, description="Answer 400 to keys that are not known, instead of ignoring them"
+    )
+
+
+class AsrRequest(AsrParameters):
+    """A request that names its audio."""
+
+    url: str = Field(
+        min_length=1,
+        description="http(s) URL, data URI, or a path inside the server's AUDIO_ROOT",
+        examples=[EXAMPLE_URL],
+    )
+
+
+class AsrForm(AsrParameters):
+    """A multipart form with the audio file."""
+
+    file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
+
+
+class Chunk(BaseModel):
+    timestamp: tuple[float, float] = Field(
+        description="Start and end, in seconds from the start of the audio", examples=[(0.0, 2.1)]
+    )
+    text: str = Field(examples=[" hello world"])
+
+
+class AsrAnswer(BaseModel):
+    text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
+    chunks: list[Chunk]
+
+
+class Problem(BaseModel):
+    """Any failure: what went wrong and what to do about it."""
+
+    error: str = Field(examples=["the body is empty: send the bytes of an audio file"])
+
+
+class Health(BaseModel):
+    status: str = Field(examples=["ok"])
+    version: str
+    error: str | None = Field(None, description="Why the engine has ended")
+    engine: dict[str, object] | None = Field(None, description="With `verbose=1`: what runs")

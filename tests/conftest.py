@@ -1,0 +1,156 @@
+"""What the tests share: an engine without a model, servers, and sounds."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from asr.app import create_app
+from asr.config import DEMO_MODEL, Config
+from asr.transcript import EngineInfo, Segment
+from asr.windows import Window, WindowResult
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE = 16_000
+
+
+@dataclass
+class FakeEngine:
+    """Answers with what it heard and records its steps; `gate` holds it back when cleared."""
+
+    capacity: int = 4
+    steps: list[list[Window]] = field(default_factory=list)
+    dropped: list[Window] = field(default_factory=list)
+    gate: threading.Event = field(default_factory=threading.Event)
+    hear: Callable[[Window], WindowResult] | None = None
+    info: EngineInfo = EngineInfo(
+        "fake", "fake", "CUDA is not available", "none", {"en": "english", "es": "spanish"}, True
+    )
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def free(self) -> int:
+        return self.capacity
+
+    def held(self) -> int:
+        return 0
+
+    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
+        self.steps.append(list(admitted))
+        self.gate.wait(30)
+        return [(self.hear or heard)(window) for window in admitted]
+
+    def drop(self, window: Window) -> None:
+        self.dropped.append(window)
+
+
+def heard(window: Window) -> WindowResult:
+    text = f" {window.seconds:.2f} s"
+    language = window.options.language or "en"
+    return WindowResult(window, (Segment(0.0, window.seconds, text),), language)
+
+
+def tone(seconds: float, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
+    """A sine at half volume, [samples]."""
+    time_axis = np.arange(round(seconds * rate)) / rate
+    return (0.5 * np.sin(2 * np.pi * hertz * time_axis)).astype(np.float32)
+
+
+def wav(samples: np.ndarray, rate: int = RATE, **how: Any) -> bytes:
+    """`samples`, [frames] or [frames, channels], as a WAV file."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format="WAV", **how)
+    return file.getvalue()
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def make_client(aiohttp_client: Any, engine: FakeEngine) -> Callable[..., Any]:
+    """A client of an app with the fake engine and the settings given."""
+
+    async def make(**settings: Any) -> Any:
+        return await aiohttp_client(create_app(Config(**settings), lambda _: engine))
+
+    return make
+
+
+@pytest.fixture
+async def client(make_client: Callable[..., Any]) -> Any:
+    return await make_client()
+
+
+@dataclass
+class Server:
+    """A real server process."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    log: Path
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+def start_server(log: Path, **environment: str) -> Server:
+    """Start `server.py` and wait until it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"MODEL_ID": "demo", "HOST": "127.0.0.1", "PORT": str(port), **environment}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "server.py")],
+            env={**os.environ, "CACHE_DIR": str(log.parent), **settings},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(process, f"http://127.0.0.1:{port}", log)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(server.url + "/hc", timeout=5).close()
+            return server
+        except OSError:
+            time.sleep(0.1)  # polling another process: there is nothing to wait on
+    server.stop()
+    pytest.fail(f"the server did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def needs_demo_model() -> None:
+    if not (DEMO_MODEL / "model.safetensors").exists():
+        pytest.fail(f"the embedded model is missing: {DEMO_MODEL}")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) -> Iterator[Server]:
+    """One real process with the demo model for the whole run."""
+    running = start_server(
+        tmp_path_factory.mktemp("server") / "log",
+        ALLOW_PRIVATE_URLS="1",
+        AUDIO_ROOT=str(DEMO_MODEL.parent / "samples"),
+    )
+    yield running
+    running.stop()
