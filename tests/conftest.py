@@ -145,7 +145,7 @@ def needs_demo_model() -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) -> Iterator[Server]:  # noqa: ARG001
     """One real process with the demo model for the whole run."""
     running = start_server(
         tmp_path_factory.mktemp("server") / "log",

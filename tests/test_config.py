@@ -1,0 +1,83 @@
+"""Settings: read once, named when they are wrong, and all in the README."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from asr.config import Config, ConfigError, environment_name
+from tests.conftest import ROOT
+
+
+def read(**environment: str) -> Config:
+    return Config.from_environment(environment)
+
+
+def test_an_empty_environment_gives_the_defaults():
+    assert read() == Config()
+    assert read().model_id == "openai/whisper-large-v3"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("CHUNK_LENGTH_S", "27.5", 27.5),
+        ("STRIDE_LENGTH_S", "2.5", 2.5),
+        ("STRIDE_LENGTH_S", "", None),
+        ("STRIDE_LENGTH_S", "0", 0.0),
+        ("FLASH_ATTENTION_2", "1", True),
+        ("FLASH_ATTENTION_2", "true", False),  # only 1, as it always was
+        ("MAX_NEW_TOKENS", "128", 128),
+        ("DTYPE", "half", "float16"),
+        ("DEVICE", "cuda:1", "cuda:1"),
+        ("AUDIO_ROOT", "/", Path("/")),
+        ("ALLOW_PRIVATE_URLS", "true", True),
+        ("SALAD_MACHINE_ID", "m-1", "m-1"),
+    ],
+)
+def test_a_value_is_read_with_its_meaning(name, value, expected):
+    assert getattr(read(**{name: value}), name.lower()) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        ("BATCH_SIZE", "many", "BATCH_SIZE='many' is not a whole number"),
+        ("BATCH_SIZE", "0", "BATCH_SIZE='0' is not at least 1"),
+        ("PORT", "70000", "PORT='70000' is not a port number (1 to 65535)"),
+        ("CHUNK_LENGTH_S", "0", "CHUNK_LENGTH_S='0' is not more than 0"),
+        ("MAX_AUDIO_SECONDS", "nan", "MAX_AUDIO_SECONDS='nan' is not a number of at least 0"),
+        ("STRIDE_LENGTH_S", "wide", "STRIDE_LENGTH_S='wide' is not a number"),
+        ("STRIDE_LENGTH_S", "15", "less than half"),
+        ("AUDIO_ROOT", "/nowhere/at/all", "AUDIO_ROOT='/nowhere/at/all' is not a directory"),
+        ("DEVICE", "tpu", "DEVICE='tpu' is not auto, cpu, cuda or cuda:N"),
+        ("DTYPE", "int3", "DTYPE='int3' is not one of"),
+    ],
+)
+def test_a_bad_value_is_named_with_its_reason(name, value, reason):
+    with pytest.raises(ConfigError, match=re.escape(reason)):
+        read(**{name: value})
+
+
+def test_every_setting_is_in_the_table_of_the_readme_with_its_default_and_effect():
+    rows = dict(
+        re.findall(r"^\| `([A-Z0-9_]+)` \| (.+) \|$", (ROOT / "README.md").read_text(), re.M)
+    )
+    for setting in fields(Config):
+        effect, _, default = rows.pop(environment_name(setting)).rpartition(" | ")
+        assert effect == setting.metadata["effect"]
+        assert default == shown_default(setting)
+    assert rows == {}, "the README names settings that do not exist"
+
+
+def shown_default(setting) -> str:
+    if setting.name == "decoders":
+        return "twice the cores, at least 4"
+    if setting.default in (None, ""):
+        return "unset"
+    if isinstance(setting.default, bool):
+        return "`1`" if setting.default else "unset"
+    if isinstance(setting.default, float):
+        return f"`{setting.default:g}`"
+    return f"`{setting.default}`"

@@ -1,0 +1,166 @@
+"""Cutting loses nothing and doubles nothing; joining keeps order, words and times."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.transcript import Segment, Word
+from asr.windows import SAMPLE_RATE, Cutter, Window, WindowResult, join, quietest, splice
+from tests.conftest import tone
+
+SECOND = SAMPLE_RATE
+
+
+def cut(samples, window_seconds=30.0, stride_seconds=None, block=SECOND):
+    cutter = Cutter(window_seconds, stride_seconds)
+    windows = []
+    for start in range(0, len(samples), block):
+        windows += cutter.push(samples[start : start + block])
+    return [*windows, *cutter.finish()]
+
+
+def speech(*spans):
+    """Tone and silence in turn, each of so many seconds."""
+    parts = [tone(s) if i % 2 == 0 else np.zeros(round(s * SECOND)) for i, s in enumerate(spans)]
+    return np.concatenate(parts).astype(np.float32)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(1, 20 * SECOND),
+    block=st.integers(400, 4 * SECOND),
+    window=st.sampled_from([0.5, 1.0, 3.0, 6.5]),
+    seed=st.integers(0, 9),
+)
+def test_windows_cut_at_pauses_hold_every_sample_once(length, block, window, seed):
+    samples = np.random.default_rng(seed).uniform(-1, 1, length).astype(np.float32)
+    windows = cut(samples, window, block=block)
+    assert np.array_equal(np.concatenate([w.samples for w in windows]), samples)
+    ends = np.cumsum([len(w.samples) for w in windows])
+    assert [round(w.start * SECOND) for w in windows] == [0, *ends[:-1]]
+    assert max(w.seconds for w in windows) <= window
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    length=st.integers(1, 20 * SECOND),
+    block=st.integers(400, 4 * SECOND),
+    stride=st.sampled_from([0.1, 0.25, 0.5, 1.4]),
+)
+def test_windows_with_a_stride_overlap_by_twice_of_it(length, block, stride):
+    samples = np.random.default_rng(0).uniform(-1, 1, length).astype(np.float32)
+    windows = cut(samples, 3.0, stride, block=block)
+    for before, after in pairwise(windows):
+        assert before.end - after.start == pytest.approx(2 * stride)
+        assert after.overlap == pytest.approx(2 * stride)
+    whole = np.concatenate([w.samples[round(w.overlap * SECOND) :] for w in windows])
+    assert np.array_equal(whole, samples)
+    assert all(len(w.samples) > round(w.overlap * SECOND) for w in windows)
+
+
+def test_the_size_of_the_blocks_changes_nothing():
+    samples = np.random.default_rng(1).uniform(-1, 1, 70 * SECOND).astype(np.float32)
+    starts = [w.start for w in cut(samples, block=SECOND)]
+    assert [w.start for w in cut(samples, block=7_919)] == starts
+
+
+def test_a_window_ends_amid_a_pause():
+    windows = cut(speech(24.0, 1.0, 20.0))
+    assert windows[0].end == pytest.approx(24.5, abs=0.4)
+    assert 24.1 < windows[0].end < 24.9
+
+
+def test_a_pause_too_early_does_not_make_a_short_window():
+    windows = cut(speech(5.0, 1.0, 40.0))
+    assert windows[0].seconds >= 20
+
+
+def test_of_equal_pauses_the_last_is_taken():
+    windows = cut(speech(21.0, 1.0, 5.0, 1.0, 20.0))
+    assert windows[0].end > 27
+
+
+@pytest.mark.parametrize("seconds", [0.01, 29.99, 30.0])
+def test_audio_of_at_most_one_window_is_one_window(seconds):
+    [window] = cut(tone(seconds))
+    assert window.seconds == pytest.approx(seconds, abs=1e-4)
+
+
+def test_an_exact_multiple_gives_no_empty_window():
+    windows = cut(tone(60.0))
+    assert all(w.seconds > 0.5 for w in windows)
+
+
+def test_no_audio_is_no_window():
+    assert cut(np.zeros(0, np.float32)) == []
+
+
+def test_only_digital_silence_is_silent():
+    noise = np.random.default_rng(0).normal(0, 1e-3, SECOND).astype(np.float32)
+    assert Window(np.zeros(SECOND, np.float32), 0.0).is_silent
+    assert not Window(noise, 0.0).is_silent
+
+
+def test_the_quietest_place_is_the_middle_of_the_pause():
+    assert quietest(speech(2.0, 1.0, 2.0)) == pytest.approx(2.8 * SECOND, abs=0.3 * SECOND)
+
+
+def result(start, seconds, *segments, overlap=0.0):
+    window = Window(np.zeros(round(seconds * SECOND), np.float32), start, overlap=overlap)
+    return WindowResult(window, segments, "en")
+
+
+def test_joined_segments_lie_at_their_places_in_the_audio():
+    word = Word(" b", 1.0, 2.0)
+    joined = join(
+        [result(0, 30, Segment(0.0, 2.0, " a")), result(28.5, 10, Segment(1.0, 2.0, " b", (word,)))]
+    )
+    assert [(s.start, s.end, s.text) for s in joined] == [(0.0, 2.0, " a"), (29.5, 30.5, " b")]
+    assert joined[1].words[0].start == 29.5
+
+
+def texts(segments):
+    return "".join(s.text for s in segments)
+
+
+def test_what_two_overlapping_windows_both_heard_is_kept_once():
+    before = [Segment(0, 6, " We have four green chairs."), Segment(6, 10, " The dog sleeps")]
+    after = [Segment(6.2, 9, " The dog sleeps in the garden."), Segment(9, 12, " It rains.")]
+    kept, added = splice(before, after, 5.0, 10.0)
+    assert texts(kept + added) == (
+        " We have four green chairs. The dog sleeps in the garden. It rains."
+    )
+
+
+def test_where_the_windows_disagree_the_seam_lies_midway():
+    before = [Segment(0, 4, " one two"), Segment(4, 6, " three")]
+    after = [Segment(4, 6, " drei"), Segment(6, 9, " four")]
+    kept, added = splice(before, after, 4.0, 6.0)
+    assert texts(kept + added) in {" one two three four", " one two drei four"}
+
+
+words = st.lists(
+    st.text("abcdefghij", min_size=3, max_size=6), min_size=8, max_size=40, unique=True
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(said=words, data=st.data())
+def test_windows_that_heard_the_same_words_join_without_loss_or_repetition(said, data):
+    """Each word lasts a second; two windows overlap by four to eight words."""
+    shared = data.draw(st.integers(4, min(8, len(said) - 2)))
+    first = data.draw(st.integers(shared, len(said) - 1))
+    before = [Segment(i, i + 1, " " + said[i]) for i in range(first)]
+    start = first - shared
+    grouped = data.draw(st.integers(1, 3))
+    after = [
+        Segment(i, min(i + grouped, len(said)), "".join(" " + w for w in said[i : i + grouped]))
+        for i in range(start, len(said), grouped)
+    ]
+    kept, added = splice(before, after, float(start), float(first))
+    assert texts(kept + added).split() == said
+    times = [time for s in kept + added for time in (s.start, s.end)]
+    assert times == sorted(times)
