@@ -8,137 +8,17 @@ import math
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
-from types import TracebackType
 
 from asr.engine import Engine
-from asr.errors import AsrError, EngineDead, QueueFull, TranscriptionFailed
+from asr.errors import EngineDead, QueueFull
 from asr.metrics import Metrics
+from asr.ticket import UNKNOWN_SECONDS, Pending, Ticket
 from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_SECONDS = 30.0  # of audio that a request counts for until it is decoded
 RATE_MEMORY = 0.9  # weight of the past in the measured pace
 LONGEST_WAIT = 60  # seconds that Retry-After says at most
-
-
-@dataclass(eq=False)
-class Pending:
-    """A window on its way through the engine."""
-
-    window: Window
-    language: asyncio.Future[str | None]  # known as early as the engine can say it
-    result: asyncio.Future[WindowResult]
-    submitted_at: float = field(default_factory=time.monotonic)
-    admitted_at: float = math.inf  # into the engine
-    finished_at: float = math.inf
-
-    def finish(self, result: WindowResult) -> None:
-        self.finished_at = time.monotonic()
-        if not self.language.done():
-            self.language.set_result(result.language)
-        if not self.result.done():
-            self.result.set_result(result)
-
-    def fail(self, error: BaseException) -> None:
-        for future in (self.language, self.result):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # marked as seen: not every caller waits for every window
-
-
-class Ticket:
-    """One request's place in the queue; leaving it drops what is unfinished."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self._unfinished: dict[Window, Pending] = {}
-        self._has_room = asyncio.Event()
-        self._has_room.set()
-        self._is_complete = False
-        self._failure: BaseException | None = None
-        self.waiting: deque[Pending] = deque()  # guarded by the scheduler's lock
-
-    def __enter__(self) -> Ticket:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._scheduler.leave(self)
-
-    @property
-    def seconds(self) -> float:
-        """Audio that this request holds in the queue and the engine."""
-        submitted = sum(window.seconds for window in self._unfinished)
-        return submitted if self._is_complete else max(submitted, UNKNOWN_SECONDS)
-
-    @property
-    def unfinished(self) -> list[Pending]:
-        return list(self._unfinished.values())
-
-    async def room(self) -> None:
-        """Wait until this request may submit another window."""
-        await self._has_room.wait()
-
-    def submit(self, window: Window) -> Pending:
-        """Queue `window`; its futures are answered, whatever happens."""
-        loop = asyncio.get_running_loop()
-        pending = Pending(window, loop.create_future(), loop.create_future())
-        if self._failure is not None:
-            pending.fail(self._failure)
-            return pending
-        self._unfinished[window] = pending
-        self._scheduler.enqueue(self, pending)
-        self._update_room()
-        return pending
-
-    def skip(self, window: Window) -> Pending:
-        """A window that the model need not hear: nothing is in it."""
-        loop = asyncio.get_running_loop()
-        pending = Pending(window, loop.create_future(), loop.create_future())
-        pending.admitted_at = pending.submitted_at
-        pending.finish(WindowResult(window))
-        return pending
-
-    def complete(self) -> None:
-        """Say that no window will follow."""
-        self._is_complete = True
-        self._scheduler.report()
-
-    def finish(self, result: WindowResult) -> None:
-        """Take in a result; one window's failure is the request's."""
-        pending = self._unfinished.get(result.window)
-        if pending is None:
-            return
-        if result.error is not None:
-            self.fail(_as_ours(result.error))
-        elif result.is_final:
-            del self._unfinished[result.window]
-            pending.finish(result)
-            self._update_room()
-        elif not pending.language.done():
-            pending.language.set_result(result.language)
-
-    def fail(self, error: BaseException) -> None:
-        """Answer every window of the request with `error` and drop what is unfinished."""
-        self._failure = self._failure or error
-        unfinished = self.unfinished
-        self._scheduler.forget(self)
-        self._unfinished.clear()
-        for pending in unfinished:
-            pending.fail(error)
-        self._update_room()
-
-    def _update_room(self) -> None:
-        if len(self._unfinished) < self._scheduler.windows_per_request:
-            self._has_room.set()
-        else:
-            self._has_room.clear()
 
 
 class Scheduler:
@@ -325,11 +205,3 @@ class Scheduler:
             self._loop.call_soon_threadsafe(function, *arguments)  # type: ignore[arg-type]
         except RuntimeError:  # the loop has closed: nobody waits any more
             log.debug("the event loop has closed")
-
-
-def _as_ours(error: Exception) -> AsrError:
-    if isinstance(error, AsrError):
-        return error
-    failure = TranscriptionFailed(f"the model failed on this audio: {type(error).__name__}")
-    failure.__cause__ = error
-    return failure

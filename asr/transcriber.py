@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from asr.audio import SAMPLE_RATE, Decoder, Source
 from asr.errors import BadRequest
 from asr.metrics import Metrics
-from asr.scheduler import Pending, Scheduler, Ticket
+from asr.scheduler import Scheduler
+from asr.ticket import Pending, Ticket
 from asr.transcript import EngineInfo, Options, Transcript
 from asr.windows import Cutter, Window, WindowResult, join
 

@@ -17,6 +17,7 @@ Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
 FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
 PAUSE_FRAMES = 15  # a cut lies amid the quietest 0.3 s
 SEARCHED_SHARE = 1 / 3  # of a window, at its end, where a cut is looked for
+AHEAD_SHARE = 1 / 6  # of a window, held beyond its end, so that the last one is not a scrap
 SILENCE_PEAK = 1e-4  # -80 dBFS: digital silence and dither, never speech
 
 
@@ -65,6 +66,7 @@ class Cutter:
         self._size = round(window_seconds * SAMPLE_RATE)
         self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
         self._cuts_at_pauses = stride_seconds is None
+        self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
         self._held: list[Samples] = []
         self._held_samples = 0
         self._start = 0  # samples before the held ones
@@ -74,10 +76,10 @@ class Cutter:
         """Take in `block`, [samples] of any length; yield each window that is now complete."""
         self._held.append(block)
         self._held_samples += len(block)
-        if self._held_samples <= self._size:
+        if self._held_samples <= self._size + self._ahead:
             return
         held = np.concatenate(self._held)
-        while len(held) > self._size:
+        while len(held) > self._size + self._ahead:
             end = self._cut(held)
             yield self._window(held[:end])
             kept = end - self._overlap
@@ -88,9 +90,15 @@ class Cutter:
         self._held_samples = len(held)
 
     def finish(self) -> Iterator[Window]:
-        """Yield what is left as the last window."""
+        """Yield what is left, in two windows of fair length where it is too long for one."""
         if self._held_samples > self._shared:
-            yield self._window(np.concatenate(self._held))
+            held = np.concatenate(self._held)
+            if len(held) > self._size:
+                end = self._cut_between(held, len(held) // 3, min(self._size, len(held) * 2 // 3))
+                yield self._window(held[:end])
+                self._start += end
+                held = held[end:]
+            yield self._window(held)
         self._held, self._held_samples = [], 0
 
     def _window(self, samples: Samples) -> Window:
@@ -101,10 +109,12 @@ class Cutter:
         """Where the window that starts `held` ends, in samples."""
         if not self._cuts_at_pauses:
             return self._size
-        searched = int(self._size * SEARCHED_SHARE) // FRAME * FRAME
-        if searched < 2 * PAUSE_FRAMES * FRAME:
-            return self._size
-        return self._size - searched + quietest(held[self._size - searched : self._size])
+        return self._cut_between(held, self._size - int(self._size * SEARCHED_SHARE), self._size)
+
+    def _cut_between(self, held: Samples, first: int, last: int) -> int:
+        if last - first < 2 * PAUSE_FRAMES * FRAME:
+            return last
+        return first + quietest(held[first:last])
 
 
 def quietest(samples: Samples) -> int:
@@ -153,7 +163,17 @@ def splice(
     else:
         kept = match.a + match.size // 2
         dropped = match.b + match.size // 2
-    return _without_last(before, len(tail) - kept), _without_first(after, dropped)
+    return _meet(_without_last(before, len(tail) - kept), _without_first(after, dropped))
+
+
+def _meet(before: list[Segment], after: list[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Let the segments at the seam follow each other in time."""
+    if before and after and after[0].start < before[-1].end:
+        last, first = before[-1], after[0]
+        seam = max(last.start, first.start)
+        before = [*before[:-1], replace(last, end=seam)]
+        after = [replace(first, start=seam, end=max(seam, first.end)), *after[1:]]
+    return before, after
 
 
 def _shift(segment: Segment, seconds: float) -> Segment:

@@ -14,6 +14,7 @@ FLOORS = [
     {"hardware", "whisper"},
     {"pipeline"},
     {"engine"},
+    {"ticket"},
     {"scheduler"},
     {"transcriber"},
     {"jobs", "live"},

@@ -89,9 +89,11 @@ def test_audio_of_at_most_one_window_is_one_window(seconds):
     assert window.seconds == pytest.approx(seconds, abs=1e-4)
 
 
-def test_an_exact_multiple_gives_no_empty_window():
-    windows = cut(tone(60.0))
-    assert all(w.seconds > 0.5 for w in windows)
+@pytest.mark.parametrize("seconds", [30.01, 31.0, 36.0, 60.0, 60.5, 64.9, 90.0])
+def test_the_last_window_is_never_a_scrap(seconds):
+    windows = cut(tone(seconds))
+    assert all(w.seconds > 4 for w in windows)
+    assert sum(w.seconds for w in windows) == pytest.approx(seconds)
 
 
 def test_no_audio_is_no_window():
