@@ -183,7 +183,9 @@ class Scheduler:
                 ticket = self._inside.get(result.window)
                 if ticket is None:
                     continue  # dropped meanwhile
-                if result.is_final:
+                if result.error is not None:
+                    self.forget(ticket)
+                elif result.is_final:
                     del self._inside[result.window]
                 answered.append((ticket, result))
             if self._inside and self._engine.held() == 0:
