@@ -1,0 +1,1 @@
+"""Models that live in this repository."""

@@ -1,0 +1,1 @@
+"""The demo model: a tiny Whisper, trained here on synthesised speech."""
