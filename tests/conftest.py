@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from asr.app import create_app
 from asr.config import DEMO_MODEL, Config
@@ -27,6 +28,19 @@ from asr.windows import Window, WindowResult
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tests of a hub run when they are asked for, tests of a GPU where there is one."""
+    absent = {}
+    if "hub" not in config.getoption("-m"):
+        absent["hub"] = pytest.mark.skip(reason="downloads models: run with -m hub")
+    if not torch.cuda.is_available():
+        absent["gpu"] = pytest.mark.skip(reason="no NVIDIA GPU")
+    for item in items:
+        for name, skip in absent.items():
+            if item.get_closest_marker(name):
+                item.add_marker(skip)
 
 
 @dataclass

@@ -1,0 +1,184 @@
+"""Transformers models of every kind, small and with random weights, and the demo model."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+import soundfile
+import torch
+from huggingface_hub import hf_hub_download
+from transformers import (
+    MoonshineConfig,
+    MoonshineForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    Wav2Vec2Config,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
+    Wav2Vec2Processor,
+)
+
+from asr import engine, pipeline
+from asr.config import Config
+from asr.hardware import Machine, choose
+from asr.pipeline import PipelineEngine, is_fatal
+from asr.transcript import EngineInfo, Options, Segment
+from asr.windows import Window
+from tests.conftest import RATE, tone
+
+
+def load(path, **settings):
+    config = Config(model_id=str(path), device="cpu", **settings)
+    return pipeline.load(config, choose(config, Machine.probe("cpu")))
+
+
+@pytest.fixture(scope="module")
+def ctc_model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("ctc")
+    letters = ["<pad>", "<s>", "</s>", "<unk>", "|", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ'"]
+    vocabulary = path / "vocab.json"
+    vocabulary.write_text(json.dumps({letter: place for place, letter in enumerate(letters)}))
+    config = Wav2Vec2Config(
+        vocab_size=len(letters),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16,) * 7,
+        num_conv_pos_embedding_groups=2,
+        num_conv_pos_embeddings=16,
+        mask_time_prob=0.0,
+    )
+    torch.manual_seed(0)
+    Wav2Vec2ForCTC(config).save_pretrained(path)
+    tokenizer = Wav2Vec2CTCTokenizer(str(vocabulary))
+    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(), tokenizer).save_pretrained(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def moonshine_model(tmp_path_factory):
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    path = tmp_path_factory.mktemp("moonshine")
+    words = {word: place for place, word in enumerate(["<unk>", "<s>", "</s>", "a", "b", "c"])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", pad_token="</s>"
+    ).save_pretrained(path)
+    Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(path)
+    torch.manual_seed(0)
+    MoonshineForConditionalGeneration(
+        MoonshineConfig(
+            vocab_size=len(words),
+            hidden_size=32,
+            intermediate_size=32,
+            encoder_num_hidden_layers=1,
+            decoder_num_hidden_layers=1,
+            encoder_num_attention_heads=2,
+            decoder_num_attention_heads=2,
+            bos_token_id=1,
+            eos_token_id=2,
+            pad_token_id=2,
+            decoder_start_token_id=1,
+        )
+    ).save_pretrained(path)
+    return path
+
+
+def window(seconds=1.0, **options):
+    return Window(tone(seconds), 0.0, Options(**options))
+
+
+def test_a_ctc_model_gives_text_with_timed_words(ctc_model):
+    loaded = load(ctc_model)
+    assert loaded.info.has_words
+    assert loaded.info.languages == {}
+    [first, second] = loaded.step([window(3.0), window(0.01)])
+    for result in (first, second):
+        assert result.error is None
+        for segment in result.segments:
+            assert segment.text == "".join(word.text for word in segment.words)
+            times = [t for word in segment.words for t in (word.start, word.end)]
+            assert times == sorted(times)
+            assert segment.end <= result.window.seconds
+    assert first.segments
+
+
+def test_a_moonshine_model_gives_text(moonshine_model):
+    loaded = load(moonshine_model, max_new_tokens=5)
+    assert not loaded.info.has_segments
+    [result] = loaded.step([window(2.0)])
+    assert result.error is None
+    assert [segment.end for segment in result.segments] == [2.0] * len(result.segments)
+
+
+class CountingModel:
+    """Hears at most `room` windows at once, as a small GPU does."""
+
+    info = EngineInfo("count", "pipeline", "none", "none")
+
+    def __init__(self, room=math.inf, failure=None):
+        self.room, self.failure, self.batches = room, failure, []
+
+    def detect(self, windows):
+        return ["en"] * len(windows)
+
+    def hear(self, windows, options):
+        if len(windows) > self.room:
+            raise torch.OutOfMemoryError
+        self.batches.append((len(windows), options))
+        if self.failure:
+            raise self.failure
+        return [(Segment(0.0, w.seconds, " x"),) for w in windows]
+
+
+def test_out_of_memory_halves_the_batch_and_loses_nothing():
+    model = CountingModel(room=3)
+    small = PipelineEngine(model, 16)
+    windows = [window() for _ in range(10)]
+    results = small.step(windows)
+    assert [r.window for r in results] == windows
+    assert all(r.segments and r.error is None for r in results)
+    assert max(count for count, _ in model.batches) <= 3
+    assert small.free() == 2
+
+
+def test_a_window_too_large_for_the_memory_fails_alone():
+    results = PipelineEngine(CountingModel(room=0), 4).step([window(), window()])
+    assert all(isinstance(r.error, torch.OutOfMemoryError) for r in results)
+
+
+def test_windows_with_other_options_are_heard_apart():
+    model = CountingModel()
+    windows = [window(), window(task="translate"), window(), window(language="es")]
+    results = PipelineEngine(model, 16).step(windows)
+    assert {id(r.window) for r in results} == {id(w) for w in windows}
+    assert sorted(count for count, _ in model.batches) == [1, 1, 2]
+    assert {options.language for _, options in model.batches} == {"en", "es"}
+
+
+def test_a_models_failure_is_the_windows_and_a_gpus_failure_is_the_engines():
+    [result] = PipelineEngine(CountingModel(failure=ValueError("odd")), 4).step([window()])
+    assert isinstance(result.error, ValueError)
+    broken = PipelineEngine(CountingModel(failure=RuntimeError("CUDA error: gone")), 4)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        broken.step([window()])
+    assert not is_fatal(torch.OutOfMemoryError())
+
+
+@pytest.mark.hub
+@pytest.mark.parametrize("model_id", ["openai/whisper-tiny", "facebook/wav2vec2-base-960h"])
+def test_a_model_of_a_hub_hears_a_phrase(model_id, tmp_path):
+    sample = hf_hub_download("Narsil/asr_dummy", "mlk.flac", repo_type="dataset")
+    samples, rate = soundfile.read(sample, dtype="float32")
+    assert rate == RATE
+    loaded = engine.load(Config(model_id=model_id, cache_dir=str(tmp_path)))
+    [result] = loaded.step([replace(window(), samples=samples)])
+    assert result.error is None
+    text = "".join(segment.text for segment in result.segments).lower()
+    assert "dream that one day this nation will rise up" in text
