@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from huggingface_hub.constants import ENDPOINT
 
 from asr.app import create_app
 from asr.config import DEMO_MODEL, Config
@@ -35,12 +36,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     absent = {}
     if "hub" not in config.getoption("-m"):
         absent["hub"] = pytest.mark.skip(reason="downloads models: run with -m hub")
+    elif not answers(ENDPOINT):
+        absent["hub"] = pytest.mark.skip(reason=f"no model hub answers at {ENDPOINT}")
     if not torch.cuda.is_available():
         absent["gpu"] = pytest.mark.skip(reason="no NVIDIA GPU")
     for item in items:
         for name, skip in absent.items():
             if item.get_closest_marker(name):
                 item.add_marker(skip)
+
+
+def answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @dataclass
