@@ -1,0 +1,57 @@
+"""The memory of windows in flight: attention keys and values, planned once, a slot for each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from asr.whisper.weights import Weights
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Caches of all layers; the rows in flight are always the first slots, without a gap."""
+
+    cross: torch.Tensor  # [layers, 2, slots, heads, frames, size]: written once for a window
+    own: torch.Tensor  # [layers, 2, slots, heads, positions, size]: written at every token
+    places: torch.Tensor  # [slots, 2, heads]: where position 0 lies in a flattened layer of `own`
+
+    @classmethod
+    def allocate(cls, weights: Weights, count: int) -> Slots:
+        """Room for `count` windows, zeroed: an unused slot may be read, its result is not."""
+        decoder = weights.decoder
+        frames, width = weights.encoder.positions.shape
+        positions = decoder.positions.shape[0]
+        layers, heads = len(decoder.layers), decoder.heads
+        size = width // heads
+        like = {"device": weights.device, "dtype": weights.dtype}
+        kinds = torch.arange(2, device=weights.device)[:, None] * count  # [2, 1]
+        rows = torch.arange(count, device=weights.device)[:, None, None]  # [slots, 1, 1]
+        each = torch.arange(heads, device=weights.device)  # [heads]
+        return cls(
+            cross=torch.zeros(layers, 2, count, heads, frames, size, **like),
+            own=torch.zeros(layers, 2, count, heads, positions, size, **like),
+            places=((kinds + rows) * heads + each) * positions,
+        )
+
+    @property
+    def count(self) -> int:
+        return int(self.cross.shape[2])
+
+    @property
+    def positions(self) -> int:
+        return int(self.own.shape[4])
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy a row's caches, its first `length` positions, into another slot."""
+        self.cross[:, :, target].copy_(self.cross[:, :, source])
+        self.own[:, :, target, :, :length].copy_(self.own[:, :, source, :, :length])
+
+
+def slot_bytes(weights: Weights) -> int:
+    """What one slot takes."""
+    frames, width = weights.encoder.positions.shape
+    positions = weights.decoder.positions.shape[0]
+    layers = len(weights.decoder.layers)
+    return int(layers * 2 * (frames + positions) * width * weights.dtype.itemsize)
