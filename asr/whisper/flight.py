@@ -1,0 +1,190 @@
+"""The windows in flight, as the host sees them: boarded, launched, landed, each slot accounted."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from asr.whisper.graphs import Graphs
+from asr.whisper.loop import Machine, Opening, advance, begin
+from asr.whisper.model import hear
+from asr.whisper.plan import Plan
+
+
+@dataclass(eq=False)
+class Row:
+    """A window's place in flight, and what was heard of it so far."""
+
+    opening: Opening
+    limit: int  # tokens at most
+    slot: int = -1
+    reach: int = 0  # positions that launches have gone to; the host may not have read them yet
+    tokens: list[int] = field(default_factory=list)  # end of text included
+    likelihood: float = 0.0  # sum of the tokens' log-probabilities
+    language: int | None = None  # the token of the language that was detected
+    silence: float = 0.0  # probability that nobody speaks
+    is_done: bool = False
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Numbers on their way to the host."""
+
+    rows: Sequence[Row]
+    values: torch.Tensor  # begun: [4, rows]; else [steps, 2, rows]
+    copied: torch.cuda.Event | None
+
+    @classmethod
+    def of(cls, rows: Sequence[Row], values: torch.Tensor) -> Reading:
+        if values.device.type != "cuda":
+            return cls(rows, values, None)
+        pinned = torch.empty(values.shape, pin_memory=True)
+        pinned.copy_(values, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record()
+        return cls(rows, pinned, copied)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.copied is None or self.copied.query()
+
+    def numbers(self) -> list[list[list[float]]]:
+        """Wait for the copy → steps of [kinds][rows]."""
+        if self.copied is not None:
+            self.copied.synchronize()
+        steps = self.values if self.values.ndim == 3 else self.values[None]
+        numbers: list[list[list[float]]] = steps.tolist()
+        return numbers
+
+
+class Flight:
+    """Keeps rows in the first slots without a gap, and tells what they have written."""
+
+    def __init__(self, machine: Machine, plan: Plan) -> None:
+        self._machine = machine
+        self._plan = plan
+        self._rows: list[Row | None] = [None] * machine.slots.count
+        self._readings: deque[Reading] = deque()
+        self._graphs = Graphs(machine, plan.steps) if plan.buckets and _is_gpu(machine) else None
+
+    @property
+    def active(self) -> list[Row]:
+        return [row for row in self._rows if row is not None]
+
+    @property
+    def free(self) -> int:
+        return self._rows.count(None)
+
+    def warm_up(self) -> None:
+        """Capture every shape of launch, the largest first: the smaller ones fit in its memory."""
+        if self._graphs is None:
+            return
+        for rows in reversed(self._plan.buckets):
+            for length in reversed(self._plan.lengths):
+                self._graphs.advance(rows, length, samples=False)
+
+    def board(self, rows: Sequence[Row], encoded: torch.Tensor) -> None:
+        """Give rows their slots, and the slots their windows, [rows, frames, width]."""
+        start = gap(self._rows, len(rows))
+        if start is None:
+            self._close_gaps()
+            start = len(self.active)
+        hear(self._machine.weights, self._machine.slots, start, encoded)
+        self._begin(rows, start)
+
+    def _begin(self, rows: Sequence[Row], start: int) -> None:
+        """Begin rows in slots that have heard their windows: also how a retry would start."""
+        values = begin(self._machine, start, [row.opening for row in rows])
+        for slot, row in enumerate(rows, start):
+            self._rows[slot] = row
+            row.slot, row.reach = slot, len(row.opening.tokens)
+        self._readings.append(Reading.of(rows, values))
+
+    def launch(self) -> None:
+        """Write the next tokens of every row."""
+        self._close_gaps()
+        rows = self.active
+        if not rows:
+            return
+        steps = self._plan.steps
+        count = self._plan.rows(len(rows))
+        reach = max(row.reach for row in rows) + steps
+        length = self._plan.length(min(reach, self._machine.slots.positions))
+        samples = any(row.opening.temperature for row in rows)
+        if self._graphs is None:
+            values = advance(self._machine, count, length, steps, samples)
+        else:
+            values = self._graphs.advance(count, length, samples)
+        for row in rows:
+            row.reach += steps
+        self._readings.append(Reading.of(rows, values[:, :, : len(rows)]))
+
+    def land(self) -> list[Row]:
+        """Read what is ready, waiting only where too much is under way; rows with news."""
+        news: dict[Row, None] = {}  # in order, each once
+        while self._readings:
+            reading = self._readings[0]
+            if all(row.is_done for row in reading.rows):
+                self._readings.popleft()
+                continue
+            if len(self._readings) <= self._plan.lookahead and not reading.is_ready:
+                break
+            self._readings.popleft()
+            news.update(dict.fromkeys(self._read(reading)))
+        return list(news)
+
+    def _read(self, reading: Reading) -> list[Row]:
+        end = self._machine.rules.end_of_text
+        alive = [(place, row) for place, row in enumerate(reading.rows) if not row.is_done]
+        for tokens, likelihoods, *begun in reading.numbers():
+            for place, row in alive:
+                if row.is_done:
+                    continue
+                row.tokens.append(int(tokens[place]))
+                row.likelihood += likelihoods[place]
+                if begun and row.opening.lacks_language:
+                    row.language = int(begun[0][place])
+                if begun:
+                    row.silence = begun[1][place]
+                is_lost = likelihoods[place] != likelihoods[place]  # not a number
+                if row.tokens[-1] == end or len(row.tokens) >= row.limit or is_lost:
+                    self.release(row)
+        return [row for _, row in alive]
+
+    def release(self, row: Row) -> None:
+        """Free the row's slot; what is still under way for it is ignored."""
+        row.is_done = True
+        self._rows[row.slot] = None
+
+    def _close_gaps(self) -> None:
+        for source, target in moves(self._rows):
+            row = self._rows[source]
+            assert row is not None
+            length = min(row.reach, self._machine.slots.positions)
+            self._machine.move(source, target, length)
+            self._rows[source], self._rows[target] = None, row
+            row.slot = target
+
+
+def gap(rows: Sequence[Row | None], count: int) -> int | None:
+    """The first of the lowest `count` free slots in a line; None where there is no such line."""
+    run = 0
+    for slot, row in enumerate(rows):
+        run = run + 1 if row is None else 0
+        if run == count:
+            return slot - count + 1
+    return None
+
+
+def moves(rows: Sequence[Row | None]) -> list[tuple[int, int]]:
+    """Which rows go where, (source, target), so that the taken slots come first."""
+    taken = [slot for slot, row in enumerate(rows) if row is not None]
+    holes = [slot for slot in range(len(taken)) if rows[slot] is None]
+    return list(zip(taken[len(taken) - len(holes) :], holes, strict=True))
+
+
+def _is_gpu(machine: Machine) -> bool:
+    return bool(machine.slots.cross.is_cuda)

@@ -1,0 +1,178 @@
+"""The decode loop on the device: rows in flight begin, advance and move, with no word to the host.
+
+A row is a window that is being written; row i lives in slot i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from asr.whisper import model
+from asr.whisper.rules import Rules, Written, choose, constrain, constrain_first
+from asr.whisper.slots import Slots
+from asr.whisper.tokens import Vocabulary
+from asr.whisper.weights import Linear, Weights, linear
+
+UNDETECTED = -1  # in an opening: the language that the model hears
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How one row begins."""
+
+    tokens: tuple[int, ...]  # prompt, start of transcript, language, task, timestamps or none
+    start: int  # where the start of transcript stands
+    is_timed: bool
+    temperature: float
+
+    @property
+    def lacks_language(self) -> bool:
+        return UNDETECTED in self.tokens
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The way from hidden states to logits; the bias forbids tokens at no cost."""
+
+    plain: Linear
+    first: Linear
+    later: Linear
+
+    @classmethod
+    def of(cls, weights: Weights, rules: Rules) -> Heads:
+        head = weights.decoder.head
+        return cls(
+            plain=head,
+            first=Linear(head.weight, rules.suppressed_first, head.is_packed),
+            later=Linear(head.weight, rules.suppressed, head.is_packed),
+        )
+
+
+@dataclass(frozen=True)
+class State:
+    """Where each row stands; all tensors are [slots]."""
+
+    tokens: torch.Tensor  # int64: written last, not yet taken in
+    positions: torch.Tensor  # int64: of that token
+    temperatures: torch.Tensor  # float32
+    written: Written
+
+    @classmethod
+    def blank(cls, count: int, rules: Rules, device: torch.device) -> State:
+        return cls(
+            torch.full((count,), rules.end_of_text, device=device),
+            torch.zeros(count, dtype=torch.int64, device=device),
+            torch.zeros(count, device=device),
+            Written.blank(count, rules, device),
+        )
+
+    @property
+    def tensors(self) -> list[torch.Tensor]:
+        return [self.tokens, self.positions, self.temperatures, *self.written.tensors]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """All that the device needs to write text."""
+
+    weights: Weights
+    heads: Heads
+    rules: Rules
+    vocabulary: Vocabulary
+    slots: Slots
+    state: State
+
+    @classmethod
+    def assemble(
+        cls, weights: Weights, rules: Rules, vocabulary: Vocabulary, slots: int
+    ) -> Machine:
+        return cls(
+            weights,
+            Heads.of(weights, rules),
+            rules,
+            vocabulary,
+            Slots.allocate(weights, slots),
+            State.blank(slots, rules, weights.device),
+        )
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Bring a row of `length` positions to another slot."""
+        self.slots.move(source, target, length)
+        for tensor in self.state.tensors:
+            tensor[target] = tensor[source]
+
+
+def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Tensor:
+    """Take in the openings of the rows from `start` on, whose slots have heard their windows.
+
+    Returns:
+        [4, rows], float32: first token, its log-probability, the language's token where it was
+        detected, the probability that nobody speaks.
+    """
+    state, rules = machine.state, machine.rules
+    device = state.tokens.device
+    count, longest = len(openings), max(len(opening.tokens) for opening in openings)
+    padded = [[*o.tokens, *[0] * (longest - len(o.tokens))] for o in openings]
+    tokens = torch.tensor(padded, device=device)  # [n, L]
+    lengths = torch.tensor([len(opening.tokens) for opening in openings], device=device)
+    starts = torch.tensor([opening.start for opening in openings], device=device)
+    languages = torch.zeros(count, device=device)
+    if any(opening.lacks_language for opening in openings):
+        languages = detect(machine, start, count)
+        tokens = torch.where(tokens == UNDETECTED, languages[:, None], tokens)
+    hidden = model.read(machine.weights, machine.slots, start, tokens)  # [n, L, D]
+    each = torch.arange(count, device=device)
+    opened = linear(hidden[each, starts], machine.heads.plain).float()  # [n, vocabulary]
+    silence = opened.softmax(dim=1)[:, machine.vocabulary.no_speech]
+    scores = linear(hidden[each, lengths - 1], machine.heads.first).float()
+    rows = slice(start, start + count)
+    written = state.written[rows]
+    written.is_timed.copy_(torch.tensor([opening.is_timed for opening in openings]))
+    constrain_first(scores, written.is_timed, rules)
+    state.temperatures[rows] = torch.tensor([o.temperature for o in openings], device=device)
+    samples = any(opening.temperature for opening in openings)
+    chosen, likelihood = choose(scores, state.temperatures[rows] if samples else None)
+    state.tokens[rows] = chosen
+    state.positions[rows] = lengths
+    written.begin(chosen, rules)
+    return torch.stack([chosen.float(), likelihood, languages.float(), silence])
+
+
+def detect(machine: Machine, start: int, count: int) -> torch.Tensor:
+    """The likeliest language's token of each row, [count]."""
+    device = machine.state.tokens.device
+    opening = torch.full((count, 1), machine.vocabulary.start_of_transcript, device=device)
+    hidden = model.read(machine.weights, machine.slots, start, opening)  # [n, 1, D]
+    known = torch.tensor(list(machine.vocabulary.languages.values()), device=device)
+    scores = linear(hidden[:, 0], machine.heads.plain)[:, known]  # [n, languages]
+    return known[scores.argmax(dim=1)]
+
+
+def advance(machine: Machine, rows: int, length: int, steps: int, samples: bool) -> torch.Tensor:
+    """Write `steps` tokens in each of the first `rows` slots; nothing here waits for the device.
+
+    Args:
+        length: more than every position that is reached; how much of the caches is looked at.
+        samples: whether any row has a temperature.
+
+    Returns:
+        [steps, 2, rows], float32 (exact for any token): tokens and their log-probabilities.
+    """
+    state, rules = machine.state, machine.rules
+    tokens, positions = state.tokens[:rows], state.positions[:rows]
+    written = state.written[:rows]
+    temperatures = state.temperatures[:rows] if samples else None
+    found = []
+    for _ in range(steps):
+        hidden = model.write(machine.weights, machine.slots, tokens, positions, length)
+        scores = linear(hidden, machine.heads.later).float()  # [rows, vocabulary]
+        constrain(scores, written, rules)
+        chosen, likelihood = choose(scores, temperatures)
+        written.add(chosen, rules)
+        tokens.copy_(chosen)
+        positions.add_(1).clamp_(max=machine.slots.positions - 1)  # rows past their end stay
+        found.append(torch.stack([chosen.float(), likelihood]))
+    return torch.stack(found)

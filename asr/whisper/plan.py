@@ -1,0 +1,93 @@
+"""How much is in flight at once, planned at the start from the memory that is free."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from asr.whisper.slots import slot_bytes
+from asr.whisper.weights import Weights
+
+GPU_RESERVE = 3 * 2**29  # bytes for graphs, encoder scratch and what others take: 1.5 GiB
+GPU_SHARE = 0.9  # of the free memory that is planned with
+GPU_SLOTS = 128  # more rows only wait for memory bandwidth
+GPU_BUCKETS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)
+GPU_LENGTHS = (128, 448)  # positions that a captured step looks at
+CPU_SHARE = 0.5
+CPU_SLOTS = 16
+CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
+
+
+@dataclass(frozen=True)
+class Plan:
+    slots: int  # windows in flight
+    encoder_batch: int  # windows encoded at once
+    steps: int  # tokens that one launch writes in every row
+    launches: int  # in one engine step, fewer where a row ends
+    lookahead: int  # launches under way when the oldest one's tokens are read
+    few_rows: int  # with fewer in flight the encoder has the right of way
+    encoder_spacing: int  # tokens that the others write between two encoder batches
+    buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any count
+    lengths: tuple[int, ...] = ()  # cache lengths that are captured; empty: any length
+
+    def halved(self) -> Plan:
+        """Half of the encoder's batch, or where that is 1, half of the slots."""
+        if self.encoder_batch > 1:
+            return replace(self, encoder_batch=self.encoder_batch // 2)
+        slots = max(1, self.slots // 2)
+        buckets = self.buckets and (*(rows for rows in self.buckets if rows < slots), slots)
+        return replace(self, slots=slots, buckets=buckets)
+
+    def rows(self, active: int) -> int:
+        """Rows of a launch with `active` of them in flight."""
+        return min((bucket for bucket in self.buckets if bucket >= active), default=active)
+
+    def length(self, reach: int) -> int:
+        """Positions that a launch looks at where the longest row reaches `reach`."""
+        return min((length for length in self.lengths if length >= reach), default=reach)
+
+
+def plan(weights: Weights, free: int | None = None) -> Plan:
+    """Plan for what is free on the weights' device now, or for `free` bytes."""
+    device = weights.device
+    free = free_bytes(device) if free is None else free
+    each = slot_bytes(weights)
+    if device.type == "cuda":
+        slots = max(1, min(GPU_SLOTS, int(free * GPU_SHARE - GPU_RESERVE) // each))
+        positions = int(weights.decoder.positions.shape[0])
+        return Plan(
+            slots=slots,
+            encoder_batch=min(8, slots),
+            steps=4,
+            launches=1,
+            lookahead=1,
+            few_rows=max(1, slots - 7),  # a whole encoder batch fits
+            encoder_spacing=8,
+            buckets=(*(bucket for bucket in GPU_BUCKETS if bucket < slots), slots),
+            lengths=tuple(sorted({min(length, positions) for length in GPU_LENGTHS})),
+        )
+    slots = max(1, min(CPU_SLOTS, int(free * CPU_SHARE) // each))
+    return Plan(
+        slots=slots,
+        encoder_batch=1,
+        steps=1,
+        launches=4,
+        lookahead=0,
+        few_rows=4,
+        encoder_spacing=16,
+    )
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that can still be taken: the card's, or the machine's within its container."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit
+        free = min(free, int(CGROUP_LIMIT.read_text()) - int(CGROUP_USED.read_text()))
+    return max(0, free)
