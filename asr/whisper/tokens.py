@@ -68,6 +68,19 @@ class Vocabulary:
         return tokens
 
 
+def prompt_tokens(prompt: str, tokenizer: Any, longest: int) -> list[int]:
+    """The tokens that tell the model what was said before: at most `longest`, the last ones.
+
+    Raises:
+        BadRequest: the prompt holds special tokens.
+    """
+    try:
+        first, *rest = tokenizer.get_prompt_ids(prompt).tolist()
+    except ValueError as error:
+        raise BadRequest(f"the prompt cannot be used: {error}") from error
+    return [first, *rest[-(longest - 1) :]]
+
+
 def segments(
     tokens: Sequence[int], vocabulary: Vocabulary, tokenizer: Any, seconds: float
 ) -> tuple[Segment, ...]:

@@ -1,0 +1,61 @@
+"""A Whisper checkpoint: found, read with Transformers, and taken apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoConfig, WhisperForConditionalGeneration, WhisperProcessor
+
+from asr.config import Config
+from asr.whisper.features import LogMel
+from asr.whisper.rules import Rules
+from asr.whisper.tokens import Vocabulary
+from asr.whisper.weights import Weights, take
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model: its weights, and what the numbers mean."""
+
+    weights: Weights
+    log_mel: LogMel
+    tokenizer: Any
+    vocabulary: Vocabulary
+    rules: Rules
+
+    @property
+    def longest(self) -> int:
+        """Tokens that the decoder has places for, opening included."""
+        return int(self.weights.decoder.positions.shape[0])
+
+
+def is_whisper(config: Config) -> bool:
+    """Whether the model of `config` is one that this engine runs."""
+    found = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
+    return bool(found.model_type == "whisper" and found.activation_function == "gelu")
+
+
+def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+    """Load the model of `config` onto `device`."""
+    processor = WhisperProcessor.from_pretrained(config.model_path, cache_dir=config.cache_dir)
+    model = WhisperForConditionalGeneration.from_pretrained(
+        config.model_path, dtype=dtype, cache_dir=config.cache_dir
+    )
+    return take_apart(model.to(device).eval(), processor.feature_extractor, processor.tokenizer)
+
+
+def take_apart(model: Any, extractor: Any, tokenizer: Any) -> Checkpoint:
+    """A checkpoint of a loaded model, which is of no use afterwards."""
+    generation_config = model.generation_config
+    vocabulary = Vocabulary.of(generation_config, tokenizer)
+    device = model.device
+    weights = take(model)
+    return Checkpoint(
+        weights,
+        LogMel.of(extractor, device),
+        tokenizer,
+        vocabulary,
+        Rules.of(generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens),
+    )

@@ -1,0 +1,275 @@
+"""The Whisper engine: windows of all callers decoded in flight."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from asr.config import Config
+from asr.errors import AsrError, TranscriptionFailed
+from asr.transcript import EngineInfo
+from asr.whisper import checkpoint as checkpoints
+from asr.whisper.checkpoint import Checkpoint
+from asr.whisper.features import log_mel
+from asr.whisper.flight import Flight, Row
+from asr.whisper.loop import UNDETECTED, Machine, Opening
+from asr.whisper.model import encode
+from asr.whisper.plan import Plan, plan
+from asr.whisper.tokens import prompt_tokens, segments
+from asr.windows import Window, WindowResult
+
+log = logging.getLogger(__name__)
+
+
+def load(
+    config: Config, device: torch.device, dtype: torch.dtype, device_name: str, reason: str
+) -> WhisperEngine:
+    """Load the model of `config`, plan for the memory that is left, and warm up.
+
+    Args:
+        device_name: for `EngineInfo`, the GPU's name.
+        reason: for `EngineInfo`, why this device and dtype.
+    """
+    checkpoint = checkpoints.read(config, device, dtype)
+    vocabulary = checkpoint.vocabulary
+    info = EngineInfo(
+        model_id=config.model_id,
+        engine="whisper",
+        device_name=device_name,
+        hardware=reason,
+        languages=vocabulary.language_names,
+        can_translate=bool(vocabulary.tasks),
+        can_prompt=True,
+    )
+    engine = WhisperEngine(checkpoint, plan(checkpoint.weights), info, config.max_new_tokens)
+    engine.warm_up()
+    return engine
+
+
+class WhisperEngine:
+    """Keeps as many windows in flight as memory allows, and refills them as they end.
+
+    A step encodes at most one batch of windows and then writes a few tokens of every window in
+    flight, so that a short clip waits for at most one encoder batch of a long file.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        plan: Plan,
+        info: EngineInfo,
+        max_new_tokens: int | None = None,
+    ) -> None:
+        self.info = info
+        self._checkpoint = checkpoint
+        self._codes = {number: code for code, number in checkpoint.vocabulary.languages.items()}
+        self._max_new_tokens = max_new_tokens or checkpoint.longest
+        self._plan = plan
+        self._must_shrink = False  # to the plan's slots, as soon as nothing is in flight
+        self._waiting: deque[Window] = deque()
+        self._windows: dict[Row, Window] = {}  # in flight
+        self._told: set[Row] = set()  # rows whose language was reported ahead of the text
+        self._since_encoding = 0  # tokens that each row has written
+        self._flight = self._fitted()
+
+    @property
+    def capacity(self) -> int:
+        """Windows that can be in flight at once."""
+        return self._plan.slots
+
+    def free(self) -> int:
+        """No more than the next encoder batch, so that callers' turns are kept outside."""
+        if self._must_shrink:
+            return 0
+        return max(0, min(self._flight.free, self._plan.encoder_batch) - len(self._waiting))
+
+    def held(self) -> int:
+        return len(self._waiting) + len(self._windows)
+
+    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
+        self._waiting.extend(admitted)
+        with torch.inference_mode():
+            results = self._encode()
+            for _ in range(self._plan.launches):
+                results += self._write()
+                if any(result.is_final for result in results):
+                    break
+        return results
+
+    def drop(self, window: Window) -> None:
+        if window in self._waiting:
+            self._waiting.remove(window)
+        for row in [row for row, held in self._windows.items() if held is window]:
+            self._flight.release(row)
+            self._forget(row)
+
+    def warm_up(self) -> None:
+        """Run every shape once that requests will ask for."""
+        with torch.inference_mode():
+            self._flight.warm_up()
+        for count in {1, self._plan.encoder_batch}:
+            quiet = [Window(np.zeros(0, np.float32), start=0.0) for _ in range(count)]
+            self.step(quiet)
+            for window in quiet:
+                self.drop(window)
+
+    def _encode(self) -> list[WindowResult]:
+        """Take the next batch of waiting windows in flight, where it is time to."""
+        if self._must_shrink and not self._windows:
+            self._shrink()
+        if not self._may_encode():
+            return []
+        rows, results = self._next_rows()
+        if not rows:
+            return results
+        windows = list(rows.values())
+        try:
+            encoded = self._encoded(windows)
+            self._flight.board(list(rows), encoded)
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            return results + self._retreat(windows)
+        self._windows |= rows
+        self._since_encoding = 0
+        return results
+
+    def _may_encode(self) -> bool:
+        if self._must_shrink or not self._waiting or not self._flight.free:
+            return False
+        in_flight = len(self._windows)
+        return in_flight < self._plan.few_rows or self._since_encoding >= self._plan.encoder_spacing
+
+    def _next_rows(self) -> tuple[dict[Row, Window], list[WindowResult]]:
+        """The next encoder batch, and answers for the windows that cannot be heard at all."""
+        rows: dict[Row, Window] = {}
+        refused = []
+        room = min(self._plan.encoder_batch, self._flight.free)
+        while self._waiting and len(rows) < room:
+            window = self._waiting.popleft()
+            try:
+                rows[self._row(window)] = window
+            except AsrError as error:
+                refused.append(WindowResult(window, error=error))
+        return rows, refused
+
+    def _row(self, window: Window) -> Row:
+        if not np.isfinite(window.samples).all():
+            raise TranscriptionFailed("the audio holds samples that are not finite numbers")
+        if len(window.samples) > self._checkpoint.log_mel.window_samples:
+            raise TranscriptionFailed(f"a window of {window.seconds:.1f} s is longer than 30 s")
+        opening = self._opening(window)
+        room = self._checkpoint.longest - len(opening.tokens)
+        return Row(opening, limit=min(room, self._max_new_tokens))
+
+    def _opening(self, window: Window) -> Opening:
+        options, vocabulary = window.options, self._checkpoint.vocabulary
+        known = next(iter(vocabulary.languages), None)  # stands in for what is to be heard
+        tokens = vocabulary.opening(options, options.language or known)
+        if known is not None and options.language is None:
+            tokens[1] = UNDETECTED
+        prompt: list[int] = []
+        if options.prompt:
+            longest = self._checkpoint.longest // 2 - 1
+            prompt = prompt_tokens(options.prompt, self._checkpoint.tokenizer, longest)
+        return Opening(
+            tokens=(*prompt, *tokens),
+            start=len(prompt),
+            is_timed=options.timestamps != "none",
+            temperature=options.temperature,
+        )
+
+    def _encoded(self, windows: Sequence[Window]) -> torch.Tensor:
+        """Encoder output, [windows, frames, width]."""
+        weights, settings = self._checkpoint.weights, self._checkpoint.log_mel
+        samples = settings.pad([window.samples for window in windows])
+        return encode(weights.encoder, log_mel(samples, settings).to(weights.dtype))
+
+    def _write(self) -> list[WindowResult]:
+        """The next tokens of every row, and what is new by then."""
+        try:
+            self._flight.launch()
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            return self._retreat(self._evicted())
+        self._since_encoding += self._plan.steps
+        return [result for row in self._flight.land() for result in self._news(row)]
+
+    def _news(self, row: Row) -> list[WindowResult]:
+        window = self._windows[row]
+        asked = window.options.language
+        heard = None if row.language is None else self._codes[row.language]
+        language = heard or asked or (None if self._codes else "en")
+        if row.is_done:
+            self._forget(row)
+            return [self._final(row, window, language)]
+        if heard is None or row in self._told:
+            return []
+        self._told.add(row)
+        return [WindowResult(window, language=language, is_final=False)]
+
+    def _final(self, row: Row, window: Window, language: str | None) -> WindowResult:
+        if math.isnan(row.likelihood):
+            dtype = str(self._checkpoint.weights.dtype).removeprefix("torch.")
+            reason = f"the model's numbers overflowed in {dtype}; try DTYPE=bfloat16 or float32"
+            return WindowResult(window, error=TranscriptionFailed(reason))
+        vocabulary, tokenizer = self._checkpoint.vocabulary, self._checkpoint.tokenizer
+        found = segments(row.tokens, vocabulary, tokenizer, window.seconds)
+        return WindowResult(window, found, language)
+
+    def _forget(self, row: Row) -> None:
+        del self._windows[row]
+        self._told.discard(row)
+
+    def _retreat(self, windows: Sequence[Window]) -> list[WindowResult]:
+        """Out of memory: try `windows` again with half as many, or give up on the only one."""
+        smaller = self._plan.halved()
+        if smaller == self._plan:
+            error = TranscriptionFailed("out of memory with one window in flight")
+            return [WindowResult(window, error=error) for window in windows]
+        log.warning("out of memory: %s", smaller)
+        self._must_shrink |= smaller.slots < self._plan.slots
+        self._plan = smaller
+        self._waiting.extendleft(reversed(windows))
+        if self._checkpoint.weights.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return []
+
+    def _evicted(self) -> list[Window]:
+        """The later half of the rows in flight, which are in flight no more."""
+        rows = list(self._windows)[len(self._windows) // 2 :]
+        windows = [self._windows[row] for row in rows]
+        for row in rows:
+            self._flight.release(row)
+            self._forget(row)
+        return windows
+
+    def _shrink(self) -> None:
+        del self._flight  # its memory is wanted
+        self._flight = self._fitted()
+        self._must_shrink = False
+
+    def _fitted(self) -> Flight:
+        """As many slots as planned, or as many as there is memory for."""
+        parts = self._checkpoint
+        while True:
+            try:
+                machine = Machine.assemble(
+                    parts.weights, parts.rules, parts.vocabulary, self._plan.slots
+                )
+                return Flight(machine, self._plan)
+            except RuntimeError as error:
+                if not lacks_memory(error) or self._plan.slots == 1:
+                    raise
+                self._plan = self._plan.halved()
+
+
+def lacks_memory(error: RuntimeError) -> bool:
+    """Whether less of the same may succeed."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
