@@ -1,0 +1,202 @@
+"""Start the server with the embedded model and let it transcribe the shipped samples."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SAMPLES = ROOT / "models" / "demo" / "samples"
+SERVER = (sys.executable, str(ROOT / "server.py"))
+START_S = 180.0  # the longest start
+STOP_S = 60.0
+POLL_S = 0.1
+ANSWER_S = 300.0
+GROSSLY_WRONG = 0.3  # of all words
+
+
+class DemoFailed(Exception):
+    """The server did not start or did not answer."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A shipped recording and what is said in it."""
+
+    audio: Path
+    language: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the server made of a sample."""
+
+    sample: Sample
+    text: str
+    seconds: float  # of audio
+    realtime_factor: float
+    wrong: int  # words that differ from the reference
+    words: int  # of the reference
+
+
+def main(samples: Path = SAMPLES, server: Sequence[str] = SERVER) -> int:
+    """Exit code 0 when the transcripts are what was said, bar a few words."""
+    heard: list[Heard] = []
+    try:
+        listed = read_samples(samples)
+        print("starting the server ...\n", flush=True)
+        with serving(server) as port:
+            for sample in listed:
+                heard.append(transcribe(port, sample))
+                print(described(heard[-1]), flush=True)
+    except DemoFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(summary(heard))
+    return int(is_grossly_wrong(heard))
+
+
+@contextlib.contextmanager
+def serving(command: Sequence[str]) -> Iterator[int]:
+    """The port of a server on this machine, for as long as the context lasts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    defaults = {"MODEL_ID": "demo", "CACHE_DIR": str(ROOT / ".cache")}
+    settings = {"HOST": "127.0.0.1", "PORT": str(port), "API_KEY": ""}
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(
+            command, env={**defaults, **os.environ, **settings}, stdout=log, stderr=log
+        )
+        try:
+            _wait_until_ready(process, port)
+            yield port
+        except (OSError, HTTPException, DemoFailed) as error:
+            log.seek(0)
+            written = log.read().decode(errors="replace")
+            raise DemoFailed(f"{written}\nthe demo failed: {error}") from error
+        finally:
+            _stop(process)
+
+
+def read_samples(folder: Path) -> list[Sample]:
+    """The recordings in `folder`, as its `samples.json` lists them.
+
+    Raises:
+        DemoFailed: there is no list.
+    """
+    listed = folder / "samples.json"
+    if not listed.exists():
+        raise DemoFailed(f"there are no samples: {listed} is missing")
+    entries = json.loads(listed.read_text(encoding="utf-8"))
+    return [Sample(folder / entry["file"], entry["language"], entry["text"]) for entry in entries]
+
+
+def transcribe(port: int, sample: Sample) -> Heard:
+    """Send one recording to `/asr` of the server on this machine.
+
+    Raises:
+        DemoFailed: the answer is not a transcript.
+    """
+    with contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)) as connection:
+        connection.request("POST", "/asr", sample.audio.read_bytes())
+        reply = connection.getresponse()
+        body = reply.read().decode()
+    if reply.status != 200:
+        raise DemoFailed(f"{sample.audio.name} was answered {reply.status}: {body}")
+    text = json.loads(body)["text"].strip()
+    return Heard(
+        sample,
+        text,
+        float(reply.headers["X-Audio-Length"]),
+        float(reply.headers["X-Realtime-Factor"]),
+        words_wrong(sample.text, text),
+        len(plain_words(sample.text)),
+    )
+
+
+def described(heard: Heard) -> str:
+    sample = heard.sample
+    return (
+        f"{sample.audio.name}  {heard.seconds:.1f} s  {sample.language}  "
+        f"{heard.realtime_factor:.1f} x real time  {heard.wrong} of {heard.words} words wrong\n"
+        f"  said   {sample.text.strip()}\n"
+        f"  heard  {heard.text or '(nothing)'}\n"
+    )
+
+
+def summary(heard: Sequence[Heard]) -> str:
+    seconds = sum(one.seconds for one in heard)
+    spent = sum(one.seconds / one.realtime_factor for one in heard)
+    wrong, words = _totals(heard)
+    verdict = ", which is far too many" if is_grossly_wrong(heard) else ""
+    return (
+        f"{len(heard)} samples, {seconds:.1f} s: {wrong} of {words} words wrong{verdict}; "
+        f"realtime factor {seconds / spent if spent else 0:.1f}\n"
+        "'make serve' keeps the server running: http://localhost:8000/docs"
+    )
+
+
+def is_grossly_wrong(heard: Sequence[Heard]) -> bool:
+    wrong, words = _totals(heard)
+    return wrong > GROSSLY_WRONG * words
+
+
+def words_wrong(reference: str, heard: str) -> int:
+    """Words to replace, insert or delete, case and punctuation aside (Levenshtein)."""
+    said, got = plain_words(reference), plain_words(heard)
+    row = list(range(len(got) + 1))  # distances from the words said so far to each start of `got`
+    for word in said:
+        before, row = row, [row[0] + 1]
+        for place, other in enumerate(got):
+            row.append(min(before[place] + (word != other), before[place + 1] + 1, row[-1] + 1))
+    return row[-1]
+
+
+def plain_words(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.lower())
+
+
+def _totals(heard: Sequence[Heard]) -> tuple[int, int]:
+    return sum(one.wrong for one in heard), sum(one.words for one in heard)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise DemoFailed(f"the server ended with exit code {process.returncode}")
+        with (
+            contextlib.suppress(OSError),
+            contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
+        ):
+            connection.request("GET", "/hc")
+            if connection.getresponse().status == 200:
+                return
+        time.sleep(POLL_S)
+    raise DemoFailed(f"the server was not ready within {START_S:g} s")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
