@@ -1,0 +1,198 @@
+"""The two decoders, libsndfile and the program ffmpeg: what they take, and PCM out of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from typing import BinaryIO
+
+import ffmpeg
+import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import soxr
+
+from asr.errors import BadAudio
+
+log = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16_000  # samples per second, what every model here hears
+BLOCK_SECONDS = 10  # decoded at a time
+BLOCK_RATE = 100_000  # samples per second up to which a block is that long
+MIXED_CHANNELS = 2  # mixed in the process; ffmpeg knows what more channels mean
+READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2  # of 16-bit PCM from ffmpeg
+STALL_SECONDS = 60  # without output once all input is given
+STDERR_BYTES = 4096
+
+# Demuxers that read one stream and nothing else: no playlist, no script, no network.
+FORMATS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,dts,eac3,flac,flv,gsm,loas,"
+    "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,rm,tta,w64,wav,wv,xwma,mxf"
+)
+
+Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
+Source = AsyncIterator[bytes] | BinaryIO  # a stream, or an open file that can seek
+
+
+def is_wave_or_flac(head: bytes) -> bool:
+    return head[:4] == b"fLaC" or (head[:4] == b"RIFF" and head[8:12] == b"WAVE")
+
+
+def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
+    """WAV and FLAC, opened; None for anything that is better left to ffmpeg."""
+    file.seek(0)
+    is_known = is_wave_or_flac(file.read(12))
+    file.seek(0)
+    if not is_known:
+        return None
+    try:
+        sound = soundfile.SoundFile(file)
+    except soundfile.LibsndfileError as error:
+        log.debug("libsndfile does not open the file: %s", error)
+        return None
+    if sound.frames and sound.channels <= MIXED_CHANNELS:
+        return sound
+    sound.close()
+    return None
+
+
+def soundfile_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
+    frames = BLOCK_SECONDS * min(sound.samplerate, BLOCK_RATE)
+    resampler = None
+    if sound.samplerate != SAMPLE_RATE:
+        resampler = soxr.ResampleStream(sound.samplerate, SAMPLE_RATE, 1, dtype="float32")
+    is_last = False
+    while not is_last:
+        try:
+            block = sound.read(frames, dtype="float32", always_2d=True)  # [frames, channels]
+        except soundfile.LibsndfileError as error:
+            log.info("audio damaged: %s", error)
+            block = np.zeros((0, sound.channels), np.float32)
+        is_last = len(block) < frames
+        mono = _mixed(block)  # [frames]
+        if resampler is not None:
+            mono = resampler.resample_chunk(mono, last=is_last)
+        yield mono.clip(-1.0, 1.0)
+
+
+def _mixed(block: npt.NDArray[np.float32]) -> Samples:
+    """[frames, channels] to [frames]; what is no number is silence, what is too loud is cut."""
+    np.nan_to_num(block, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+    np.clip(block, -1.0, 1.0, out=block)
+    mono: Samples = block.mean(axis=1, dtype=np.float32)
+    return mono
+
+
+async def ffmpeg_blocks(source: Source) -> AsyncGenerator[Samples]:
+    """What the program ffmpeg makes of `source`; its process ends with the generator."""
+    stream = source if isinstance(source, AsyncIterator) else None
+    process = await asyncio.create_subprocess_exec(
+        *ffmpeg_command("/dev/stdin" if stream is None else "pipe:0"),
+        stdin=source if stream is None else asyncio.subprocess.PIPE,  # type: ignore[arg-type]
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        limit=2 * READ_BYTES,
+    )
+    complaint = asyncio.create_task(_first_bytes(process.stderr))
+    feeder = asyncio.create_task(_feed(process, stream))
+    try:
+        left, is_empty = b"", True
+        while data := await _read_output(process.stdout, feeder):
+            is_empty = False
+            data = left + data
+            left = data[len(data) // 2 * 2 :]
+            yield _from_integers(data)
+        if feeder.done():
+            feeder.result()  # the source's own failure comes before the decoder's
+        await process.wait()
+        if is_empty:
+            raise BadAudio(_reason((await complaint).decode("utf-8", "replace")))
+        if process.returncode:
+            log.info("audio damaged: %r", (await complaint).decode("utf-8", "replace"))
+    finally:
+        await _end(process, feeder, complaint)
+
+
+def ffmpeg_command(name: str) -> list[str]:
+    """The command that turns `name` into 16-bit 16 kHz mono PCM on its standard output."""
+    program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+    source = ffmpeg.input(name, protocol_whitelist="pipe,file", format_whitelist=FORMATS, threads=1)
+    output = source.output(
+        "pipe:1", map="0:a:0", vn=None, sn=None, dn=None, f="s16le", ac=1, ar=SAMPLE_RATE
+    )
+    quiet = output.global_args("-nostdin", "-hide_banner", "-loglevel", "error")
+    command: list[str] = quiet.compile(cmd=program)
+    return command
+
+
+def _from_integers(data: bytes) -> Samples:
+    whole = np.frombuffer(data, "<i2", len(data) // 2)
+    return whole.astype(np.float32) / np.float32(32_768)
+
+
+async def _read_output(output: asyncio.StreamReader | None, feeder: asyncio.Task[None]) -> bytes:
+    assert output is not None
+    while True:
+        has_all_input = feeder.done()
+        try:
+            return await asyncio.wait_for(output.read(READ_BYTES), STALL_SECONDS)
+        except TimeoutError:
+            if has_all_input:
+                raise BadAudio("the audio decoder made no progress: re-encode the file") from None
+
+
+async def _feed(process: asyncio.subprocess.Process, stream: AsyncIterator[bytes] | None) -> None:
+    """Write `stream` to the decoder, as fast as it takes it in; then close its input."""
+    if stream is None:
+        return
+    assert process.stdin is not None
+    try:
+        async for data in stream:
+            if not await _takes(process.stdin, data):
+                return
+    finally:
+        process.stdin.close()
+
+
+async def _takes(decoder: asyncio.StreamWriter, data: bytes) -> bool:
+    """Write `data`; False where the decoder has ended and wants no more."""
+    try:
+        decoder.write(data)
+        await decoder.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        return False
+    return True
+
+
+async def _first_bytes(stream: asyncio.StreamReader | None) -> bytes:
+    """What the decoder complained of first; the rest is read and let go."""
+    assert stream is not None
+    kept = b""
+    while data := await stream.read(STDERR_BYTES):
+        kept = (kept + data)[:STDERR_BYTES]
+    return kept
+
+
+async def _end(process: asyncio.subprocess.Process, *tasks: asyncio.Task[object]) -> None:
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+    for task in tasks:
+        task.cancel()
+    rest = _first_bytes(process.stdout)  # `wait` needs the pipe read to its end
+    await asyncio.gather(process.wait(), rest, *tasks, return_exceptions=True)
+
+
+def _reason(complaint: str) -> str:
+    if "matches no streams" in complaint:
+        return "the file has no audio stream: send a file with sound"
+    lines = [line.split("] ")[-1].strip() for line in complaint.splitlines() if line.strip()]
+    detail = lines[-1].removeprefix("pipe:0: ").removeprefix("/dev/stdin: ") if lines else ""
+    return (
+        f"the bytes cannot be decoded as audio ({detail or 'no samples came out'}): send a "
+        "complete file in a common format, such as mp3, wav, flac, ogg, webm or m4a"
+    )

@@ -1,0 +1,259 @@
+"""Every format comes out as the same sound, piece by piece, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import struct
+import tempfile
+import tracemalloc
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+
+import numpy as np
+import psutil
+import pytest
+
+from asr.audio import SAMPLE_RATE, Decoder, needs_seeking
+from asr.errors import BadAudio, BadRequest, TooLarge
+from tests.conftest import tone, wav
+from tests.sounds import (
+    FILMS,
+    FORMATS,
+    SECONDS,
+    SILENT_FILMS,
+    assert_is_the_sweep,
+    decoded,
+    encoded,
+    ffmpeg,
+    stream,
+    sweep,
+)
+
+
+@pytest.fixture
+def decoder() -> object:
+    decoder = Decoder(max_seconds=0, parallel=4)
+    yield decoder
+    decoder.close()
+
+
+def on_disk(data: bytes) -> BinaryIO:
+    file = tempfile.TemporaryFile()
+    file.write(data)
+    file.flush()
+    return file
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *FILMS])
+async def test_a_format_is_the_same_sound_streamed_and_from_a_file(
+    decoder: Decoder, name: str
+) -> None:
+    data = encoded(name)
+    streamed = await decoded(decoder, stream(data))
+    assert_is_the_sweep(streamed)
+    with on_disk(data) as file:
+        from_file = await decoded(decoder, file)
+    assert_is_the_sweep(from_file)
+    assert abs(len(from_file) - len(streamed)) <= 0.05 * SAMPLE_RATE
+    whole = await decoded(decoder, stream(data, len(data)))
+    assert np.array_equal(whole, streamed)
+
+
+@pytest.mark.parametrize("name", SILENT_FILMS)
+async def test_a_film_without_sound_is_refused_by_its_reason(decoder: Decoder, name: str) -> None:
+    with on_disk(encoded(name)) as file:
+        for source in (stream(encoded(name)), file):
+            with pytest.raises(BadAudio, match="no audio stream"):
+                await decoded(decoder, source)
+
+
+@pytest.mark.parametrize("name", ["pcm16.wav", "studio.wav", "stereo.flac"])
+async def test_soundfile_and_ffmpeg_agree(
+    decoder: Decoder, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_process = await decoded(decoder, stream(encoded(name)))
+    monkeypatch.setattr("asr.audio.IN_MEMORY_BYTES", 0)
+    by_ffmpeg = await decoded(decoder, stream(encoded(name)))
+    length = min(len(in_process), len(by_ffmpeg))
+    assert abs(len(in_process) - len(by_ffmpeg)) <= 160
+    assert np.max(np.abs(in_process[:length] - by_ffmpeg[:length])) < 0.02
+
+
+def with_sizes(data: bytes, size: int) -> bytes:
+    """A WAV whose header was written before its length was known."""
+    changed = bytearray(data)
+    place = data.index(b"data") + 4
+    changed[4:8] = changed[place : place + 4] = struct.pack("<I", size)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 60.0])  # decoded in the process, and by ffmpeg
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+async def test_a_wav_of_unknown_length_is_heard_to_its_end(
+    decoder: Decoder, size: int, seconds: float
+) -> None:
+    data = with_sizes(wav(tone(seconds)), size)
+    assert len(await decoded(decoder, stream(data))) == seconds * SAMPLE_RATE
+    with on_disk(data) as file:
+        assert len(await decoded(decoder, file)) == seconds * SAMPLE_RATE
+
+
+@pytest.mark.parametrize("name", ["speech.mp3", "sound.webm", "opus.ogg", "raw.aac", "pcm16.wav"])
+async def test_blocks_come_out_while_the_bytes_still_arrive(decoder: Decoder, name: str) -> None:
+    long = ffmpeg(
+        "-stream_loop", "40", "-i", "sweep.wav", *FORMATS[name].split(), "-flush_packets", "1",
+        name=name,
+    )  # fmt: skip
+    may_end = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield long[: len(long) * 9 // 10]
+        await may_end.wait()
+        yield long[len(long) * 9 // 10 :]
+
+    async with contextlib.aclosing(decoder.blocks(stalls())) as blocks:
+        first = await asyncio.wait_for(anext(blocks), 30)
+        assert len(first)
+        may_end.set()
+        rest = [block async for block in blocks]
+    total = len(first) + sum(map(len, rest))
+    assert total / SAMPLE_RATE == pytest.approx(41 * SECONDS, abs=1)
+
+
+async def hours_of_wav(hours: float) -> AsyncIterator[bytes]:
+    yield with_sizes(wav(tone(0.01)), 0xFFFFFFFF)
+    minute = (tone(60) * 32_767).astype("<i2").tobytes()
+    for _ in range(round(hours * 60)):
+        yield minute
+
+
+async def test_a_ten_hour_file_stays_bounded_in_memory(decoder: Decoder) -> None:
+    total = 0
+    tracemalloc.start()
+    try:
+        async with contextlib.aclosing(decoder.blocks(hours_of_wav(10))) as blocks:
+            async for block in blocks:
+                total += len(block)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert total / SAMPLE_RATE == pytest.approx(36_000, abs=1)
+    assert peak < 32 * 2**20  # the file has 1,100 MiB
+
+
+async def test_audio_beyond_the_limit_is_refused_while_it_arrives() -> None:
+    decoder = Decoder(max_seconds=120, parallel=1)
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        async for data in hours_of_wav(10):
+            sent += len(data)
+            yield data
+
+    with pytest.raises(TooLarge, match="MAX_AUDIO_SECONDS=120"):
+        await decoded(decoder, endless())
+    assert sent < 10 * 60 * 2 * SAMPLE_RATE
+    decoder.close()
+
+
+async def test_the_sources_failure_comes_before_the_decoders(decoder: Decoder) -> None:
+    async def breaks() -> AsyncIterator[bytes]:
+        yield encoded("speech.mp3")[:200]
+        raise BadRequest("the body broke off")
+
+    with pytest.raises(BadRequest, match="broke off"):
+        await decoded(decoder, breaks())
+
+
+async def test_a_source_that_breaks_off_later_is_not_taken_for_whole(decoder: Decoder) -> None:
+    data = encoded("speech.mp3") * 20
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield data
+        raise BadRequest("the body broke off")
+
+    with pytest.raises(BadRequest, match="broke off"):
+        await decoded(decoder, breaks())
+
+
+def children() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("name", ["speech.mp3", "index-at-end.m4a"])
+async def test_who_stops_reading_leaves_no_decoder_behind(decoder: Decoder, name: str) -> None:
+    before = children()
+    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", *FORMATS[name].split(), name=name)
+    for _ in range(3):
+        blocks = decoder.blocks(stream(data))
+        await anext(blocks)
+        assert len(children()) == len(before) + 1
+        await blocks.aclose()
+        assert children() == before
+
+
+async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> None:
+    before = children()
+    started = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield encoded("speech.mp3") * 4
+        started.set()
+        await asyncio.Event().wait()
+
+    reader = asyncio.create_task(decoded(decoder, stalls()))
+    await started.wait()
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert children() == before
+
+
+async def test_a_caller_without_bytes_holds_no_decoder() -> None:
+    decoder = Decoder(max_seconds=0, parallel=1)
+
+    async def silent() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        waiting = [group.create_task(decoded(decoder, silent())) for _ in range(3)]
+        assert_is_the_sweep(await decoded(decoder, stream(encoded("speech.mp3"))))
+        for task in waiting:
+            task.cancel()
+    decoder.close()
+
+
+async def test_no_more_sources_than_allowed_are_decoded_at_once() -> None:
+    decoder = Decoder(max_seconds=0, parallel=1)
+    first = decoder.blocks(stream(encoded("speech.mp3") * 50))
+    await anext(first)
+    second = asyncio.ensure_future(anext(decoder.blocks(stream(encoded("speech.mp3")))))
+    done, _ = await asyncio.wait([second], timeout=0.5)
+    assert not done
+    await first.aclose()
+    assert len(await asyncio.wait_for(second, 30))
+    decoder.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"RIFF", b"fLaC", b"ID3", b"OggS", b"\0" * 100_000])
+async def test_what_is_no_audio_is_refused_with_a_remedy(decoder: Decoder, data: bytes) -> None:
+    for source in (stream(data), io.BytesIO(data)):
+        with pytest.raises(BadAudio, match="send"):
+            await decoded(decoder, source)
+
+
+def test_where_the_index_of_an_mp4_lies_is_seen_in_its_head() -> None:
+    assert needs_seeking(encoded("index-at-end.m4a")[:4096])
+    assert needs_seeking(encoded("film.mov")[:4096])
+    assert not needs_seeking(encoded("index-first.m4a")[:4096])
+    assert not needs_seeking(encoded("fragmented.mp4")[:4096])
+    assert not needs_seeking(encoded("speech.mp3")[:4096])
+
+
+async def test_a_sweep_keeps_its_place_in_time(decoder: Decoder) -> None:
+    samples = await decoded(decoder, stream(wav(sweep())))
+    assert np.max(np.abs(samples - sweep())) < 1e-3

@@ -1,0 +1,71 @@
+"""Samples that are no sound, headers that promise too much, and what ffmpeg may open."""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from asr.audio import Decoder
+from asr.decoders import ffmpeg_command
+from asr.errors import BadAudio, TooLarge
+from tests.conftest import wav
+from tests.sounds import assert_is_the_sweep, decoded, encoded, stream
+
+
+@pytest.fixture
+def decoder() -> object:
+    decoder = Decoder(max_seconds=0, parallel=4)
+    yield decoder
+    decoder.close()
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(1, 1), (10, 2), (2**31 - 1, 1), (16_000, 65_535)])
+async def test_absurd_wav_headers_cost_little(rate: int, channels: int) -> None:
+    decoder = Decoder(max_seconds=600, parallel=1)
+    data = b"\x80" * 65_536
+    align = channels & 0xFFFF
+    header = struct.pack(
+        "<4sI8sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(data), b"WAVEfmt ", 16, 1, channels, rate),
+        *(rate * channels & 0xFFFFFFFF, align, 8, b"data", len(data)),
+    )
+    tracemalloc.start()
+    with contextlib.suppress(BadAudio, TooLarge):
+        await decoded(decoder, stream(header + data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 128 * 2**20
+    decoder.close()
+
+
+@pytest.mark.parametrize("bits", ["float32.wav", "float64.wav"])
+async def test_values_that_are_no_sound_do_not_spread(decoder: Decoder, bits: str) -> None:
+    data = bytearray(encoded(bits))
+    kind = "<f" if bits == "float32.wav" else "<d"
+    start = data.index(b"data") + 8
+    size = struct.calcsize(kind)
+    values = (np.nan, np.inf, -np.inf, 3e38)
+    for index, value in enumerate(values):
+        struct.pack_into(kind, data, start + (100 + index) * size, value)
+    samples = await decoded(decoder, stream(bytes(data)))
+    assert np.all(np.isfinite(samples))
+    assert np.max(np.abs(samples)) <= 1.0
+    assert_is_the_sweep(samples)
+
+
+async def test_infinities_in_both_channels_are_no_failure(decoder: Decoder) -> None:
+    both = np.stack([np.full(1600, np.inf), np.full(1600, -np.inf)], axis=1)
+    samples = await decoded(decoder, stream(wav(both, subtype="FLOAT")))
+    assert len(samples) == 1600
+    assert np.all(np.isfinite(samples))
+
+
+def test_the_decoder_may_open_nothing_but_its_input() -> None:
+    command = ffmpeg_command("pipe:0")
+    formats = command[command.index("-format_whitelist") + 1].split(",")
+    assert not {"hls", "concat", "dash", "sdp", "image2", "lavfi", "tee"} & set(formats)
+    assert command[command.index("-protocol_whitelist") + 1] == "pipe,file"
