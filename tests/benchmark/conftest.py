@@ -1,0 +1,71 @@
+"""What the tests of the benchmarks share: servers, clips, and a measured sweep."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from asr.app import create_app
+from asr.config import Config
+from benchmark import load
+from benchmark.reporting import Figures
+from tests.conftest import FakeEngine, tone, wav
+
+SECOND = wav(tone(1.0))
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    """A directory with two clips of a second each, and a file that is not audio."""
+    folder = tmp_path / "audio"
+    (folder / "deeper").mkdir(parents=True)
+    (folder / "one.wav").write_bytes(SECOND)
+    (folder / "deeper" / "two.WAV").write_bytes(SECOND)
+    (folder / "notes.txt").write_text("not audio")
+    return folder
+
+
+@pytest.fixture
+def start(aiohttp_server: Any, engine: FakeEngine) -> Callable[..., Any]:
+    """The URL of a server with the fake engine and the settings given."""
+
+    async def started(**settings: Any) -> str:
+        server = await aiohttp_server(create_app(Config(**settings), lambda _: engine))
+        return str(server.make_url("")).rstrip("/")
+
+    return started
+
+
+async def measured(
+    url: str, *arguments: object, environment: dict[str, str] | None = None
+) -> list[Figures]:
+    plan = load.read_plan(["--url", url, *map(str, arguments)], environment or {})
+    levels: list[Figures] = []
+    await load.sweep(plan, levels)
+    return levels
+
+
+async def stub_server(
+    aiohttp_server: Any,
+    transcribe: Callable[[web.Request], Any] | None = None,
+    hc: Callable[[web.Request], Any] | None = None,
+) -> str:
+    """A server whose routes answer as told, and otherwise well."""
+
+    async def well(_: web.Request) -> web.Response:
+        return web.json_response({"text": "well"})
+
+    app = web.Application()
+    app.router.add_get("/hc", hc or well)
+    app.router.add_post("/asr", transcribe or well)
+    app.router.add_post("/v1/audio/transcriptions", transcribe or well)
+    return str((await aiohttp_server(app)).make_url("")).rstrip("/")
+
+
+def squeezed(table: str) -> str:
+    return re.sub(" +", " ", table)
