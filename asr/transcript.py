@@ -31,15 +31,49 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
+    """Timed text; the engine leaves at their defaults what it does not know."""
+
     start: float  # seconds
     end: float  # seconds
     text: str  # with its leading space, as the model wrote it
     words: tuple[Word, ...] = ()
+    tokens: tuple[int, ...] = ()  # as the model wrote them, timestamps included
+    avg_logprob: float | None = None  # mean over the tokens, natural logarithm
+    no_speech_prob: float | None = None  # of the window
+    temperature: float | None = None  # that it was written at; None: the one asked
+    window_start: float = 0.0  # seconds, where the window that it was heard in begins
+
+    @property
+    def timed_words(self) -> tuple[Word, ...]:
+        """The words; where the model gave no times, spread evenly over the letters."""
+        if self.words:
+            return self.words
+        texts = split_words(self.text)
+        letters = sum(len(text) for text in texts)
+        words, place = [], 0
+        for text in texts:
+            span = (self.end - self.start) / letters
+            start, place = self.start + place * span, place + len(text)
+            words.append(Word(text, start, self.start + place * span))
+        return tuple(words)
+
+
+def split_words(text: str) -> list[str]:
+    """Words, each with a space before it where `text` has one; the end is stripped."""
+    words: list[str] = []
+    space = ""
+    for part in text.split(" "):
+        if part:
+            words.append(space + part)
+            space = " "
+        elif not words:
+            space = " "
+    return words
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """The whole answer: `text` is the segments' texts joined, nothing else."""
+    """The whole answer or a part of it: `text` is the segments' texts joined, nothing else."""
 
     segments: tuple[Segment, ...]
     language: str | None  # code; None where the model does not say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
@@ -133,14 +134,39 @@ def join(results: Sequence[WindowResult]) -> list[Segment]:
     Args:
         results: one for each window, in the order of the windows.
     """
-    joined: list[Segment] = []
-    for result in results:
-        window = result.window
+    joiner = Joiner(math.inf)
+    return [*(segment for result in results for segment in joiner.push(result)), *joiner.finish()]
+
+
+class Joiner:
+    """Joins windows one after the other; gives out what no later window can change.
+
+    Args:
+        overlap: most seconds that a window shares with the one before.
+    """
+
+    def __init__(self, overlap: float) -> None:
+        self._overlap = overlap
+        self._held: list[Segment] = []  # the next window may still part these
+
+    def push(self, result: WindowResult) -> list[Segment]:
+        """Take in the next window's result; the segments that are now final, in order."""
+        window, held = result.window, self._held
         placed = [_shift(segment, window.start) for segment in result.segments]
-        if window.overlap and joined and placed:
-            joined, placed = splice(joined, placed, window.start, window.start + window.overlap)
-        joined.extend(placed)
-    return joined
+        if window.overlap and held and placed:
+            held, placed = splice(held, placed, window.start, window.start + window.overlap)
+        held = held + placed
+        shared_from = window.end - self._overlap
+        final = 0
+        while final < len(held) and (not self._overlap or held[final].end <= shared_from):
+            final += 1
+        self._held = held[final:]
+        return held[:final]
+
+    def finish(self) -> list[Segment]:
+        """The segments that were held back: no window follows."""
+        held, self._held = self._held, []
+        return held
 
 
 def splice(
@@ -151,8 +177,10 @@ def splice(
     The words shared by the tail of `before` and the head of `after` are found as the longest
     run of equal words; the seam lies in its middle. Without one it lies midway in time.
     """
-    tail = [word for s in before if s.end > start for word in _timed(s) if word.end > start]
-    head = [word for s in after if s.start < end for word in _timed(s) if word.start < end]
+    tail = [word for s in before if s.end > start for word in s.timed_words if word.end > start]
+    head = [word for s in after if s.start < end for word in s.timed_words if word.start < end]
+    if not tail or not head:
+        return before, after  # only one of them heard anything there
     match = SequenceMatcher(
         None, [_plain(w.text) for w in tail], [_plain(w.text) for w in head], autojunk=False
     ).find_longest_match()
@@ -180,34 +208,13 @@ def _shift(segment: Segment, seconds: float) -> Segment:
     words = tuple(
         replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words
     )
-    return replace(segment, start=segment.start + seconds, end=segment.end + seconds, words=words)
-
-
-def _timed(segment: Segment) -> tuple[Word, ...]:
-    """The segment's words; where the model gave no times, spread evenly over its letters."""
-    if segment.words:
-        return segment.words
-    texts = _split(segment.text)
-    letters = sum(len(text) for text in texts)
-    words, place = [], 0
-    for text in texts:
-        span = (segment.end - segment.start) / letters
-        start, place = segment.start + place * span, place + len(text)
-        words.append(Word(text, start, segment.start + place * span))
-    return tuple(words)
-
-
-def _split(text: str) -> list[str]:
-    """Words, each with the white space before it: joined they are `text`, end stripped."""
-    words: list[str] = []
-    space = ""
-    for part in text.split(" "):
-        if part:
-            words.append(space + part)
-            space = " "
-        elif not words:
-            space = " "
-    return words
+    return replace(
+        segment,
+        start=segment.start + seconds,
+        end=segment.end + seconds,
+        words=words,
+        window_start=seconds,
+    )
 
 
 def _plain(word: str) -> str:
@@ -221,7 +228,7 @@ def _middle(word: Word) -> float:
 def _without_last(segments: list[Segment], count: int) -> list[Segment]:
     kept = list(segments)
     while count and kept:
-        words = _timed(kept[-1])
+        words = kept[-1].timed_words
         if len(words) <= count:
             count -= len(words)
             kept.pop()
@@ -234,7 +241,7 @@ def _without_last(segments: list[Segment], count: int) -> list[Segment]:
 def _without_first(segments: list[Segment], count: int) -> list[Segment]:
     kept = list(segments)
     while count and kept:
-        words = _timed(kept[0])
+        words = kept[0].timed_words
         if len(words) <= count:
             count -= len(words)
             kept.pop(0)
@@ -251,4 +258,5 @@ def _rebuilt(segment: Segment, words: tuple[Word, ...]) -> Segment:
         end=words[-1].end,
         text="".join(word.text for word in words),
         words=words if segment.words else (),
+        tokens=(),  # theirs is another text
     )

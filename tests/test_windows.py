@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.transcript import Segment, Word
-from asr.windows import SAMPLE_RATE, Cutter, Window, WindowResult, join, quietest, splice
+from asr.windows import (
+    SAMPLE_RATE,
+    Cutter,
+    Joiner,
+    Window,
+    WindowResult,
+    join,
+    quietest,
+    splice,
+)
 from tests.conftest import tone
 
 SECOND = SAMPLE_RATE
@@ -166,3 +175,34 @@ def test_windows_that_heard_the_same_words_join_without_loss_or_repetition(said,
     assert texts(kept + added).split() == said
     times = [time for s in kept + added for time in (s.start, s.end)]
     assert times == sorted(times)
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), stride=st.sampled_from([None, 0.5, 1.0]))
+def test_what_is_given_out_early_is_what_joining_all_at_once_gives(data, stride):
+    windows = cut(tone(data.draw(st.integers(1, 20))), 4.0, stride)
+    results = [WindowResult(w, data.draw(heard_segments(w.seconds))) for w in windows]
+    joiner = Joiner(2 * (stride or 0.0))
+    early = [joiner.push(result) for result in results]
+    assert [*(s for part in early for s in part), *joiner.finish()] == join(results)
+    if stride is None:
+        assert [len(part) for part in early] == [len(r.segments) for r in results]
+
+
+@st.composite
+def heard_segments(draw, seconds):
+    """A few segments of one to three words, in order, inside a window."""
+    times = sorted(draw(st.lists(st.floats(0, seconds), max_size=6)))
+    words = st.lists(st.sampled_from(["one", "two", "three"]), min_size=1, max_size=3)
+    return tuple(
+        Segment(start, end, "".join(f" {word}" for word in draw(words)))
+        for start, end in pairwise(times)
+    )
+
+
+def test_a_segment_knows_its_window_and_loses_its_tokens_when_it_is_parted():
+    [segment] = join([result(3.0, 4.0, Segment(0.0, 1.0, " a", tokens=(1, 2)))])
+    assert (segment.window_start, segment.tokens) == (3.0, (1, 2))
+    first = result(0.0, 4.0, Segment(0.0, 4.0, " a b c d", tokens=(1, 2, 3, 4)))
+    second = result(2.0, 4.0, Segment(0.0, 4.0, " c d e f", tokens=(3, 4, 5, 6)), overlap=2.0)
+    assert [(s.text, s.tokens) for s in join([first, second])] == [(" a b c", ()), (" d e f", ())]
