@@ -7,7 +7,7 @@ import sys
 from aiohttp import web
 
 from asr.app import create_app
-from asr.config import Config, ConfigError
+from asr.config import Config, ConfigError, without_effect
 
 
 def main() -> None:
@@ -16,6 +16,8 @@ def main() -> None:
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    for notice in without_effect(os.environ):
+        logging.warning(notice)
     web.run_app(
         create_app(config),
         host=None if config.host == "*" else config.host,

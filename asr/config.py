@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+TimestampRule = Literal["auto", "none", "segments"]  # auto: as the request asks
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "weights"
 DTYPES = {
@@ -16,9 +18,16 @@ DTYPES = {
     "fp32": "float32",
     "float16": "float16",
     "fp16": "float16",
+    "float": "float32",
     "half": "float16",
     "bfloat16": "bfloat16",
     "bf16": "bfloat16",
+}
+WITHOUT_EFFECT = {  # variables of other servers that this one takes and need not heed
+    "VLLM_ATTENTION_BACKEND": "the attention kernel is chosen by the hardware",
+    "VLLM_KV_CACHE_DTYPE": "the cache has the model's dtype",
+    "VLLM_USE_FLASHINFER": "FlashInfer is not used",
+    "WHISPER_SAMPLING_RATE": "audio of any rate becomes the 16000 Hz that models hear",
 }
 
 
@@ -86,6 +95,14 @@ def _device(value: str) -> str:
     return value.strip().lower()
 
 
+def _timestamp_rule(value: str) -> TimestampRule:
+    rules: dict[str, TimestampRule] = {"auto": "auto", "none": "none", "segments": "segments"}
+    try:
+        return rules[value.strip().lower()]
+    except KeyError:
+        raise ConfigError(f"is not one of {', '.join(rules)}") from None
+
+
 def _directory(value: str) -> Path:
     path = Path(value).resolve()
     if not path.is_dir():
@@ -93,25 +110,38 @@ def _directory(value: str) -> Path:
     return path
 
 
-def _setting(default: Any, parse: Callable[[str], Any], effect: str) -> Any:
-    return field(default=default, metadata={"parse": parse, "effect": effect})
+def _setting(default: Any, parse: Callable[[str], Any], effect: str, *others: str) -> Any:
+    """A setting; `others` are variables that are read where its own is not set."""
+    metadata = {"parse": parse, "effect": effect, "others": others}
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
 class Config:
     """The settings of one process; the environment name is the field's name in capitals."""
 
-    host: str = _setting("*", _text, "Address to listen on; `*` is every IPv4 and IPv6 address")
+    host: str = _setting(
+        "*", _text, "Address to listen on; `*` is every IPv4 and IPv6 address", "INTERFACE"
+    )
     port: int = _setting(8000, _port, "Port to listen on")
     model_id: str = _setting(
         "openai/whisper-large-v3",
         _text,
         "Hub id or local directory of any speech recognition model, or `demo`",
+        "HF_MODEL",
+    )
+    mounted_model: Path = _setting(
+        Path("/repository"),
+        Path,
+        "Directory whose model is used when `MODEL_ID` is unset and it holds a `config.json`",
     )
     cache_dir: str = _setting("/data", _text, "Directory that caches downloaded models")
     device: str = _setting("auto", _device, "`auto`, `cpu`, `cuda` or `cuda:N`")
     dtype: str = _setting(
-        "auto", _dtype, "`auto` (float16 on a GPU, float32 on a CPU), `float16`, `bfloat16` ..."
+        "auto",
+        _dtype,
+        "`auto` (float16 on a GPU, float32 on a CPU), `float16`, `bfloat16` ...",
+        "VLLM_DTYPE",
     )
     flash_attention_2: bool = _setting(
         False, _exactly_one, "`1` asks for FlashAttention-2; needs compute capability 8.0"
@@ -120,11 +150,24 @@ class Config:
     max_new_tokens: int | None = _setting(
         None, _count, "Most tokens for one window; unset: the model's own limit"
     )
-    chunk_length_s: float = _setting(30.0, _positive, "Longest window, in seconds")
+    chunk_length_s: float = _setting(
+        30.0, _positive, "Longest window, in seconds", "WHISPER_SEGMENT_DURATION_SEC"
+    )
     stride_length_s: float | None = _setting(
         None,
         _amount,
         "Overlap on each side of a window, in seconds; unset: windows are cut at pauses, without",
+    )
+    language_force: str | None = _setting(
+        None, _text, "Language that is heard whatever a request asks: a code or an English name"
+    )
+    timestamps: TimestampRule = _setting(
+        "auto",
+        _timestamp_rule,
+        "`auto`: segments are timed as requests ask; `none`: never; `segments`: always",
+    )
+    stream_heartbeat_s: float = _setting(
+        15.0, _positive, "Longest silence of a streamed answer, in seconds"
     )
     max_body_mb: float = _setting(1024.0, _positive, "Largest upload or download, in MiB")
     max_audio_seconds: float = _setting(
@@ -163,15 +206,17 @@ class Config:
         """
         values = {}
         for setting in fields(cls):
-            name = environment_name(setting)
-            value = environment.get(name, "")
-            if value == "":
+            names = (environment_name(setting), *setting.metadata["others"])
+            name = next((name for name in names if environment.get(name)), None)
+            if name is None:
                 continue
             try:
-                values[setting.name] = setting.metadata["parse"](value)
+                values[setting.name] = setting.metadata["parse"](environment[name])
             except ConfigError as error:
-                raise ConfigError(f"{name}={value!r} {error}") from None
+                raise ConfigError(f"{name}={environment[name]!r} {error}") from None
         config = cls(**values)
+        if not environment.get("MODEL_ID") and (config.mounted_model / "config.json").is_file():
+            config = replace(config, model_id=str(config.mounted_model))
         config.check()
         return config
 
@@ -195,3 +240,12 @@ class Config:
 
 def environment_name(setting: Field[Any]) -> str:
     return setting.name.upper()
+
+
+def without_effect(environment: Mapping[str, str]) -> list[str]:
+    """What to tell of variables that are set and mean nothing here."""
+    return [
+        f"{name}={environment[name]!r} has no effect: {reason}"
+        for name, reason in WITHOUT_EFFECT.items()
+        if environment.get(name)
+    ]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import Config, ConfigError, environment_name
+from asr.config import Config, ConfigError, environment_name, without_effect
 from tests.conftest import ROOT
 
 
@@ -81,3 +81,44 @@ def shown_default(setting) -> str:
     if isinstance(setting.default, float):
         return f"`{setting.default:g}`"
     return f"`{setting.default}`"
+
+
+@pytest.mark.parametrize(
+    ("other", "setting", "value", "expected"),
+    [
+        ("INTERFACE", "HOST", "0.0.0.0", "0.0.0.0"),
+        ("HF_MODEL", "MODEL_ID", "openai/whisper-tiny", "openai/whisper-tiny"),
+        ("VLLM_DTYPE", "DTYPE", "bf16", "bfloat16"),
+        ("WHISPER_SEGMENT_DURATION_SEC", "CHUNK_LENGTH_S", "20", 20.0),
+    ],
+)
+def test_another_servers_variable_counts_where_ours_is_unset(other, setting, value, expected):
+    assert getattr(read(**{other: value}), setting.lower()) == expected
+    ours = getattr(read(), setting.lower())
+    assert getattr(read(**{other: value, setting: str(ours)}), setting.lower()) == ours
+
+
+def test_a_bad_value_is_named_with_the_variable_that_held_it():
+    with pytest.raises(ConfigError, match=r"^VLLM_DTYPE='int3' is not one of"):
+        read(VLLM_DTYPE="int3")
+
+
+def test_a_mounted_model_is_used_where_no_model_is_named(tmp_path):
+    mounted = {"MOUNTED_MODEL": str(tmp_path)}
+    assert read(**mounted).model_id == "openai/whisper-large-v3"
+    assert read(**mounted, HF_MODEL="openai/whisper-tiny").model_id == "openai/whisper-tiny"
+    (tmp_path / "config.json").write_text("{}")
+    assert read(**mounted, HF_MODEL="openai/whisper-tiny").model_path == str(tmp_path)
+    assert read(**mounted, MODEL_ID="openai/whisper-base").model_id == "openai/whisper-base"
+
+
+def test_timestamps_is_one_of_three_rules():
+    assert read(TIMESTAMPS="Segments").timestamps == "segments"
+    with pytest.raises(ConfigError, match="TIMESTAMPS='words' is not one of auto, none, segments"):
+        read(TIMESTAMPS="words")
+
+
+def test_variables_of_other_servers_are_named_when_they_mean_nothing_here():
+    assert without_effect({"VLLM_USE_FLASHINFER": "", "PORT": "80"}) == []
+    [notice] = without_effect({"VLLM_KV_CACHE_DTYPE": "fp8"})
+    assert notice == "VLLM_KV_CACHE_DTYPE='fp8' has no effect: the cache has the model's dtype"
