@@ -9,12 +9,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from asr.audio import SAMPLE_RATE, Decoder, Source
+from asr.config import TimestampRule
 from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.scheduler import Scheduler
 from asr.ticket import Pending, Ticket
 from asr.transcript import EngineInfo, Options, Transcript
-from asr.windows import Cutter, Window, WindowResult, join
+from asr.windows import Cutter, Joiner, Window, WindowResult
 
 
 @dataclass
@@ -36,6 +37,30 @@ class Timings:
         self.model = max(self.model, pending.finished_at - self.taken_at)
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What the server's settings demand of every request."""
+
+    language: str | None = None  # LANGUAGE_FORCE: code heard whatever is asked
+    timestamps: TimestampRule = "auto"
+
+    def apply(self, options: Options) -> Options:
+        """`options` as they are to be carried out.
+
+        Raises:
+            BadRequest: words are to be timed where nothing is.
+        """
+        if self.language is not None:
+            options = replace(options, language=self.language)
+        if self.timestamps == "segments" and options.timestamps == "none":
+            return replace(options, timestamps="segment")
+        if self.timestamps != "none":
+            return options
+        if options.timestamps == "word":
+            raise BadRequest("no word is timed here: the server runs with TIMESTAMPS=none")
+        return replace(options, timestamps="none")
+
+
 class Transcriber:
     """Turns audio into transcripts; knows neither HTTP nor the model."""
 
@@ -47,7 +72,9 @@ class Transcriber:
         window_seconds: float,
         stride_seconds: float | None,
         metrics: Metrics,
+        rules: Rules | None = None,
     ) -> None:
+        self._rules = rules or Rules()
         self._decoder = decoder
         self._scheduler = scheduler
         self._info = info
@@ -63,17 +90,33 @@ class Transcriber:
             ServerError: the engine or the far server failed.
         """
         timings = Timings()
-        heard = [result async for result in self.results(source, options, timings)]
-        languages = [result.language for result in heard if result.language]
-        language = languages[0] if languages else options.language
-        transcript = Transcript(tuple(join(heard)), language, duration=round(timings.audio, 3))
+        parts = [part async for part in self.parts(source, options, timings)]
+        segments = tuple(segment for part in parts for segment in part.segments)
+        return replace(parts[-1], segments=segments), timings
+
+    async def parts(
+        self, source: Source, options: Options, timings: Timings
+    ) -> AsyncGenerator[Transcript]:
+        """The transcript in parts, each as soon as nothing later can change it; at least one.
+
+        Each part has the language known so far; the last one's duration is the whole audio's.
+        """
+        joiner = Joiner(2 * (self._stride_seconds or 0.0))
+        language = self._rules.language or options.language
+        async with contextlib.aclosing(self.results(source, options, timings)) as results:
+            async for result in results:
+                language = language or result.language
+                segments = tuple(joiner.push(result))
+                if segments:
+                    yield Transcript(segments, language, round(timings.audio, 3))
         self._observe(timings)
-        return transcript, timings
+        yield Transcript(tuple(joiner.finish()), language, round(timings.audio, 3))
 
     async def results(
         self, source: Source, options: Options, timings: Timings
     ) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
+        options = self._rules.apply(options)
         check(options, self._info)
         queue: asyncio.Queue[Pending | None] = asyncio.Queue()
         with self._scheduler.admit() as ticket:
@@ -120,10 +163,12 @@ class Transcriber:
         cutter = Cutter(self._window_seconds, self._stride_seconds)
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
+        samples = 0
         started = time.monotonic()
         async with contextlib.aclosing(self._decoder.blocks(source)) as blocks:
             async for block in blocks:
-                timings.audio += len(block) / SAMPLE_RATE
+                samples += len(block)
+                timings.audio = samples / SAMPLE_RATE
                 self._metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
                 timings.decode += time.monotonic() - started
                 for window in cutter.push(block):
@@ -163,19 +208,21 @@ def check(options: Options, info: EngineInfo) -> None:
     """
     model = f"the model {info.model_id}"
     if options.language is not None and not info.languages:
-        raise BadRequest(f"{model} has no choice of language: leave 'language' out")
+        raise BadRequest(f"{model} has no choice of language: leave 'language' out", "language")
     if options.language is not None and options.language not in info.languages:
         raise BadRequest(
             f"{model} does not know the language {options.language!r}; "
-            f"it knows {', '.join(sorted(info.languages))}"
+            f"it knows {', '.join(sorted(info.languages))}",
+            "language",
         )
     if options.task == "translate" and not info.can_translate:
-        raise BadRequest(f"{model} cannot translate: use task 'transcribe'")
+        raise BadRequest(f"{model} cannot translate: use task 'transcribe'", "task")
     if options.prompt and not info.can_prompt:
-        raise BadRequest(f"{model} takes no prompt: leave 'prompt' out")
+        raise BadRequest(f"{model} takes no prompt: leave 'prompt' out", "prompt")
     if options.timestamps == "word" and not info.has_words:
         raise BadRequest(
-            f"{model} has no word timestamps on this engine: use timestamps 'segment' or 'none'"
+            f"{model} has no word timestamps on this engine: use timestamps 'segment' or 'none'",
+            "timestamps",
         )
 
 

@@ -1,15 +1,17 @@
 """The recipe: windows go out while bytes come in, and come back in order."""
 
 import asyncio
+import io
 
 import numpy as np
 import pytest
+import soundfile
 
 from asr.audio import Decoder
 from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.metrics import Metrics
 from asr.scheduler import Scheduler
-from asr.transcriber import Timings, Transcriber, check, language_code
+from asr.transcriber import Rules, Timings, Transcriber, check, language_code
 from asr.transcript import EngineInfo, Options
 from asr.windows import WindowResult
 from tests.conftest import FakeEngine, heard, tone, wav
@@ -19,13 +21,15 @@ from tests.conftest import FakeEngine, heard, tone, wav
 async def make_transcriber():
     running = []
 
-    def make(engine, window_seconds=30.0, stride_seconds=None, max_seconds=0.0):
+    def make(engine, window_seconds=30.0, stride_seconds=None, max_seconds=0.0, rules=None):
         metrics = Metrics()
         scheduler = Scheduler(engine, 7200, metrics)
         scheduler.start()
         decoder = Decoder(max_seconds, 4)
         running.append((scheduler, decoder, engine))
-        return Transcriber(decoder, scheduler, engine.info, window_seconds, stride_seconds, metrics)
+        return Transcriber(
+            decoder, scheduler, engine.info, window_seconds, stride_seconds, metrics, rules
+        )
 
     yield make
     for scheduler, decoder, engine in running:
@@ -185,3 +189,56 @@ def test_what_the_model_cannot_do_is_refused_by_name(options, named):
 def test_a_model_without_languages_refuses_a_language():
     with pytest.raises(BadRequest, match="leave 'language' out"):
         check(Options(language="en"), EngineInfo("ctc", "pipeline", "none", "none"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "done"),
+    [
+        ("auto", "none", "none"),
+        ("auto", "word", "word"),
+        ("none", "segment", "none"),
+        ("segments", "none", "segment"),
+        ("segments", "word", "word"),
+    ],
+)
+def test_the_server_may_rule_over_timestamps(rule, asked, done):
+    assert Rules(timestamps=rule).apply(Options(timestamps=asked)).timestamps == done
+
+
+def test_words_are_refused_where_the_server_times_nothing():
+    with pytest.raises(BadRequest, match="TIMESTAMPS=none"):
+        Rules(timestamps="none").apply(Options(timestamps="word"))
+
+
+async def test_a_forced_language_is_heard_whatever_is_asked(make_transcriber):
+    engine = FakeEngine()
+    transcriber = make_transcriber(engine, rules=Rules(language="es"))
+    for asked in (None, "en", "xx"):
+        transcript, _ = await transcriber.transcribe(
+            stream(wav(tone(1.0))), Options(language=asked)
+        )
+        assert transcript.language == "es"
+    assert {w.options.language for step in engine.steps for w in step} == {"es"}
+
+
+async def test_parts_are_given_out_while_the_rest_still_arrives(make_transcriber):
+    arrived = asyncio.Event()
+    file = io.BytesIO()
+    soundfile.write(file, tone(20.0), 16_000, format="AU")
+    whole = file.getvalue()
+
+    async def slow():
+        yield whole[: len(whole) // 2]
+        async with asyncio.timeout(20):
+            await arrived.wait()
+        yield whole[len(whole) // 2 :]
+
+    transcriber = make_transcriber(FakeEngine(), window_seconds=2.0)
+    texts = []
+    timings = Timings()
+    async for part in transcriber.parts(slow(), Options(), timings):
+        texts.append(part.text)
+        arrived.set()
+    transcript, _ = await transcriber.transcribe(stream(whole), Options())
+    assert "".join(texts) == transcript.text
+    assert part.duration == transcript.duration
