@@ -47,10 +47,6 @@ class Reading:
         copied.record()
         return cls(rows, pinned, copied)
 
-    @property
-    def is_ready(self) -> bool:
-        return self.copied is None or self.copied.query()
-
     def numbers(self) -> list[list[list[float]]]:
         """Wait for the copy → steps of [kinds][rows]."""
         if self.copied is not None:
@@ -123,22 +119,19 @@ class Flight:
         self._readings.append(Reading.of(rows, values[:, :, : len(rows)]))
 
     def land(self) -> list[Row]:
-        """Read what is ready, waiting only where too much is under way; rows with news."""
+        """Read all launches but those that may still be under way; rows with news."""
         news: dict[Row, None] = {}  # in order, each once
-        while self._readings:
-            reading = self._readings[0]
-            if all(row.is_done for row in reading.rows):
-                self._readings.popleft()
-                continue
-            if len(self._readings) <= self._plan.lookahead and not reading.is_ready:
-                break
-            self._readings.popleft()
-            news.update(dict.fromkeys(self._read(reading)))
+        while len(self._readings) > self._plan.lookahead:
+            news.update(dict.fromkeys(self._read(self._readings.popleft())))
+        if not self.active:
+            self._readings.clear()
         return list(news)
 
     def _read(self, reading: Reading) -> list[Row]:
         end = self._machine.rules.end_of_text
         alive = [(place, row) for place, row in enumerate(reading.rows) if not row.is_done]
+        if not alive:
+            return []
         for tokens, likelihoods, *begun in reading.numbers():
             for place, row in alive:
                 if row.is_done:

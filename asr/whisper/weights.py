@@ -150,9 +150,11 @@ Lay = Callable[[torch.Tensor, torch.Tensor | None], Linear]
 
 
 def _laid(weight: torch.Tensor, bias: torch.Tensor | None, packs: bool) -> Linear:
-    if packs:
-        weight = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
-    return Linear(weight, bias, packs)
+    return Linear(_packed(weight) if packs else weight, bias, packs)
+
+
+def _packed(weight: torch.Tensor) -> torch.Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
 
 
 def _taken(layers: Any) -> Iterator[Any]:

@@ -1,0 +1,1 @@
+"""Tests of the Whisper engine, against Transformers on random and trained weights."""

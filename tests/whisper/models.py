@@ -1,0 +1,253 @@
+"""Small Whisper models with random weights, and what Transformers says they write."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import (
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+)
+from transformers.models.whisper.tokenization_whisper import LANGUAGES
+
+from asr.audio import SAMPLE_RATE
+from asr.transcript import EngineInfo, Options
+from asr.whisper.checkpoint import Checkpoint, take_apart
+from asr.whisper.engine import WhisperEngine
+from asr.whisper.flight import Row
+from asr.whisper.plan import Plan
+from asr.windows import Samples, Window, WindowResult
+
+INFO = EngineInfo(model_id="random", engine="whisper", device_name="", hardware="")
+SECONDS = 2  # of a window of these models
+POSITIONS = 48  # tokens that they have places for
+SPREAD = 2.0  # of the logits
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What distinguishes the published checkpoints, at small widths."""
+
+    mels: int
+    vocabulary: int
+    languages: int  # 0: English only
+    encoder_layers: int
+    decoder_layers: int
+    heads: int
+    width: int
+
+
+TINY = Shape(80, 51865, 99, encoder_layers=2, decoder_layers=2, heads=3, width=48)
+TINY_ENGLISH = Shape(80, 51864, 0, encoder_layers=2, decoder_layers=2, heads=2, width=32)
+LARGE_V3 = Shape(128, 51866, 100, encoder_layers=3, decoder_layers=3, heads=4, width=64)
+DISTIL = Shape(128, 51866, 100, encoder_layers=3, decoder_layers=2, heads=4, width=64)
+SHAPES = {"tiny": TINY, "tiny.en": TINY_ENGLISH, "large-v3": LARGE_V3, "distil": DISTIL}
+
+
+OPTIONS = [
+    Options(language="en"),
+    Options(language="de", timestamps="none"),
+    Options(language="fr", task="translate"),
+    Options(language="en", prompt="11 22 333 4444"),
+    Options(language="uk", prompt="5 6", timestamps="none", task="translate"),
+    Options(),  # the language is to be detected
+    Options(timestamps="none"),
+    Options(prompt="1234 99"),
+]
+
+
+def windows(count: int, options: Sequence[Options] = OPTIONS) -> list[Window]:
+    """Of different lengths, the options in turn."""
+    return [
+        Window(noise(seed, 0.5 + seed % 4 / 2), 0.0, options[seed % len(options)])
+        for seed in range(count)
+    ]
+
+
+class NumberTokenizer:
+    """Writes every token as its number."""
+
+    def __init__(self, generation_config: GenerationConfig) -> None:
+        self.eos_token_id = generation_config.eos_token_id
+        self._start_of_previous = generation_config.prev_sot_token_id
+
+    def convert_tokens_to_ids(self, token: str) -> int:
+        assert token == "<|startofprev|>"
+        return self._start_of_previous
+
+    def get_prompt_ids(self, prompt: str) -> np.ndarray[Any, Any]:
+        return np.array([self._start_of_previous, *(int(word) for word in prompt.split())])
+
+    def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
+        assert skip_special_tokens
+        return "".join(f" {token}" for token in tokens if token < self.eos_token_id)
+
+
+def generation_config(shape: Shape) -> GenerationConfig:
+    """The special tokens where the published checkpoint of that shape has them."""
+    end = 50257 if shape.languages else 50256
+    last_language = end + 1 + max(shape.languages, 99)
+    no_timestamps = last_language + 6
+    settings: dict[str, Any] = {
+        "decoder_start_token_id": end + 1,
+        "bos_token_id": end,
+        "eos_token_id": end,
+        "pad_token_id": end,
+        "prev_sot_token_id": last_language + 4,
+        "no_timestamps_token_id": no_timestamps,
+        "max_initial_timestamp_index": 50,
+        "max_length": POSITIONS,
+        "suppress_tokens": [1, 2, 7, 220, 50000, end + 1, last_language + 4, last_language + 5],
+        "begin_suppress_tokens": [220, end],
+        "is_multilingual": bool(shape.languages),
+    }
+    if shape.languages:
+        codes = list(LANGUAGES)[: shape.languages]
+        settings["lang_to_id"] = {f"<|{code}|>": end + 2 + i for i, code in enumerate(codes)}
+        settings["task_to_id"] = {"translate": last_language + 1, "transcribe": last_language + 2}
+    return GenerationConfig(**settings)
+
+
+def random_model(shape: Shape, seed: int = 0, ends: bool = True) -> Any:
+    """A model that mixes words and times and, unless told otherwise, ends now and then.
+
+    Its logits spread, so that times together are as likely as the best word, and
+    differ enough between tokens for rounding not to decide.
+    """
+    config = WhisperConfig(
+        vocab_size=shape.vocabulary,
+        num_mel_bins=shape.mels,
+        d_model=shape.width,
+        encoder_layers=shape.encoder_layers,
+        decoder_layers=shape.decoder_layers,
+        encoder_attention_heads=shape.heads,
+        decoder_attention_heads=shape.heads,
+        encoder_ffn_dim=2 * shape.width,
+        decoder_ffn_dim=2 * shape.width,
+        max_source_positions=SECONDS * 50,
+        max_target_positions=POSITIONS,
+        suppress_tokens=None,
+        begin_suppress_tokens=None,
+    )
+    torch.manual_seed(seed)
+    model = WhisperForConditionalGeneration(config).eval()
+    model.generation_config = generation_config(shape)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "embed" in name:
+                parameter.normal_(0, SPREAD / shape.width**0.5)
+            elif parameter.ndim >= 2:
+                parameter.normal_(0, 2 * parameter[0].numel() ** -0.5)
+            elif "norm" not in name:
+                parameter.normal_(0, 0.1)
+        end = model.model.decoder.embed_tokens.weight[model.generation_config.eos_token_id]
+        end.mul_(3.0 if ends else 0.0)
+    return model
+
+
+def extractor(shape: Shape) -> WhisperFeatureExtractor:
+    return WhisperFeatureExtractor(feature_size=shape.mels, chunk_length=SECONDS)
+
+
+def checkpoint(model: Any, shape: Shape) -> Checkpoint:
+    """The model's copy, taken apart."""
+    tokenizer = NumberTokenizer(model.generation_config)
+    return take_apart(copy.deepcopy(model), extractor(shape), tokenizer)
+
+
+def noise(seed: int, seconds: float = SECONDS) -> Samples:
+    generator = np.random.default_rng(seed)
+    count = round(seconds * SAMPLE_RATE)
+    swell = np.sin(np.arange(count) / generator.uniform(500, 5000))
+    return (generator.normal(0, 0.1, count) * swell).astype(np.float32)
+
+
+def reference(model: Any, extract: Any, samples: Samples, options: Options) -> list[int]:
+    """The tokens that Transformers' `generate` writes, end of text included."""
+    features = extract(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+    config = model.generation_config
+    prompt = None
+    if options.prompt:
+        words = [int(word) for word in options.prompt.split()]
+        prompt = torch.tensor([config.prev_sot_token_id, *words])
+    written = model.generate(
+        features,
+        language=options.language if config.is_multilingual else None,
+        task=options.task if config.is_multilingual else None,
+        return_timestamps=options.timestamps != "none",
+        prompt_ids=prompt,
+        num_beams=1,
+        do_sample=False,
+        force_unique_generate_call=True,
+    )[0].tolist()
+    opening = (3 if config.is_multilingual else 1) + (options.timestamps == "none")
+    return written[opening + (0 if prompt is None else len(prompt)) :]
+
+
+class RecordingEngine(WhisperEngine):
+    """Keeps what each window wrote, token by token."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.rows: dict[Window, Row] = {}
+        super().__init__(*arguments, **named)
+
+    def _final(self, row: Row, window: Window, language: str | None) -> WindowResult:
+        self.rows[window] = row
+        return super()._final(row, window, language)
+
+
+class Caller:
+    """Feeds windows to an engine as it has room, and keeps the answers."""
+
+    def __init__(self, engine: WhisperEngine) -> None:
+        self.engine = engine
+        self.finals: dict[Window, WindowResult] = {}
+        self.languages: dict[Window, WindowResult] = {}  # told ahead of the text
+
+    def step(self, admitted: Sequence[Window]) -> None:
+        assert len(admitted) <= self.engine.free()
+        for result in self.engine.step(admitted):
+            known = self.finals if result.is_final else self.languages
+            assert result.window not in known, "answered twice"
+            assert result.is_final or result.window not in self.finals, "too late to be early"
+            known[result.window] = result
+
+    def run(self, windows: Sequence[Window]) -> None:
+        waiting = list(windows)
+        while waiting or self.engine.held():
+            free = self.engine.free()
+            admitted, waiting = waiting[:free], waiting[free:]
+            self.step(admitted)
+
+
+def plan(**changes: Any) -> Plan:
+    settings: dict[str, Any] = {
+        "slots": 4,
+        "encoder_batch": 2,
+        "steps": 1,
+        "launches": 4,
+        "lookahead": 0,
+        "few_rows": 4,
+        "encoder_spacing": 0,
+    }
+    return Plan(**{**settings, **changes})
+
+
+def recording(loaded: Checkpoint, limit: int | None = None, **changes: Any) -> RecordingEngine:
+    """An engine over `loaded` with a plan of `plan(**changes)`."""
+    return RecordingEngine(loaded, plan(**changes), INFO, limit)
+
+
+def written(engine: RecordingEngine, windows: Sequence[Window]) -> list[list[int]]:
+    """The tokens of each window, all of them run through `engine`."""
+    caller = Caller(engine)
+    caller.run(windows)
+    assert all(caller.finals[window].error is None for window in windows)
+    return [engine.rows[window].tokens for window in windows]

@@ -1,0 +1,91 @@
+"""The embedded model through this engine says what it says through Transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from transformers import WhisperForConditionalGeneration, WhisperProcessor
+
+from asr.audio import SAMPLE_RATE
+from asr.config import DEMO_MODEL, Config
+from asr.transcript import Options
+from asr.whisper import engine as engines
+from asr.whisper.checkpoint import is_whisper
+from asr.whisper.tokens import segments
+from asr.windows import Samples, Window
+
+from .models import Caller, noise
+
+CONFIG = Config(model_id="demo")
+
+pytestmark = pytest.mark.skipif(
+    not (DEMO_MODEL / "model.safetensors").exists(), reason="the embedded model is missing"
+)
+
+
+@pytest.fixture(scope="module")
+def demo() -> engines.WhisperEngine:
+    return engines.load(CONFIG, torch.device("cpu"), torch.float32, "no GPU", "a test")
+
+
+def sounds() -> Iterator[Samples]:
+    """The samples beside the weights, as far as a window goes, and noise."""
+    for path in sorted((DEMO_MODEL.parent / "samples").glob("*.wav"))[:4]:
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        if rate == SAMPLE_RATE:
+            yield np.ascontiguousarray(samples[: 30 * SAMPLE_RATE, 0])
+    yield noise(0, 4.0)
+
+
+def test_the_embedded_model_is_one_for_this_engine() -> None:
+    assert is_whisper(CONFIG)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(language="en"),
+        Options(language="en", timestamps="none"),
+        Options(language="en", prompt="good morning"),
+        Options(),
+    ],
+)
+def test_segments_are_those_of_generate(demo: engines.WhisperEngine, options: Options) -> None:
+    processor = WhisperProcessor.from_pretrained(CONFIG.model_path)
+    model = WhisperForConditionalGeneration.from_pretrained(CONFIG.model_path).eval()
+    asked = [Window(samples, 0.0, options) for samples in sounds()]
+    caller = Caller(demo)
+    caller.run(asked)
+    prompt = None
+    if options.prompt:
+        prompt = processor.tokenizer.get_prompt_ids(options.prompt, return_tensors="pt")
+    opening = 3 + (options.timestamps == "none") + (0 if prompt is None else len(prompt))
+    for window in asked:
+        features = processor.feature_extractor(
+            window.samples, sampling_rate=SAMPLE_RATE, return_tensors="pt"
+        ).input_features
+        [tokens] = model.generate(
+            features,
+            language=options.language,
+            task="transcribe",
+            return_timestamps=options.timestamps != "none",
+            prompt_ids=prompt,
+            num_beams=1,
+            do_sample=False,
+            force_unique_generate_call=True,
+        ).tolist()
+        parts = demo._checkpoint
+        expected = segments(tokens[opening:], parts.vocabulary, parts.tokenizer, window.seconds)
+        assert caller.finals[window].segments == expected
+
+
+def test_special_tokens_in_a_prompt_are_refused(demo: engines.WhisperEngine) -> None:
+    window = Window(noise(0, 1.0), 0.0, Options(language="en", prompt="hello <|endoftext|>"))
+    caller = Caller(demo)
+    caller.run([window])
+    assert "prompt" in str(caller.finals[window].error)
+    assert demo.held() == 0

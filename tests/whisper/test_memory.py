@@ -1,0 +1,117 @@
+"""Memory is planned from what is free; when it runs out the engine shrinks and lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from asr.whisper import engine as engines
+from asr.whisper import flight
+from asr.whisper.model import encode
+from asr.whisper.plan import CPU_SLOTS, free_bytes, plan
+from asr.whisper.slots import Slots, slot_bytes
+
+from .conftest import Twins
+from .models import Caller, recording, windows, written
+
+
+def refusing(function: Callable[..., Any], is_too_much: Callable[..., bool]) -> Any:
+    """`function`, out of memory where `is_too_much`."""
+
+    def limited(*arguments: Any) -> Any:
+        if is_too_much(*arguments):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return function(*arguments)
+
+    return limited
+
+
+def test_slots_are_as_many_as_fit_within_half_of_what_is_free(tiny: Twins) -> None:
+    loaded = tiny.checkpoint.weights
+    each = slot_bytes(loaded)
+    assert plan(loaded, free=10 * each).slots == 5
+    assert plan(loaded, free=10**15).slots == CPU_SLOTS
+    assert plan(loaded, free=0).slots == 1
+
+
+def test_free_memory_is_asked_of_the_machine() -> None:
+    assert free_bytes(torch.device("cpu")) > 2**20
+
+
+def test_a_plan_is_halved_down_to_one_window(tiny: Twins) -> None:
+    smaller = recording(tiny.checkpoint, slots=5, encoder_batch=4, buckets=(1, 2, 4, 5))._plan
+    seen = []
+    while smaller != smaller.halved():
+        smaller = smaller.halved()
+        seen.append((smaller.slots, smaller.encoder_batch, smaller.buckets))
+    assert seen == [
+        (5, 2, (1, 2, 4, 5)),
+        (5, 1, (1, 2, 4, 5)),
+        (2, 1, (1, 2)),
+        (1, 1, (1,)),
+    ]
+
+
+def test_an_encoder_batch_that_does_not_fit_is_halved(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = windows(12)
+    expected = written(recording(tiny.checkpoint), asked)
+    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x: len(x) > 2))
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
+    assert written(engine, asked) == expected
+    assert engine._plan.encoder_batch == 2
+    assert engine.capacity == 8
+
+
+def test_rows_that_do_not_fit_wait_until_the_slots_are_fewer(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = windows(12)
+    expected = written(recording(tiny.checkpoint), asked)
+    advance = flight.advance
+    monkeypatch.setattr(flight, "advance", refusing(advance, lambda _, rows, *__: rows > 2))
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
+    assert written(engine, asked) == expected
+    assert engine.capacity == 2
+    assert engine._flight.free == 2
+
+
+def test_slots_that_cannot_be_allocated_are_halved(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocate = Slots.allocate
+    monkeypatch.setattr(Slots, "allocate", refusing(allocate, lambda _, count: count > 3))
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
+    assert engine.capacity == 2
+    monkeypatch.setattr(Slots, "allocate", refusing(allocate, lambda *_: True))
+    with pytest.raises(torch.OutOfMemoryError):
+        recording(tiny.checkpoint, slots=8)
+
+
+def test_a_window_that_never_fits_is_answered_and_the_next_one_is_heard(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = windows(3)
+    engine = recording(tiny.checkpoint)
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "encode", refusing(encode, lambda *_: True))
+        caller = Caller(engine)
+        caller.run(asked)
+        for window in asked:
+            assert "out of memory" in str(caller.finals[window].error)
+    assert engine.held() == 0
+    assert written(engine, asked) == written(recording(tiny.checkpoint), asked)
+
+
+def test_a_broken_device_ends_the_engine(tiny: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    engine = recording(tiny.checkpoint)
+    monkeypatch.setattr(engines, "encode", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        engine.step(windows(1))

@@ -1,0 +1,154 @@
+"""The forward functions compute what Transformers' modules compute."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from asr.audio import SAMPLE_RATE
+from asr.whisper import model, weights
+from asr.whisper.features import log_mel
+from asr.whisper.slots import Slots, slot_bytes
+from asr.whisper.weights import linear, take
+
+from .conftest import Twins
+from .models import noise
+
+
+def features(twins: Twins, count: int) -> torch.Tensor:
+    settings = twins.checkpoint.log_mel
+    return log_mel(settings.pad([noise(seed, 1 + seed / 4) for seed in range(count)]), settings)
+
+
+def extracted(twins: Twins, count: int) -> torch.Tensor:
+    found = [noise(seed, 1 + seed / 4) for seed in range(count)]
+    return twins.extractor(found, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
+
+
+@torch.inference_mode()
+def test_encoder_output_equals_transformers(twins: Twins) -> None:
+    expected = twins.model.get_encoder()(extracted(twins, 3)).last_hidden_state
+    found = model.encode(twins.checkpoint.weights.encoder, features(twins, 3))
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+@torch.inference_mode()
+def test_logits_equal_transformers_at_every_position_whatever_the_slot(twins: Twins) -> None:
+    loaded, count, first = twins.checkpoint.weights, 2, 3
+    tokens = torch.randint(0, 50_000, (count, 20))
+    expected = twins.model(extracted(twins, count), decoder_input_ids=tokens).logits
+    encoded = model.encode(loaded.encoder, features(twins, count))
+    slots = Slots.allocate(loaded, 5)
+    model.hear(loaded, slots, first, encoded)
+    hidden = model.read(loaded, slots, first, tokens[:, :8])
+    assert torch.allclose(linear(hidden, loaded.decoder.head), expected[:, :8], atol=1e-4)
+    for target, source in enumerate(range(first, first + count)):
+        slots.move(source, target, 8)
+    for position in range(8, 20):
+        positions = torch.full((count,), position)
+        hidden = model.write(loaded, slots, tokens[:, position], positions, length=20)
+        logits = linear(hidden, loaded.decoder.head)
+        assert torch.allclose(logits, expected[:, position], atol=1e-4), position
+
+
+@torch.inference_mode()
+def test_rows_at_different_positions_do_not_disturb_each_other(tiny: Twins) -> None:
+    loaded = tiny.checkpoint.weights
+    tokens = torch.randint(0, 50_000, (2, 12))
+    expected = tiny.model(extracted(tiny, 2), decoder_input_ids=tokens).logits
+    slots = Slots.allocate(loaded, 2)
+    model.hear(loaded, slots, 0, model.encode(loaded.encoder, features(tiny, 2)))
+    padded = tokens[:, :9].clone()
+    padded[1, 4:] = 0  # the second row's opening is shorter
+    model.read(loaded, slots, 0, padded)
+    places = torch.tensor([9, 4])
+    for step in range(3):
+        positions = places + step
+        hidden = model.write(loaded, slots, tokens[[0, 1], positions], positions, length=12)
+        found = linear(hidden, loaded.decoder.head)
+        assert torch.allclose(found, expected[[0, 1], positions], atol=1e-4), step
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
+def test_packed_linears_compute_what_plain_ones_do(dtype: torch.dtype, rounding: float) -> None:
+    if not weights.can_pack(dtype):
+        pytest.skip(f"this torch does not pack {dtype}")
+    matrix, bias = torch.randn(96, 64).to(dtype), torch.randn(96).to(dtype)
+    plain = weights.Linear(matrix, bias)
+    packed = weights._laid(matrix, bias, packs=True)
+    for x in (torch.randn(1, 64), torch.randn(16, 64), torch.randn(2, 30, 64)):
+        for gelu in (False, True):
+            expected, found = (linear(x.to(dtype), layer, gelu) for layer in (plain, packed))
+            assert torch.allclose(found.float(), expected.float(), atol=rounding, rtol=rounding)
+
+
+@torch.inference_mode()
+def test_without_packed_linears_the_result_is_the_same(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(weights, "_packed", missing)
+    assert not weights.can_pack(torch.float32)
+    loaded = take(copy.deepcopy(tiny.model))
+    assert not loaded.decoder.head.is_packed
+    expected = tiny.model.get_encoder()(extracted(tiny, 1)).last_hidden_state
+    assert torch.allclose(model.encode(loaded.encoder, features(tiny, 1)), expected, atol=1e-4)
+
+
+def test_nothing_is_in_memory_twice_once_the_weights_are_taken(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "can_pack", lambda _: False)
+    given = copy.deepcopy(tiny.model)
+    biases = sum(  # the key projections' biases, which Whisper does not have
+        layer.self_attn.embed_dim
+        for layer in (*given.model.encoder.layers, *given.model.decoder.layers)
+    ) + sum(layer.encoder_attn.embed_dim for layer in given.model.decoder.layers)
+    parameters = sum(parameter.numel() for parameter in given.parameters())  # tied ones once
+    taken = take(given)
+    assert not len(given.model.encoder.layers)
+    assert not len(given.model.decoder.layers)
+    assert taken.decoder.head.weight.data_ptr() == taken.decoder.tokens.data_ptr()
+    held = {tensor.data_ptr(): tensor.numel() for tensor in tensors(taken)}
+    assert sum(held.values()) == parameters + biases
+
+
+def tensors(part: object) -> list[torch.Tensor]:
+    """Every tensor within nested dataclasses, tuples and modules."""
+    if isinstance(part, torch.Tensor):
+        return [part]
+    if isinstance(part, torch.nn.Module):
+        return list(part.parameters())
+    inner = part if isinstance(part, tuple) else vars(part).values() if has_fields(part) else ()
+    return [tensor for each in inner for tensor in tensors(each)]
+
+
+def has_fields(part: object) -> bool:
+    return hasattr(part, "__dataclass_fields__")
+
+
+def test_a_slot_takes_what_is_planned_for_it(twins: Twins) -> None:
+    loaded = twins.checkpoint.weights
+    slots = Slots.allocate(loaded, 3)
+    assert slots.cross.nbytes + slots.own.nbytes == 3 * slot_bytes(loaded)
+
+
+@torch.inference_mode()
+def test_bfloat16_differs_by_rounding_alone(tiny: Twins) -> None:
+    given = copy.deepcopy(tiny.model).to(torch.bfloat16)
+    found = model.encode(take(given).encoder, features(tiny, 2).to(torch.bfloat16)).float()
+    expected = model.encode(tiny.checkpoint.weights.encoder, features(tiny, 2))
+    error = (found - expected).norm() / expected.norm()
+    assert 0 < error < 0.03
+
+
+def test_another_activation_is_refused(tiny: Twins) -> None:
+    given = copy.deepcopy(tiny.model)
+    given.config.activation_function = "relu"
+    with pytest.raises(ValueError, match="relu"):
+        take(given)
