@@ -122,13 +122,16 @@ async def _run_with_bar(level: Level, plan: Plan) -> None:
         desc=f"{level.concurrency} at once",
         total=plan.amount.seconds if by_time else plan.amount.requests,
         unit="s" if by_time else "request",
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {postfix}" if by_time else None,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}|{postfix}" if by_time else None,
         disable=None,  # no terminal, no bar
     ) as bar:
 
         def advance() -> None:
-            bar.set_postfix_str(f"{len(level.answers)} requests", refresh=False)
-            bar.update(min(level.seconds, plan.amount.seconds) - bar.n if by_time else 1)
+            if by_time:
+                bar.set_postfix_str(f"{len(level.answers)} requests", refresh=False)
+                bar.update(min(level.seconds, plan.amount.seconds) - bar.n)
+            else:
+                bar.update()
 
         await run(level, plan.target, plan.clips, plan.amount, advance)
     if level.warm_up.failure is not None:
