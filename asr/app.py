@@ -28,6 +28,7 @@ LoadEngine = Callable[[Config], engine.Engine]
 
 OPEN_PATHS = re.compile(r"/(hc|health|openapi\.json|docs(/.*)?)$")  # no key wanted
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+MESSAGE_CHARS = 1000
 CLIENT_LEFT = 499  # nginx's status for a caller who did not wait
 
 
@@ -135,7 +136,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except ConnectionError:
         return _problem(request, CLIENT_LEFT, "the client left")
     except Exception:  # the boundary: nothing may leave a caller without an answer
-        log.exception("%s %s failed", request[keys.REQUEST_ID], request.path)
+        log.exception("%s %s failed", request[keys.REQUEST_ID], request.raw_path)
         return _problem(request, 500, "an error of the server; its log has it under this id")
 
 
@@ -143,7 +144,8 @@ def _problem(
     request: web.Request, status: int, message: str, error: AsrError | None = None
 ) -> web.Response:
     level = logging.ERROR if status == 500 else logging.INFO
-    log.log(level, "%s %s: %d %s", request[keys.REQUEST_ID], request.path, status, message)
+    message = message[:MESSAGE_CHARS]  # it may quote what the caller sent
+    log.log(level, "%s %s: %d %r", request[keys.REQUEST_ID], request.raw_path, status, message)
     headers = {}
     if isinstance(error, QueueFull):
         headers["Retry-After"] = str(error.retry_after)
@@ -178,7 +180,7 @@ async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     given = token.strip() if scheme.lower() == "bearer" else ""
     given = given or request.headers.get("x-admin-api-key", "")
-    if not hmac.compare_digest(given.encode(), key.encode()):
+    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), key.encode()):
         raise Unauthorized(
             "the API key is missing or wrong: send 'Authorization: Bearer KEY' "
             "or 'x-admin-api-key: KEY'"

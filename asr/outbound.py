@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import AddrInfoType
 from yarl import URL
 
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
 
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10
-READ_BYTES = 256 * 1024
+URL_CHARS = 16_384  # of the longest URL that is fetched
+SHOWN_CHARS = 200  # of a URL in a message
 REDIRECTS = {301, 302, 303, 307, 308}
+
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA gives out, RFC 4291 §2.4
 
 # IPv6 networks that carry an IPv4 address inside: RFC 6052 (NAT64), RFC 3056 (6to4),
 # RFC 4380 (Teredo), RFC 4291 §2.5.5.1 (IPv4-compatible).
@@ -36,6 +43,8 @@ def is_public(address: Address) -> bool:
             return False
         if address in NAT64 or address.ipv4_mapped:
             return True
+        if address not in GLOBAL_UNICAST:
+            return False
     return address.is_global and not address.is_multicast and not address.is_reserved
 
 
@@ -57,13 +66,19 @@ class GuardedResolver(AbstractResolver):
     differently a moment later (DNS rebinding) changes nothing.
     """
 
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
+    def __init__(self, resolver: AbstractResolver, allow_private: bool) -> None:
+        self._resolver = resolver
+        self._allow_private = allow_private
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
+        try:
+            found = await self._resolver.resolve(host, port, family)
+        except UnicodeError as error:  # a label that is empty, too long or no IDNA
+            raise OSError(f"{host} is not a host name") from error
+        if self._allow_private:
+            return found
         public = [entry for entry in found if is_public(_parsed(entry["host"]))]
         if not public:
             raise _NotPublic(host)
@@ -80,20 +95,41 @@ class Limits:
     allow_private: bool
 
 
+class Patience:
+    """Seconds that all waits for bytes together may last; time spent on other work is free."""
+
+    def __init__(self, seconds: float) -> None:
+        self._left = seconds
+
+    @contextlib.asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Raises `TimeoutError` in the block once nothing is left."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(max(0.0, self._left)):
+                yield
+        finally:
+            self._left -= time.monotonic() - started
+
+
 class Outbound:
     """Fetches over HTTP within `limits`; close it when the app ends."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, resolver: AbstractResolver | None = None) -> None:
         self._limits = limits
+        self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        resolver = None if self._limits.allow_private else GuardedResolver()
+        resolver = self._resolver or aiohttp.ThreadedResolver()
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=resolver, limit=0, use_dns_cache=False),
-            timeout=aiohttp.ClientTimeout(
-                total=self._limits.timeout_s, sock_connect=CONNECT_SECONDS
+            connector=aiohttp.TCPConnector(
+                resolver=GuardedResolver(resolver, self._limits.allow_private),
+                socket_factory=self._socket,
+                limit=0,
+                use_dns_cache=False,
             ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers={"Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -102,30 +138,42 @@ class Outbound:
         if self._session is not None:
             await self._session.close()
 
-    async def fetch(self, url: str) -> AsyncIterator[bytes]:
+    def _socket(self, address: AddrInfoType) -> socket.socket:
+        """The socket for `address`: the last gate, whatever way led to it."""
+        family, kind, protocol, _, place = address
+        if not self._limits.allow_private and not is_public(_parsed(str(place[0]))):
+            raise _NotPublic(place[0])
+        return socket.socket(family, kind, protocol)
+
+    async def fetch(self, url: str) -> AsyncGenerator[bytes]:
         """The bytes that lie at `url`, as they arrive.
 
         Raises:
             BadUrl, Forbidden, NotFound, TooLarge: the caller can mend it.
             FetchFailed, FetchTimeout: the far server cannot be reached or breaks off.
         """
+        patience = Patience(self._limits.timeout_s)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                response = await self._get(url, stack)
+                async with patience.waiting():
+                    response = await self._get(url, stack)
                 self._check_size(response.content_length or 0)
                 received = 0
-                async for data in response.content.iter_chunked(READ_BYTES):
+                while data := await _next(response, patience):
                     received += len(data)
                     self._check_size(received)
                     yield data
+        except aiohttp.ServerTimeoutError as error:
+            raise FetchTimeout(
+                f"the server of {shown(url)} takes no connection: check its name and port"
+            ) from error
         except TimeoutError as error:
             raise FetchTimeout(
-                f"{url} was not fetched within FETCH_TIMEOUT_S={self._limits.timeout_s:g}"
+                f"{shown(url)} did not arrive within FETCH_TIMEOUT_S={self._limits.timeout_s:g} "
+                "seconds: give a faster server, or send the bytes"
             ) from error
         except aiohttp.ClientError as error:
             raise _failure(url, error) from error
-        except _NotPublic as error:
-            raise _not_public(url) from error
 
     async def _get(self, url: str, stack: contextlib.AsyncExitStack) -> aiohttp.ClientResponse:
         assert self._session is not None
@@ -136,21 +184,23 @@ class Outbound:
             )
             if response.status not in REDIRECTS:
                 return _expect_ok(url, response)
-            url = urljoin(url, response.headers.get("Location", ""))
+            url = _redirected(url, response)
             response.close()
         raise BadUrl(f"the URL redirects more than {MAX_REDIRECTS} times: give the final address")
 
     def _checked(self, url: str) -> URL:
         """The URL to dial; names are judged by the resolver, bare addresses here."""
+        if len(url) > URL_CHARS:
+            raise BadUrl(f"the URL has {len(url)} characters, the limit is {URL_CHARS}")
         try:
             target = URL(url)
-            port = target.port
+            host, port = target.host, target.port
         except ValueError as error:
-            raise BadUrl(f"{url!r} is not a URL: {error}") from error
-        if target.scheme not in {"http", "https"} or not target.host or not port:
-            raise BadUrl(f"{url!r} is not an http or https URL with a host")
+            raise BadUrl(f"{shown(url)!r} is not a URL: check how it is written") from error
+        if target.scheme not in {"http", "https"} or not host or not port:
+            raise BadUrl(f"{shown(url)!r} is not an http or https URL with a host")
         try:
-            address = _parsed(target.host)
+            address = _parsed(host)
         except ValueError:
             return target
         if not self._limits.allow_private and not is_public(address):
@@ -165,6 +215,26 @@ class Outbound:
             )
 
 
+async def _next(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
+    async with patience.waiting():
+        return await response.content.readany()
+
+
+def shown(url: str) -> str:
+    """The URL as messages and logs may have it: no password, no query, not endless."""
+    return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])[:SHOWN_CHARS]
+
+
+def _redirected(url: str, response: aiohttp.ClientResponse) -> str:
+    location = response.headers.get("Location", "")
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise BadUrl(
+            f"{shown(url)} redirects to {shown(location)!r}, no URL: give the final address"
+        ) from error
+
+
 def _parsed(host: str) -> Address:
     return ipaddress.ip_address(host.split("%", 1)[0])
 
@@ -172,26 +242,30 @@ def _parsed(host: str) -> Address:
 def _expect_ok(url: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     status = response.status
     if status in {404, 410}:
-        raise NotFound(f"nothing lies at {url}: its server answered {status}")
+        raise NotFound(f"nothing lies at {shown(url)}: its server answered {status}")
     if status >= 500:
-        raise FetchFailed(f"the server of {url} answered {status}: try again later")
+        raise FetchFailed(f"the server of {shown(url)} answered {status}: try again later")
     if status != 200:
-        raise BadUrl(f"the server of {url} answered {status}: give a URL that needs no login")
+        raise BadUrl(
+            f"the server of {shown(url)} answered {status}: give a URL that needs no login"
+        )
     return response
 
 
 def _not_public(url: str) -> Forbidden:
     return Forbidden(
-        f"{url} leads to an address that is not public; "
+        f"{shown(url)} leads to an address that is not public; "
         "ALLOW_PRIVATE_URLS=1 on the server would allow it"
     )
 
 
 def _failure(url: str, error: aiohttp.ClientError) -> Exception:
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
+    if isinstance(error, aiohttp.ClientConnectorError):
         if isinstance(error.os_error, _NotPublic):
             return _not_public(url)
-        return BadUrl(f"the host of {url} is not known: check its name")
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return BadUrl(f"the host of {shown(url)} is not known: check its name")
     if isinstance(error, aiohttp.InvalidURL):
-        return BadUrl(f"{url!r} is not a URL that can be fetched")
-    return FetchFailed(f"{url} cannot be fetched: {error}")
+        return BadUrl(f"{shown(url)!r} is not a URL that can be fetched: check its host")
+    reason = error.message if isinstance(error, aiohttp.ClientResponseError) else error
+    return FetchFailed(f"{shown(url)} cannot be fetched: {reason}")

@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 import asr
 from asr import sources
 from asr.audio import Source
-from asr.errors import BadRequest, Invalid
+from asr.errors import BadRequest, Invalid, TooLarge
 from asr.keys import (
     CONFIG,
     ENGINE,
@@ -37,7 +37,11 @@ log = logging.getLogger(__name__)
 Parameters = TypeVar("Parameters", bound=AsrParameters)
 
 URL_FORM = re.compile(rb"(url|language|task|timestamps|prompt|temperature|strict)=")
-JSON_DEPTH_ERRORS = (ValueError, RecursionError)
+JSON_ERRORS = (ValueError, RecursionError)  # the latter: nested too deep
+JSON_BYTES = 32 * 2**20  # of a body with keys; a data URI in it may hold 24 MiB of audio
+BLANK_BYTES = 64 * 1024  # white space before a JSON object
+BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark
+FORM_FIELDS = 100
 
 
 async def hc(request: web.Request) -> web.Response:
@@ -137,13 +141,12 @@ async def _read(
         return await _read_form(request, query, stack)
     body = sources.body(request, limits)
     head = await _head(body)
-    if head.lstrip()[:1] == b"{" or request.content_type == "application/json":
-        data = head + b"".join([part async for part in body])
+    if head.lstrip(BLANK)[:1] == b"{" or request.content_type == "application/json":
+        data = await _whole(head, body)
         return _located(request, {**query, **_json_object(data)}, stack)
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if is_form and URL_FORM.match(head):
-        data = head + b"".join([part async for part in body])
-        fields = dict(parse_qsl(data.decode("utf-8", "replace")))
+        fields = _url_form(await _whole(head, body))
         return _located(request, {**query, **fields}, stack)
     return _again(head, body), AsrParameters.model_validate(query)
 
@@ -182,11 +185,18 @@ def _located(
 def _json_object(data: bytes) -> dict[str, object]:
     try:
         found = json.loads(data)
-    except JSON_DEPTH_ERRORS as error:
-        raise BadRequest(f"the body is not JSON: {error}") from error
+    except JSON_ERRORS as error:
+        raise BadRequest(f'the body is not JSON ({error}): send {{"url": "..."}}') from error
     if not isinstance(found, dict):
         raise Invalid('the body is not a JSON object: send {"url": "..."} or audio bytes')
     return found
+
+
+def _url_form(data: bytes) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(data.decode("utf-8", "replace"), max_num_fields=FORM_FIELDS))
+    except ValueError as error:
+        raise BadRequest(f"the form has more than {FORM_FIELDS} fields") from error
 
 
 async def _head(body: AsyncIterator[bytes]) -> bytes:
@@ -194,9 +204,21 @@ async def _head(body: AsyncIterator[bytes]) -> bytes:
     head = b""
     async for data in body:
         head += data
-        if head.strip():
+        if head.strip(BLANK) or len(head) > BLANK_BYTES:
             break
     return head
+
+
+async def _whole(head: bytes, body: AsyncIterator[bytes]) -> bytes:
+    data = bytearray(head)
+    async for part in body:
+        data += part
+        if len(data) > JSON_BYTES:
+            raise TooLarge(
+                f"a JSON object or form may have {JSON_BYTES // 2**20} MiB: "
+                "send the audio's bytes as the body"
+            )
+    return bytes(data)
 
 
 async def _again(head: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

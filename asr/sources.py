@@ -20,10 +20,11 @@ from aiohttp import web
 
 from asr.audio import Source
 from asr.errors import BadRequest, BadUrl, BodyTimeout, Forbidden, NotFound, TooLarge
-from asr.outbound import Outbound
+from asr.outbound import Outbound, Patience, shown
 
 IN_MEMORY_BYTES = 16 * 2**20  # an uploaded file is kept in memory up to here
-FIELD_BYTES = 2**20  # of one text field in a form
+FIELD_BYTES = 2**20  # of all text fields of a form
+PATH_BYTES = 4096  # of the longest path, PATH_MAX of Linux
 FIELDS = 100  # parts of one form
 PAYLOAD_ERRORS = (
     aiohttp.ClientPayloadError,
@@ -54,17 +55,17 @@ async def body(request: web.Request, limits: Limits) -> AsyncIterator[bytes]:
     """
     if request.content_length is not None:
         _check_size(request.content_length, limits)
-    deadline = asyncio.get_running_loop().time() + limits.timeout_s
+    patience = Patience(limits.timeout_s)
     received = 0
-    while data := await _next(request, deadline, limits):
+    while data := await _next(request, patience, limits):
         received += len(data)
         _check_size(received, limits)
         yield data
 
 
-async def _next(request: web.Request, deadline: float, limits: Limits) -> bytes:
+async def _next(request: web.Request, patience: Patience, limits: Limits) -> bytes:
     try:
-        async with asyncio.timeout_at(deadline):
+        async with patience.waiting():
             return await request.content.readany()
     except TimeoutError as error:
         raise _too_slow(limits) from error
@@ -95,7 +96,7 @@ async def _read_form(
     request: web.Request, limits: Limits, stack: contextlib.AsyncExitStack, file_name: str
 ) -> Form:
     result = Form()
-    parts = 0
+    parts, held = 0, 0
     async for part in await request.multipart():
         parts += 1
         if parts > FIELDS:
@@ -105,17 +106,21 @@ async def _read_form(
         if part.name == file_name and result.file is None and part.filename is not None:
             result.file = await _spool(part, limits, stack)
             continue
-        text = await _read_text(part)
+        text = await _read_text(part, FIELD_BYTES - held)
+        held += len(text)
         result.fields.setdefault(part.name, []).append(text)
     return result
 
 
-async def _read_text(part: aiohttp.BodyPartReader) -> str:
+async def _read_text(part: aiohttp.BodyPartReader, room: int) -> str:
     data = bytearray()
     while chunk := await part.read_chunk():
         data += chunk
-        if len(data) > FIELD_BYTES:
-            raise TooLarge(f"the form field {part.name!r} has more than {FIELD_BYTES} bytes")
+        if len(data) > room:
+            raise TooLarge(
+                f"the form's text fields have more than {FIELD_BYTES} bytes with {part.name!r}: "
+                "send audio as one part with a file name"
+            )
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -161,19 +166,24 @@ def locate(
     """What `url` names: an http(s) URL, a `data:` URI, or a path inside `audio_root`.
 
     Raises:
-        BadUrl, Forbidden, NotFound, TooLarge: at once for paths and data URIs, while reading
-            for http(s).
+        BadUrl, Forbidden, NotFound, TooLarge: at once for paths, else while reading.
     """
     scheme = url.partition(":")[0].lower()
     if scheme in {"http", "https"}:
-        return outbound.fetch(url)
+        fetched = outbound.fetch(url)
+        stack.push_async_callback(fetched.aclose)
+        return fetched
     if scheme == "data":
-        return _stream([_data(url, limits)])
+        return _data_stream(url, limits)
     if scheme == "file":
         url = _file_path(url)
     elif "://" in url:
-        raise BadUrl(f"cannot fetch {scheme}: URLs: use http, https, data or a local path")
+        raise BadUrl(f"cannot fetch {shown(url)!r}: use http, https, data or a local path")
     return stack.enter_context(_open(url, audio_root, limits))
+
+
+async def _data_stream(uri: str, limits: Limits) -> AsyncIterator[bytes]:
+    yield await asyncio.to_thread(_data, uri, limits)
 
 
 def _data(uri: str, limits: Limits) -> bytes:
@@ -191,9 +201,12 @@ def _data(uri: str, limits: Limits) -> bytes:
 
 
 def _file_path(url: str) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BadUrl(f"{shown(url)!r} is not a URL: write file:///path") from error
     if parts.netloc not in {"", "localhost"}:
-        raise BadUrl("a file: URL may not name another host")
+        raise BadUrl("a file: URL may not name another host: write file:///path")
     return unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape")
 
 
@@ -204,27 +217,29 @@ def _open(path: str, root: Path | None, limits: Limits) -> BinaryIO:
             "local paths are not allowed here: set AUDIO_ROOT on the server to the directory "
             "that may be read, or send the file's bytes"
         )
+    if len(path) > PATH_BYTES:
+        raise BadUrl(f"the path has {len(path)} characters, the limit is {PATH_BYTES}")
     try:
         real = Path(os.path.realpath(root / path))
-    except ValueError as error:  # a NUL byte
-        raise BadUrl(f"{path!r} is not a path") from error
-    if not real.is_relative_to(root):
-        raise Forbidden(f"{path} lies outside AUDIO_ROOT")
+    except ValueError as error:  # a NUL byte, half a surrogate pair
+        raise BadUrl(f"{path!r} is not a path: give the name of a file in AUDIO_ROOT") from error
+    if not real.is_relative_to(os.path.realpath(root)):
+        raise Forbidden(f"{path} lies outside AUDIO_ROOT: give a path inside it")
     try:
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
-        raise NotFound(f"there is no file at {path}") from error
+        raise NotFound(f"there is no file at {path}: check its name") from error
     except OSError as error:
-        raise Forbidden(f"{path} cannot be read: {error.strerror}") from error
-    file = os.fdopen(descriptor, "rb")
-    status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        file.close()
-        raise Forbidden(f"{path} is not a regular file")
-    if status.st_size > limits.max_bytes:
-        file.close()
+        raise Forbidden(f"{path} cannot be read: {error.strerror or error}") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise Forbidden(f"{path} is not a regular file: give the name of an audio file")
         _check_size(status.st_size, limits)
-    return file
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _check_size(received: int, limits: Limits) -> None:
