@@ -1,0 +1,142 @@
+"""Timed text in cues that can be read: short lines, few of them, one cue at a time."""
+
+from __future__ import annotations
+
+import unicodedata
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from asr.transcript import Segment, Word
+
+SHORTEST_CUE = 500  # milliseconds; less cannot be read
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How much a cue may hold."""
+
+    line_width: int = 42  # characters
+    line_count: int = 2
+
+
+@dataclass(frozen=True)
+class Cue:
+    start: int  # milliseconds
+    end: int  # milliseconds
+    lines: tuple[str, ...]
+
+
+class Captioner:
+    """Turns segments into cues that never overlap, are never empty and come in order."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._held: Cue | None = None  # its end depends on where the next cue starts
+
+    def push(self, segment: Segment) -> list[Cue]:
+        """Take in the next segment; the cues that are now final."""
+        final = []
+        for cue in cues(segment, self._layout):
+            if self._held is not None:
+                closed = _closed(self._held, cue.start)
+                cue = replace(cue, start=max(cue.start, closed.end))
+                final.append(closed)
+            self._held = cue
+        return final
+
+    def finish(self) -> list[Cue]:
+        """The cue that was held back: no segment follows."""
+        held, self._held = self._held, None
+        return [_closed(held, None)] if held is not None else []
+
+
+def _closed(cue: Cue, following: int | None) -> Cue:
+    """`cue` long enough to be read, and over when the `following` one starts."""
+    if following is not None and following <= cue.start:
+        return replace(cue, end=cue.start + SHORTEST_CUE)
+    end = max(cue.end, cue.start + SHORTEST_CUE)
+    return replace(cue, end=end if following is None else min(end, following))
+
+
+def cues(segment: Segment, layout: Layout) -> list[Cue]:
+    """One segment's text in as many cues as it needs, parted at words."""
+    pieces = [piece for word in words_of(segment) for piece in _broken(word, layout.line_width)]
+    lines = _lines(pieces, layout.line_width)
+    found = []
+    for first in range(0, len(lines), layout.line_count):
+        held = lines[first : first + layout.line_count]
+        texts = tuple("".join(word.text for word in line).strip() for line in held)
+        found.append(Cue(round(held[0][0].start * 1000), round(held[-1][-1].end * 1000), texts))
+    return found
+
+
+def words_of(segment: Segment) -> Iterator[Word]:
+    """The segment's words with single spaces; spread over its letters where none are timed.
+
+    Words that do not make up the text give way to it: every format says the same.
+    """
+    if "".join(word.text for word in segment.words).split() != segment.text.split():
+        segment = replace(segment, text=" ".join(segment.text.split()), words=())
+    space = ""
+    for word in segment.timed_words:
+        text = " ".join(word.text.split())
+        if word.text[:1].isspace():
+            space = " "
+        if text:
+            yield replace(word, text=space + text)
+            space = " " if word.text[-1].isspace() else ""
+
+
+def _broken(word: Word, width: int) -> Iterator[Word]:
+    """Parts of at most `width` letters; words of scripts without spaces are long."""
+    text = word.text.strip()
+    if len(text) <= width:
+        yield word
+        return
+    second = (word.end - word.start) / len(text)  # of one letter
+    space, place = word.text[: -len(text)], 0
+    while place < len(text):
+        end = place + _break(text[place:], width)
+        start = word.start + place * second
+        yield Word(space + text[place:end], start, word.start + end * second)
+        space, place = "", end
+
+
+def _break(text: str, width: int) -> int:
+    """Where a line of `text` ends: after punctuation if it can, never before a mark."""
+    if len(text) <= width:
+        return len(text)
+    for end in range(width, width // 2, -1):
+        if _category(text[end - 1]) == "P" and _category(text[end]) != "P":
+            return end
+    end = width
+    while end > 1 and _category(text[end]) == "M":
+        end -= 1
+    return end
+
+
+def _category(letter: str) -> str:
+    return unicodedata.category(letter)[0]
+
+
+def _lines(words: Sequence[Word], width: int) -> list[list[Word]]:
+    """As few lines as `width` allows, of lengths as even as that allows."""
+    fewest = len(_filled(words, width))
+    narrower = range(1, width)
+    even = bisect_left(narrower, True, key=lambda w: len(_filled(words, w)) <= fewest)
+    return _filled(words, even + 1)
+
+
+def _filled(words: Sequence[Word], width: int) -> list[list[Word]]:
+    """Lines filled one after the other; a word that is wider has a line of its own."""
+    lines: list[list[Word]] = []
+    used = 0
+    for word in words:
+        if lines and used + len(word.text) <= width:
+            lines[-1].append(word)
+            used += len(word.text)
+        else:
+            lines.append([word])
+            used = len(word.text.lstrip())
+    return lines
