@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 
 FLOORS = [
     {"asr", "config", "errors", "transcript", "metrics"},
-    {"audio", "formats", "outbound"},
+    {"audio", "captions", "outbound"},
+    {"formats"},
     {"windows", "sources"},
     {"hardware", "whisper"},
     {"pipeline"},
