@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import os
 import struct
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -27,18 +28,23 @@ from asr.errors import BadAudio, TooLarge
 __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
 
 HEAD_BYTES = 64 * 1024  # read before the format is judged
+THREADS = 2 * (os.cpu_count() or 1)
 IN_MEMORY_BYTES = 2**20  # WAV and FLAC up to here are decoded in the process: a window or so
 
 Result = TypeVar("Result")
 
 
 class Decoder:
-    """Turns bytes into PCM off the event loop, a bounded number of sources at a time."""
+    """Turns bytes into PCM off the event loop, in threads and in at most `processes` children.
 
-    def __init__(self, max_seconds: float, parallel: int) -> None:
+    A child lives as long as its source is transcribed, mostly idle: `processes` bounds memory,
+    not work.
+    """
+
+    def __init__(self, max_seconds: float, processes: int) -> None:
         self._max_samples = round(max_seconds * SAMPLE_RATE) if max_seconds else None
-        self._slots = asyncio.Semaphore(parallel)
-        self._threads = ThreadPoolExecutor(parallel, thread_name_prefix="decode")
+        self._processes = asyncio.Semaphore(processes)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -73,7 +79,6 @@ class Decoder:
         """Choose the decoder of `source`; `stack` ends it, also when nobody reads on."""
         if isinstance(source, AsyncIterator):
             source = await self._arrived(source, stack)
-        await stack.enter_async_context(self._slots)
         if not isinstance(source, AsyncIterator):
             sound = await self._in_thread(opened_by_soundfile, source)
             if sound is not None:
@@ -82,6 +87,7 @@ class Decoder:
             source.seek(0)
         if isinstance(source, io.BytesIO):
             source = _once(source.getvalue())
+        await stack.enter_async_context(self._processes)
         return await _entered(ffmpeg_blocks(source), stack)
 
     async def _arrived(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -179,7 +178,7 @@ class Config:
     body_timeout_s: float = _setting(300.0, _positive, "Longest time that an upload may take")
     fetch_timeout_s: float = _setting(300.0, _positive, "Longest time that a download may take")
     decoders: int = _setting(
-        max(4, 2 * (os.cpu_count() or 1)), _count, "Audio decoders that may run at once"
+        64, _count, "ffmpeg processes that may run at once, one for each request being decoded"
     )
     drain_timeout_s: float = _setting(
         30.0, _positive, "Time that requests in flight are given after SIGTERM"

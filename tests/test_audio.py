@@ -34,7 +34,7 @@ from tests.sounds import (
 
 @pytest.fixture
 def decoder() -> object:
-    decoder = Decoder(max_seconds=0, parallel=4)
+    decoder = Decoder(max_seconds=0, processes=4)
     yield decoder
     decoder.close()
 
@@ -144,7 +144,7 @@ async def test_a_ten_hour_file_stays_bounded_in_memory(decoder: Decoder) -> None
 
 
 async def test_audio_beyond_the_limit_is_refused_while_it_arrives() -> None:
-    decoder = Decoder(max_seconds=120, parallel=1)
+    decoder = Decoder(max_seconds=120, processes=1)
     sent = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -213,7 +213,7 @@ async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> 
 
 
 async def test_a_caller_without_bytes_holds_no_decoder() -> None:
-    decoder = Decoder(max_seconds=0, parallel=1)
+    decoder = Decoder(max_seconds=0, processes=1)
 
     async def silent() -> AsyncIterator[bytes]:
         await asyncio.Event().wait()
@@ -228,7 +228,7 @@ async def test_a_caller_without_bytes_holds_no_decoder() -> None:
 
 
 async def test_no_more_sources_than_allowed_are_decoded_at_once() -> None:
-    decoder = Decoder(max_seconds=0, parallel=1)
+    decoder = Decoder(max_seconds=0, processes=1)
     first = decoder.blocks(stream(encoded("speech.mp3") * 50))
     await anext(first)
     second = asyncio.ensure_future(anext(decoder.blocks(stream(encoded("speech.mp3")))))

@@ -72,8 +72,6 @@ def test_every_setting_is_in_the_table_of_the_readme_with_its_default_and_effect
 
 
 def shown_default(setting) -> str:
-    if setting.name == "decoders":
-        return "twice the cores, at least 4"
     if setting.default in (None, ""):
         return "unset"
     if isinstance(setting.default, bool):

@@ -18,14 +18,14 @@ from tests.sounds import assert_is_the_sweep, decoded, encoded, stream
 
 @pytest.fixture
 def decoder() -> object:
-    decoder = Decoder(max_seconds=0, parallel=4)
+    decoder = Decoder(max_seconds=0, processes=4)
     yield decoder
     decoder.close()
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(1, 1), (10, 2), (2**31 - 1, 1), (16_000, 65_535)])
 async def test_absurd_wav_headers_cost_little(rate: int, channels: int) -> None:
-    decoder = Decoder(max_seconds=600, parallel=1)
+    decoder = Decoder(max_seconds=600, processes=1)
     data = b"\x80" * 65_536
     align = channels & 0xFFFF
     header = struct.pack(

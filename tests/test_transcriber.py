@@ -242,3 +242,25 @@ async def test_parts_are_given_out_while_the_rest_still_arrives(make_transcriber
     transcript, _ = await transcriber.transcribe(stream(whole), Options())
     assert "".join(texts) == transcript.text
     assert part.duration == transcript.duration
+
+
+async def test_long_files_that_wait_for_the_engine_do_not_keep_a_clip_from_decoding(
+    make_transcriber,
+):
+    engine = FakeEngine(capacity=1)
+    transcriber = make_transcriber(engine, window_seconds=2.0)
+    engine.gate.clear()
+    long = wav(tone(60.0))
+    waiting = [
+        asyncio.create_task(transcriber.transcribe(stream(long), Options())) for _ in range(40)
+    ]
+    timings = Timings()
+    clip = transcriber.results(stream(wav(tone(1.0))), Options(), timings)
+    answer = asyncio.create_task(anext(clip))
+    async with asyncio.timeout(20):
+        while not timings.audio:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    engine.gate.set()
+    assert (await answer).segments
+    await clip.aclose()
+    await asyncio.gather(*waiting)
