@@ -7,15 +7,16 @@ import logging
 import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 
 import pydantic
 import swagger_ui
 from aiohttp import web
 
-from asr import engine, keys, openapi, routes
+from asr import engine, keys, openai, openapi, routes
 from asr.audio import Decoder
 from asr.config import Config
-from asr.errors import AsrError, QueueFull, Unauthorized
+from asr.errors import AsrError, Failure, Invalid, Unauthorized
 from asr.metrics import Metrics
 from asr.outbound import Limits, Outbound
 from asr.scheduler import Scheduler
@@ -125,50 +126,57 @@ async def answer_everything(request: web.Request, handler: Handler) -> web.Strea
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         return await handler(request)
-    except AsrError as error:
-        return _problem(request, error.status, error.message, error)
     except pydantic.ValidationError as error:
-        return _problem(request, 422, _validation_message(error))
+        return _problem(request, _invalid(error))
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _problem(request, error.status, _http_message(request, error))
+        return _problem(request, _refusal(request, error))
     except ConnectionError:
-        return _problem(request, CLIENT_LEFT, "the client left")
-    except Exception:  # the boundary: nothing may leave a caller without an answer
-        log.exception("%s %s failed", request[keys.REQUEST_ID], request.raw_path)
-        return _problem(request, 500, "an error of the server; its log has it under this id")
+        return _problem(request, Failure(CLIENT_LEFT, "client_left", "the client left"))
+    except Exception as error:  # the boundary: nothing may leave a caller without an answer
+        if not isinstance(error, AsrError):
+            log.exception("%s %s failed", request[keys.REQUEST_ID], request.rel_url.raw_path)
+        return _problem(request, Failure.of(error))
 
 
-def _problem(
-    request: web.Request, status: int, message: str, error: AsrError | None = None
-) -> web.Response:
-    level = logging.ERROR if status == 500 else logging.INFO
-    message = message[:MESSAGE_CHARS]  # it may quote what the caller sent
-    log.log(level, "%s %s: %d %r", request[keys.REQUEST_ID], request.raw_path, status, message)
+def _problem(request: web.Request, failure: Failure) -> web.Response:
+    """The answer to a failure, in the shape of the dialect that the caller speaks."""
+    level = logging.ERROR if failure.status == 500 else logging.INFO
+    failure = replace(failure, message=failure.message[:MESSAGE_CHARS])  # it may quote the caller
+    status, message = failure.status, failure.message
+    log.log(
+        level, "%s %s: %d %r", request[keys.REQUEST_ID], request.rel_url.raw_path, status, message
+    )
     headers = {}
-    if isinstance(error, QueueFull):
-        headers["Retry-After"] = str(error.retry_after)
+    if failure.retry_after is not None:
+        headers["Retry-After"] = str(failure.retry_after)
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return web.json_response({"error": message}, status=status, headers=headers)
+    shape = openai.problem if request.path.startswith(openai.PATHS) else routes.problem
+    return web.json_response(shape(failure), status=status, headers=headers)
 
 
-def _validation_message(error: pydantic.ValidationError) -> str:
+def _invalid(error: pydantic.ValidationError) -> Failure:
     parts = []
-    for problem in error.errors(include_url=False, include_context=False):
+    problems = error.errors(include_url=False, include_context=False)
+    for problem in problems:
         place = ".".join(str(step) for step in problem["loc"]) or "body"
         parts.append(f"{place}: {problem['msg']}")
-    return "; ".join(parts) + "; see /docs for what is accepted"
+    message = "; ".join(parts) + "; see /docs for what is accepted"
+    first = problems[0]["loc"]
+    return Failure(422, Invalid.code, message, str(first[0]) if first else None)
 
 
-def _http_message(request: web.Request, error: web.HTTPException) -> str:
+def _refusal(request: web.Request, error: web.HTTPException) -> Failure:
+    """A failure that the router or the HTTP library saw."""
     if error.status == 404:
-        return f"there is no route {request.path}; see /docs"
+        return Failure(404, "unknown_url", f"there is no route {request.path}; see /docs")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        return f"{request.path} does not take {error.method}; use {allowed}"
-    return error.text or error.reason
+        message = f"{request.path} does not take {error.method}; use {allowed}"
+        return Failure(405, "method_not_allowed", message)
+    return Failure(error.status, "bad_request", error.text or error.reason)
 
 
 @web.middleware

@@ -22,6 +22,8 @@ AsrError
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 
 class AsrError(Exception):
     """A failure with an HTTP `status` and a `code` that clients may rely on."""
@@ -29,9 +31,10 @@ class AsrError(Exception):
     status = 500
     code = "internal_error"
 
-    @property
-    def message(self) -> str:
-        return str(self)
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param  # the parameter at fault, where one is
 
 
 class CallerError(AsrError):
@@ -116,3 +119,23 @@ class EngineDead(ServerError):
 class FetchTimeout(ServerError):
     status = 504
     code = "fetch_timeout"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failure as it is told to a caller; each dialect gives it its own shape."""
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    retry_after: int | None = None  # seconds
+
+    @classmethod
+    def of(cls, error: Exception) -> Failure:
+        """What may be said of `error`; of one that is not ours, only that it happened."""
+        if not isinstance(error, AsrError):
+            text = "an error of the server; its log has it under this id"
+            return cls(500, AsrError.code, text)
+        wait = error.retry_after if isinstance(error, QueueFull) else None
+        return cls(error.status, error.code, error.message, error.param, wait)

@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 import asr
 from asr import sources
 from asr.audio import Source
-from asr.errors import BadRequest, Invalid, TooLarge
+from asr.errors import BadRequest, Failure, Invalid, TooLarge
 from asr.keys import (
     CONFIG,
     ENGINE,
@@ -76,6 +76,11 @@ async def transcribe(request: web.Request) -> web.Response:
         text=_answer(transcript, options).model_dump_json(),
         headers=answer_headers(request, timings, elapsed),
     )
+
+
+def problem(failure: Failure) -> dict[str, object]:
+    """A failure as the service's own routes tell it."""
+    return {"error": failure.message}
 
 
 def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:
