@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 
 FLOORS = [
     {"asr", "config", "errors", "transcript", "metrics"},
+    {"decoders"},
     {"audio", "captions", "outbound"},
     {"formats"},
     {"windows", "sources"},
