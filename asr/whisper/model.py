@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from asr.whisper import onednn
 from asr.whisper.slots import Slots
 from asr.whisper.weights import DecoderLayer, Encoder, EncoderLayer, Norm, Weights, linear
 
@@ -27,7 +28,10 @@ def encode(encoder: Encoder, features: torch.Tensor) -> torch.Tensor:
 def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
     query, key, value = (_by_head(part, heads) for part in projected.chunk(3, dim=-1))
-    heard = F.scaled_dot_product_attention(query, key, value, scale=1.0)  # [n, H, T, S]
+    if layer.query_key_value.is_packed:
+        heard = onednn.attention(query, key, value)  # [n, H, T, S]
+    else:
+        heard = F.scaled_dot_product_attention(query, key, value, scale=1.0)
     x = x + linear(_merged(heard), layer.attention_out)
     x = x + linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-log = logging.getLogger(__name__)
+from asr.whisper import onednn
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ class Weights:
 def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     """[..., in] → [..., out], through GELU where asked."""
     if layer.is_packed:
-        kind, formula = ("gelu", "none") if gelu else ("none", "")
-        return torch.ops.mkldnn._linear_pointwise(x, layer.weight, layer.bias, kind, [], formula)
+        return onednn.linear(x, layer.weight, layer.bias, gelu)
     y = F.linear(x, layer.weight, layer.bias)
     return F.gelu(y) if gelu else y
 
@@ -108,7 +106,8 @@ def take(model: Any) -> Weights:
     config = model.config
     if config.activation_function != "gelu":
         raise ValueError(f"activation {config.activation_function!r}: Whisper's is gelu")
-    laid = functools.partial(_laid, packs=model.device.type == "cpu" and can_pack(model.dtype))
+    packs = model.device.type == "cpu" and onednn.is_usable(model.dtype)
+    laid = functools.partial(_laid, packs=packs)
     model.requires_grad_(False)
     encoder, decoder = model.model.encoder, model.model.decoder
     return Weights(
@@ -131,30 +130,13 @@ def take(model: Any) -> Weights:
     )
 
 
-def can_pack(dtype: torch.dtype) -> bool:
-    """Whether this torch has oneDNN's packed linears, and they compute what `F.linear` does."""
-    if dtype not in {torch.float32, torch.bfloat16}:
-        return False
-    weight = torch.linspace(-1, 1, 48 * 16).reshape(48, 16).to(dtype)
-    x, bias = weight[:4] * 0.5, weight[:, 0].contiguous()
-    expected = F.gelu(F.linear(x, weight, bias))
-    try:
-        found = linear(x, _laid(weight, bias, packs=True), gelu=True)
-    except (AttributeError, RuntimeError) as error:  # private operators: another torch, or CPU
-        log.info("no packed linears: %s", error)
-        return False
-    return bool(torch.allclose(found.float(), expected.float(), atol=0.02))
-
-
 Lay = Callable[[torch.Tensor, torch.Tensor | None], Linear]
 
 
 def _laid(weight: torch.Tensor, bias: torch.Tensor | None, packs: bool) -> Linear:
-    return Linear(_packed(weight) if packs else weight, bias, packs)
-
-
-def _packed(weight: torch.Tensor) -> torch.Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), None)
+    if not packs:
+        return Linear(weight, bias)
+    return Linear(onednn.pack(weight), None if bias is None else bias.contiguous(), True)
 
 
 def _taken(layers: Any) -> Iterator[Any]:

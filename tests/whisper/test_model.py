@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from asr.audio import SAMPLE_RATE
-from asr.whisper import model, weights
+from asr.whisper import model, onednn, weights
 from asr.whisper.features import log_mel
 from asr.whisper.slots import Slots, slot_bytes
 from asr.whisper.weights import linear, take
@@ -74,15 +74,33 @@ def test_rows_at_different_positions_do_not_disturb_each_other(tiny: Twins) -> N
 @torch.inference_mode()
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-4), (torch.bfloat16, 0.05)])
 def test_packed_linears_compute_what_plain_ones_do(dtype: torch.dtype, rounding: float) -> None:
-    if not weights.can_pack(dtype):
-        pytest.skip(f"this torch does not pack {dtype}")
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    assert onednn.is_usable(dtype)
     matrix, bias = torch.randn(96, 64).to(dtype), torch.randn(96).to(dtype)
     plain = weights.Linear(matrix, bias)
     packed = weights._laid(matrix, bias, packs=True)
-    for x in (torch.randn(1, 64), torch.randn(16, 64), torch.randn(2, 30, 64)):
+    for x in (torch.randn(1, 64), torch.randn(64, 16).T, torch.randn(2, 30, 64)):
         for gelu in (False, True):
             expected, found = (linear(x.to(dtype), layer, gelu) for layer in (plain, packed))
             assert torch.allclose(found.float(), expected.float(), atol=rounding, rtol=rounding)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02)])
+@pytest.mark.parametrize("frames", [1, 100, 1500])
+def test_packed_attention_computes_what_plain_attention_does(
+    dtype: torch.dtype, rounding: float, frames: int
+) -> None:
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    assert onednn.is_usable(dtype)
+    projected = torch.randn(2, frames, 3, 4, 16).to(dtype)  # strided as the model's own
+    query, key, value = projected.transpose(1, 3).unbind(2)
+    found = onednn.attention(query, key, value).float()
+    exact = (part.float() for part in (query, key, value))
+    expected = torch.nn.functional.scaled_dot_product_attention(*exact, scale=1.0)
+    assert (found - expected).norm() <= rounding * expected.norm()
 
 
 @torch.inference_mode()
@@ -92,8 +110,8 @@ def test_without_packed_linears_the_result_is_the_same(
     def missing(*_: object) -> None:
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(weights, "_packed", missing)
-    assert not weights.can_pack(torch.float32)
+    monkeypatch.setattr(onednn, "pack", missing)
+    assert not onednn.is_usable(torch.float32)
     loaded = take(copy.deepcopy(tiny.model))
     assert not loaded.decoder.head.is_packed
     expected = tiny.model.get_encoder()(extracted(tiny, 1)).last_hidden_state
@@ -103,7 +121,7 @@ def test_without_packed_linears_the_result_is_the_same(
 def test_nothing_is_in_memory_twice_once_the_weights_are_taken(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "can_pack", lambda _: False)
+    monkeypatch.setattr(onednn, "is_usable", lambda _: False)
     given = copy.deepcopy(tiny.model)
     biases = sum(  # the key projections' biases, which Whisper does not have
         layer.self_attn.embed_dim
