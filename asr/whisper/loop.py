@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -82,6 +83,7 @@ class Machine:
     heads: Heads
     rules: Rules
     vocabulary: Vocabulary
+    languages: torch.Tensor  # [languages]: their tokens
     slots: Slots
     state: State
 
@@ -94,6 +96,7 @@ class Machine:
             Heads.of(weights, rules),
             rules,
             vocabulary,
+            torch.tensor(list(vocabulary.languages.values()), device=weights.device),
             Slots.allocate(weights, slots),
             State.blank(slots, rules, weights.device),
         )
@@ -116,9 +119,9 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     device = state.tokens.device
     count, longest = len(openings), max(len(opening.tokens) for opening in openings)
     padded = [[*o.tokens, *[0] * (longest - len(o.tokens))] for o in openings]
-    tokens = torch.tensor(padded, device=device)  # [n, L]
-    lengths = torch.tensor([len(opening.tokens) for opening in openings], device=device)
-    starts = torch.tensor([opening.start for opening in openings], device=device)
+    tokens = _sent(padded, device)  # [n, L]
+    lengths = _sent([len(opening.tokens) for opening in openings], device)
+    starts = _sent([opening.start for opening in openings], device)
     languages = torch.zeros(count, device=device)
     if any(opening.lacks_language for opening in openings):
         languages = detect(machine, start, count)
@@ -130,9 +133,9 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     scores = linear(hidden[each, lengths - 1], machine.heads.first).float()
     rows = slice(start, start + count)
     written = state.written[rows]
-    written.is_timed.copy_(torch.tensor([opening.is_timed for opening in openings]))
+    written.is_timed.copy_(_sent([opening.is_timed for opening in openings], device))
     constrain_first(scores, written.is_timed, rules)
-    state.temperatures[rows] = torch.tensor([o.temperature for o in openings], device=device)
+    state.temperatures[rows] = _sent([opening.temperature for opening in openings], device)
     samples = any(opening.temperature for opening in openings)
     chosen, likelihood = choose(scores, state.temperatures[rows] if samples else None)
     state.tokens[rows] = chosen
@@ -146,9 +149,8 @@ def detect(machine: Machine, start: int, count: int) -> torch.Tensor:
     device = machine.state.tokens.device
     opening = torch.full((count, 1), machine.vocabulary.start_of_transcript, device=device)
     hidden = model.read(machine.weights, machine.slots, start, opening)  # [n, 1, D]
-    known = torch.tensor(list(machine.vocabulary.languages.values()), device=device)
-    scores = linear(hidden[:, 0], machine.heads.plain)[:, known]  # [n, languages]
-    return known[scores.argmax(dim=1)]
+    scores = linear(hidden[:, 0], machine.heads.plain)[:, machine.languages]  # [n, languages]
+    return machine.languages[scores.argmax(dim=1)]
 
 
 def advance(machine: Machine, rows: int, length: int, steps: int, samples: bool) -> torch.Tensor:
@@ -176,3 +178,9 @@ def advance(machine: Machine, rows: int, length: int, steps: int, samples: bool)
         positions.add_(1).clamp_(max=machine.slots.positions - 1)  # rows past their end stay
         found.append(torch.stack([chosen.float(), likelihood]))
     return torch.stack(found)
+
+
+def _sent(numbers: Sequence[Any], device: torch.device) -> torch.Tensor:
+    """Numbers on the device, without waiting for what it is doing."""
+    found = torch.tensor(numbers)
+    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
