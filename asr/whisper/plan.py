@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,8 +18,9 @@ GPU_BUCKETS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)
 GPU_LENGTHS = (128, 448)  # positions that a captured step looks at
 CPU_SHARE = 0.5
 CPU_SLOTS = 16
-CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-CGROUP_USED = Path("/sys/fs/cgroup/memory.current")
+UNKNOWN_MEMORY = 4 * 2**20  # KiB, where the system does not say
+MACHINE = Path("/proc/meminfo")
+CGROUP = Path("/sys/fs/cgroup")  # of the container
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,17 @@ def free_bytes(device: torch.device) -> int:
     """Memory that can still be taken: the card's, or the machine's within its container."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    free = _numbers(MACHINE).get("MemAvailable:", UNKNOWN_MEMORY) * 2**10
     with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit
-        free = min(free, int(CGROUP_LIMIT.read_text()) - int(CGROUP_USED.read_text()))
+        cache = _numbers(CGROUP / "memory.stat").get("inactive_file", 0)
+        used = int((CGROUP / "memory.current").read_text()) - cache
+        free = min(free, int((CGROUP / "memory.max").read_text()) - used)
     return max(0, free)
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """A file of lines such as `name 12 kB`; empty where there is no such file."""
+    if not path.exists():
+        return {}
+    lines = (line.split() for line in path.read_text().splitlines())
+    return {name: int(number) for name, number, *_ in lines}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +11,15 @@ import torch
 
 from asr.whisper import engine as engines
 from asr.whisper import flight
+from asr.whisper import plan as planning
 from asr.whisper.model import encode
 from asr.whisper.plan import CPU_SLOTS, free_bytes, plan
 from asr.whisper.slots import Slots, slot_bytes
 
 from .conftest import Twins
 from .models import Caller, recording, windows, written
+
+CPU = torch.device("cpu")
 
 
 def refusing(function: Callable[..., Any], is_too_much: Callable[..., bool]) -> Any:
@@ -37,8 +41,23 @@ def test_slots_are_as_many_as_fit_within_half_of_what_is_free(tiny: Twins) -> No
     assert plan(loaded, free=0).slots == 1
 
 
-def test_free_memory_is_asked_of_the_machine() -> None:
-    assert free_bytes(torch.device("cpu")) > 2**20
+def test_free_memory_is_the_machines_or_what_its_container_may_still_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert free_bytes(CPU) > 2**20
+    monkeypatch.setattr(planning, "MACHINE", tmp_path / "meminfo")
+    monkeypatch.setattr(planning, "CGROUP", tmp_path)
+    assert free_bytes(CPU) == 4 * 2**30
+    (tmp_path / "meminfo").write_text("MemTotal:   9000 kB\nMemAvailable:   5000 kB\n")
+    (tmp_path / "memory.current").write_text("3000000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes(CPU) == 5000 * 1024
+    (tmp_path / "memory.max").write_text("4000000\n")
+    assert free_bytes(CPU) == 1_000_000
+    (tmp_path / "memory.stat").write_text("anon 2000000\ninactive_file 500000\n")
+    assert free_bytes(CPU) == 1_500_000
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert free_bytes(CPU) == 0
 
 
 def test_a_plan_is_halved_down_to_one_window(tiny: Twins) -> None:
