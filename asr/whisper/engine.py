@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from asr.audio import SAMPLE_RATE
 from asr.config import Config
 from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import EngineInfo
@@ -36,6 +37,8 @@ def load(
         reason: for `EngineInfo`, why this device and dtype.
     """
     checkpoint = checkpoints.read(config, device, dtype)
+    planned = plan(checkpoint.weights)
+    log.info("planned: %s", planned)
     vocabulary = checkpoint.vocabulary
     info = EngineInfo(
         model_id=config.model_id,
@@ -45,8 +48,9 @@ def load(
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,
+        longest_window=checkpoint.log_mel.window_samples / SAMPLE_RATE,
     )
-    engine = WhisperEngine(checkpoint, plan(checkpoint.weights), info, config.max_new_tokens)
+    engine = WhisperEngine(checkpoint, planned, info, config.max_new_tokens)
     engine.warm_up()
     return engine
 
@@ -162,7 +166,8 @@ class WhisperEngine:
         if not np.isfinite(window.samples).all():
             raise TranscriptionFailed("the audio holds samples that are not finite numbers")
         if len(window.samples) > self._checkpoint.log_mel.window_samples:
-            raise TranscriptionFailed(f"a window of {window.seconds:.1f} s is longer than 30 s")
+            longest = self._checkpoint.log_mel.window_samples / SAMPLE_RATE
+            raise TranscriptionFailed(f"a window of {window.seconds:g} s, the most is {longest:g}")
         opening = self._opening(window)
         room = self._checkpoint.longest - len(opening.tokens)
         return Row(opening, limit=min(room, self._max_new_tokens))

@@ -19,7 +19,7 @@ from .models import OPTIONS, POSITIONS, Caller, noise, recording, windows, writt
 
 
 def test_every_token_is_the_one_that_generate_writes(twins: Twins) -> None:
-    asked = windows(2 * len(OPTIONS))
+    asked = windows(12)
     engine = recording(twins.checkpoint)
     tokens = written(engine, asked)
     for window, found in zip(asked, tokens, strict=True):
@@ -59,6 +59,14 @@ def extracted(twins: Twins, window: Window) -> torch.Tensor:
     return found.input_features
 
 
+@pytest.fixture(scope="module")
+def alone(tiny: Twins) -> dict[Window, list[int]]:
+    """Windows, and what each of them writes with nothing else in flight."""
+    asked = windows(24)
+    engine = recording(tiny.checkpoint, slots=1, encoder_batch=1)
+    return dict(zip(asked, written(engine, asked), strict=True))
+
+
 PLANS: dict[str, dict[str, Any]] = {
     "many at once": {"slots": 12, "encoder_batch": 5, "few_rows": 12},
     "one launch of three tokens": {"slots": 5, "steps": 3, "launches": 1},
@@ -71,19 +79,20 @@ PLANS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changes", PLANS.values(), ids=PLANS)
 def test_a_windows_tokens_do_not_depend_on_what_else_is_in_flight(
-    tiny: Twins, changes: dict[str, Any]
+    tiny: Twins, alone: dict[Window, list[int]], changes: dict[str, Any]
 ) -> None:
-    asked = windows(24)
-    alone = written(recording(tiny.checkpoint, slots=1, encoder_batch=1), asked)
-    assert written(recording(tiny.checkpoint, **changes), asked) == alone
+    asked = list(alone)
+    expected = list(alone.values())
+    assert written(recording(tiny.checkpoint, **changes), asked) == expected
     reverse = written(recording(tiny.checkpoint, **changes), asked[::-1])
-    assert reverse[::-1] == alone
+    assert reverse[::-1] == expected
 
 
 @pytest.mark.parametrize("lookahead", [0, 1])
-def test_those_who_stay_do_not_notice_those_who_leave(tiny: Twins, lookahead: int) -> None:
-    asked = windows(24)
-    alone = dict(zip(asked, written(recording(tiny.checkpoint, slots=1), asked), strict=True))
+def test_those_who_stay_do_not_notice_those_who_leave(
+    tiny: Twins, alone: dict[Window, list[int]], lookahead: int
+) -> None:
+    asked = list(alone)
     engine = recording(tiny.checkpoint, slots=6, launches=1, steps=2, lookahead=lookahead)
     caller, waiting, left = Caller(engine), list(asked), []
     while waiting or engine.held():
@@ -100,10 +109,11 @@ def test_those_who_stay_do_not_notice_those_who_leave(tiny: Twins, lookahead: in
         assert engine.rows[window].tokens == alone[window]
 
 
-def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(tiny: Twins) -> None:
+def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(
+    tiny: Twins, alone: dict[Window, list[int]]
+) -> None:
     chance = np.random.default_rng(0)
-    asked = windows(40)
-    alone = dict(zip(asked, written(recording(tiny.checkpoint, slots=1), asked), strict=True))
+    asked = list(alone)
     engine = recording(tiny.checkpoint, slots=7, encoder_batch=3, few_rows=5, encoder_spacing=6)
     caller, origin, dropped, broken = Caller(engine), {}, set(), set()
     for _ in range(1000):
