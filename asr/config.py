@@ -11,6 +11,7 @@ from typing import Any, Literal
 TimestampRule = Literal["auto", "none", "segments"]  # auto: as the request asks
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "weights"
+ENGINES = ("auto", "whisper", "pipeline")
 DTYPES = {
     "auto": "auto",
     "float32": "float32",
@@ -87,6 +88,13 @@ def _dtype(value: str) -> str:
         raise ConfigError(f"is not one of {', '.join(DTYPES)}") from None
 
 
+def _engine(value: str) -> str:
+    name = value.strip().lower()
+    if name not in ENGINES:
+        raise ConfigError(f"is not one of {', '.join(ENGINES)}")
+    return name
+
+
 def _device(value: str) -> str:
     kind, _, index = value.strip().lower().partition(":")
     if kind not in {"auto", "cpu", "cuda"} or (index and not index.isdigit()):
@@ -135,6 +143,12 @@ class Config:
         "Directory whose model is used when `MODEL_ID` is unset and it holds a `config.json`",
     )
     cache_dir: str = _setting("/data", _text, "Directory that caches downloaded models")
+    engine: str = _setting(
+        "auto",
+        _engine,
+        "`whisper`: the in-flight engine; `pipeline`: Transformers' own; `auto`: `whisper` for "
+        "Whisper models, `pipeline` for all others",
+    )
     device: str = _setting("auto", _device, "`auto`, `cpu`, `cuda` or `cuda:N`")
     dtype: str = _setting(
         "auto",
@@ -172,8 +186,11 @@ class Config:
     max_audio_seconds: float = _setting(
         14_400.0, _amount, "Longest audio of one request; 0: no limit"
     )
-    max_queue_seconds: float = _setting(
-        7_200.0, _positive, "Audio waiting, all callers together, above which 429 is answered"
+    max_queue_seconds: float | None = _setting(
+        None,
+        _positive,
+        "Audio waiting, all callers together, from which on 429 is answered; unset: 16 times "
+        "what the engine holds",
     )
     body_timeout_s: float = _setting(300.0, _positive, "Longest time that an upload may take")
     fetch_timeout_s: float = _setting(300.0, _positive, "Longest time that a download may take")

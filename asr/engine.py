@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from asr.config import Config
+from asr.config import Config, ConfigError
 from asr.transcript import EngineInfo
 from asr.windows import Window, WindowResult
 
@@ -16,15 +17,18 @@ log = logging.getLogger(__name__)
 class Engine(Protocol):
     """Hears windows of all callers; used by one thread only.
 
-    `free` says how many windows it takes now. `step` takes in at most that many, advances
-    everything it holds, and returns what is new: the finished windows' results and, where the
-    engine can say it early, results that are not final and carry the language alone. `held`
-    says how many windows are inside, `drop` lets one go unfinished. A failure of one window is
-    a result with `error`; whatever `step` raises is the end of the engine.
+    `capacity` is how many windows it can hold at best, `free` how many it takes now. `step` takes
+    in at most that many, advances everything it holds, and returns what is new: the finished
+    windows' results and, where the engine can say it early, results that are not final and carry
+    the language alone. `held` says how many windows are inside, `drop` lets one go unfinished. A
+    failure of one window is a result with `error`; whatever `step` raises is the engine's end.
     """
 
     @property
     def info(self) -> EngineInfo: ...
+
+    @property
+    def capacity(self) -> int: ...
 
     def free(self) -> int: ...
 
@@ -36,10 +40,29 @@ class Engine(Protocol):
 
 
 def load(config: Config) -> Engine:
-    """Load the model of `config`, warmed and ready to hear; minutes where it is downloaded."""
+    """Load the model of `config`, warmed and ready to hear; minutes where it is downloaded.
+
+    Raises:
+        ConfigError: the settings ask for what the model or the machine cannot do.
+    """
     from asr import hardware, pipeline
+    from asr.whisper import checkpoint
 
     machine = hardware.Machine.probe(config.device)
-    chosen = hardware.choose(config, machine)
-    log.info("hardware: %s", chosen.reason)
-    return pipeline.load(config, chosen)
+    if config.engine == "pipeline" or not checkpoint.is_whisper(config):
+        if config.engine == "whisper":
+            raise ConfigError(f"ENGINE='whisper' but {config.model_id} is no Whisper model")
+        return pipeline.load(config, hardware.choose(config, machine))
+    return _load_whisper(config)
+
+
+def _load_whisper(config: Config) -> Engine:
+    """The in-flight engine, whose attention is PyTorch's: FLASH_ATTENTION_2 has no say in it."""
+    from asr import hardware
+    from asr.whisper import engine
+
+    machine = hardware.Machine.probe(config.device)
+    chosen = hardware.choose(replace(config, flash_attention_2=False), machine)
+    if config.flash_attention_2:
+        log.info("FLASH_ATTENTION_2=1 is for ENGINE=pipeline: PyTorch's SDPA holds that kernel")
+    return engine.load(config, chosen.torch_device, chosen.dtype, chosen.device_name, chosen.reason)

@@ -50,6 +50,10 @@ class Hardware:
     device_name: str  # for the X-GPU-Name header
     reason: str  # one line for logs and for /hc?verbose=1
 
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
 
 def choose(config: Config, machine: Machine) -> Hardware:
     """Choose by what was asked and what the machine can do.

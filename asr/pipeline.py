@@ -66,6 +66,10 @@ class PipelineEngine:
     def info(self) -> EngineInfo:
         return self._model.info
 
+    @property
+    def capacity(self) -> int:
+        return self._batch_size
+
     def free(self) -> int:
         return self._batch_size
 

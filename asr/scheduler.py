@@ -17,6 +17,7 @@ from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
 
+QUEUED_ENGINES = 16  # of full windows that may wait, where no setting says otherwise
 RATE_MEMORY = 0.9  # weight of the past in the measured pace
 LONGEST_WAIT = 60  # seconds that Retry-After says at most
 
@@ -24,9 +25,10 @@ LONGEST_WAIT = 60  # seconds that Retry-After says at most
 class Scheduler:
     """Feeds the engine from one thread; everything else of it lives in the event loop."""
 
-    def __init__(self, engine: Engine, max_queue_seconds: float, metrics: Metrics) -> None:
+    def __init__(self, engine: Engine, max_queue_seconds: float | None, metrics: Metrics) -> None:
+        capacity = engine.capacity
         self._engine = engine
-        self._max_queue_seconds = max_queue_seconds
+        self._max_queue_seconds = max_queue_seconds or QUEUED_ENGINES * capacity * UNKNOWN_SECONDS
         self._metrics = metrics
         self._changed = threading.Condition()
         self._turns: deque[Ticket] = deque()  # requests with waiting windows, next first
@@ -37,8 +39,7 @@ class Scheduler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._pace: float | None = None  # audio seconds per second of the engine's work
-        capacity = max(1, engine.free())
-        affordable = int(max_queue_seconds / 4 / UNKNOWN_SECONDS)
+        affordable = int(self._max_queue_seconds / 4 / UNKNOWN_SECONDS)
         self.windows_per_request = max(2, min(2 * capacity, affordable))
         self.failure: str | None = None  # why the engine ended
         metrics.engine_capacity.set(capacity)

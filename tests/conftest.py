@@ -27,6 +27,8 @@ from asr.config import DEMO_MODEL, Config
 from asr.transcript import EngineInfo, Segment
 from asr.windows import Window, WindowResult
 
+pytest_plugins = ["tests.checkpoints"]
+
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000
 

@@ -212,6 +212,7 @@ async def test_stopping_answers_who_still_waits():
         await until(lambda: engine.steps)
         queued = ticket.submit(window())
         stopping = asyncio.create_task(scheduler.stop())
+        await until(lambda: scheduler._stopping)
         engine.gate.set()
         await stopping
         with pytest.raises(EngineDead, match="shutting down"):
