@@ -43,6 +43,16 @@ def written(segments: Iterable[Segment], text_format: TextFormat, layout: Layout
     return "".join([*map(chosen.push, segments), chosen.finish()])
 
 
+class Verbatim:
+    """The text as the model wrote it."""
+
+    def push(self, segment: Segment) -> str:
+        return segment.text
+
+    def finish(self) -> str:
+        return ""
+
+
 class PlainText:
     """The text without white space at its ends."""
 

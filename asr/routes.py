@@ -16,7 +16,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import asr
-from asr import sources
+from asr import formats, sources, streaming
 from asr.audio import Source
 from asr.errors import BadRequest, Failure, Invalid, TooLarge
 from asr.keys import (
@@ -24,10 +24,10 @@ from asr.keys import (
     ENGINE,
     METRICS,
     OUTBOUND,
-    REQUEST_ID,
     SCHEDULER,
     TRANSCRIBER,
 )
+from asr.replies import answer_headers, body_limits, log_request, server_headers
 from asr.schemas import AsrAnswer, AsrParameters, AsrRequest, Chunk, Health
 from asr.transcriber import Timings, language_code
 from asr.transcript import EngineInfo, Options, Transcript
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 Parameters = TypeVar("Parameters", bound=AsrParameters)
 
-URL_FORM = re.compile(rb"(url|language|task|timestamps|prompt|temperature|strict)=")
+URL_FORM = re.compile(rb"(url|language|task|timestamps|prompt|temperature|stream|strict)=")
 JSON_ERRORS = (ValueError, RecursionError)  # the latter: nested too deep
 JSON_BYTES = 32 * 2**20  # of a body with keys; a data URI in it may hold 24 MiB of audio
 BLANK_BYTES = 64 * 1024  # white space before a JSON object
@@ -63,12 +63,14 @@ async def metrics(request: web.Request) -> web.Response:
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def transcribe(request: web.Request) -> web.Response:
+async def transcribe(request: web.Request) -> web.StreamResponse:
     """`POST /asr`: audio by any door in, text and chunks out."""
     started = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         source, parameters = await _read(request, stack)
         options = _options(parameters, request.app[ENGINE].info)
+        if parameters.stream:
+            return await _stream(request, source, options, started)
         transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
@@ -78,39 +80,27 @@ async def transcribe(request: web.Request) -> web.Response:
     )
 
 
+async def _stream(
+    request: web.Request, source: Source, options: Options, started: float
+) -> web.StreamResponse:
+    """The events of OpenAI's dialect, one JSON object in each line."""
+    timings = Timings()
+    granularities = {"segment", options.timestamps} if options.timestamps != "none" else set()
+    events = streaming.events(
+        request.app[TRANSCRIBER].parts(source, options, timings),
+        formats.Verbatim(),
+        granularities,
+        lambda last: {"duration": last.duration},
+    )
+    framing, headers = streaming.JSON_LINES, server_headers(request)
+    response = await streaming.send(request, events, framing, problem, headers)
+    log_request(request, timings, time.monotonic() - started)
+    return response
+
+
 def problem(failure: Failure) -> dict[str, object]:
     """A failure as the service's own routes tell it."""
     return {"error": failure.message}
-
-
-def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:
-    log.info(
-        "%s %s: %.1f s of audio, fetch %.2f, decode %.2f, queue %.2f, model %.2f, total %.2f s",
-        request[REQUEST_ID],
-        request.path,
-        timings.audio,
-        timings.fetch,
-        timings.decode,
-        timings.queue,
-        timings.model,
-        elapsed,
-    )
-
-
-def answer_headers(request: web.Request, timings: Timings, elapsed: float) -> dict[str, str]:
-    """The headers of every answer with a transcript; times in seconds."""
-    config, info = request.app[CONFIG], request.app[ENGINE].info
-    return {
-        "X-Salad-Machine-ID": config.salad_machine_id,
-        "X-Salad-Container-Group-ID": config.salad_container_group_id,
-        "X-GPU-Name": info.device_name,
-        "X-Hardware": info.hardware,
-        "X-Model-ID": info.model_id,
-        "X-Processing-Time": str(elapsed),
-        "X-Audio-Length": str(round(timings.audio, 3)),
-        "X-Realtime-Factor": str(timings.audio / elapsed),
-        "X-Queue-Time": str(timings.queue),
-    }
 
 
 def _answer(transcript: Transcript, options: Options) -> AsrAnswer:
@@ -154,11 +144,6 @@ async def _read(
         fields = _url_form(await _whole(head, body))
         return _located(request, {**query, **fields}, stack)
     return _again(head, body), AsrParameters.model_validate(query)
-
-
-def body_limits(request: web.Request) -> sources.Limits:
-    config = request.app[CONFIG]
-    return sources.Limits(config.max_body_bytes, config.body_timeout_s)
 
 
 async def _read_form(

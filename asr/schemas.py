@@ -33,6 +33,9 @@ class AsrParameters(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
         0.0, description="0 is greedy; above, words are drawn at random"
     )
+    stream: bool = Field(
+        False, description="Answer with JSON lines, one event each, as text is heard"
+    )
     strict: bool = Field(
         False, description="Answer 400 to keys that are not known, instead of ignoring them"
     )

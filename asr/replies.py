@@ -1,0 +1,55 @@
+"""What the answers of all dialects have in common: headers, and a line in the log."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from asr import sources
+from asr.keys import CONFIG, ENGINE, REQUEST_ID
+from asr.transcriber import Timings
+
+log = logging.getLogger(__name__)
+
+
+def body_limits(request: web.Request) -> sources.Limits:
+    config = request.app[CONFIG]
+    return sources.Limits(config.max_body_bytes, config.body_timeout_s)
+
+
+def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:
+    log.info(
+        "%s %s: %.1f s of audio, fetch %.2f, decode %.2f, queue %.2f, model %.2f, total %.2f s",
+        request[REQUEST_ID],
+        request.path,
+        timings.audio,
+        timings.fetch,
+        timings.decode,
+        timings.queue,
+        timings.model,
+        elapsed,
+    )
+
+
+def server_headers(request: web.Request) -> dict[str, str]:
+    """The headers that are known before the audio is."""
+    config, info = request.app[CONFIG], request.app[ENGINE].info
+    return {
+        "X-Salad-Machine-ID": config.salad_machine_id,
+        "X-Salad-Container-Group-ID": config.salad_container_group_id,
+        "X-GPU-Name": info.device_name,
+        "X-Hardware": info.hardware,
+        "X-Model-ID": info.model_id,
+    }
+
+
+def answer_headers(request: web.Request, timings: Timings, elapsed: float) -> dict[str, str]:
+    """The headers of every whole answer with a transcript; times in seconds."""
+    return {
+        **server_headers(request),
+        "X-Processing-Time": str(elapsed),
+        "X-Audio-Length": str(round(timings.audio, 3)),
+        "X-Realtime-Factor": str(timings.audio / elapsed),
+        "X-Queue-Time": str(timings.queue),
+    }
