@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import re
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
@@ -20,7 +21,7 @@ from asr.errors import AsrError, Failure, Invalid, Unauthorized
 from asr.metrics import Metrics
 from asr.outbound import Limits, Outbound
 from asr.scheduler import Scheduler
-from asr.transcriber import Transcriber
+from asr.transcriber import Rules, Transcriber, forced_language
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ def create_app(config: Config, load_engine: LoadEngine = engine.load) -> web.App
     )
     app[keys.CONFIG] = config
     app[keys.METRICS] = Metrics()
+    app[keys.STARTED] = int(time.time())
     app.cleanup_ctx.append(_outbound)
     app.cleanup_ctx.append(_engine(load_engine))
     app.on_response_prepare.append(_name_request)
@@ -47,6 +49,11 @@ def create_app(config: Config, load_engine: LoadEngine = engine.load) -> web.App
     app.router.add_get("/health", routes.health)
     app.router.add_get("/metrics", routes.metrics)
     app.router.add_post("/asr", routes.transcribe)
+    for version in openai.PATHS:
+        app.router.add_post(version + "audio/transcriptions", openai.transcriptions)
+        app.router.add_post(version + "audio/translations", openai.translations)
+        app.router.add_get(version + "models", openai.models)
+        app.router.add_get(version + "models/{id:.+}", openai.model)
     _add_docs(app)
     return app
 
@@ -81,6 +88,7 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
     async def context(app: web.Application) -> AsyncIterator[None]:
         config, metrics = app[keys.CONFIG], app[keys.METRICS]
         loaded = load_engine(config)
+        rules = Rules(forced_language(config.language_force, loaded.info), config.timestamps)
         decoder = Decoder(config.max_audio_seconds, config.decoders)
         scheduler = Scheduler(loaded, config.max_queue_seconds, metrics)
         app[keys.ENGINE] = loaded
@@ -92,6 +100,7 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
             config.chunk_length_s,
             config.stride_length_s,
             metrics,
+            rules,
         )
         scheduler.start()
         log.info("ready: %s on %s", loaded.info.model_id, loaded.info.hardware)

@@ -14,5 +14,6 @@ ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
 METRICS = web.AppKey("METRICS", Metrics)
 OUTBOUND = web.AppKey("OUTBOUND", Outbound)
 SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
+STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -1,11 +1,31 @@
-"""The dialect of OpenAI's audio API and of Hugging Face's Whisper endpoints."""
+"""The dialect of OpenAI's audio API and of Hugging Face's Whisper endpoints.
+
+https://platform.openai.com/docs/api-reference/audio; what callers ask and we cannot do is told
+in `X-Warnings`, or refused where they are `strict`.
+"""
 
 from __future__ import annotations
 
-from asr.errors import Failure
+import contextlib
+import time
+from collections.abc import AsyncGenerator
+
+from aiohttp import web
+
+from asr import formats, sources, streaming
+from asr.audio import Source
+from asr.errors import BadRequest, Failure, NotFound, UnsupportedMedia
+from asr.keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
+from asr.openai_plan import Plan, plan, read_form
+from asr.openai_schemas import Model, Models, TranslationForm
+from asr.replies import answer_headers, body_limits, log_request, server_headers
+from asr.streaming import Event
+from asr.transcriber import Timings, Transcriber
+from asr.transcript import EngineInfo, Task, Transcript
 
 PATHS = ("/v1/", "/api/v1/")
 ERROR_CODES = {"unauthorized": "invalid_api_key"}  # ours where OpenAI has a name of its own
+UNKNOWN_LANGUAGE = "unknown"
 
 
 def problem(failure: Failure) -> dict[str, object]:
@@ -24,3 +44,151 @@ def _kind(status: int) -> str:
     if status == 429:
         return "rate_limit_error"
     return "server_error" if status >= 500 else "invalid_request_error"
+
+
+async def models(request: web.Request) -> web.Response:
+    """`GET /v1/models`: the one that is served."""
+    listed = Models(data=[_model(request)])
+    return web.json_response(text=listed.model_dump_json())
+
+
+async def model(request: web.Request) -> web.Response:
+    """`GET /v1/models/{id}`; ids may hold slashes."""
+    served, asked = _model(request), request.match_info["id"]
+    if asked != served.id:
+        raise NotFound(f"the model {asked!r} is not served here: use {served.id!r}", "model")
+    return web.json_response(text=served.model_dump_json())
+
+
+def _model(request: web.Request) -> Model:
+    info = request.app[ENGINE].info
+    return Model(id=info.model_id, created=request.app[STARTED], owned_by="asr-api")
+
+
+async def transcriptions(request: web.Request) -> web.StreamResponse:
+    """`POST /v1/audio/transcriptions`: text in the language that was spoken."""
+    return await _answer(request, "transcribe")
+
+
+async def translations(request: web.Request) -> web.StreamResponse:
+    """`POST /v1/audio/translations`: English text."""
+    return await _answer(request, "translate")
+
+
+async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
+    started = time.monotonic()
+    info, transcriber = request.app[ENGINE].info, request.app[TRANSCRIBER]
+    async with contextlib.AsyncExitStack() as stack:
+        source, form = await _read(request, task, stack)
+        planned = plan(form, task, info)
+        if planned.is_streamed:
+            return await _stream(request, source, planned, started)
+        transcript, timings = await transcriber.transcribe(source, planned.options)
+    elapsed = time.monotonic() - started
+    log_request(request, timings, elapsed)
+    response = _whole(transcript, planned, info)
+    response.headers.update(answer_headers(request, timings, elapsed))
+    response.headers.update(_warning_header(planned.warnings))
+    return response
+
+
+async def _read(
+    request: web.Request, task: Task, stack: contextlib.AsyncExitStack
+) -> tuple[Source, TranslationForm]:
+    if request.content_type != "multipart/form-data":
+        raise UnsupportedMedia(
+            "the body is not multipart/form-data: send the audio as its part 'file'"
+        )
+    limits = body_limits(request)
+    sent = await sources.form(request, limits, stack)
+    form = read_form(sent.fields, task)
+    if sent.file is not None:
+        return sent.file, form
+    if form.url is None:
+        raise BadRequest(
+            "the form has no file: send the audio as the part 'file', with a file name", "file"
+        )
+    outbound, root = request.app[OUTBOUND], request.app[CONFIG].audio_root
+    return sources.locate(form.url, outbound, root, limits, stack), form
+
+
+def _whole(transcript: Transcript, planned: Plan, info: EngineInfo) -> web.Response:
+    wanted = planned.response_format
+    if wanted == "json":
+        return web.json_response(formats.plain_json(transcript))
+    if wanted == "verbose_json":
+        return web.json_response(_verbose(transcript, planned, info))
+    assert wanted != "diarized_json"  # it is not planned
+    text = formats.written(transcript.segments, wanted, planned.layout)
+    return web.Response(text=text, content_type="text/plain", charset="utf-8")
+
+
+def _verbose(transcript: Transcript, planned: Plan, info: EngineInfo) -> formats.Json:
+    options = planned.options
+    found = formats.verbose_json(
+        transcript,
+        options.task,
+        language_name(transcript.language, options.task, info),
+        planned.granularities,
+        options.temperature,
+    )
+    warnings = [*planned.warnings, *_gaps(transcript)]
+    return {**found, "warnings": warnings} if warnings else found
+
+
+def language_name(code: str | None, task: Task, info: EngineInfo) -> str:
+    """The English name of the language that the text is in."""
+    if task == "translate":
+        return "english"
+    return info.languages.get(code or "", code or UNKNOWN_LANGUAGE)
+
+
+def _gaps(transcript: Transcript) -> list[str]:
+    """What the engine does not know and the answer's shape wants."""
+    for segment in transcript.segments:
+        if segment.avg_logprob is None or segment.no_speech_prob is None:
+            return ["avg_logprob and no_speech_prob are 0 where this engine does not know them"]
+    return []
+
+
+def _warning_header(warnings: tuple[str, ...]) -> dict[str, str]:
+    """Printable ASCII, whatever the names of the fields are."""
+    text = "; ".join(warnings)[:2000]
+    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    return {"X-Warnings": printable} if printable else {}
+
+
+async def _stream(
+    request: web.Request, source: Source, planned: Plan, started: float
+) -> web.StreamResponse:
+    timings = Timings()
+    events = _events(request.app[TRANSCRIBER], source, planned, timings, request.app[ENGINE].info)
+    headers = {**server_headers(request), **_warning_header(planned.warnings)}
+    framing = streaming.SERVER_SENT_EVENTS
+    response = await streaming.send(request, events, framing, problem, headers)
+    log_request(request, timings, time.monotonic() - started)
+    return response
+
+
+def _events(
+    transcriber: Transcriber, source: Source, planned: Plan, timings: Timings, info: EngineInfo
+) -> AsyncGenerator[Event]:
+    """Deltas are of the format that was asked; of the json formats, of their text."""
+    wanted = planned.response_format
+    text_format: formats.TextFormat = "text"
+    if wanted == "srt" or wanted == "vtt" or wanted == "tsv":
+        text_format = wanted
+
+    def closing(last: Transcript) -> Event:
+        if wanted != "verbose_json":
+            return {}
+        language = language_name(last.language, planned.options.task, info)
+        found = {"language": language, "duration": last.duration}
+        return {**found, "warnings": planned.warnings} if planned.warnings else found
+
+    return streaming.events(
+        transcriber.parts(source, planned.options, timings),
+        formats.writer(text_format, planned.layout),
+        planned.granularities,
+        closing,
+    )

@@ -9,6 +9,7 @@ from openapi_pydantic.util import PydanticSchema, construct_open_api_with_schema
 from pydantic import BaseModel
 
 import asr
+from asr import openai_paths
 from asr.schemas import EXAMPLE_URL, AsrAnswer, AsrForm, AsrParameters, AsrRequest, Health, Problem
 
 PROBLEMS = {
@@ -54,6 +55,7 @@ def document() -> dict[str, Any]:
                 "/hc": {"get": _hc()},
                 "/health": {"get": _health()},
                 "/metrics": {"get": _metrics()},
+                **openai_paths.paths(PROBLEMS, ANSWER_HEADERS),
             },
             "components": {
                 "securitySchemes": {
@@ -96,7 +98,10 @@ def _asr() -> dict[str, Any]:
                     name: {"description": meaning, "schema": {"type": "string"}}
                     for name, meaning in ANSWER_HEADERS.items()
                 },
-                "content": {"application/json": _content(AsrAnswer)},
+                "content": {
+                    "application/json": _content(AsrAnswer),
+                    "application/x-ndjson": {"schema": {"type": "string"}},
+                },
             },
             **{str(status): _problem(meaning) for status, meaning in PROBLEMS.items()},
         },

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from asr.audio import SAMPLE_RATE, Decoder, Source
-from asr.config import TimestampRule
+from asr.config import ConfigError, TimestampRule
 from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.scheduler import Scheduler
@@ -198,6 +198,19 @@ def language_code(text: str | None, info: EngineInfo) -> str | None:
         if known in info.languages:
             return known
     return asked
+
+
+def forced_language(text: str | None, info: EngineInfo) -> str | None:
+    """The code that LANGUAGE_FORCE means.
+
+    Raises:
+        ConfigError: the model does not know it.
+    """
+    code = language_code(text, info)
+    if code is not None and code not in info.languages:
+        known = ", ".join(sorted(info.languages)) or "no choice of language"
+        raise ConfigError(f"LANGUAGE_FORCE={text!r}: the model {info.model_id} knows {known}")
+    return code
 
 
 def check(options: Options, info: EngineInfo) -> None:

@@ -1,0 +1,227 @@
+"""What an OpenAI form asks, held against what can be done: a plan, with warnings or without."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from asr.captions import Layout
+from asr.errors import BadRequest
+from asr.openai_schemas import (
+    LISTS,
+    Granularity,
+    ResponseFormat,
+    TranscriptionForm,
+    TranslationForm,
+)
+from asr.transcriber import language_code
+from asr.transcript import EngineInfo, Options, Task
+
+TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
+
+# Fields of vLLM, faster-whisper and their like: the values that ask for what is done anyway.
+DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
+    "beam_size": (1,),
+    "best_of": (1,),
+    "condition_on_previous_text": (0,),
+    "frequency_penalty": (0,),
+    "include_stop_str_in_output": (0,),
+    "length_penalty": (1,),
+    "min_p": (0,),
+    "n": (1,),
+    "patience": (1,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "stream_continuous_usage_stats": (0,),
+    "stream_include_usage": (0,),
+    "top_k": (0, -1),
+    "top_p": (1,),
+    "use_beam_search": (0,),
+    "vad_filter": (0,),
+    "chunking_strategy[type]": ("server_vad", "auto"),
+}
+NO_DIARIZER = "needs a diarizer, and none is loaded here"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a request is carried out and answered."""
+
+    options: Options
+    response_format: ResponseFormat
+    granularities: frozenset[Granularity]
+    layout: Layout
+    is_streamed: bool
+    warnings: tuple[str, ...]  # what cannot be honoured
+
+
+def read_form(fields: Mapping[str, Sequence[str]], task: Task) -> TranslationForm:
+    """The form's fields as what they mean; empty ones count as not sent.
+
+    Raises:
+        BadRequest: names the first field that cannot be used.
+    """
+    found: dict[str, object] = {}
+    for name, values in fields.items():
+        plain = name.removesuffix("[]")
+        sent = [value for value in values if value != ""]
+        if plain in LISTS and plain == name:
+            sent = [part.strip() for value in sent for part in value.split(",")]
+        if sent:
+            found[plain] = sent if plain in LISTS else sent[-1]
+    form: type[TranslationForm] = TranscriptionForm if task == "transcribe" else TranslationForm
+    try:
+        return form.model_validate(found)
+    except ValidationError as error:
+        raise _bad_field(error) from error
+
+
+def _bad_field(error: ValidationError) -> BadRequest:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    name = str(problem["loc"][0])
+    return BadRequest(f"{name}: {problem['msg']}; see /docs for what is accepted", name)
+
+
+def plan(form: TranslationForm, task: Task, info: EngineInfo) -> Plan:
+    """Decide how `form` is carried out.
+
+    Raises:
+        BadRequest: what is asked cannot be done; with `strict`, not all of it.
+    """
+    if form.response_format == "diarized_json":
+        raise BadRequest(f"response_format=diarized_json {NO_DIARIZER}", "response_format")
+    unhonoured = Unhonoured()
+    unhonoured.extras(form)
+    if isinstance(form, TranscriptionForm):
+        _note_transcription(form, unhonoured)
+    granularities = _granularities(form, info, unhonoured)
+    options = Options(
+        language=_language(form, info, unhonoured),
+        task=task,
+        timestamps="word" if "word" in granularities else "segment",
+        prompt=_prompt(form, info, unhonoured),
+        temperature=form.temperature,
+    )
+    if form.strict:
+        unhonoured.refuse(form.model, info)
+    return Plan(
+        options,
+        form.response_format,
+        granularities,
+        Layout(form.max_line_width, form.max_line_count),
+        form.stream,
+        tuple(unhonoured.found.values()),
+    )
+
+
+class Unhonoured:
+    """What is asked and cannot be honoured, by the field that asks it."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def add(self, name: str, reason: str) -> None:
+        self.found.setdefault(name, f"{name} {reason}")
+
+    def extras(self, form: TranslationForm) -> None:
+        """Note what the fields of other servers ask beyond what is done anyway."""
+        for name, value in (form.model_extra or {}).items():
+            if name in DONE_ANYWAY and _number(value) in DONE_ANYWAY[name]:
+                continue
+            if name == "seed" and form.temperature == 0:
+                continue  # nothing is drawn at random
+            if name.startswith("known_speaker"):
+                self.add(name, NO_DIARIZER)
+            elif name in DONE_ANYWAY:
+                self.add(name, f"cannot be {value[:50]} here: leave it out")
+            else:
+                self.add(name[:100], "has no effect here: leave it out")
+
+    def refuse(self, model: str | None, info: EngineInfo) -> None:
+        """For callers who would rather have nothing than less than they asked."""
+        if model not in {None, info.model_id}:
+            self.add("model", f"{model!r} is not served here: use {info.model_id!r}")
+        if self.found:
+            raise BadRequest("; ".join(self.found.values()), next(iter(self.found)))
+
+
+def _note_transcription(form: TranscriptionForm, unhonoured: Unhonoured) -> None:
+    if form.include:
+        unhonoured.add("include[]", "cannot be logprobs here: leave it out")
+    strategy = form.chunking_strategy
+    if strategy in {None, "auto", "server_vad"}:
+        return
+    try:
+        parameters = json.loads(strategy or "")
+    except ValueError:
+        parameters = None
+    if not isinstance(parameters, dict) or parameters.pop("type", None) != "server_vad":
+        message = "chunking_strategy is neither auto nor an object of the type server_vad"
+        raise BadRequest(message, "chunking_strategy")
+    for name in parameters:
+        unhonoured.add(f"chunking_strategy[{name[:50]}]", "has no effect here: leave it out")
+
+
+def _granularities(
+    form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured
+) -> frozenset[Granularity]:
+    asked = frozenset(form.timestamp_granularities)
+    if "word" in asked and not info.has_words:
+        raise BadRequest(
+            f"the model {info.model_id} has no word timestamps on this engine: "
+            "ask for the granularity 'segment'",
+            "timestamp_granularities[]",
+        )
+    if asked and form.response_format not in TIMED_FORMATS and not form.stream:
+        reason = f"has no effect on {form.response_format}: ask for verbose_json"
+        unhonoured.add("timestamp_granularities[]", reason)
+        return frozenset({"segment"})
+    return asked or frozenset({"segment"})
+
+
+def _language(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
+    allowed = [language_code(language, info) for language in form.languages]
+    language = language_code(form.language, info)
+    if not info.languages:
+        if language or allowed:
+            name = "language" if language else "languages[]"
+            unhonoured.add(name, f"has no effect: the model {info.model_id} has no choice of it")
+        return None
+    for code in allowed:
+        if code not in info.languages:
+            known = ", ".join(sorted(info.languages))
+            raise BadRequest(
+                f"the model {info.model_id} does not know the language {code!r}; it knows {known}",
+                "languages[]",
+            )
+    if language is not None and allowed and language not in allowed:
+        raise BadRequest(f"language {language!r} is not among languages[]", "language")
+    if language is None and len(set(allowed)) == 1:
+        return allowed[0]
+    if language is None and allowed:
+        unhonoured.add("languages[]", "can be one language here: of several, any may be detected")
+    return language
+
+
+def _prompt(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
+    """The prompt with the vocabulary at its end, which the model remembers best."""
+    prompt = " ".join(filter(None, [form.prompt, ", ".join(form.keywords), form.hotwords]))
+    if prompt and not info.can_prompt:
+        name = "prompt" if form.prompt else "keywords[]" if form.keywords else "hotwords"
+        unhonoured.add(name, f"has no effect: the model {info.model_id} takes no prompt")
+        return None
+    return prompt or None
+
+
+def _number(value: str) -> object:
+    """A number or a truth value as a number, anything else as it is."""
+    text = value.strip().lower()
+    if text in {"true", "false"}:
+        return int(text == "true")
+    try:
+        return float(text)
+    except ValueError:
+        return text

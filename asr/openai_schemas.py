@@ -1,0 +1,144 @@
+"""The forms and answers of OpenAI's audio API, as they are validated and documented."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from asr.transcript import Task
+
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv", "diarized_json"]
+Granularity = Literal["segment", "word"]
+
+LISTS = frozenset({"languages", "keywords", "timestamp_granularities", "include"})
+
+
+class TranslationForm(BaseModel):
+    """What a translation may be asked; fields of other servers are taken as well."""
+
+    model_config = ConfigDict(extra="allow")
+
+    url: str | None = Field(
+        None,
+        description="Instead of `file`: an http(s) URL, a data URI, or a path in AUDIO_ROOT",
+        examples=["https://example.com/audio.mp3"],
+    )
+    model: str | None = Field(
+        None,
+        description="Any name: one model is served; with `strict` its own",
+        examples=["whisper-1"],
+    )
+    prompt: str = Field("", max_length=10_000, description="Text in the style of the audio")
+    hotwords: str = Field("", max_length=10_000, description="Words that occur in the audio")
+    response_format: ResponseFormat = Field(
+        "json", description="`diarized_json` is refused: there is no diarizer"
+    )
+    temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
+        0.0, description="0 is greedy; above, words are drawn at random"
+    )
+    language: str | None = Field(
+        None, description="Code, tag or English name of the spoken language; unset: detected"
+    )
+    languages: list[str] = Field([], description="The languages that may be spoken")
+    keywords: list[str] = Field([], description="Words and names that occur in the audio")
+    timestamp_granularities: list[Granularity] = Field(
+        [], description="What verbose_json times, and whether subtitles are parted at words"
+    )
+    stream: bool = Field(False, description="Answer with Server-Sent Events, as text is heard")
+    max_line_width: int = Field(42, ge=1, le=1000, description="Letters in a line of srt and vtt")
+    max_line_count: int = Field(2, ge=1, le=100, description="Lines in a cue of srt and vtt")
+    strict: bool = Field(
+        False, description="Answer 400 to whatever cannot be honoured, instead of a warning"
+    )
+
+
+class TranscriptionForm(TranslationForm):
+    """What a transcription may be asked."""
+
+    include: list[Literal["logprobs"]] = Field([], description="Not available: there are none")
+    chunking_strategy: str | None = Field(
+        None, description="`auto` or `server_vad`: audio is cut at its pauses either way"
+    )
+
+
+class FileField(BaseModel):
+    file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
+
+
+class TranscriptionUpload(TranscriptionForm, FileField):
+    """A multipart form; lists may be sent as `name[]`, repeated."""
+
+
+class TranslationUpload(TranslationForm, FileField):
+    """A multipart form; lists may be sent as `name[]`, repeated."""
+
+
+class DurationUsage(BaseModel):
+    type: Literal["duration"]
+    seconds: int = Field(description="Seconds of audio, rounded up", examples=[9])
+
+
+class TextAnswer(BaseModel):
+    """`json`."""
+
+    text: str = Field(examples=["hello world"])
+    usage: DurationUsage
+
+
+class SegmentAnswer(BaseModel):
+    id: int
+    seek: int = Field(description="Start of the window that it was heard in, in 10 ms")
+    start: float = Field(description="Seconds")
+    end: float = Field(description="Seconds")
+    text: str
+    tokens: list[int] = Field(description="Timestamp tokens included; empty where not known")
+    temperature: float
+    avg_logprob: float = Field(description="Mean over the tokens; 0 where not known")
+    compression_ratio: float
+    no_speech_prob: float = Field(description="Of the window; 0 where not known")
+
+
+class WordAnswer(BaseModel):
+    word: str
+    start: float = Field(description="Seconds")
+    end: float = Field(description="Seconds")
+    probability: float | None = None
+
+
+class VerboseAnswer(BaseModel):
+    """`verbose_json`."""
+
+    task: Task
+    language: str = Field(description="English name of what the text is in", examples=["english"])
+    duration: float = Field(description="Seconds of audio")
+    text: str
+    segments: list[SegmentAnswer] | None = None
+    words: list[WordAnswer] | None = None
+    usage: DurationUsage
+    warnings: list[str] | None = Field(None, description="What could not be honoured")
+
+
+class ErrorObject(BaseModel):
+    message: str
+    type: str = Field(examples=["invalid_request_error"])
+    param: str | None
+    code: str | None
+
+
+class OpenAiProblem(BaseModel):
+    """Any failure of these routes."""
+
+    error: ErrorObject
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    created: int = Field(description="When it was loaded, in seconds since 1970")
+    owned_by: str
+
+
+class Models(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]
