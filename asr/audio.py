@@ -8,9 +8,8 @@ import io
 import os
 import struct
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import soundfile
 
@@ -24,14 +23,13 @@ from asr.decoders import (
     soundfile_blocks,
 )
 from asr.errors import BadAudio, TooLarge
+from asr.spool import in_thread, spooled
 
 __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
 
 HEAD_BYTES = 64 * 1024  # read before the format is judged
 THREADS = 2 * (os.cpu_count() or 1)
 IN_MEMORY_BYTES = 2**20  # WAV and FLAC up to here are decoded in the process: a window or so
-
-Result = TypeVar("Result")
 
 
 class Decoder:
@@ -80,7 +78,7 @@ class Decoder:
         if isinstance(source, AsyncIterator):
             source = await self._arrived(source, stack)
         if not isinstance(source, AsyncIterator):
-            sound = await self._in_thread(opened_by_soundfile, source)
+            sound = await in_thread(self._threads, opened_by_soundfile, source)
             if sound is not None:
                 stack.callback(sound.close)
                 return await _entered(self._with_soundfile(sound), stack)
@@ -102,26 +100,17 @@ class Decoder:
             if len(head) < IN_MEMORY_BYTES:
                 return io.BytesIO(head)
         if not needs_seeking(head):
-            return _chain(head, stream)
+            rest = await stack.enter_async_context(spooled(stream, self._threads))
+            return _chain(head, rest)
         file = stack.enter_context(tempfile.TemporaryFile())
         async for data in _chain(head, stream):
-            await self._in_thread(file.write, data)
+            await in_thread(self._threads, file.write, data)
         file.seek(0)
         return file
 
-    async def _in_thread(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Run off the loop; who is cancelled waits until the thread has let go of the file."""
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._threads, function, *arguments)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            raise
-
     async def _with_soundfile(self, sound: soundfile.SoundFile) -> AsyncGenerator[Samples]:
         blocks = soundfile_blocks(sound)
-        while (block := await self._in_thread(next, blocks, None)) is not None:
+        while (block := await in_thread(self._threads, next, blocks, None)) is not None:
             yield block
 
 

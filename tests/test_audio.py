@@ -143,7 +143,10 @@ async def test_a_ten_hour_file_stays_bounded_in_memory(decoder: Decoder) -> None
     assert peak < 32 * 2**20  # the file has 1,100 MiB
 
 
-async def test_audio_beyond_the_limit_is_refused_while_it_arrives() -> None:
+async def test_audio_beyond_the_limit_is_refused_while_it_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asr.spool.FILE_BYTES", 2**22)
     decoder = Decoder(max_seconds=120, processes=1)
     sent = 0
 

@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 FLOORS = [
     {"asr", "config", "errors", "transcript", "metrics"},
-    {"decoders"},
+    {"decoders", "spool"},
     {"audio", "captions", "outbound"},
     {"formats"},
     {"windows", "sources"},

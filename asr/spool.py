@@ -1,0 +1,123 @@
+"""A stream taken in as fast as it comes and read behind: a slow model holds up no caller."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from concurrent.futures import Executor
+from typing import BinaryIO, TypeVar
+
+MEMORY_BYTES = 2**20  # unread, held without a file
+FILE_BYTES = 256 * 2**20  # unread, held in the file; beyond, the sender has to wait
+READ_BYTES = 256 * 1024
+
+Result = TypeVar("Result")
+
+
+@contextlib.asynccontextmanager
+async def spooled(
+    stream: AsyncIterator[bytes], threads: Executor
+) -> AsyncIterator[AsyncGenerator[bytes]]:
+    """The bytes of `stream`, which a task of its own takes in meanwhile.
+
+    A failure of `stream` is raised to the reader at once, before bytes still unread.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        spool = Spool(threads, stack)
+        filler = asyncio.create_task(spool.fill(stream))
+        try:
+            yield spool.drain()
+        finally:
+            filler.cancel()
+            await asyncio.gather(filler, return_exceptions=True)
+
+
+class Spool:
+    """Bytes on their way: the first in memory, more in a file that is written round and round."""
+
+    def __init__(self, threads: Executor, stack: contextlib.AsyncExitStack) -> None:
+        self._threads = threads
+        self._stack = stack
+        self._memory: deque[bytes] = deque()
+        self._held = 0  # bytes in memory
+        self._file: BinaryIO | None = None
+        self._written = self._read = 0  # bytes that went through the file
+        self._has_ended = False
+        self._failure: Exception | None = None
+        self._changed = asyncio.Condition()
+
+    async def fill(self, stream: AsyncIterator[bytes]) -> None:
+        try:
+            async for data in stream:
+                await self._put(data)
+        except Exception as error:  # whatever it is, the reader gets it
+            self._failure = error
+        self._has_ended = True
+        await self._report()
+
+    async def drain(self) -> AsyncGenerator[bytes]:
+        while data := await self._next():
+            yield data
+
+    async def _put(self, data: bytes) -> None:
+        if self._file is None and self._held + len(data) <= MEMORY_BYTES:
+            self._memory.append(data)
+            self._held += len(data)
+            await self._report()
+            return
+        if self._file is None:
+            self._file = self._stack.enter_context(tempfile.TemporaryFile(buffering=0))
+        left = memoryview(data)
+        while left:
+            async with self._changed:
+                await self._changed.wait_for(lambda: self._written - self._read < FILE_BYTES)
+            place = self._written % FILE_BYTES
+            room = min(FILE_BYTES - place, FILE_BYTES - (self._written - self._read))
+            size = await in_thread(
+                self._threads, os.pwrite, self._file.fileno(), left[:room], place
+            )
+            self._written += size
+            left = left[size:]
+            await self._report()
+
+    async def _next(self) -> bytes:
+        async with self._changed:
+            await self._changed.wait_for(self._has_news)
+        if self._failure is not None:
+            raise self._failure
+        if self._memory:
+            data = self._memory.popleft()
+            self._held -= len(data)
+            return data
+        if self._read == self._written:
+            return b""
+        assert self._file is not None
+        place = self._read % FILE_BYTES
+        size = min(READ_BYTES, self._written - self._read, FILE_BYTES - place)
+        data = await in_thread(self._threads, os.pread, self._file.fileno(), size, place)
+        self._read += len(data)
+        await self._report()
+        return data
+
+    def _has_news(self) -> bool:
+        return bool(self._memory) or self._read < self._written or self._has_ended
+
+    async def _report(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+
+async def in_thread(
+    threads: Executor, function: Callable[..., Result], *arguments: object
+) -> Result:
+    """Run off the loop; who is cancelled waits until the thread has let go of the file."""
+    future = asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise

@@ -1,0 +1,89 @@
+"""What goes through the spool comes out as it was, however fast either side is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import patch
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asr import spool
+from asr.errors import TooLarge
+
+PIECES = st.lists(st.binary(min_size=1, max_size=40), max_size=30)
+
+
+async def through(pieces: list[bytes], reader_waits: bool) -> bytes:
+    taken = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+        taken.set()
+
+    received = b""
+    with ThreadPoolExecutor(2) as threads:
+        async with spool.spooled(source(), threads) as stream:
+            if reader_waits and sum(map(len, pieces)) <= spool.FILE_BYTES:
+                await taken.wait()
+            async for data in stream:
+                received += data
+    return received
+
+
+@given(pieces=PIECES, reader_waits=st.booleans())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_bytes_come_out_as_they_went_in(pieces: list[bytes], reader_waits: bool) -> None:
+    with (
+        patch.object(spool, "MEMORY_BYTES", 50),
+        patch.object(spool, "FILE_BYTES", 64),
+        patch.object(spool, "READ_BYTES", 24),
+    ):
+        assert asyncio.run(through(pieces, reader_waits)) == b"".join(pieces)
+
+
+async def test_the_sender_is_not_held_up_by_the_reader() -> None:
+    taken = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        for number in range(32):
+            yield bytes([number]) * 2**19
+        taken.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        async with spool.spooled(source(), threads) as stream:
+            await asyncio.wait_for(taken.wait(), 30)
+            received = b"".join([data async for data in stream])
+    assert received == b"".join(bytes([number]) * 2**19 for number in range(32))
+
+
+async def test_the_sources_failure_reaches_the_reader_at_once() -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield b"some"
+        raise TooLarge("too much")
+
+    with ThreadPoolExecutor(1) as threads:
+        async with spool.spooled(source(), threads) as stream:
+            await asyncio.sleep(0)
+            with pytest.raises(TooLarge):
+                [data async for data in stream]
+
+
+async def test_a_reader_that_leaves_ends_the_source() -> None:
+    is_closed = asyncio.Event()
+
+    async def source() -> AsyncIterator[bytes]:
+        try:
+            yield b"some"
+            await asyncio.Event().wait()
+        finally:
+            is_closed.set()
+
+    with ThreadPoolExecutor(1) as threads:
+        async with spool.spooled(source(), threads) as stream:
+            assert await anext(stream) == b"some"
+        assert is_closed.is_set()
