@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from aiohttp import web
 
@@ -22,6 +22,7 @@ from asr.replies import answer_headers, body_limits, log_request, server_headers
 from asr.streaming import Event
 from asr.transcriber import Timings, Transcriber
 from asr.transcript import EngineInfo, Task, Transcript
+from asr.uploads import Fields, Upload, merged
 
 PATHS = ("/v1/", "/api/v1/")
 ERROR_CODES = {"unauthorized": "invalid_api_key"}  # ours where OpenAI has a name of its own
@@ -79,8 +80,7 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
     started = time.monotonic()
     info, transcriber = request.app[ENGINE].info, request.app[TRANSCRIBER]
     async with contextlib.AsyncExitStack() as stack:
-        source, form = await _read(request, task, stack)
-        planned = plan(form, task, info)
+        source, planned = await _read(request, task, stack)
         if planned.is_streamed:
             return await _stream(request, source, planned, started)
         transcript, timings = await transcriber.transcribe(source, planned.options)
@@ -94,22 +94,49 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
 
 async def _read(
     request: web.Request, task: Task, stack: contextlib.AsyncExitStack
-) -> tuple[Source, TranslationForm]:
+) -> tuple[Source, Plan]:
+    """What is to be heard, and how; the file of a stream is heard while it arrives."""
     if request.content_type != "multipart/form-data":
         raise UnsupportedMedia(
             "the body is not multipart/form-data: send the audio as its part 'file'"
         )
-    limits = body_limits(request)
-    sent = await sources.form(request, limits, stack)
-    form = read_form(sent.fields, task)
-    if sent.file is not None:
-        return sent.file, form
+    info = request.app[ENGINE].info
+    upload = Upload(request, body_limits(request), stack)
+    fields = await upload.before()
+    if upload.has_file and "stream" in fields:
+        planned = plan(read_form(fields, task), task, info)
+        if planned.is_streamed:
+            return upload.live(_confirmation(fields, planned, task, info)), planned
+    rest = await upload.rest()
+    form = read_form(merged(fields, rest.fields), task)
+    return rest.file or _located(request, form, stack), plan(form, task, info)
+
+
+def _confirmation(
+    fields: Fields, planned: Plan, task: Task, info: EngineInfo
+) -> Callable[[Fields], None]:
+    """For fields that come after the file: they may not ask for another plan."""
+
+    def confirm(late: Fields) -> None:
+        if plan(read_form(merged(fields, late), task), task, info) != planned:
+            raise BadRequest(
+                f"{', '.join(late)} came after the file, which is being streamed already: "
+                "send the file last",
+                next(iter(late)),
+            )
+
+    return confirm
+
+
+def _located(
+    request: web.Request, form: TranslationForm, stack: contextlib.AsyncExitStack
+) -> Source:
     if form.url is None:
         raise BadRequest(
             "the form has no file: send the audio as the part 'file', with a file name", "file"
         )
     outbound, root = request.app[OUTBOUND], request.app[CONFIG].audio_root
-    return sources.locate(form.url, outbound, root, limits, stack), form
+    return sources.locate(form.url, outbound, root, body_limits(request), stack)
 
 
 def _whole(transcript: Transcript, planned: Plan, info: EngineInfo) -> web.Response:

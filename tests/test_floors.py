@@ -21,7 +21,7 @@ FLOORS = [
     {"transcriber"},
     {"jobs", "live"},
     {"keys", "schemas", "openai_schemas"},
-    {"streaming", "replies", "openai_plan", "openai_paths"},
+    {"streaming", "replies", "uploads", "openai_plan", "openai_paths"},
     {"routes", "openai"},
     {"openapi"},
     {"app"},

@@ -1,11 +1,13 @@
 """OpenAI's dialect beyond its own client: forms in any order, warnings, failures, streams."""
 
 import asyncio
+import io
 import json
 from dataclasses import replace
 
 import aiohttp
 import pytest
+import soundfile
 from aiohttp import web
 
 from asr import keys
@@ -392,3 +394,65 @@ async def test_a_caller_who_leaves_a_stream_is_not_transcribed(make_client, engi
             await asyncio.sleep(0.001)
     engine.gate.set()
     assert len(engine.steps) <= 2
+
+
+def slow_form(*before, after=(), sent):
+    """A form whose file stops half way until `sent` is set."""
+
+    def field(name, value):
+        return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+
+    file = io.BytesIO()
+    soundfile.write(file, tone(20.0), 16_000, format="AU")  # heard from its first second on
+    audio = file.getvalue()
+
+    async def body():
+        yield "".join(field(*pair) for pair in before).encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        yield audio[: len(audio) // 2]
+        async with asyncio.timeout(20):
+            await sent.wait()
+        yield audio[len(audio) // 2 :] + b"\r\n"
+        yield "".join(field(*pair) for pair in after).encode() + b"--b--\r\n"
+
+    return {"data": body(), "headers": {"Content-Type": "multipart/form-data; boundary=b"}}
+
+
+async def test_text_is_streamed_while_the_file_is_still_being_sent(make_client):
+    client = await make_client(chunk_length_s=2.0)
+    sent = asyncio.Event()
+    late = [("model", "whisper-1"), ("language", "")]
+    response = await client.post(PATH, **slow_form(("stream", "true"), after=late, sent=sent))
+    assert json.loads((await response.content.readline())[6:])["type"] == "transcript.text.delta"
+    assert not sent.is_set()
+    sent.set()
+    assert (await events_after_blank(response))[-1]["type"] == "transcript.text.done"
+
+
+async def events_after_blank(response):
+    assert await response.content.readline() == b"\n"
+    return await events(response)
+
+
+async def test_a_field_after_a_streamed_file_may_not_change_what_is_done(make_client):
+    client = await make_client(chunk_length_s=2.0)
+    sent = asyncio.Event()
+    late = [("language", "es")]
+    response = await client.post(PATH, **slow_form(("stream", "true"), after=late, sent=sent))
+    sent.set()
+    error = (await events(response))[-1]["error"]
+    assert (error["param"], "send the file last" in error["message"]) == ("language", True)
+
+
+async def test_a_field_after_the_file_counts_where_the_stream_is_asked_after_it_too(client):
+    response = await transcribe(client, ("stream", "true"), ("response_format", "srt"))
+    assert (await events(response))[-1]["text"].startswith("1\n00:00:00,000 --> ")
+
+
+async def test_a_file_over_the_limit_ends_its_stream(make_client):
+    client = await make_client(chunk_length_s=2.0, max_body_mb=0.4)
+    sent = asyncio.Event()
+    response = await client.post(PATH, **slow_form(("stream", "true"), sent=sent))
+    sent.set()
+    error = (await events(response))[-1]["error"]
+    assert (error["code"], "MAX_BODY_MB=0.4" in error["message"]) == ("too_large", True)
