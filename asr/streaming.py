@@ -102,10 +102,9 @@ async def events(
     async with contextlib.aclosing(parts) as coming:
         async for part in coming:
             for segment in part.segments:
-                identity = {"segment_id": f"seg_{number}"} if granularities else {}
                 if delta := writer.push(segment):
                     sent.append(delta)
-                    yield {"type": "transcript.text.delta", "delta": delta, **identity}
+                    yield {"type": "transcript.text.delta", "delta": delta}
                 if granularities:
                     yield _segment_event(f"seg_{number}", segment, "word" in granularities)
                 number += 1

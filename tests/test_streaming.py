@@ -4,10 +4,16 @@ import asyncio
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from asr.streaming import JSON_LINES, SERVER_SENT_EVENTS, paced
+from asr.captions import Layout
+from asr.formats import writer, written
+from asr.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
+from asr.transcript import Transcript
 from asr.windows import WindowResult
 from tests.conftest import tone, wav
+from tests.test_captions import letters, timed
 
 CLIP = wav(tone(1.0))
 
@@ -15,13 +21,13 @@ CLIP = wav(tone(1.0))
 async def test_a_silence_is_told_after_the_first_pause_and_then_after_each_later_one():
     ready = asyncio.Event()
 
-    async def events():
+    async def some():
         await ready.wait()
         yield {"n": 1}
         yield {"n": 2}
 
     told = []
-    async for event in paced(events(), 0.01, 0.02):
+    async for event in paced(some(), 0.01, 0.02):
         told.append(event)
         if told == [None, None]:
             ready.set()
@@ -32,25 +38,25 @@ async def test_a_silence_is_told_after_the_first_pause_and_then_after_each_later
 async def test_whoever_stops_listening_ends_the_events():
     ended = []
 
-    async def events():
+    async def some():
         try:
             await asyncio.Event().wait()
             yield {}
         finally:
             ended.append(True)
 
-    listening = paced(events(), 0.01, 0.01)
+    listening = paced(some(), 0.01, 0.01)
     assert await anext(listening) is None
     await listening.aclose()
     assert ended == [True]
 
 
 async def test_a_failure_of_the_events_is_raised():
-    async def events():
+    async def some():
         yield {"n": 1}
         raise ValueError("broken")
 
-    listening = paced(events(), 1, 1)
+    listening = paced(some(), 1, 1)
     assert await anext(listening) == {"n": 1}
     with pytest.raises(ValueError, match="broken"):
         await anext(listening)
@@ -63,6 +69,30 @@ def test_an_event_is_one_line_of_data_whatever_it_holds():
     assert framed.endswith(b"\n\n")
     assert framed.decode().splitlines() == [framed.decode().rstrip(), ""]
     assert json.loads(framed[6:]) == json.loads(JSON_LINES.frame(event)) == event
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    segments=st.lists(timed(), max_size=5),
+    cut=st.integers(0, 5),
+    text_format=st.sampled_from(["text", "srt", "vtt", "tsv"]),
+)
+def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments, cut, text_format):
+    async def parts():
+        for some in (segments[:cut], segments[cut:]):
+            yield Transcript(tuple(some), "en", 9.0)
+
+    async def told():
+        written_by = writer(text_format, Layout())
+        return [event async for event in events(parts(), written_by, {"word"}, lambda _: {})]
+
+    *rest, done = asyncio.run(told())
+    whole = written(segments, text_format, Layout())
+    assert "".join(event.get("delta", "") for event in rest) == done["text"] == whole
+    timed_text = "".join(event.get("text", "") for event in rest)
+    words = [word["word"] for event in rest for word in event.get("words", ())]
+    said = letters("".join(segment.text for segment in segments))
+    assert letters(timed_text) == letters("".join(words)) == said
 
 
 async def test_asr_streams_the_same_events_as_json_lines(make_client):
