@@ -14,6 +14,8 @@ from asr.whisper.rules import Rules
 from asr.whisper.tokens import Vocabulary
 from asr.whisper.weights import Weights, take
 
+SAFE_CUDNN = 91_501  # before 9.15.1 attention is wrong at 1500 frames (pytorch#169849)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -39,6 +41,8 @@ def is_whisper(config: Config) -> bool:
 
 def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """Load the model of `config` onto `device`."""
+    if (torch.backends.cudnn.version() or 0) < SAFE_CUDNN:
+        torch.backends.cuda.enable_cudnn_sdp(False)
     processor = WhisperProcessor.from_pretrained(config.model_path, cache_dir=config.cache_dir)
     model = WhisperForConditionalGeneration.from_pretrained(
         config.model_path, dtype=dtype, cache_dir=config.cache_dir

@@ -38,8 +38,8 @@ class LogMel:
         """Windows of any length up to a full one → [windows, window_samples] on the device."""
         device = self.hann.device
         padded = torch.zeros(len(windows), self.window_samples, pin_memory=device.type == "cuda")
-        for row, samples in zip(padded, windows, strict=True):
-            row[: len(samples)] = torch.from_numpy(samples)
+        for row, samples in zip(padded.numpy(), windows, strict=True):
+            row[: len(samples)] = samples
         return padded.to(device, non_blocking=True)
 
 

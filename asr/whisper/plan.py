@@ -86,6 +86,7 @@ def plan(weights: Weights, free: int | None = None) -> Plan:
 def free_bytes(device: torch.device) -> int:
     """Memory that can still be taken: the card's, or the machine's within its container."""
     if device.type == "cuda":
+        torch.cuda.empty_cache()  # what loading has left behind
         return int(torch.cuda.mem_get_info(device)[0])
     free = _numbers(MACHINE).get("MemAvailable:", UNKNOWN_MEMORY) * 2**10
     with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit

@@ -9,12 +9,19 @@ import pytest
 import torch
 
 from asr.whisper.checkpoint import Checkpoint
+from asr.whisper.features import log_mel
+from asr.whisper.model import encode
 from asr.whisper.plan import plan
 
 from . import models
 from .conftest import Twins
 
 pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(autouse=True)
+def _exact_convolutions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee")
 
 
 def on_gpu(twins: Twins, dtype: torch.dtype) -> Checkpoint:
@@ -36,6 +43,16 @@ def test_captured_launches_write_what_plain_ones_do(tiny: Twins) -> None:
     captured = models.written(recording(loaded, is_captured=True), asked)
     assert captured == models.written(recording(loaded, is_captured=False), asked)
     assert captured == models.written(models.recording(tiny.checkpoint), asked)
+
+
+@torch.inference_mode()
+def test_half_precision_logits_are_near_the_exact_ones(tiny: Twins) -> None:
+    exact, half = tiny.checkpoint, on_gpu(tiny, torch.float16)
+    samples = exact.log_mel.pad([window.samples for window in models.windows(4)])
+    expected = encode(exact.weights.encoder, log_mel(samples, exact.log_mel))
+    features = log_mel(samples.cuda(), half.log_mel)
+    found = encode(half.weights.encoder, features.half()).float().cpu()
+    assert (found - expected).norm() < 0.01 * expected.norm()
 
 
 def test_half_precision_mostly_agrees_on_the_first_tokens(tiny: Twins) -> None:
