@@ -119,13 +119,17 @@ class Transcriber:
         options = self._rules.apply(options)
         check(options, self._info)
         queue: asyncio.Queue[Pending | None] = asyncio.Queue()
+        unread = asyncio.Semaphore(2 * self._scheduler.windows_per_request)
         with self._scheduler.admit() as ticket:
-            producer = asyncio.create_task(self._produce(source, options, ticket, queue, timings))
+            producer = asyncio.create_task(
+                self._produce(source, options, ticket, queue, unread, timings)
+            )
             try:
                 while (pending := await queue.get()) is not None:
                     result = await pending.result
                     timings.heard(pending)
                     yield result
+                    unread.release()
                 await producer
             finally:
                 producer.cancel()
@@ -137,13 +141,18 @@ class Transcriber:
         options: Options,
         ticket: Ticket,
         queue: asyncio.Queue[Pending | None],
+        unread: asyncio.Semaphore,
         timings: Timings,
     ) -> None:
-        """Submit windows while the bytes still arrive; a failure here fails the request."""
+        """Submit windows while the bytes still arrive; a failure here fails the request.
+
+        Not faster than the engine hears, nor than the caller reads: results hold their PCM.
+        """
         try:
             pinned = options
             async with contextlib.aclosing(self._windows(source, timings)) as windows:
                 async for window in windows:
+                    await unread.acquire()
                     await ticket.room()
                     pending = self._submit(replace(window, options=pinned), ticket)
                     queue.put_nowait(pending)
@@ -186,11 +195,11 @@ class Transcriber:
 def language_code(text: str | None, info: EngineInfo) -> str | None:
     """The code for a language given as code, name or tag ("en", "English", "en-US").
 
-    None, "", "auto" and "None" ask for detection; unknown words are returned as they are, for
-    `check` to name.
+    None, "", "auto", "None" and "null" ask for detection; unknown words are returned as they
+    are, for `check` to name.
     """
     asked = (text or "").strip().lower()
-    if asked in {"", "auto", "none"}:
+    if asked in {"", "auto", "none", "null"}:
         return None
     codes = {name: code for code, name in info.languages.items()}
     tag = asked.replace("_", "-").partition("-")[0]

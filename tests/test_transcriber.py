@@ -264,3 +264,19 @@ async def test_long_files_that_wait_for_the_engine_do_not_keep_a_clip_from_decod
     assert (await answer).segments
     await clip.aclose()
     await asyncio.gather(*waiting)
+
+
+async def test_a_caller_that_reads_slowly_does_not_fill_the_memory(make_transcriber):
+    engine = FakeEngine(capacity=1)
+    transcriber = make_transcriber(engine, window_seconds=2.0)
+    timings = Timings()
+    results = transcriber.results(stream(wav(tone(200.0))), Options(language="en"), timings)
+    await anext(results)
+    async with asyncio.timeout(10):
+        while (before := len(engine.steps)) < 4:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+    assert len(engine.steps) < 20
+    assert before < 20
+    assert 1 + len([result async for result in results]) > 100
