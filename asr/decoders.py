@@ -139,7 +139,8 @@ async def _read_output(output: asyncio.StreamReader | None, feeder: asyncio.Task
     while True:
         has_all_input = feeder.done()
         try:
-            return await asyncio.wait_for(output.read(READ_BYTES), STALL_SECONDS)
+            async with asyncio.timeout(STALL_SECONDS):
+                return await output.read(READ_BYTES)
         except TimeoutError:
             if has_all_input:
                 raise BadAudio("the audio decoder made no progress: re-encode the file") from None
