@@ -7,8 +7,9 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import pydantic
 import swagger_ui
@@ -31,6 +32,7 @@ LoadEngine = Callable[[Config], engine.Engine]
 OPEN_PATHS = re.compile(r"/(hc|health|openapi\.json|docs(/.*)?)$")  # no key wanted
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 MESSAGE_CHARS = 1000
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 CLIENT_LEFT = 499  # nginx's status for a caller who did not wait
 
 
@@ -140,7 +142,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _problem(request, _refusal(request, error))
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _problem(request, _refusal(request, error), headers)
     except ConnectionError:
         return _problem(request, Failure(CLIENT_LEFT, "client_left", "the client left"))
     except Exception as error:  # the boundary: nothing may leave a caller without an answer
@@ -149,7 +152,9 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return _problem(request, Failure.of(error))
 
 
-def _problem(request: web.Request, failure: Failure) -> web.Response:
+def _problem(
+    request: web.Request, failure: Failure, headers: Mapping[str, str] = NO_HEADERS
+) -> web.Response:
     """The answer to a failure, in the shape of the dialect that the caller speaks."""
     level = logging.ERROR if failure.status == 500 else logging.INFO
     failure = replace(failure, message=failure.message[:MESSAGE_CHARS])  # it may quote the caller
@@ -157,7 +162,7 @@ def _problem(request: web.Request, failure: Failure) -> web.Response:
     log.log(
         level, "%s %s: %d %r", request[keys.REQUEST_ID], request.rel_url.raw_path, status, message
     )
-    headers = {}
+    headers = dict(headers)
     if failure.retry_after is not None:
         headers["Retry-After"] = str(failure.retry_after)
     if status == 401:
