@@ -1,0 +1,75 @@
+"""What a request costs in CPU time outside the model, stage by stage."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TypeVar
+
+from asr.audio import SAMPLE_RATE, Decoder, Samples
+from asr.schemas import AsrAnswer, Chunk
+from asr.transcript import Segment
+from asr.windows import Cutter, Window, WindowResult, join
+
+Result = TypeVar("Result")
+
+WINDOW_SECONDS = 30.0
+BODY_BYTES = 64 * 1024  # of an upload at a time
+SENTENCE = " A sentence of some ten words, as a window has five."
+SENTENCES = 5  # in a window
+
+
+async def measure(data: bytes) -> dict[str, float]:
+    """Milliseconds of CPU for each second of the audio in `data`, a file's bytes, by stage."""
+    before = _cpu_seconds()
+    blocks = await decoded(data)
+    decode = _cpu_seconds() - before
+    audio = sum(len(block) for block in blocks) / SAMPLE_RATE
+    windows, cut = _timed(lambda: cut_up(blocks))
+    results = [WindowResult(window, _said(window)) for window in windows]
+    segments, joining = _timed(lambda: join(results))
+    _, answering = _timed(lambda: answer(segments))
+    spent = {"decode": decode, "cut": cut, "join": joining, "json": answering}
+    return {stage: 1000 * seconds / audio for stage, seconds in spent.items()}
+
+
+async def decoded(data: bytes) -> list[Samples]:
+    decoder = Decoder(0, 4)
+    try:
+        return [block async for block in decoder.blocks(_body(data))]
+    finally:
+        decoder.close()
+
+
+def cut_up(blocks: Sequence[Samples]) -> list[Window]:
+    cutter = Cutter(WINDOW_SECONDS, None)
+    windows = [window for block in blocks for window in cutter.push(block)]
+    return [*windows, *cutter.finish()]
+
+
+def answer(segments: Sequence[Segment]) -> str:
+    text = "".join(segment.text for segment in segments)
+    chunks = [Chunk(timestamp=(one.start, one.end), text=one.text) for one in segments]
+    return AsrAnswer(text=text, chunks=chunks).model_dump_json()
+
+
+def _said(window: Window) -> tuple[Segment, ...]:
+    length = window.seconds / SENTENCES
+    return tuple(Segment(n * length, (n + 1) * length, SENTENCE) for n in range(SENTENCES))
+
+
+async def _body(data: bytes) -> AsyncIterator[bytes]:
+    for place in range(0, len(data), BODY_BYTES):
+        yield data[place : place + BODY_BYTES]
+
+
+def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
+    started = time.process_time()
+    return work(), time.process_time() - started
+
+
+def _cpu_seconds() -> float:
+    """Of all threads, and of the decoders' programs that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
