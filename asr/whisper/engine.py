@@ -79,6 +79,7 @@ class WhisperEngine:
         self._windows: dict[Row, Window] = {}  # in flight
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
         self._since_encoding = 0  # tokens that each row has written
+        self._leader: Row | None = None  # the first row after idleness
         self._flight = self._fitted()
 
     @property
@@ -139,6 +140,8 @@ class WhisperEngine:
             if not lacks_memory(error):
                 raise
             return results + self._retreat(windows)
+        if not self._windows:
+            self._leader = next(iter(rows))
         self._windows |= rows
         self._since_encoding = 0
         return results
@@ -146,8 +149,11 @@ class WhisperEngine:
     def _may_encode(self) -> bool:
         if self._must_shrink or not self._waiting or not self._flight.free:
             return False
-        in_flight = len(self._windows)
-        return in_flight < self._plan.few_rows or self._since_encoding >= self._plan.encoder_spacing
+        if self._leader in self._windows and self._since_encoding < self._plan.head_start:
+            return False
+        self._leader = None
+        has_few = len(self._windows) < self._plan.few_rows
+        return has_few or self._since_encoding >= self._plan.encoder_spacing
 
     def _next_rows(self) -> tuple[dict[Row, Window], list[WindowResult]]:
         """The next encoder batch, and answers for the windows that cannot be heard at all."""

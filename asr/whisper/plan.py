@@ -31,7 +31,8 @@ class Plan:
     launches: int  # in one engine step, fewer where a row ends
     lookahead: int  # launches under way when the oldest one's tokens are read
     few_rows: int  # with fewer in flight the encoder has the right of way
-    encoder_spacing: int  # tokens that the others write between two encoder batches
+    encoder_spacing: int  # else: tokens that rows write between two encoder batches
+    head_start: int = 0  # tokens that the first row after idleness writes undisturbed
     buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any count
     lengths: tuple[int, ...] = ()  # cache lengths that are captured; empty: any length
 
@@ -78,8 +79,9 @@ def plan(weights: Weights, free: int | None = None) -> Plan:
         steps=1,
         launches=4,
         lookahead=0,
-        few_rows=4,
+        few_rows=8,
         encoder_spacing=16,
+        head_start=160,
     )
 
 

@@ -11,6 +11,8 @@ import torch
 from asr.audio import SAMPLE_RATE
 from asr.errors import BadRequest, TranscriptionFailed
 from asr.transcript import Options
+from asr.whisper import engine as engines
+from asr.whisper.model import encode
 from asr.whisper.tokens import segments
 from asr.windows import Window
 
@@ -298,6 +300,26 @@ def test_a_clip_is_heard_at_once_though_a_file_has_more_windows_to_encode(endles
     before = {row: len(row.tokens) for row in engine._windows}
     caller.step([file.pop()])
     assert all(len(row.tokens) > before[row] for row in before if not row.is_done)
+
+
+def test_the_first_window_after_idleness_is_written_before_the_next_is_encoded(
+    endless: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    monkeypatch.setattr(engines, "encode", lambda *given: encoded.append(1) or encode(*given))
+    engine = recording(endless.checkpoint, limit=30, encoder_batch=1, launches=1, head_start=20)
+    for _ in range(2):  # idle again after the first round
+        first, second = windows(2, OPTIONS[:1])
+        encoded.clear()
+        engine.step([first])
+        engine.step([second])
+        for _ in range(18):
+            engine.step([])
+        assert len(encoded) == 1
+        engine.step([])
+        assert len(encoded) == 2
+        Caller(engine).run([])
+        assert {first, second} <= set(engine.rows)
 
 
 def test_an_idle_engine_does_nothing(tiny: Twins) -> None:
