@@ -4,10 +4,9 @@ import logging
 import os
 import sys
 
-from aiohttp import web
-
 from asr.app import create_app
 from asr.config import Config, ConfigError, without_effect
+from asr.serving import run
 
 
 def main() -> None:
@@ -18,15 +17,7 @@ def main() -> None:
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
     for notice in without_effect(os.environ):
         logging.warning(notice)
-    web.run_app(
-        create_app(config),
-        host=None if config.host == "*" else config.host,
-        port=config.port,
-        handler_cancellation=True,
-        shutdown_timeout=config.drain_timeout_s,
-        access_log=None,
-        print=None,
-    )
+    run(create_app(config), config)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -89,7 +92,7 @@ async def _outbound(app: web.Application) -> AsyncIterator[None]:
 def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
         config, metrics = app[keys.CONFIG], app[keys.METRICS]
-        loaded = load_engine(config)
+        loaded = await _in_background(load_engine, config)
         rules = Rules(forced_language(config.language_force, loaded.info), config.timestamps)
         decoder = Decoder(config.max_audio_seconds, config.decoders)
         scheduler = Scheduler(loaded, config.max_queue_seconds, metrics)
@@ -111,6 +114,21 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
         decoder.close()
 
     return context
+
+
+async def _in_background(load_engine: LoadEngine, config: Config) -> engine.Engine:
+    """Load in a thread that the process does not wait for: SIGTERM is heeded meanwhile."""
+    loaded: Future[engine.Engine] = Future()
+    loaded.set_running_or_notify_cancel()
+
+    def load() -> None:
+        try:
+            loaded.set_result(load_engine(config))
+        except BaseException as error:  # it is raised where the engine is awaited
+            loaded.set_exception(error)
+
+    threading.Thread(target=load, name="load", daemon=True).start()
+    return await asyncio.wrap_future(loaded)
 
 
 async def _name_request(request: web.Request, response: web.StreamResponse) -> None:

@@ -17,6 +17,7 @@ AsrError
     ├── TranscriptionFailed   500   the model failed on this audio
     ├── FetchFailed           502   the far server broke off or answered an error
     ├── EngineDead            503   the engine has ended; the process must be replaced
+    ├── ShuttingDown          503   the process is about to end and takes no more requests
     └── FetchTimeout          504   the far server was too slow
 """
 
@@ -114,6 +115,11 @@ class FetchFailed(ServerError):
 class EngineDead(ServerError):
     status = 503
     code = "engine_dead"
+
+
+class ShuttingDown(ServerError):
+    status = 503
+    code = "shutting_down"
 
 
 class FetchTimeout(ServerError):

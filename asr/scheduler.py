@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 QUEUED_ENGINES = 16  # of full windows that may wait, where no setting says otherwise
 RATE_MEMORY = 0.9  # weight of the past in the measured pace
+STOP_SECONDS = 5  # that the step in hand is given when the process ends
 LONGEST_WAIT = 60  # seconds that Retry-After says at most
 
 
@@ -50,12 +51,12 @@ class Scheduler:
         self._thread.start()
 
     async def stop(self) -> None:
-        """End the thread after the step in hand; fail whoever still waits."""
+        """End the thread after the step in hand, if that ends soon; fail whoever still waits."""
         with self._changed:
             self._stopping = True
             self._changed.notify()
-        await asyncio.to_thread(self._thread.join)
-        self._end("the server is shutting down")
+        await asyncio.to_thread(self._thread.join, STOP_SECONDS)
+        self.end("the server is shutting down")
 
     # --- what requests do, in the event loop ---
 
@@ -124,7 +125,7 @@ class Scheduler:
             ticket.finish(result)
         self.report()
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
         """Answer everyone: nothing will be transcribed any more."""
         self.failure = self.failure or reason
         self._metrics.engine_up.set(0)
@@ -140,7 +141,7 @@ class Scheduler:
         except BaseException as error:  # whatever ended the engine, everyone is told
             log.critical("the engine has ended", exc_info=error)
             reason = f"{type(error).__name__}: {error}"
-            self._call_loop(self._end, reason)
+            self._call_loop(self.end, reason)
 
     def _advance(self) -> bool:
         """One engine step; False when it is time to stop."""

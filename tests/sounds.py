@@ -88,6 +88,12 @@ def sweep(seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
     return (0.5 * np.sin(phase)).astype(np.float32)
 
 
+LONG = {  # ten minutes of it
+    "ten-minutes.mp3": "-b:a 32k -ar 16000",
+    "ten-minutes.m4a": "-c:a aac -b:a 32k -ar 16000",
+}
+
+
 @functools.cache
 def encoded(name: str) -> bytes:
     """The sweep as the file `name` of one of the tables above."""
@@ -95,6 +101,8 @@ def encoded(name: str) -> bytes:
         return ffmpeg("-i", "sweep.wav", *FORMATS[name].split(), name=name)
     if name in FILMS:
         return ffmpeg("-i", "sweep.wav", *PICTURE, *FILMS[name].split(), "-shortest", name=name)
+    if name in LONG:
+        return ffmpeg("-stream_loop", "199", "-i", "sweep.wav", *LONG[name].split(), name=name)
     return ffmpeg(*PICTURE, *SILENT_FILMS[name].split(), name=name)
 
 

@@ -25,6 +25,7 @@ FLOORS = [
     {"routes", "openai"},
     {"openapi"},
     {"app"},
+    {"serving"},
 ]
 LATE_IMPORTS = {"engine"}  # loads what lies above nothing but itself
 MODEL_LIBRARIES = {"torch", "transformers"}

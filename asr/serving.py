@@ -1,0 +1,110 @@
+"""Serve an app until SIGTERM; whoever is in flight then is answered first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from asr.config import Config
+from asr.errors import ShuttingDown
+from asr.keys import SCHEDULER
+
+ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def run(app: web.Application, config: Config) -> None:
+    """Serve `app` until SIGTERM or SIGINT; what is in flight then gets DRAIN_TIMEOUT_S.
+
+    aiohttp's own `run_app` drops the rest of an upload that is under way when the signal comes,
+    and waits for twice its time limit.
+    """
+    asyncio.run(_serve(app, config))
+
+
+class Callers:
+    """The requests in flight, and whether more are taken."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._are_gone = asyncio.Event()
+        self._are_gone.set()
+        self._are_welcome = True
+
+    @web.middleware
+    async def counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not self._are_welcome:  # on a connection that was open already
+            raise ShuttingDown("the server is shutting down: send the request again, to another")
+        self._count += 1
+        self._are_gone.clear()
+        try:
+            return await handler(request)
+        finally:
+            self._count -= 1
+            if self._count == 0:
+                self._are_gone.set()
+
+    async def gone(self, seconds: float) -> bool:
+        """Take no more requests, and wait until those in flight are answered."""
+        self._are_welcome = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._are_gone.wait()
+        return self._are_gone.is_set()
+
+
+async def _serve(app: web.Application, config: Config) -> None:
+    stop = _stop_signal()
+    callers = Callers()
+    app.middlewares.append(callers.counted)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, shutdown_timeout=ANSWER_SECONDS, access_log=None
+    )
+    try:
+        if not await _is_set_up(runner, stop):
+            return
+        site = web.TCPSite(runner, None if config.host == "*" else config.host, config.port)
+        await site.start()
+        await stop.wait()
+        await site.stop()
+        if not await callers.gone(config.drain_timeout_s):
+            limit = f"DRAIN_TIMEOUT_S={config.drain_timeout_s:g}"
+            app[SCHEDULER].end(f"the server is shutting down and {limit} is over")
+            await callers.gone(ANSWER_SECONDS)
+    finally:
+        await runner.cleanup()
+
+
+async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
+    """Load everything; False where the process is to end before that is done."""
+    setup = asyncio.create_task(runner.setup())
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({setup, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if setup.done():
+        setup.result()
+        return True
+    setup.cancel()
+    await asyncio.gather(setup, return_exceptions=True)
+    return False
+
+
+def _stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT; the second one ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    kinds = (signal.SIGTERM, signal.SIGINT)
+
+    def heed() -> None:
+        stop.set()
+        for kind in kinds:
+            loop.remove_signal_handler(kind)
+
+    for kind in kinds:
+        loop.add_signal_handler(kind, heed)
+    return stop

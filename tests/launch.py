@@ -1,0 +1,63 @@
+"""The server with an engine that works when a test says so: started as a process by tests.
+
+`ENGINE_CONTROL` names a directory. While it holds a file `hold`, the engine waits in its step;
+where it holds `die`, the step raises; every window heard is a line of `heard` there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from asr.app import create_app
+from asr.config import Config, ConfigError
+from asr.serving import run
+from asr.windows import Window, WindowResult
+from tests.conftest import FakeEngine, heard
+
+POLL_SECONDS = 0.01
+
+
+@dataclasses.dataclass
+class Controlled(FakeEngine):
+    control: Path = Path()
+    seconds: float = 0.0  # that a window takes
+
+    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
+        while (self.control / "hold").exists():
+            time.sleep(POLL_SECONDS)
+        if (self.control / "die").exists():
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        with (self.control / "heard").open("a") as record:
+            for window in admitted:
+                time.sleep(self.seconds)
+                record.write(f"{window.start:.2f} {window.seconds:.2f}\n")
+                record.flush()
+        return [heard(window) for window in admitted]
+
+
+def load_engine(_: Config) -> Controlled:
+    control = Path(os.environ["ENGINE_CONTROL"])
+    (control / "loading").touch()
+    while (control / "hold-load").exists():
+        time.sleep(POLL_SECONDS)
+    seconds = float(os.environ.get("ENGINE_SECONDS", "0"))
+    return Controlled(int(os.environ.get("ENGINE_CAPACITY", "4")), control=control, seconds=seconds)
+
+
+def main() -> None:
+    try:
+        config = Config.from_environment(os.environ)
+    except ConfigError as error:
+        sys.exit(f"configuration: {error}")
+    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
+    run(create_app(config, load_engine), config)
+
+
+if __name__ == "__main__":
+    main()
