@@ -44,6 +44,7 @@ class Comparison:
     levels: dict[str, Results] = field(default_factory=dict)
     first_windows: float | None = None  # to a long file's first segment, in window times
     served: list[serving.Served] = field(default_factory=list)
+    streamed: serving.First | None = None
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def goals(self) -> list[Goal]:
@@ -200,8 +201,10 @@ def serve(found: Comparison) -> None:
         print(f"CPU outside the model, ms for a second of {format_}: {shown}", flush=True)
     dtype = (asked.dtypes or (["bfloat16"] if asked.device == "cpu" else ["float16"]))[0]
     tokens = next((int(tokens) for tokens in asked.tokens if tokens.isdigit()), goals.GOAL_TOKENS)
-    found.served = serving.measure(found.checkpoint, asked.device, dtype, tokens, tell)
+    found.served, first = serving.measure(found.checkpoint, asked.device, dtype, tokens, tell)
+    found.streamed = first
     print(f"\n### HTTP, {dtype}\n\n{serving.table(found.served)}\n", flush=True)
+    print(f"first words, streamed: {first.alone:.2f} s of one window, {first.long:.2f} s of 19:51")
 
 
 def tell(line: str) -> None:

@@ -1,26 +1,23 @@
-"""Our server with the engine that is named: a process of its own, for whole HTTP requests.
+"""Our server with its engine or with a mute one, in a process of its own.
 
-`mute` hears nothing and answers at once: what is left is the work outside the model.
+The mute one hears nothing and answers at once: what is left is the work outside the model.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-import torch
 from aiohttp import web
 
-from asr import pipeline
+from asr import engine
 from asr.app import create_app
 from asr.config import Config
-from asr.engine import Engine
-from asr.hardware import Machine, choose
 from asr.transcript import EngineInfo, Segment
-from asr.whisper import engine as whisper
 from asr.windows import Window, WindowResult
 
+MUTE = "mute"  # the name that asks for it
 WORDS = " word" * 75  # of a 30 s window of English
 MUTE_WINDOWS = 64
 
@@ -52,25 +49,16 @@ class Mute:
 
 def main() -> None:
     config = Config.from_environment(os.environ)
-    app = create_app(config, LOADERS[sys.argv[1]])
-    web.run_app(app, host=config.host, port=config.port, access_log=None, print=None)
+    app = create_app(config, (lambda _: Mute()) if sys.argv[1] == MUTE else engine.load)
+    web.run_app(
+        app,
+        host=config.host,
+        port=config.port,
+        handler_cancellation=True,
+        access_log=None,
+        print=None,
+    )
 
-
-def load_whisper(config: Config) -> Engine:
-    chosen = choose(config, Machine.probe(config.device))
-    device = torch.device(chosen.device)
-    return whisper.load(config, device, chosen.dtype, chosen.device_name, chosen.reason)
-
-
-def load_pipeline(config: Config) -> Engine:
-    return pipeline.load(config, choose(config, Machine.probe(config.device)))
-
-
-LOADERS: dict[str, Callable[[Config], Engine]] = {
-    "mute": lambda _: Mute(),
-    "whisper": load_whisper,
-    "pipeline": load_pipeline,
-}
 
 if __name__ == "__main__":
     main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+import aiohttp
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from benchmark import recordings, stages
@@ -21,11 +23,13 @@ from benchmark.clips import Clip
 from benchmark.environments import ROOT
 from benchmark.level import Amount, Level, Target, run
 from benchmark.reporting import Figures, figures
+from benchmark.serve import MUTE
 from benchmark.tables import aligned
 from benchmark.worker import MIB, peak_bytes, reset_peak
 
 ROUTE = "/asr?language=en&timestamps=none"
-FILES = (5, 30, 1191, 9000)  # seconds: a command, a window, 19 min 51 s, two hours and a half
+LONG = 1191  # seconds: 19 min 51 s
+FILES = (5, 30, LONG, 9000)  # seconds: a command, a window, and the files others were timed with
 FORMATS = ("wav", "mp3")
 CONCURRENCY = (1, 4, 16, 64, 128)
 MUTE_CONCURRENCY = (1, 16)
@@ -53,6 +57,14 @@ class Served:
 
 
 @dataclass(frozen=True)
+class First:
+    """How long a caller waits for words of a long file, streamed; seconds."""
+
+    long: float  # until the first words of 19 min 51 s
+    alone: float  # until the first words of a single window
+
+
+@dataclass(frozen=True)
 class Server:
     process: subprocess.Popen[bytes]
     url: str
@@ -68,10 +80,10 @@ class Server:
 
 def measure(
     checkpoint: Path, device: str, dtype: str, tokens: int, tell: Callable[[str], None]
-) -> list[Served]:
+) -> tuple[list[Served], First]:
     """Every file, format and concurrency that is worth its time, mute and with the engine."""
     found = []
-    for engine, most in (("mute", MOST_AUDIO["mute"]), ("whisper", MOST_AUDIO[device])):
+    for engine, most in ((MUTE, MOST_AUDIO[MUTE]), ("whisper", MOST_AUDIO[device])):
         with serving(engine, checkpoint, device, dtype, tokens) as server:
             for format_, seconds, concurrency in matrix(engine, most):
                 found.append(_level(server, engine, format_, seconds, concurrency))
@@ -80,13 +92,26 @@ def measure(
                     f"{engine}, {seconds} s {format_}, {concurrency} at once: "
                     f"{load.realtime_multiple:.1f} x real time, {load.failures or 'none failed'}"
                 )
-    return found
+            first = First(*(asyncio.run(first_words(server, size)) for size in (LONG, 30)))
+    return found, first
+
+
+async def first_words(server: Server, seconds: int) -> float:
+    """Seconds from sending a WAV file until its first words come back."""
+    body = io.BytesIO(recordings.wav(recordings.made_up(seconds)))
+    address = f"{server.url}{ROUTE}&stream=true"
+    started = time.monotonic()
+    async with aiohttp.ClientSession() as session, session.post(address, data=body) as reply:
+        async for line in reply.content:
+            if b"delta" in line:
+                return time.monotonic() - started
+    raise RuntimeError("the stream ended without a word")
 
 
 def matrix(engine: str, most_audio: float) -> Iterator[tuple[str, int, int]]:
     for seconds in FILES:
         for format_ in FORMATS:
-            for concurrency in MUTE_CONCURRENCY if engine == "mute" else CONCURRENCY:
+            for concurrency in MUTE_CONCURRENCY if engine == MUTE else CONCURRENCY:
                 if seconds * concurrency <= most_audio:
                     yield format_, seconds, concurrency
 
@@ -121,6 +146,7 @@ def serving(
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "MODEL_ID": str(checkpoint),
+        "ENGINE": "auto" if engine == MUTE else engine,
         "DEVICE": device,
         "DTYPE": dtype,
         "MAX_NEW_TOKENS": str(tokens),
@@ -154,7 +180,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
 
 def stage_costs() -> dict[str, dict[str, float]]:
     """CPU outside the model for each format and stage, in ms for a second of audio."""
-    recording = recordings.made_up(1191)
+    recording = recordings.made_up(LONG)
     sent = {"wav": recordings.wav(recording), "mp3": recordings.mp3(recording)}
     return {format_: asyncio.run(stages.measure(data)) for format_, data in sent.items()}
 
@@ -166,9 +192,9 @@ def multiples(served: Sequence[Served]) -> dict[str, float]:
     long = [
         one.load.realtime_multiple
         for one in ours
-        if one.seconds == 1191 and one.load.concurrency == 1
+        if one.seconds == LONG and one.load.concurrency == 1
     ]
-    mute = [one for one in served if one.engine == "mute"]
+    mute = [one for one in served if one.engine == MUTE]
     cpu = [one.cpu_ms for one in mute if one.format == "wav" and one.seconds >= 30]
     health = [one.load.health.p99 * 1000 for one in mute if one.load.health is not None]
     named = {"many": many, "long": long, "cpu_ms": cpu, "health_ms": health}

@@ -11,12 +11,10 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from asr import pipeline
+from asr import engine as engines
 from asr.config import Config
 from asr.engine import Engine
-from asr.hardware import Machine, choose
 from asr.transcript import Options
-from asr.whisper import engine as whisper
 from asr.whisper.flight import Row
 from asr.windows import Window
 from benchmark.contenders import BATCH, LANGUAGE, Heard, Settings, Task
@@ -56,17 +54,15 @@ class Ours:
 def load(settings: Settings, kind: Literal["whisper", "pipeline"] = "whisper") -> Ours:
     config = Config(
         model_id=str(settings.checkpoint),
+        engine=kind,
         device=settings.device,
         dtype=settings.dtype,
         batch_size=BATCH,
     )
-    machine = choose(config, Machine.probe(config.device))
     if kind == "pipeline":
-        generation = Generation()
-        return Ours(pipeline.load(config, machine), generation.begin)
-    engine = whisper.load(
-        config, torch.device(machine.device), machine.dtype, machine.device_name, machine.reason
-    )
+        generation = Generation()  # before the engine binds it
+        return Ours(engines.load(config), generation.begin)
+    engine = engines.load(config)
     return Ours(engine, Rows(engine).begin)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import json
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -233,7 +234,7 @@ def test_what_is_not_installed_is_named() -> None:
 
 def test_a_contenders_process_tells_why_it_did_not_load() -> None:
     order = {"module": "nothing", "settings": settings(Path()).plain(), "options": {}}
-    command = [environments.sys.executable, "-m", "benchmark.worker", json.dumps(order)]
+    command = [sys.executable, "-m", "benchmark.worker", json.dumps(order)]
     ended = subprocess.run(
         command, cwd=environments.ROOT, capture_output=True, text=True, check=False
     )
