@@ -111,8 +111,6 @@ class Ear:
             **asked,
         )
         rows = answer["sequences"] if words else answer
-        if prompted:
-            rows = rows[:, len(asked["prompt_ids"]) :]
         times = answer["token_timestamps"] if words else [None] * len(made)
         return [
             Heard(
@@ -140,10 +138,12 @@ class Ear:
     def _words(self, row: Tensor, times: Tensor) -> tuple[tuple[str, float], ...]:
         """A token's time is its end: a word starts where the token before it ended."""
         words: list[tuple[str, float]] = []
-        offset = len(row) - len(times)  # prompts are left out of the times
-        for index, number in enumerate(row.tolist()):
-            if number >= self._model.generation_config.eos_token_id or index <= offset:
-                continue
-            start = float(times[index - offset - 1])
-            words.extend((word, start) for word in plain_words(self._processor.decode([number])))
+        before, start = self._timestamps, 0.0  # the token before and where it ended
+        for number, end in zip(row.tolist(), times.tolist(), strict=True):
+            if before >= self._timestamps:
+                start = 0.02 * (before - self._timestamps)
+            if number < self._model.generation_config.eos_token_id:
+                text = self._processor.decode([number])
+                words.extend((word, start) for word in plain_words(text))
+            before, start = number, end
         return tuple(words)

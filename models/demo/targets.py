@@ -38,6 +38,7 @@ class Writer:
     word_classes: dict[str, int]
     phoneme_classes: dict[str, int]
     rng: random.Random
+    untimed: float = 0.4  # share of windows without timestamps
 
     def __post_init__(self) -> None:
         names = [f"<|{name}|>" for name in _NAMES]
@@ -49,7 +50,7 @@ class Writer:
         """Targets of a window whose first encoder position is `offset`."""
         special, rng = self._special, self.rng
         translates = rng.random() < (0.3 if window.language == "es" else 0.04)
-        timed = rng.random() < 0.6
+        timed = rng.random() >= self.untimed
         placed = window.placed
         if any(item.cut_start for item in placed) or (not timed and any(p.cut_end for p in placed)):
             translates = False

@@ -37,6 +37,7 @@ def build_tokenizer() -> WhisperTokenizer:
     tokenizer = WhisperTokenizer(vocab=vocabulary, merges=merges, pad_token="<|endoftext|>")
     tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIALS)})
     tokenizer.add_tokens([f"<|{index * TIMESTAMP_STEP:.2f}|>" for index in range(TIMESTAMPS)])
+    tokenizer.set_prefix_tokens()  # again, now that its tokens exist
     return tokenizer
 
 

@@ -25,7 +25,6 @@ from models.demo.world import LANGUAGES, draw, plain_words
 
 SHORT, LONG = 10, 30  # seconds of a window
 POSITIONS = 1500  # encoder positions of 30 s
-PEAK_RATE = 1.8e-3
 WARM_UP = 200  # steps
 EXPORT_SECONDS = 300
 
@@ -38,6 +37,8 @@ class Plan:
     folder: Path  # where loadable checkpoints and the training state go
     workers: int  # processes of one thread each; they share every batch
     short_share: float  # of the time, with windows of 10 s
+    peak_rate: float  # of learning
+    untimed: float  # share of windows without timestamps
     resume: bool
 
 
@@ -57,6 +58,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("checkpoint"))
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--short-share", type=float, default=0.5)
+    parser.add_argument("--peak-rate", type=float, default=1.8e-3)
+    parser.add_argument("--untimed", type=float, default=0.4)
     parser.add_argument("--resume", action="store_true", help="go on from FOLDER.state")
     plan = Plan(**vars(parser.parse_args()))
     for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -85,7 +88,7 @@ def run(rank: int, plan: Plan) -> None:
     bank = Bank(espeak, rng)
     bank.fill()
     mixer = Mixer(bank, Noises(rank), rng)
-    writer = Writer(tokenizer, words, phonemes, rng)
+    writer = Writer(tokenizer, words, phonemes, rng, plan.untimed)
     trainer = _Trainer(plan, rank, trainee, optimizer, mixer, writer)
     trainer.log(f"{len(words)} words, {len(phonemes)} phonemes, ready", time.monotonic() - started)
     trainer.train(started)
@@ -128,7 +131,7 @@ class _Trainer:
 
     @torch.no_grad()
     def _batch(self, seconds: int, count: int, progress: float) -> Batch:
-        rng, lowest_snr = self.mixer.rng, max(2.0, 15 - 30 * progress)
+        rng, lowest_snr = self.mixer.rng, 2.0 if self.plan.resume else max(2.0, 15 - 30 * progress)
         self.mixer.bank.refresh()
         windows = [self.mixer.mix(seconds, lowest_snr) for _ in range(count)]
         positions = seconds * POSITIONS // LONG
@@ -167,9 +170,10 @@ class _Trainer:
             parameter.grad.copy_(part.view_as(parameter))
             position += parameter.numel()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        warm_up = WARM_UP // 10 if self.plan.resume else WARM_UP
         cosine = 0.02 + 0.98 * (1 + math.cos(math.pi * min(progress, 1))) / 2
         for group in self.optimizer.param_groups:
-            group["lr"] = PEAK_RATE * min(1, (step + 1) / WARM_UP) * cosine
+            group["lr"] = self.plan.peak_rate * min(1, (step + 1) / warm_up) * cosine
         self.optimizer.step()
         return float(flat[-1])
 
@@ -216,7 +220,7 @@ def _optimizer(trainee: Trainee) -> torch.optim.Optimizer:
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": 0.02},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=PEAK_RATE, betas=(0.9, 0.98), foreach=True)
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98), foreach=True)
 
 
 def _word_classes() -> dict[str, int]:
