@@ -8,10 +8,13 @@ from typing import Any
 import torch
 from transformers import AutoConfig, WhisperForConditionalGeneration, WhisperProcessor
 
+from asr.audio import SAMPLE_RATE
 from asr.config import Config
+from asr.transcript import Options
 from asr.whisper.features import LogMel
+from asr.whisper.loop import UNDETECTED, Opening
 from asr.whisper.rules import Rules
-from asr.whisper.tokens import Vocabulary
+from asr.whisper.tokens import Vocabulary, prompt_tokens
 from asr.whisper.weights import Weights, take
 
 SAFE_CUDNN = 91_501  # before 9.15.1 attention is wrong at 1500 frames (pytorch#169849)
@@ -31,6 +34,32 @@ class Checkpoint:
     def longest(self) -> int:
         """Tokens that the decoder has places for, opening included."""
         return int(self.weights.decoder.positions.shape[0])
+
+    @property
+    def window_seconds(self) -> float:
+        """The most that is heard at once."""
+        return self.log_mel.window_samples / SAMPLE_RATE
+
+    def opening(self, options: Options) -> Opening:
+        """How a window with these options begins.
+
+        Raises:
+            BadRequest: a language that the model does not know, or special tokens in the prompt.
+        """
+        vocabulary = self.vocabulary
+        known = next(iter(vocabulary.languages), None)  # stands in for what is to be heard
+        tokens = vocabulary.opening(options, options.language or known)
+        if known is not None and options.language is None:
+            tokens[1] = UNDETECTED
+        prompt: list[int] = []
+        if options.prompt:
+            prompt = prompt_tokens(options.prompt, self.tokenizer, self.longest // 2 - 1)
+        return Opening(
+            tokens=(*prompt, *tokens),
+            start=len(prompt),
+            is_timed=options.timestamps != "none",
+            temperature=options.temperature,
+        )
 
 
 def is_whisper(config: Config) -> bool:

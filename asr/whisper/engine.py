@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from asr.audio import SAMPLE_RATE
 from asr.config import Config
 from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import EngineInfo
@@ -18,25 +17,26 @@ from asr.whisper import checkpoint as checkpoints
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.features import log_mel
 from asr.whisper.flight import Flight, Row
-from asr.whisper.loop import UNDETECTED, Machine, Opening
+from asr.whisper.loop import Machine
 from asr.whisper.model import encode
 from asr.whisper.plan import Plan, plan
-from asr.whisper.tokens import prompt_tokens, segments
+from asr.whisper.tokens import segments
 from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
 
 
 def load(
-    config: Config, device: torch.device, dtype: torch.dtype, device_name: str, reason: str
+    config: Config, device: str, dtype: torch.dtype, device_name: str, reason: str
 ) -> WhisperEngine:
     """Load the model of `config`, plan for the memory that is left, and warm up.
 
     Args:
+        device: as torch names it.
         device_name: for `EngineInfo`, the GPU's name.
         reason: for `EngineInfo`, why this device and dtype.
     """
-    checkpoint = checkpoints.read(config, device, dtype)
+    checkpoint = checkpoints.read(config, torch.device(device), dtype)
     planned = plan(checkpoint.weights)
     log.info("planned: %s", planned)
     vocabulary = checkpoint.vocabulary
@@ -48,7 +48,7 @@ def load(
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,
-        longest_window=checkpoint.log_mel.window_samples / SAMPLE_RATE,
+        longest_window=checkpoint.window_seconds,
     )
     engine = WhisperEngine(checkpoint, planned, info, config.max_new_tokens)
     engine.warm_up()
@@ -171,29 +171,12 @@ class WhisperEngine:
     def _row(self, window: Window) -> Row:
         if not np.isfinite(window.samples).all():
             raise TranscriptionFailed("the audio holds samples that are not finite numbers")
-        if len(window.samples) > self._checkpoint.log_mel.window_samples:
-            longest = self._checkpoint.log_mel.window_samples / SAMPLE_RATE
+        longest = self._checkpoint.window_seconds
+        if window.seconds > longest:
             raise TranscriptionFailed(f"a window of {window.seconds:g} s, the most is {longest:g}")
-        opening = self._opening(window)
+        opening = self._checkpoint.opening(window.options)
         room = self._checkpoint.longest - len(opening.tokens)
         return Row(opening, limit=min(room, self._max_new_tokens))
-
-    def _opening(self, window: Window) -> Opening:
-        options, vocabulary = window.options, self._checkpoint.vocabulary
-        known = next(iter(vocabulary.languages), None)  # stands in for what is to be heard
-        tokens = vocabulary.opening(options, options.language or known)
-        if known is not None and options.language is None:
-            tokens[1] = UNDETECTED
-        prompt: list[int] = []
-        if options.prompt:
-            longest = self._checkpoint.longest // 2 - 1
-            prompt = prompt_tokens(options.prompt, self._checkpoint.tokenizer, longest)
-        return Opening(
-            tokens=(*prompt, *tokens),
-            start=len(prompt),
-            is_timed=options.timestamps != "none",
-            temperature=options.temperature,
-        )
 
     def _encoded(self, windows: Sequence[Window]) -> torch.Tensor:
         """Encoder output, [windows, frames, width]."""

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def demo() -> engines.WhisperEngine:
-    return engines.load(CONFIG, torch.device("cpu"), torch.float32, "no GPU", "a test")
+    return engines.load(CONFIG, "cpu", torch.float32, "no GPU", "a test")
 
 
 def sounds() -> Iterator[Samples]:
