@@ -33,8 +33,9 @@ FILES = (5, 30, LONG, 9000)  # seconds: a command, a window, and the files other
 FORMATS = ("wav", "mp3")
 CONCURRENCY = (1, 4, 16, 64, 128)
 MUTE_CONCURRENCY = (1, 16)
-MOST_AUDIO = {"mute": 20_000, "cpu": 1_500, "cuda": 40_000}  # seconds in one level
-FEWEST_REQUESTS = 3
+MOST_AUDIO = {MUTE: 20_000, "cpu": 1_500, "cuda": 40_000}  # seconds in one level
+WORTHWHILE_AUDIO = {MUTE: 300, "cpu": 60, "cuda": 6_000}  # seconds, where callers repeat theirs
+REPEATS = 4  # of each caller at most
 START_S = 300.0
 STOP_S = 60.0
 
@@ -83,10 +84,12 @@ def measure(
 ) -> tuple[list[Served], First]:
     """Every file, format and concurrency that is worth its time, mute and with the engine."""
     found = []
-    for engine, most in ((MUTE, MOST_AUDIO[MUTE]), ("whisper", MOST_AUDIO[device])):
+    for engine, pace in ((MUTE, MUTE), ("whisper", device)):
         with serving(engine, checkpoint, device, dtype, tokens) as server:
-            for format_, seconds, concurrency in matrix(engine, most):
-                found.append(_level(server, engine, format_, seconds, concurrency))
+            for format_, seconds, concurrency in matrix(engine, MOST_AUDIO[pace]):
+                most = max(concurrency, WORTHWHILE_AUDIO[pace] // seconds)
+                level, requests = Level(concurrency), min(most, REPEATS * concurrency)
+                found.append(_measured(server, engine, format_, seconds, level, requests))
                 load = found[-1].load
                 tell(
                     f"{engine}, {seconds} s {format_}, {concurrency} at once: "
@@ -116,14 +119,15 @@ def matrix(engine: str, most_audio: float) -> Iterator[tuple[str, int, int]]:
                     yield format_, seconds, concurrency
 
 
-def _level(server: Server, engine: str, format_: str, seconds: int, concurrency: int) -> Served:
+def _measured(
+    server: Server, engine: str, format_: str, seconds: int, level: Level, requests: int
+) -> Served:
     recording = recordings.made_up(seconds)
     data = recordings.wav(recording) if format_ == "wav" else recordings.mp3(recording)
     clip = Clip(f"{seconds}.{format_}", data)
     windows = len(stages.cut_up([recording]))
     target = Target(server.url, ROUTE, timeout_s=3600.0, patient=True)
-    level = Level(concurrency)
-    amount = Amount(requests=max(FEWEST_REQUESTS, concurrency))
+    amount = Amount(requests=requests)
     reset_peak(server.process.pid)
     before = server.cpu_seconds()
     asyncio.run(run(level, target, [clip], amount, lambda: None))
