@@ -134,6 +134,9 @@ async def _in_background(load_engine: LoadEngine, config: Config) -> engine.Engi
 async def _name_request(request: web.Request, response: web.StreamResponse) -> None:
     if keys.REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[keys.REQUEST_ID]
+    if request.content.exception() is not None:  # nothing after it can be understood
+        response.force_close()
+        response.headers["Connection"] = "close"
 
 
 @web.middleware

@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 SAMPLE_RATE = 16_000  # samples per second, what every model here hears
 BLOCK_SECONDS = 10  # decoded at a time
 BLOCK_RATE = 100_000  # samples per second up to which a block is that long
+LOWEST_RATE = 1_000  # samples per second
 MIXED_CHANNELS = 2  # mixed in the process; ffmpeg knows what more channels mean
 READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2  # of 16-bit PCM from ffmpeg
 STALL_SECONDS = 60  # without output once all input is given
@@ -54,9 +55,13 @@ def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
     except soundfile.LibsndfileError as error:
         log.debug("libsndfile does not open the file: %s", error)
         return None
-    if sound.frames and sound.channels <= MIXED_CHANNELS:
+    if sound.frames and sound.channels <= MIXED_CHANNELS and sound.samplerate >= LOWEST_RATE:
         return sound
     sound.close()
+    if sound.samplerate < LOWEST_RATE:  # a few bytes would be hours of nothing
+        raise BadAudio(
+            f"{sound.samplerate} samples per second are no speech: record at {LOWEST_RATE} or more"
+        )
     return None
 
 

@@ -70,7 +70,10 @@ async def _next(request: web.Request, patience: Patience, limits: Limits) -> byt
     except TimeoutError as error:
         raise _too_slow(limits) from error
     except PAYLOAD_ERRORS as error:
-        raise BadRequest(f"the body is not what its headers announce: {error}") from error
+        request.content.feed_eof()  # else the server reads on, and logs the error as its own
+        raise BadRequest(
+            f"the body is not what its headers announce, send it again: {_line(error)}"
+        ) from error
 
 
 async def form(
@@ -240,6 +243,10 @@ def _open(path: str, root: Path | None, limits: Limits) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _check_size(received: int, limits: Limits) -> None:
