@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
 
 from asr.config import Config
 from asr.errors import ShuttingDown
 from asr.keys import SCHEDULER
 
+SWEEP_SECONDS = 5
 ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,6 +29,7 @@ def run(app: web.Application, config: Config) -> None:
     aiohttp's own `run_app` drops the rest of an upload that is under way when the signal comes,
     and waits for twice its time limit.
     """
+    server_logger.addFilter(_is_ours)
     asyncio.run(_serve(app, config))
 
 
@@ -70,7 +76,8 @@ async def _serve(app: web.Application, config: Config) -> None:
             return
         site = web.TCPSite(runner, None if config.host == "*" else config.host, config.port)
         await site.start()
-        await stop.wait()
+        async with _silent_ones_closed(runner, config.body_timeout_s):
+            await stop.wait()
         await site.stop()
         if not await callers.gone(config.drain_timeout_s):
             limit = f"DRAIN_TIMEOUT_S={config.drain_timeout_s:g}"
@@ -92,6 +99,36 @@ async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
     setup.cancel()
     await asyncio.gather(setup, return_exceptions=True)
     return False
+
+
+@contextlib.asynccontextmanager
+async def _silent_ones_closed(runner: web.AppRunner, seconds: float) -> AsyncIterator[None]:
+    """Close connections without a whole request head in time; aiohttp waits for it for ever."""
+    sweeper = asyncio.create_task(_sweep(runner, seconds))
+    try:
+        yield
+    finally:
+        sweeper.cancel()
+        await asyncio.gather(sweeper, return_exceptions=True)
+
+
+async def _sweep(runner: web.AppRunner, seconds: float) -> None:
+    first_seen: dict[web.RequestHandler, float] = {}
+    while True:
+        await asyncio.sleep(min(SWEEP_SECONDS, seconds / 4))
+        assert runner.server is not None
+        now = time.monotonic()
+        silent = [each for each in runner.server.connections if each._request_count == 0]
+        first_seen = {each: first_seen.get(each, now) for each in silent}
+        for connection, since in first_seen.items():
+            if now - since > seconds:
+                connection.force_close()
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether a log record tells of an error here, and not of a caller who speaks no HTTP."""
+    kind = record.exc_info[0] if record.exc_info else None
+    return kind is None or not issubclass(kind, HttpProcessingError)
 
 
 def _stop_signal() -> asyncio.Event:
