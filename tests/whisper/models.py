@@ -221,7 +221,10 @@ class Caller:
 
     def run(self, windows: Sequence[Window]) -> None:
         waiting = list(windows)
+        steps = 0
         while waiting or self.engine.held():
+            steps += 1
+            assert steps < 10_000, "the engine does not come to an end"
             free = self.engine.free()
             admitted, waiting = waiting[:free], waiting[free:]
             self.step(admitted)

@@ -97,7 +97,7 @@ def test_those_who_stay_do_not_notice_those_who_leave(
     asked = list(alone)
     engine = recording(tiny.checkpoint, slots=6, launches=1, steps=2, lookahead=lookahead)
     caller, waiting, left = Caller(engine), list(asked), []
-    while waiting or engine.held():
+    for _ in range(2000):
         free = engine.free()
         caller.step(waiting[:free])
         waiting = waiting[free:]
@@ -105,6 +105,7 @@ def test_those_who_stay_do_not_notice_those_who_leave(
         if len(in_flight) > 3 and len(left) < 8:
             left.append(in_flight[1])
             engine.drop(in_flight[1])
+    assert engine.held() == 0
     assert len(left) >= 5
     assert set(caller.finals) == set(asked) - set(left)
     for window in caller.finals:
@@ -217,7 +218,8 @@ def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Opti
     features = extracted(tiny, window)
     with torch.inference_mode():
         logits = tiny.model(features, decoder_input_ids=torch.tensor([opening])).logits[0]
-    no_speech = logits[row.opening.start].softmax(dim=0)[tiny.checkpoint.vocabulary.no_speech]
+    start = opening.index(tiny.checkpoint.vocabulary.start_of_transcript)
+    no_speech = logits[start].softmax(dim=0)[tiny.checkpoint.vocabulary.no_speech]
     assert row.silence == pytest.approx(float(no_speech), rel=1e-3)
     config = tiny.model.generation_config
     prompt = None if not options.prompt else torch.tensor([config.prev_sot_token_id, 8, 9])
@@ -272,6 +274,7 @@ def test_numbers_that_overflow_end_their_own_window(tiny: Twins) -> None:
     caller.run([])
     assert caller.finals[asked[0]].error is None
     assert "overflowed in float32" in str(caller.finals[asked[1]].error)
+    assert len(engine.rows[asked[1]].tokens) <= 6, "it goes on writing though all is lost"
     assert engine.free() == 2
 
 
