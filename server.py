@@ -12,12 +12,12 @@ from asr.serving import run
 def main() -> None:
     try:
         config = Config.from_environment(os.environ)
+        logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        for notice in without_effect(os.environ):
+            logging.warning(notice)
+        run(create_app(config), config)
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
-    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    for notice in without_effect(os.environ):
-        logging.warning(notice)
-    run(create_app(config), config)
 
 
 if __name__ == "__main__":
