@@ -79,7 +79,7 @@ class Espeak:
         return Speech(np.concatenate(self._blocks), tuple(self._words), tuple(self._phonemes))
 
     def has_voice(self, voice: str) -> bool:
-        """Whether the voice file loads."""
+        """Whether the voice file loads; espeak-ng ignores a variant that it does not know."""
         self._voice = ""
         return bool(self._library.espeak_SetVoiceByName(voice.encode()) == 0)
 
