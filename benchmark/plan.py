@@ -69,7 +69,7 @@ def read(arguments: Sequence[str] | None) -> Plan | None:
         weights=asked.weights,
         minutes=asked.minutes,
         against=[] if asked.against == "all" else asked.against.split(","),
-        tokens=asked.tokens.split(","),
+        tokens=[tokens for tokens in asked.tokens.split(",") if tokens],
         clips=[int(count) for count in asked.clips.split(",") if count],
         rounds=asked.rounds,
         dtypes=[DTYPES.get(name, name) for name in asked.dtype.split(",") if name],
