@@ -1,0 +1,158 @@
+"""The files for platforms: each against its platform's own schema, where its package is installed.
+
+`make test-images` installs those packages; without them the tests that need one are skipped.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from asr.config import Config
+from asr.metrics import Metrics
+from tests.conftest import ROOT
+
+DEPLOY = ROOT / "images" / "deploy"
+FILES = sorted(path for path in DEPLOY.rglob("*") if path.suffix in {".json", ".yaml"})
+TAGS = (Path(__file__).parent / "tags.txt").read_text().replace("VERSION", "latest").split()
+ROUTES = {"/asr", "/hc", "/health", "/metrics"}
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".json":
+        return [json.loads(path.read_text())]
+    return list(yaml.safe_load_all(path.read_text()))
+
+
+def leaves(node: Any, name: str = "") -> list[tuple[str, Any]]:
+    """Every value in a document, with the name of the field that it is in."""
+    if isinstance(node, dict):
+        return [leaf for key, value in node.items() for leaf in leaves(value, key)]
+    if isinstance(node, list):
+        return [leaf for value in node for leaf in leaves(value, name)]
+    return [(name, node)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_every_image_route_and_port_is_one_of_ours(path):
+    for document in documents(path):
+        for name, value in leaves(document):
+            if "asr-api:" in str(value):
+                image = value.removeprefix("REGISTRY/")
+                assert image in TAGS or image == "asr-api:latest-salad-queue"
+            if name in {"path", "healthRoute"} or name.endswith("_endpoint"):
+                assert value in ROUTES
+            if name in {"port", "server_port"} and isinstance(value, int):
+                assert value in {8000, 80}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(DEPLOY)))
+def test_every_variable_is_a_setting_and_its_value_is_taken(path):
+    text = path.read_text()
+    named = dict(re.findall(r'"([A-Z][A-Z_0-9]+)": "([^"]*)"', text))
+    named |= dict(re.findall(r"^ +([A-Z][A-Z_0-9]+): (\S+)$", text, re.MULTILINE))
+    named |= dict(re.findall(r'name: ([A-Z][A-Z_0-9]+)\n +value: "?([^"\n]*)"?', text))
+    settings = {field.upper() for field in Config.__dataclass_fields__}
+    assert named.keys() <= settings | {"HF_HUB_OFFLINE", "PORT_HEALTH"}
+    Config.from_environment(named)
+
+
+@pytest.mark.parametrize("name", ["kubernetes/hpa.yaml", "kubernetes/keda.yaml"])
+def test_pods_are_scaled_on_a_metric_that_the_server_has(name):
+    [metric] = set(re.findall(r"asr_\w+", (DEPLOY / name).read_text()))
+    assert metric in {family.name for family in Metrics().registry.collect()}
+
+
+def test_pods_are_given_the_time_to_answer_what_they_took():
+    [deployment, *_] = documents(DEPLOY / "kubernetes" / "asr-api.yaml")
+    pod = deployment["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    environment = {one["name"]: one["value"] for one in container["env"]}
+    pause = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    drain = float(environment["DRAIN_TIMEOUT_S"])
+    assert pause + drain < pod["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("name", ["container-group.json", "container-group-queue.json"])
+def test_salad_takes_the_container_group(name):
+    models = pytest.importorskip("salad_cloud_sdk.models")
+    [document] = documents(DEPLOY / "salad" / name)
+    assert not unknown_to_salad(models.ContainerGroupCreationRequest._unmap(document))
+
+
+def unknown_to_salad(model: Any) -> list[str]:
+    """Names that a model of Salad's SDK has kept aside because it does not know them."""
+    unknown = list(getattr(model, "_kwargs", {}))
+    for value in vars(model).values():
+        if hasattr(value, "_kwargs"):
+            unknown += unknown_to_salad(value)
+    return unknown
+
+
+def test_baseten_takes_the_configuration():
+    truss_config = pytest.importorskip("truss.base.truss_config")
+    config = truss_config.TrussConfig.from_yaml(DEPLOY / "baseten" / "config.yaml")
+    [document] = documents(DEPLOY / "baseten" / "config.yaml")
+    assert config.docker_server.predict_endpoint == document["docker_server"]["predict_endpoint"]
+
+
+@pytest.mark.parametrize("name", ["compose.cpu.yaml", "compose.gpu.yaml"])
+def test_compose_takes_the_file(name):
+    package = pytest.importorskip("check_jsonschema")
+    jsonschema = pytest.importorskip("jsonschema")
+    vendored = Path(package.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
+    [document] = documents(DEPLOY / "compose" / name)
+    jsonschema.validate(document, json.loads(vendored.read_text()))
+
+
+@pytest.mark.parametrize("name", ["asr-api.yaml", "hpa.yaml"])
+def test_kubernetes_takes_the_objects(name):
+    kubernetes_validate = pytest.importorskip("kubernetes_validate")
+    for document in documents(DEPLOY / "kubernetes" / name):
+        kubernetes_validate.validate(document, "1.30", strict=True)
+
+
+class Sent(Exception):
+    """What would have been sent."""
+
+
+def test_hugging_face_is_sent_what_its_own_client_sends(monkeypatch):
+    from huggingface_hub import hf_api
+
+    [document] = documents(DEPLOY / "huggingface" / "endpoint.json")
+    compute, model = document["compute"], document["model"]
+
+    class Session:
+        def post(self, _: str, *, json: dict[str, Any], **__: Any) -> None:
+            raise Sent(json)
+
+    monkeypatch.setattr(hf_api, "get_session", Session)
+    with pytest.raises(Sent) as sent:
+        hf_api.HfApi(token="none").create_inference_endpoint(
+            document["name"],
+            repository=model["repository"],
+            framework=model["framework"],
+            task=model["task"],
+            env=model["env"],
+            custom_image=model["image"]["custom"],
+            accelerator=compute["accelerator"],
+            instance_size=compute["instanceSize"],
+            instance_type=compute["instanceType"],
+            min_replica=compute["scaling"]["minReplica"],
+            max_replica=compute["scaling"]["maxReplica"],
+            scale_to_zero_timeout=compute["scaling"]["scaleToZeroTimeout"],
+            region=document["provider"]["region"],
+            vendor=document["provider"]["vendor"],
+            type=document["type"],
+            namespace="me",
+        )
+    assert without_nothing(sent.value.args[0]) == document
+
+
+def without_nothing(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    return {name: without_nothing(value) for name, value in node.items() if value is not None}
