@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ class Plan:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0 when every request and probe was answered with 200."""
     plan = read_plan(arguments, os.environ)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     levels: list[Figures] = []
     code = 0
     try:
