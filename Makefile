@@ -8,7 +8,7 @@ export MODEL_ID CACHE_DIR
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo serve test check format bench clean
+.PHONY: demo serve test test-images check format bench clean
 
 demo: .venv/installed          ## transcribe a shipped sample with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
@@ -20,6 +20,16 @@ serve: .venv/installed         ## run the server on port 8000
 
 test: check                    ## all checks and all tests
 	$(BIN)/python -m pytest
+
+test-images: .venv/developed .cache/images/tools/installed  ## build and run the CPU images with Docker
+	.cache/images/tools/bin/hadolint images/*.Dockerfile images/deploy/salad/*.Dockerfile
+	PYTHONPATH="$$(echo .cache/images/tools/lib/python3*/site-packages)" $(BIN)/python -m pytest tests/images
+	@$(BIN)/python -m tests.images.proof $(ARGS)
+
+.cache/images/tools/installed: tests/images/requirements.txt | .venv/bin/python
+	$(BIN)/python -m venv .cache/images/tools
+	.cache/images/tools/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 check: .venv/developed         ## format, lint and types
 	$(BIN)/ruff format --check .

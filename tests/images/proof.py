@@ -1,0 +1,258 @@
+"""Builds the CPU image and its demo child, runs it as a careful platform would, prints figures.
+
+No network but loopback, read-only root, no privileges, an ordinary user, 2 GB. It is asked by
+bytes, by path and by URL from a container beside it, and ended by SIGTERM amid a request, which is
+answered. Ends with 0 when all of that holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from benchmark.demo import GROSSLY_WRONG, SAMPLES, Sample, read_samples, words_wrong
+from tests.images import engine
+from tests.images.engine import ROOT, run
+
+TAG = "proof"
+SERVER = f"asr-api:{TAG}-cpu"
+DEMO = f"{SERVER}-demo"
+MEMORY = "2g"
+START_S = 300
+LONG_S = 900  # of audio, for the request that SIGTERM interrupts
+DRAIN_S = 120
+MAKES_NO_LAYER = re.compile("ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|USER")
+HARDENED = (
+    *("--network=none", "--read-only", "--tmpfs=/tmp:size=512m"),
+    *("--cap-drop=ALL", "--security-opt=no-new-privileges"),
+    *(f"--memory={MEMORY}", f"--memory-swap={MEMORY}"),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--if-possible", action="store_true", help="end with 0 where no engine can start"
+    )
+    asked = parser.parse_args()
+    try:
+        engine.install("shellcheck", "shellcheck")
+        run("shellcheck", "build.sh")
+        with engine.docker():
+            prove()
+    except engine.NoEngine as error:
+        print(f"the images are not tested: {error}")
+        return 0 if asked.if_possible else 1
+    return 0
+
+
+def prove() -> None:
+    engine.make_base_images()
+    build(TAG)
+    print_sizes(SERVER, DEMO)
+    print_change()
+    print_imports()
+    sample = read_samples(SAMPLES)[0]
+    with container(sample.audio.parent) as name:
+        print_start(name)
+        check_confinement(name)
+        ask_by_every_door(name, sample)
+        stop_amid_a_request(name)
+    print("\nall of it holds")
+
+
+def build(tag: str, directory: Path = ROOT) -> None:
+    started = time.monotonic()
+    arguments = {"PYTHON": engine.BASE, "BUILDER": engine.BUILDER, "TORCH_INDEX": ""}
+    options = [f"--build-arg={name}={value}" for name, value in arguments.items()]
+    script = [str(directory / "build.sh"), "--cpu", "--model", "demo", "--tag", tag]
+    run(*script, "--", "--network=none", *options)
+    print(f"built {tag} in {time.monotonic() - started:.0f} s", flush=True)
+
+
+@dataclass(frozen=True)
+class Layer:
+    bytes: int
+    made_by: str
+
+
+def layers(image: str) -> list[Layer]:
+    lines = run("docker", "history", "--human=false", "--no-trunc", image, "--format={{json .}}")
+    told = [json.loads(line) for line in lines.splitlines()]
+    return [Layer(int(one["Size"]), one["CreatedBy"]) for one in reversed(told)]
+
+
+def print_sizes(*images: str) -> None:
+    for image in images:
+        size = int(run("docker", "image", "inspect", "--format={{.Size}}", image))
+        print(f"\n{image}: {mebibytes(size)} unpacked")
+        for layer in layers(image):
+            if layer.bytes:
+                print(f"  {mebibytes(layer.bytes):>11}  {said(layer.made_by)}")
+
+
+def said(made_by: str) -> str:
+    """The instruction that made a layer, in one short line."""
+    text = " ".join(made_by.replace("/bin/sh -c", "").replace("#(nop)", "").split())
+    return text[:70] or "the base image"
+
+
+def mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size / 2**10:.1f} KiB"
+
+
+def print_change() -> None:
+    """What is pulled again after a change of the code: layers with a new digest."""
+    copy = engine.CACHE / "changed"
+    run("rm", "-rf", str(copy))
+    copy.mkdir(parents=True)
+    for name in ("asr", "benchmark", "images", "models", "build.sh", "requirements.txt"):
+        run("cp", "-r", str(ROOT / name), str(copy))
+    run("cp", str(ROOT / ".dockerignore"), str(copy))
+    (copy / "server.py").write_text((ROOT / "server.py").read_text() + "\n# changed\n")
+    build(f"{TAG}-changed", copy)
+    for image in (SERVER, DEMO):
+        before = digests(image)
+        after = digests(image.replace(TAG, f"{TAG}-changed"))
+        sizes = [one.bytes for one in layers(image) if not MAKES_NO_LAYER.match(said(one.made_by))]
+        changed = [number for number, digest in enumerate(after) if digest not in before]
+        weight = mebibytes(sum(sizes[number] for number in changed))
+        print(f"{image}: a change of the code is {len(changed)} of {len(after)} layers, {weight}")
+
+
+def digests(image: str) -> list[str]:
+    found: list[str] = json.loads(
+        run("docker", "image", "inspect", "--format={{json .RootFS.Layers}}", image)
+    )
+    return found
+
+
+def print_imports() -> None:
+    """Where the interpreter's time goes, by package; slower than the real start, being measured."""
+    command = "import server, asr.whisper.engine"
+    ended = subprocess.run(
+        [
+            *("docker", "run", "--rm", "--network=none", SERVER),
+            *("python", "-X", "importtime", "-c", command),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    spent: dict[str, int] = {}
+    for line in ended.stderr.splitlines():
+        fields = line.removeprefix("import time:").split("|")
+        if len(fields) == 3 and fields[0].strip().isdigit():
+            package = fields[2].strip().partition(".")[0]
+            spent[package] = spent.get(package, 0) + int(fields[0])
+    most = sorted(spent.items(), key=lambda item: -item[1])[:8]
+    print(f"\nimports: {sum(spent.values()) / 1e6:.1f} s in all, of which")
+    print("  " + ", ".join(f"{name} {microseconds / 1e6:.2f}" for name, microseconds in most))
+
+
+@contextmanager
+def container(audio: Path) -> Iterator[str]:
+    name = "asr-api-proof"
+    subprocess.run(["docker", "rm", "--force", name], capture_output=True)
+    settings = ["AUDIO_ROOT=/audio", "ALLOW_PRIVATE_URLS=1", f"DRAIN_TIMEOUT_S={DRAIN_S}"]
+    run(
+        *("docker", "run", "--detach", "--name", name, *HARDENED),
+        *(f"--env={setting}" for setting in settings),
+        *("--volume", f"{audio}:/audio:ro", DEMO),
+    )
+    try:
+        yield name
+    except BaseException:
+        print(run("docker", "logs", name))
+        raise
+    finally:
+        run("docker", "rm", "--force", name)
+
+
+def print_start(name: str) -> None:
+    """Cold start to a health check that passes, with the server's own words about it."""
+    ends = time.monotonic() + START_S
+    check = ["docker", "exec", name, "python", "-IS", "/app/healthcheck.py"]
+    while subprocess.run(check, capture_output=True).returncode:
+        if time.monotonic() > ends:
+            sys.exit(run("docker", "logs", name))
+        time.sleep(0.2)
+    ready = datetime.now().astimezone()
+    created = moment(run("docker", "inspect", "--format={{.Created}}", name))
+    started = moment(run("docker", "inspect", "--format={{.State.StartedAt}}", name))
+    print(f"\ncold start to /hc: {(ready - created).total_seconds():.1f} s")
+    print(f"  {(started - created).total_seconds():6.2f} s  the container has started")
+    logs = subprocess.run(
+        ["docker", "logs", "--timestamps", name], capture_output=True, text=True, check=True
+    )
+    for line in (logs.stdout + logs.stderr).splitlines():
+        stamp, _, words = line.partition(" ")
+        if " INFO " in words:
+            print(
+                f"  {(moment(stamp) - created).total_seconds():6.2f} s  {words.split(' INFO ')[1]}"
+            )
+    print(f"  {(ready - created).total_seconds():6.2f} s  /hc answers")
+
+
+def moment(text: str) -> datetime:
+    """A time as Docker writes it, with nanoseconds."""
+    return datetime.fromisoformat(text[:26].rstrip("Z") + "+00:00")
+
+
+def check_confinement(name: str) -> None:
+    assert run("docker", "exec", name, "id", "--user") == "10001"
+    write = ["docker", "exec", name, "touch", "/app/x"]
+    assert subprocess.run(write, capture_output=True).returncode != 0
+    for tool in ("gcc", "cc", "make", "git", "curl"):
+        found = ["docker", "exec", name, "sh", "-c", f"command -v {tool}"]
+        assert subprocess.run(found, capture_output=True).returncode != 0, tool
+    limit = run("docker", "inspect", "--format={{.HostConfig.Memory}}", name)
+    print(
+        f"\nuser 10001, read-only root, no network, no compiler; {mebibytes(int(limit))} of memory"
+    )
+
+
+def beside(name: str, *arguments: str, audio: Path | None = None) -> list[str]:
+    """The command that runs the client in a container that shares the server's loopback."""
+    volumes = [f"{ROOT / 'tests' / 'images' / 'client.py'}:/client.py:ro"]
+    volumes += [f"{audio.parent}:/audio:ro"] if audio else []
+    command = ["docker", "run", "--rm", f"--network=container:{name}"]
+    command += [f"--volume={volume}" for volume in volumes]
+    return [*command, engine.BASE, "python", "/client.py", *arguments]
+
+
+def ask_by_every_door(name: str, sample: Sample) -> None:
+    path = f"/audio/{sample.audio.name}"
+    heard = json.loads(run(*beside(name, "doors", path, audio=sample.audio)))
+    for door, answer in heard.items():
+        print(f"  by {door}: {answer['seconds']} s {answer['text']!r}")
+        assert words_wrong(sample.text, answer["text"]) <= GROSSLY_WRONG * len(sample.text.split())
+
+
+def stop_amid_a_request(name: str) -> None:
+    client = subprocess.Popen(beside(name, "drain", str(LONG_S)), stdout=subprocess.PIPE, text=True)
+    assert client.stdout is not None
+    assert client.stdout.readline() == "under way\n"
+    started = time.monotonic()
+    run("docker", "stop", "--time", str(DRAIN_S), name)
+    stopped = time.monotonic() - started
+    output, _ = client.communicate(timeout=60)
+    answer = json.loads(output)
+    code = run("docker", "inspect", "--format={{.State.ExitCode}}", name)
+    killed = run("docker", "inspect", "--format={{.State.OOMKilled}}", name)
+    assert client.returncode == 0
+    assert answer["text"]
+    assert (code, killed) == ("0", "false")
+    print(f"  SIGTERM amid {LONG_S} s of audio: answered, and ended {stopped:.1f} s later with 0")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
