@@ -80,6 +80,7 @@ class WhisperEngine:
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
         self._since_encoding = 0  # tokens that each row has written
         self._leader: Row | None = None  # the first row after idleness
+        self._was_idle = True  # before the step in hand: nothing in flight, nothing waiting
         self._flight = self._fitted()
 
     @property
@@ -97,6 +98,7 @@ class WhisperEngine:
         return len(self._waiting) + len(self._windows)
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
+        self._was_idle = not self.held()
         self._waiting.extend(admitted)
         with torch.inference_mode():
             results = self._encode()
@@ -140,7 +142,7 @@ class WhisperEngine:
             if not lacks_memory(error):
                 raise
             return results + self._retreat(windows)
-        if not self._windows:
+        if self._was_idle:
             self._leader = next(iter(rows))
         self._windows |= rows
         self._since_encoding = 0

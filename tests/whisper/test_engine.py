@@ -325,6 +325,20 @@ def test_the_first_window_after_idleness_is_written_before_the_next_is_encoded(
         assert {first, second} <= set(engine.rows)
 
 
+def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> None:
+    """The others are in flight together, also where their head start is longer than they are."""
+    engine = recording(endless.checkpoint, limit=10, encoder_batch=1, launches=1, head_start=40)
+    asked = windows(6, OPTIONS[:1])
+    together = 0
+    for _ in range(200):
+        admitted = [asked.pop(0)] if asked and engine.free() else []
+        engine.step(admitted)
+        together = max(together, len(engine._windows))
+        if not asked and not engine.held():
+            break
+    assert together >= 3
+
+
 def test_an_idle_engine_does_nothing(tiny: Twins) -> None:
     engine = recording(tiny.checkpoint)
     assert engine.step([]) == []
