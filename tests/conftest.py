@@ -27,7 +27,7 @@ from asr.config import DEMO_MODEL, Config
 from asr.transcript import EngineInfo, Segment
 from asr.windows import Window, WindowResult
 
-pytest_plugins = ["tests.checkpoints"]
+pytest_plugins = ["tests.checkpoints", "tests.origin"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from asr.outbound import Limits, Outbound
+from asr.outbound import Limits, Outbound, is_public
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -83,3 +85,19 @@ async def fetched(
         return b"".join([data async for data in outbound.fetch(url)])
     finally:
         await outbound.close()
+
+
+@pytest.fixture
+async def origin() -> AsyncIterator[Origin]:
+    async with serving() as origin:
+        yield origin
+
+
+@pytest.fixture
+def as_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    """127.0.0.2 counts as the open internet; everything else is judged as ever."""
+
+    def judged(address: Any) -> bool:
+        return str(address) == Origin.public or is_public(address)
+
+    monkeypatch.setattr("asr.outbound.is_public", judged)

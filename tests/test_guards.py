@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import FormData, web
 
 from asr.errors import Forbidden
-from asr.outbound import is_public
 from tests.conftest import tone, wav
-from tests.origin import Handler, Names, Origin, fetched, serving
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with serving() as origin:
-        yield origin
-
-
-@pytest.fixture
-def as_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """127.0.0.2 counts as the open internet; everything else is judged as ever."""
-
-    def judged(address: Any) -> bool:
-        return str(address) == Origin.public or is_public(address)
-
-    monkeypatch.setattr("asr.outbound.is_public", judged)
+from tests.origin import Handler, Names, Origin, fetched
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "::ffff:127.0.0.1"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ipaddress
-from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,7 +18,7 @@ from asr.errors import (
     TooLarge,
 )
 from asr.outbound import Limits, Outbound, Patience, is_public, shown
-from tests.origin import Names, Origin, fetched, serving
+from tests.origin import Names, Origin, fetched
 
 PRIVATE = [
     "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.127.255.254", "127.0.0.1", "127.255.255.254",
@@ -49,22 +47,6 @@ def test_an_address_that_is_not_on_the_open_internet_is_not_public(address: str)
 @pytest.mark.parametrize("address", PUBLIC)
 def test_an_address_on_the_open_internet_is_public(address: str) -> None:
     assert is_public(ipaddress.ip_address(address))
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[Origin]:
-    async with serving() as origin:
-        yield origin
-
-
-@pytest.fixture
-def as_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """127.0.0.2 counts as the open internet; everything else is judged as ever."""
-
-    def judged(address: Any) -> bool:
-        return str(address) == Origin.public or is_public(address)
-
-    monkeypatch.setattr("asr.outbound.is_public", judged)
 
 
 async def test_a_private_server_is_fetched_where_that_is_allowed(origin: Origin) -> None:
