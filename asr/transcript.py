@@ -11,14 +11,38 @@ Timestamps = Literal["segment", "word", "none"]
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """What makes a window's text not to be trusted, as openai/whisper has it.
+
+    In a request None means the server's setting; for an engine it means: no such reason.
+    """
+
+    avg_logprob: float | None = None  # below it the text is unlikely
+    compression_ratio: float | None = None  # above it the text repeats itself
+    no_speech: float | None = None  # above it an unlikely text is no speech at all
+
+
+@dataclass(frozen=True)
 class Options:
     """How a caller wants the audio transcribed; equal options may share a batch."""
 
     language: str | None = None  # code such as "en"; None: detect it
+    languages: tuple[str, ...] = ()  # codes that may be detected; none: all that the model knows
     task: Task = "transcribe"
     timestamps: Timestamps = "segment"
     prompt: str | None = None
-    temperature: float = 0.0  # 0: greedy
+    temperature: float = 0.0  # 0: greedy, then higher for a text that cannot be trusted
+    seed: int | None = None  # of what is drawn at a temperature
+    pieces: bool = False  # whether each token's text and probability are wanted
+    thresholds: Thresholds = Thresholds()
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A text token; joined, the bytes of a segment's pieces are its text."""
+
+    data: bytes  # UTF-8; a letter may be parted between pieces
+    logprob: float  # natural logarithm
 
 
 @dataclass(frozen=True)
@@ -42,6 +66,7 @@ class Segment:
     no_speech_prob: float | None = None  # of the window
     temperature: float | None = None  # that it was written at; None: the one asked
     window_start: float = 0.0  # seconds, where the window that it was heard in begins
+    pieces: tuple[Piece, ...] = ()  # where they were asked for
 
     @property
     def timed_words(self) -> tuple[Word, ...]:
@@ -72,12 +97,36 @@ def split_words(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Speech that no segment accounts for."""
+
+    start: float  # seconds
+    end: float  # seconds
+    reason: str  # such as "no text", "repetition"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How much of the speech the segments account for."""
+
+    speech: float  # seconds of speech in the audio
+    covered: float  # seconds of it under a segment
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """Of the speech, 0 to 1; 1 where nobody speaks."""
+        return self.covered / self.speech if self.speech else 1.0
+
+
+@dataclass(frozen=True)
 class Transcript:
     """The whole answer or a part of it: `text` is the segments' texts joined, nothing else."""
 
     segments: tuple[Segment, ...]
     language: str | None  # code; None where the model does not say
     duration: float  # seconds of audio decoded
+    coverage: Coverage | None = None  # of the whole audio; None in a part, and where not measured
 
     @property
     def text(self) -> str:
@@ -97,4 +146,5 @@ class EngineInfo:
     can_prompt: bool = False
     has_segments: bool = True  # whether the model itself times its segments
     has_words: bool = False  # whether `timestamps=word` can be honoured
+    has_pieces: bool = False  # whether tokens come with their probabilities
     longest_window: float = 30.0  # seconds that the model can hear at once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 
@@ -51,6 +51,8 @@ class WindowResult:
     window: Window
     segments: tuple[Segment, ...] = ()
     language: str | None = None  # code heard or asked; None where the model does not say
+    probabilities: Mapping[str, float] = field(default_factory=dict)  # by code, where detected
+    rejected: str | None = None  # why text was thrown away, such as "repetition"
     error: Exception | None = None  # why this window, and only this one, failed
     is_final: bool = True  # False: the language alone, ahead of the text
 
