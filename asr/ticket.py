@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Protocol
 
 from asr.errors import AsrError, TranscriptionFailed
+from asr.transcript import Detection
 from asr.windows import Window, WindowResult
 
 UNKNOWN_SECONDS = 30.0  # of audio that a request counts for until it is decoded
@@ -35,7 +36,7 @@ class Pending:
     """A window on its way through the engine."""
 
     window: Window
-    language: asyncio.Future[str | None]  # known as early as the engine can say it
+    detection: asyncio.Future[Detection]  # known as early as the engine can say it
     result: asyncio.Future[WindowResult]
     submitted_at: float = field(default_factory=time.monotonic)
     admitted_at: float = math.inf  # into the engine
@@ -43,13 +44,13 @@ class Pending:
 
     def finish(self, result: WindowResult) -> None:
         self.finished_at = time.monotonic()
-        if not self.language.done():
-            self.language.set_result(result.language)
+        if not self.detection.done():
+            self.detection.set_result(result.detection)
         if not self.result.done():
             self.result.set_result(result)
 
     def fail(self, error: BaseException) -> None:
-        for future in (self.language, self.result):
+        for future in (self.detection, self.result):
             if not future.done():
                 future.set_exception(error)
                 future.exception()  # marked as seen: not every caller waits for every window
@@ -128,8 +129,8 @@ class Ticket:
             del self._unfinished[result.window]
             pending.finish(result)
             self._update_room()
-        elif not pending.language.done():
-            pending.language.set_result(result.language)
+        elif not pending.detection.done():
+            pending.detection.set_result(result.detection)
 
     def fail(self, error: BaseException) -> None:
         """Answer every window of the request with `error` and drop what is unfinished."""

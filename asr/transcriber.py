@@ -14,7 +14,7 @@ from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.scheduler import Scheduler
 from asr.ticket import Pending, Ticket
-from asr.transcript import EngineInfo, Options, Transcript
+from asr.transcript import Detection, EngineInfo, Options, Transcript
 from asr.windows import Cutter, Joiner, Window, WindowResult
 
 
@@ -94,6 +94,27 @@ class Transcriber:
         segments = tuple(segment for part in parts for segment in part.segments)
         return replace(parts[-1], segments=segments), timings
 
+    async def detect(self, source: Source, options: Options) -> Detection:
+        """The language of the first window in which anything sounds, among `options.languages`.
+
+        Nothing is written down, and nothing more of `source` is read.
+
+        Raises:
+            CallerError: the audio cannot be used, or the model knows no languages.
+            ServerError: the engine or the far server failed.
+        """
+        if not self._info.languages:
+            raise BadRequest(f"the model {self._info.model_id} does not tell languages apart")
+        options = Options(languages=options.languages, timestamps="none")
+        check(options, self._info)
+        with self._scheduler.admit() as ticket:
+            async with contextlib.aclosing(self._windows(source, Timings())) as windows:
+                async for window in windows:
+                    if not window.is_silent:
+                        pending = ticket.submit(replace(window, options=options))
+                        return await pending.detection
+        return Detection()
+
     async def parts(
         self, source: Source, options: Options, timings: Timings
     ) -> AsyncGenerator[Transcript]:
@@ -157,7 +178,7 @@ class Transcriber:
                     pending = self._submit(replace(window, options=pinned), ticket)
                     queue.put_nowait(pending)
                     if pinned.language is None and len(self._info.languages) > 1:
-                        pinned = replace(pinned, language=await pending.language)
+                        pinned = replace(pinned, language=(await pending.detection).language)
         except Exception as error:
             ticket.fail(error)
             raise
@@ -231,12 +252,14 @@ def check(options: Options, info: EngineInfo) -> None:
     model = f"the model {info.model_id}"
     if options.language is not None and not info.languages:
         raise BadRequest(f"{model} has no choice of language: leave 'language' out", "language")
-    if options.language is not None and options.language not in info.languages:
-        raise BadRequest(
-            f"{model} does not know the language {options.language!r}; "
-            f"it knows {', '.join(sorted(info.languages))}",
-            "language",
-        )
+    for name, codes in (("language", (options.language,)), ("languages", options.languages)):
+        for code in codes:
+            if code is not None and code not in info.languages:
+                raise BadRequest(
+                    f"{model} does not know the language {code!r}; "
+                    f"it knows {', '.join(sorted(info.languages)) or 'none'}",
+                    name,
+                )
     if options.task == "translate" and not info.can_translate:
         raise BadRequest(f"{model} cannot translate: use task 'transcribe'", "task")
     if options.prompt and not info.can_prompt:

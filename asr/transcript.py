@@ -97,6 +97,14 @@ def split_words(text: str) -> list[str]:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """Which language is spoken."""
+
+    language: str | None = None  # code; None where nobody speaks or the model does not say
+    probabilities: Mapping[str, float] = field(default_factory=dict)  # by code, together 1
+
+
+@dataclass(frozen=True)
 class Gap:
     """Speech that no segment accounts for."""
 

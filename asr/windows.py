@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio import SAMPLE_RATE
-from asr.transcript import Options, Segment, Word
+from asr.transcript import Detection, Options, Segment, Word
 
 Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
 
@@ -55,6 +55,10 @@ class WindowResult:
     rejected: str | None = None  # why text was thrown away, such as "repetition"
     error: Exception | None = None  # why this window, and only this one, failed
     is_final: bool = True  # False: the language alone, ahead of the text
+
+    @property
+    def detection(self) -> Detection:
+        return Detection(self.language, self.probabilities)
 
 
 class Cutter:

@@ -163,7 +163,7 @@ async def test_the_language_is_known_before_the_text(make_scheduler):
     scheduler = make_scheduler(engine)
     with scheduler.admit() as ticket:
         pending = ticket.submit(window())
-        assert await pending.language == "es"
+        assert (await pending.detection).language == "es"
         assert (await pending.result).is_final
 
 

@@ -12,9 +12,9 @@ from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.metrics import Metrics
 from asr.scheduler import Scheduler
 from asr.transcriber import Rules, Timings, Transcriber, check, language_code
-from asr.transcript import EngineInfo, Options
+from asr.transcript import Detection, EngineInfo, Options
 from asr.windows import WindowResult
-from tests.conftest import FakeEngine, heard, tone, wav
+from tests.conftest import RATE, FakeEngine, heard, tone, wav
 
 
 @pytest.fixture
@@ -64,6 +64,55 @@ async def test_the_language_of_the_first_window_is_pinned_for_the_rest(make_tran
     asked = [w.options.language for step in engine.steps for w in step]
     assert asked == [None, *["es"] * (len(asked) - 1)]
     assert transcript.language == "es"
+
+
+class Linguist(FakeEngine):
+    """Tells a window's language at once, and never writes its text."""
+
+    def step(self, admitted):
+        super().step(admitted)
+        self.inside = [*getattr(self, "inside", ()), *admitted]
+        odds = {"es": 0.75, "en": 0.25}
+        return [WindowResult(w, (), "es", odds, is_final=False) for w in admitted]
+
+    def held(self):
+        return len(self.inside)
+
+    def drop(self, window):
+        super().drop(window)
+        self.inside.remove(window)
+
+
+async def test_a_language_is_told_by_the_first_window_that_sounds_and_no_text_is_waited_for(
+    make_transcriber,
+):
+    engine = Linguist()
+    transcriber = make_transcriber(engine, window_seconds=2.0, rules=Rules(language="en"))
+    sound = np.concatenate([np.zeros(5 * RATE, np.float32), tone(60.0)])
+    options = Options(language="en", languages=("es", "en"), prompt="hello")
+    found = await transcriber.detect(stream(wav(sound)), options)
+    assert found == Detection("es", {"es": 0.75, "en": 0.25})
+    [[asked]] = [step for step in engine.steps if step]
+    assert not asked.is_silent
+    assert asked.options == Options(languages=("es", "en"), timestamps="none")
+    await transcriber.detect(stream(wav(tone(1.0))), Options())
+    assert engine.dropped[0] is asked
+
+
+async def test_silence_has_no_language(make_transcriber):
+    engine = FakeEngine()
+    silence = stream(wav(np.zeros(3 * RATE, np.float32)))
+    assert await make_transcriber(engine).detect(silence, Options()) == Detection()
+    assert engine.steps == []
+
+
+async def test_a_language_is_not_asked_of_a_model_that_knows_none(make_transcriber):
+    engine = FakeEngine(info=EngineInfo("ctc", "pipeline", "none", "none"))
+    with pytest.raises(BadRequest, match="tell languages apart"):
+        await make_transcriber(engine).detect(stream(wav(tone(1.0))), Options())
+    options = Options(languages=("en", "klingon"))
+    with pytest.raises(BadRequest, match="klingon"):
+        await make_transcriber(FakeEngine()).detect(stream(wav(tone(1.0))), options)
 
 
 async def test_a_language_that_is_asked_for_is_asked_of_every_window(make_transcriber):
