@@ -93,7 +93,11 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
     async def context(app: web.Application) -> AsyncIterator[None]:
         config, metrics = app[keys.CONFIG], app[keys.METRICS]
         loaded = await _in_background(load_engine, config)
-        rules = Rules(forced_language(config.language_force, loaded.info), config.timestamps)
+        rules = Rules(
+            forced_language(config.language_force, loaded.info),
+            config.timestamps,
+            config.thresholds,
+        )
         decoder = Decoder(config.max_audio_seconds, config.decoders)
         scheduler = Scheduler(loaded, config.max_queue_seconds, metrics)
         app[keys.ENGINE] = loaded

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from asr.audio import SAMPLE_RATE, Decoder, Source
 from asr.config import ConfigError, TimestampRule
@@ -14,7 +14,7 @@ from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.scheduler import Scheduler
 from asr.ticket import Pending, Ticket
-from asr.transcript import Detection, EngineInfo, Options, Transcript
+from asr.transcript import Detection, EngineInfo, Options, Thresholds, Transcript
 from asr.windows import Cutter, Joiner, Window, WindowResult
 
 
@@ -43,6 +43,7 @@ class Rules:
 
     language: str | None = None  # LANGUAGE_FORCE: code heard whatever is asked
     timestamps: TimestampRule = "auto"
+    thresholds: Thresholds = Thresholds()  # where a request names none
 
     def apply(self, options: Options) -> Options:
         """`options` as they are to be carried out.
@@ -52,6 +53,7 @@ class Rules:
         """
         if self.language is not None:
             options = replace(options, language=self.language)
+        options = replace(options, thresholds=_filled(options.thresholds, self.thresholds))
         if self.timestamps == "segments" and options.timestamps == "none":
             return replace(options, timestamps="segment")
         if self.timestamps != "none":
@@ -59,6 +61,11 @@ class Rules:
         if options.timestamps == "word":
             raise BadRequest("no word is timed here: the server runs with TIMESTAMPS=none")
         return replace(options, timestamps="none")
+
+
+def _filled(asked: Thresholds, default: Thresholds) -> Thresholds:
+    named = {rule.name: getattr(asked, rule.name) for rule in fields(Thresholds)}
+    return replace(default, **{name: value for name, value in named.items() if value is not None})
 
 
 class Transcriber:

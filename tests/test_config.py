@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from asr.config import Config, ConfigError, environment_name, without_effect
+from asr.transcript import Thresholds
 from tests.conftest import ROOT
 
 
@@ -34,6 +35,10 @@ def test_an_empty_environment_gives_the_defaults():
         ("AUDIO_ROOT", "/", Path("/")),
         ("ALLOW_PRIVATE_URLS", "true", True),
         ("SALAD_MACHINE_ID", "m-1", "m-1"),
+        ("LOGPROB_THRESHOLD", "-0.5", -0.5),
+        ("NO_SPEECH_THRESHOLD", "none", None),
+        ("COMPRESSION_RATIO_THRESHOLD", "off", None),
+        ("TEMPERATURE_FALLBACK", "0", False),
     ],
 )
 def test_a_value_is_read_with_its_meaning(name, value, expected):
@@ -53,6 +58,7 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("AUDIO_ROOT", "/nowhere/at/all", "AUDIO_ROOT='/nowhere/at/all' is not a directory"),
         ("DEVICE", "tpu", "DEVICE='tpu' is not auto, cpu, cuda or cuda:N"),
         ("DTYPE", "int3", "DTYPE='int3' is not one of"),
+        ("LOGPROB_THRESHOLD", "low", "LOGPROB_THRESHOLD='low' is neither a number nor none"),
     ],
 )
 def test_a_bad_value_is_named_with_its_reason(name, value, reason):
@@ -120,3 +126,9 @@ def test_variables_of_other_servers_are_named_when_they_mean_nothing_here():
     assert without_effect({"VLLM_USE_FLASHINFER": "", "PORT": "80"}) == []
     [notice] = without_effect({"VLLM_KV_CACHE_DTYPE": "fp8"})
     assert notice == "VLLM_KV_CACHE_DTYPE='fp8' has no effect: the cache has the model's dtype"
+
+
+def test_without_the_fallback_no_text_is_doubted():
+    assert read().thresholds == Thresholds(-1.0, 2.4, 0.6)
+    assert read(LOGPROB_THRESHOLD="none").thresholds == Thresholds(None, 2.4, 0.6)
+    assert read(TEMPERATURE_FALLBACK="0").thresholds == Thresholds()

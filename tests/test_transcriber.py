@@ -12,7 +12,7 @@ from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.metrics import Metrics
 from asr.scheduler import Scheduler
 from asr.transcriber import Rules, Timings, Transcriber, check, language_code
-from asr.transcript import Detection, EngineInfo, Options
+from asr.transcript import Detection, EngineInfo, Options, Thresholds
 from asr.windows import WindowResult
 from tests.conftest import RATE, FakeEngine, heard, tone, wav
 
@@ -252,6 +252,13 @@ def test_a_model_without_languages_refuses_a_language():
 )
 def test_the_server_may_rule_over_timestamps(rule, asked, done):
     assert Rules(timestamps=rule).apply(Options(timestamps=asked)).timestamps == done
+
+
+def test_what_a_request_says_of_doubt_goes_before_what_the_server_says():
+    rules = Rules(thresholds=Thresholds(-1.0, 2.4, 0.6))
+    asked = Options(thresholds=Thresholds(avg_logprob=-0.3))
+    assert rules.apply(Options()).thresholds == Thresholds(-1.0, 2.4, 0.6)
+    assert rules.apply(asked).thresholds == Thresholds(-0.3, 2.4, 0.6)
 
 
 def test_words_are_refused_where_the_server_times_nothing():
