@@ -17,10 +17,12 @@ from asr.openai_schemas import (
     TranscriptionForm,
     TranslationForm,
 )
+from asr.parameters import allowed_languages
 from asr.transcriber import language_code
 from asr.transcript import EngineInfo, Options, Task
 
 TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
+WITH_LOGPROBS = {"json", "verbose_json"}
 
 # Fields of vLLM, faster-whisper and their like: the values that ask for what is done anyway.
 DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
@@ -67,6 +69,8 @@ def read_form(fields: Mapping[str, Sequence[str]], task: Task) -> TranslationFor
     found: dict[str, object] = {}
     for name, values in fields.items():
         plain = name.removesuffix("[]")
+        if plain == "temperature":
+            values = [",".join(values)]
         sent = [value for value in values if value != ""]
         if plain in LISTS and plain == name:
             sent = [part.strip() for value in sent for part in value.split(",")]
@@ -97,13 +101,20 @@ def plan(form: TranslationForm, task: Task, info: EngineInfo) -> Plan:
     unhonoured.extras(form)
     if isinstance(form, TranscriptionForm):
         _note_transcription(form, unhonoured)
+    for name in form.without_effect(info):
+        unhonoured.add(name, f"has no effect: {_on(info)} tells no probabilities")
     granularities = _granularities(form, info, unhonoured)
+    language, languages = _languages(form, info, unhonoured)
     options = Options(
-        language=_language(form, info, unhonoured),
+        language=language,
+        languages=languages,
         task=task,
         timestamps="word" if "word" in granularities else "segment",
         prompt=_prompt(form, info, unhonoured),
         temperature=form.temperature,
+        seed=form.seed,
+        pieces=_wants_pieces(form, info, unhonoured),
+        thresholds=form.thresholds,
     )
     if form.strict:
         unhonoured.refuse(form.model, info)
@@ -131,8 +142,6 @@ class Unhonoured:
         for name, value in (form.model_extra or {}).items():
             if name in DONE_ANYWAY and _number(value) in DONE_ANYWAY[name]:
                 continue
-            if name == "seed" and form.temperature == 0:
-                continue  # nothing is drawn at random
             if name.startswith("known_speaker"):
                 self.add(name, NO_DIARIZER)
             elif name in DONE_ANYWAY:
@@ -149,8 +158,6 @@ class Unhonoured:
 
 
 def _note_transcription(form: TranscriptionForm, unhonoured: Unhonoured) -> None:
-    if form.include:
-        unhonoured.add("include[]", "cannot be logprobs here: leave it out")
     strategy = form.chunking_strategy
     if strategy in {None, "auto", "server_vad"}:
         return
@@ -171,8 +178,7 @@ def _granularities(
     asked = frozenset(form.timestamp_granularities)
     if "word" in asked and not info.has_words:
         raise BadRequest(
-            f"the model {info.model_id} has no word timestamps on this engine: "
-            "ask for the granularity 'segment'",
+            f"{_on(info)} has no word timestamps: ask for the granularity 'segment'",
             "timestamp_granularities[]",
         )
     if asked and form.response_format not in TIMED_FORMATS and not form.stream:
@@ -182,28 +188,34 @@ def _granularities(
     return asked or frozenset({"segment"})
 
 
-def _language(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
-    allowed = [language_code(language, info) for language in form.languages]
+def _wants_pieces(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> bool:
+    if not form.include:
+        return False
+    if not info.has_pieces:
+        unhonoured.add("include[]", f"cannot be logprobs: {_on(info)} tells none")
+        return False
+    if form.response_format not in WITH_LOGPROBS:
+        unhonoured.add("include[]", f"has no effect on {form.response_format}: ask for json")
+        return False
+    return True
+
+
+def _languages(
+    form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured
+) -> tuple[str | None, tuple[str, ...]]:
+    """The language that is spoken, or those of which one is."""
     language = language_code(form.language, info)
     if not info.languages:
-        if language or allowed:
+        if language or form.languages:
             name = "language" if language else "languages[]"
             unhonoured.add(name, f"has no effect: the model {info.model_id} has no choice of it")
-        return None
-    for code in allowed:
-        if code not in info.languages:
-            known = ", ".join(sorted(info.languages))
-            raise BadRequest(
-                f"the model {info.model_id} does not know the language {code!r}; it knows {known}",
-                "languages[]",
-            )
+        return None, ()
+    allowed = allowed_languages(form.languages, "languages[]", info)
     if language is not None and allowed and language not in allowed:
         raise BadRequest(f"language {language!r} is not among languages[]", "language")
-    if language is None and len(set(allowed)) == 1:
-        return allowed[0]
-    if language is None and allowed:
-        unhonoured.add("languages[]", "can be one language here: of several, any may be detected")
-    return language
+    if language is None and len(allowed) == 1:
+        return allowed[0], ()
+    return language, allowed if language is None else ()
 
 
 def _prompt(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
@@ -214,6 +226,10 @@ def _prompt(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> 
         unhonoured.add(name, f"has no effect: the model {info.model_id} takes no prompt")
         return None
     return prompt or None
+
+
+def _on(info: EngineInfo) -> str:
+    return f"the model {info.model_id} on this engine"
 
 
 def _number(value: str) -> object:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from asr.parameters import Trust
 from asr.transcript import Task
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv", "diarized_json"]
@@ -14,7 +15,7 @@ Granularity = Literal["segment", "word"]
 LISTS = frozenset({"languages", "keywords", "timestamp_granularities", "include"})
 
 
-class TranslationForm(BaseModel):
+class TranslationForm(Trust):
     """What a translation may be asked; fields of other servers are taken as well."""
 
     model_config = ConfigDict(extra="allow")
@@ -34,9 +35,6 @@ class TranslationForm(BaseModel):
     response_format: ResponseFormat = Field(
         "json", description="`diarized_json` is refused: there is no diarizer"
     )
-    temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
-        0.0, description="0 is greedy; above, words are drawn at random"
-    )
     language: str | None = Field(
         None, description="Code, tag or English name of the spoken language; unset: detected"
     )
@@ -44,6 +42,9 @@ class TranslationForm(BaseModel):
     keywords: list[str] = Field([], description="Words and names that occur in the audio")
     timestamp_granularities: list[Granularity] = Field(
         [], description="What verbose_json times, and whether subtitles are parted at words"
+    )
+    include: list[Literal["logprobs"]] = Field(
+        [], description="`logprobs`: the tokens and their probabilities, in json and verbose_json"
     )
     stream: bool = Field(False, description="Answer with Server-Sent Events, as text is heard")
     max_line_width: int = Field(42, ge=1, le=1000, description="Letters in a line of srt and vtt")
@@ -56,7 +57,6 @@ class TranslationForm(BaseModel):
 class TranscriptionForm(TranslationForm):
     """What a transcription may be asked."""
 
-    include: list[Literal["logprobs"]] = Field([], description="Not available: there are none")
     chunking_strategy: str | None = Field(
         None, description="`auto` or `server_vad`: audio is cut at its pauses either way"
     )
@@ -79,10 +79,19 @@ class DurationUsage(BaseModel):
     seconds: int = Field(description="Seconds of audio, rounded up", examples=[9])
 
 
+class LogprobAnswer(BaseModel):
+    """One token; the bytes of all joined are the text."""
+
+    token: str = Field(examples=[" world"])
+    logprob: float = Field(description="Natural logarithm", examples=[-0.02])
+    bytes: list[int] = Field(description="UTF-8; a letter may be parted between tokens")
+
+
 class TextAnswer(BaseModel):
     """`json`."""
 
     text: str = Field(examples=["hello world"])
+    logprobs: list[LogprobAnswer] | None = Field(None, description="With `include[]=logprobs`")
     usage: DurationUsage
 
 
@@ -106,6 +115,20 @@ class WordAnswer(BaseModel):
     probability: float | None = None
 
 
+class GapAnswer(BaseModel):
+    start: float = Field(description="Seconds")
+    end: float = Field(description="Seconds")
+    reason: str = Field(examples=["no text"])
+
+
+class CoverageAnswer(BaseModel):
+    """How much of the speech the segments account for."""
+
+    speech: float = Field(description="Seconds of speech in the audio")
+    covered: float = Field(description="Seconds of it under a segment")
+    gaps: list[GapAnswer] = Field(description="Speech without text")
+
+
 class VerboseAnswer(BaseModel):
     """`verbose_json`."""
 
@@ -115,6 +138,8 @@ class VerboseAnswer(BaseModel):
     text: str
     segments: list[SegmentAnswer] | None = None
     words: list[WordAnswer] | None = None
+    logprobs: list[LogprobAnswer] | None = Field(None, description="With `include[]=logprobs`")
+    coverage: CoverageAnswer | None = None
     usage: DurationUsage
     warnings: list[str] | None = Field(None, description="What could not be honoured")
 

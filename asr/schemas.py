@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import BaseModel, ConfigDict, Field
 
+from asr.parameters import Texts, Trust
 from asr.transcript import Task, Timestamps
 
 EXAMPLE_URL = "https://example.com/audio.mp3"
 
 
-class AsrParameters(BaseModel):
+class AsrParameters(Trust):
     """How `/asr` is to transcribe; every key is optional."""
 
     model_config = ConfigDict(extra="allow")
@@ -20,6 +19,9 @@ class AsrParameters(BaseModel):
         None,
         description="Code or English name of the spoken language; unset or `auto`: detected",
         examples=["en"],
+    )
+    languages: Texts = Field(
+        [], description="The languages that may be spoken, where none is named: a list, or commas"
     )
     task: Task = Field("transcribe", description="`translate` writes English, whatever was spoken")
     timestamps: Timestamps = Field(
@@ -30,9 +32,6 @@ class AsrParameters(BaseModel):
         max_length=10_000,
         description="Text in the style of the audio, or names that occur in it",
     )
-    temperature: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = Field(
-        0.0, description="0 is greedy; above, words are drawn at random"
-    )
     stream: bool = Field(
         False, description="Answer with JSON lines, one event each, as text is heard"
     )
@@ -41,14 +40,18 @@ class AsrParameters(BaseModel):
     )
 
 
-class AsrRequest(AsrParameters):
-    """A request that names its audio."""
+class Location(BaseModel):
+    """Where audio is to be had."""
 
     url: str = Field(
         min_length=1,
         description="http(s) URL, data URI, or a path inside the server's AUDIO_ROOT",
         examples=[EXAMPLE_URL],
     )
+
+
+class AsrRequest(AsrParameters, Location):
+    """A request that names its audio."""
 
 
 class AsrForm(AsrParameters):

@@ -164,15 +164,6 @@ async def test_what_cannot_be_honoured_is_a_warning_and_a_400_when_strict(
     assert len(engine.steps) == 1
 
 
-async def test_several_languages_are_a_warning_until_detection_can_be_restricted(client):
-    fields = [("languages[]", "en"), ("languages[]", "es"), ("response_format", "verbose_json")]
-    response = await transcribe(client, *fields)
-    answer = VerboseAnswer.model_validate_json(await response.text(), extra="forbid")
-    assert "languages[]" in answer.warnings[0]
-    status, found = await refused(client, *fields, strict="1")
-    assert (status, found.param) == (400, "languages[]")
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -204,6 +195,11 @@ async def test_what_is_done_anyway_is_no_warning_even_when_strict(client, fields
         ({"languages[]": "tlh"}, "languages[]", "en, es"),
         ({"language": "en", "languages[]": "es"}, "language", "not among"),
         ({"chunking_strategy": "none"}, "chunking_strategy", "server_vad"),
+        ({"temperature": "0.0,2"}, "temperature", "less than or equal to 1"),
+        ({"seed": "-1"}, "seed", "greater than or equal to 0"),
+        ({"logprob_threshold": "0.5"}, "logprob_threshold", "less than or equal to 0"),
+        ({"no_speech_threshold": "60"}, "no_speech_threshold", "less than or equal to 1"),
+        ({"compression_ratio_threshold": "0"}, "compression_ratio_threshold", "greater than 0"),
         ({"max_line_width": "0"}, "max_line_width", "greater than or equal to 1"),
         ({"model": "m", "strict": "yes"}, "model", "use 'fake'"),
     ],
