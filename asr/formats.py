@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal, Protocol
 
 from asr.captions import Captioner, Cue, Layout, words_of
-from asr.transcript import Segment, Task, Transcript, Word
+from asr.logprobs import Logprobs
+from asr.transcript import Coverage, Segment, Task, Transcript, Word
 
 TextFormat = Literal["text", "srt", "vtt", "tsv"]
 Json = dict[str, Any]
@@ -145,8 +146,30 @@ def usage(seconds: float) -> Json:
     return {"type": "duration", "seconds": math.ceil(seconds)}
 
 
-def plain_json(transcript: Transcript) -> Json:
-    return {"text": text(transcript), "usage": usage(transcript.duration)}
+def plain_json(transcript: Transcript, with_logprobs: bool = False) -> Json:
+    found: Json = {"text": text(transcript), "usage": usage(transcript.duration)}
+    return {**found, "logprobs": logprobs(transcript)} if with_logprobs else found
+
+
+def logprobs(transcript: Transcript) -> list[Json]:
+    """The tokens of the text, without white space at its ends."""
+    tokens, plain = Logprobs(), PlainText()
+    found = []
+    for segment in transcript.segments:
+        tokens.push(segment)
+        found += tokens.take(plain.push(segment))
+    return found
+
+
+def coverage_json(coverage: Coverage) -> Json:
+    return {
+        "speech": round(coverage.speech, 3),
+        "covered": round(coverage.covered, 3),
+        "gaps": [
+            {"start": round(gap.start, 3), "end": round(gap.end, 3), "reason": gap.reason}
+            for gap in coverage.gaps
+        ],
+    }
 
 
 def verbose_json(
@@ -179,6 +202,8 @@ def verbose_json(
         found["words"] = [
             word_json(word) for segment in transcript.segments for word in words_of(segment)
         ]
+    if transcript.coverage is not None:
+        found["coverage"] = coverage_json(transcript.coverage)
     return found
 
 

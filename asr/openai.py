@@ -89,7 +89,8 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
     kind, text = await asyncio.to_thread(_whole, transcript, planned, info)
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
-    headers = {**answer_headers(request, timings, elapsed), **_warning_header(planned.warnings)}
+    told = answer_headers(request, timings, elapsed, transcript.coverage)
+    headers = {**told, **_warning_header(planned.warnings)}
     return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
 
 
@@ -144,7 +145,8 @@ def _whole(transcript: Transcript, planned: Plan, info: EngineInfo) -> tuple[str
     """The content type and the text of the answer; a second's work for ten hours of audio."""
     wanted = planned.response_format
     if wanted == "json":
-        return "application/json", json.dumps(formats.plain_json(transcript))
+        found = formats.plain_json(transcript, with_logprobs=planned.options.pieces)
+        return "application/json", json.dumps(found)
     if wanted == "verbose_json":
         return "application/json", json.dumps(_verbose(transcript, planned, info))
     assert wanted != "diarized_json"  # it is not planned
@@ -160,6 +162,8 @@ def _verbose(transcript: Transcript, planned: Plan, info: EngineInfo) -> formats
         planned.granularities,
         options.temperature,
     )
+    if options.pieces:
+        found["logprobs"] = formats.logprobs(transcript)
     warnings = [*planned.warnings, *_gaps(transcript)]
     return {**found, "warnings": warnings} if warnings else found
 
@@ -219,4 +223,5 @@ def _events(
         formats.writer(text_format, planned.layout),
         planned.granularities,
         closing,
+        with_logprobs=planned.options.pieces,
     )

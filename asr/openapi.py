@@ -32,6 +32,7 @@ ANSWER_HEADERS = {
     "X-Audio-Length": "Seconds of audio",
     "X-Realtime-Factor": "Audio length over processing time",
     "X-Queue-Time": "Seconds that the first window waited for the engine",
+    "X-Speech-Coverage": "Share of the speech that segments account for, where it is measured",
     "X-Model-ID": "The model",
     "X-GPU-Name": "The GPU, or `CUDA is not available`",
     "X-Hardware": "Device, dtype and attention kernel, and why they were chosen",

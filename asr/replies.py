@@ -9,6 +9,7 @@ from aiohttp import web
 from asr import sources
 from asr.keys import CONFIG, ENGINE, REQUEST_ID
 from asr.transcriber import Timings
+from asr.transcript import Coverage
 
 log = logging.getLogger(__name__)
 
@@ -44,9 +45,13 @@ def server_headers(request: web.Request) -> dict[str, str]:
     }
 
 
-def answer_headers(request: web.Request, timings: Timings, elapsed: float) -> dict[str, str]:
-    """The headers of every whole answer with a transcript; times in seconds."""
+def answer_headers(
+    request: web.Request, timings: Timings, elapsed: float, coverage: Coverage | None = None
+) -> dict[str, str]:
+    """The headers of every whole answer about audio; times in seconds."""
+    covered = {} if coverage is None else {"X-Speech-Coverage": f"{coverage.share:.3f}"}
     return {
+        **covered,
         **server_headers(request),
         "X-Processing-Time": str(elapsed),
         "X-Audio-Length": str(round(timings.audio, 3)),

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from asr.captions import words_of
 from asr.errors import AsrError, Failure
-from asr.formats import Writer, word_json
+from asr.formats import Writer, coverage_json, word_json
 from asr.keys import CONFIG, REQUEST_ID
+from asr.logprobs import Logprobs
 from asr.transcript import Segment, Transcript
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,7 @@ async def events(
     writer: Writer,
     granularities: Collection[str],
     closing: Callable[[Transcript], Event],
+    with_logprobs: bool = False,
 ) -> AsyncGenerator[Event]:
     """A transcript as OpenAI's events: the deltas joined are the text of the last event.
 
@@ -96,22 +98,41 @@ async def events(
         writer: makes the deltas.
         granularities: what is timed by events of its own: "segment", "word" or both.
         closing: what the last event holds besides, from the last part.
+        with_logprobs: whether the deltas, of text, have their tokens.
     """
-    sent: list[str] = []
+    deltas: list[Event] = []
+    tokens = Logprobs() if with_logprobs else None
     number = 0
     async with contextlib.aclosing(parts) as coming:
         async for part in coming:
             for segment in part.segments:
-                if delta := writer.push(segment):
-                    sent.append(delta)
-                    yield {"type": "transcript.text.delta", "delta": delta}
+                if tokens is not None:
+                    tokens.push(segment)
+                if text := writer.push(segment):
+                    deltas.append(_delta_event(text, tokens))
+                    yield deltas[-1]
                 if granularities:
                     yield _segment_event(f"seg_{number}", segment, "word" in granularities)
                 number += 1
-    if delta := writer.finish():
-        sent.append(delta)
-        yield {"type": "transcript.text.delta", "delta": delta}
-    yield {"type": "transcript.text.done", "text": "".join(sent), **closing(part)}
+    if text := writer.finish():
+        deltas.append(_delta_event(text, tokens))
+        yield deltas[-1]
+    yield {**_done_event(deltas, part, with_logprobs), **closing(part)}
+
+
+def _delta_event(text: str, tokens: Logprobs | None) -> Event:
+    found: Event = {"type": "transcript.text.delta", "delta": text}
+    return found if tokens is None else {**found, "logprobs": tokens.take(text)}
+
+
+def _done_event(deltas: Collection[Event], last: Transcript, with_logprobs: bool) -> Event:
+    text = "".join(delta["delta"] for delta in deltas)
+    found: dict[str, Any] = {"type": "transcript.text.done", "text": text}
+    if with_logprobs:
+        found["logprobs"] = [each for delta in deltas for each in delta["logprobs"]]
+    if last.coverage is not None:
+        found["coverage"] = coverage_json(last.coverage)
+    return found
 
 
 def _segment_event(identity: str, segment: Segment, has_words: bool) -> Event:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from asr.captions import Layout
 from asr.formats import compression_ratio, plain_json, segment_json, usage, verbose_json, written
-from asr.transcript import Segment, Transcript, Word
+from asr.openai_schemas import VerboseAnswer
+from asr.transcript import Coverage, Gap, Segment, Transcript, Word
 from tests.test_captions import letters, timed
 
 LAYOUT = Layout()
@@ -131,6 +132,19 @@ def test_a_segment_has_the_ten_fields():
         "no_speech_prob": 0.01,
     }
     assert segment_json(0, Segment(0.0, 1.0, " a"), 0.4)["temperature"] == 0.4
+
+
+def test_verbose_json_tells_how_much_of_the_speech_is_covered():
+    gaps = (Gap(2.0, 4.0004, "repetition"),)
+    heard = Transcript((Segment(0.0, 2.0, " a"),), "en", 9.0, Coverage(4.0, 2.00049, gaps))
+    found = verbose_json(heard, "transcribe", "english", {"segment"}, 0.0)
+    assert found["coverage"] == {
+        "speech": 4.0,
+        "covered": 2.0,
+        "gaps": [{"start": 2.0, "end": 4.0, "reason": "repetition"}],
+    }
+    VerboseAnswer.model_validate(found, extra="forbid")
+    assert "coverage" not in verbose_json(transcript(), "transcribe", "english", set(), 0.0)
 
 
 def test_repetition_is_seen_in_the_compression_ratio():

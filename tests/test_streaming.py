@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from asr.captions import Layout
 from asr.formats import writer, written
 from asr.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
-from asr.transcript import Transcript
+from asr.transcript import Coverage, Transcript
 from asr.windows import WindowResult
 from tests.conftest import tone, wav
 from tests.test_captions import letters, timed
@@ -93,6 +93,15 @@ def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments,
     words = [word["word"] for event in rest for word in event.get("words", ())]
     said = letters("".join(segment.text for segment in segments))
     assert letters(timed_text) == letters("".join(words)) == said
+
+
+async def test_the_last_event_tells_how_much_of_the_speech_is_covered():
+    async def parts():
+        yield Transcript((), "en", 4.0)
+        yield Transcript((), "en", 9.0, Coverage(5.0, 4.0))
+
+    told = [e async for e in events(parts(), writer("text", Layout()), set(), lambda _: {})]
+    assert told[-1]["coverage"] == {"speech": 5.0, "covered": 4.0, "gaps": []}
 
 
 async def test_asr_streams_the_same_events_as_json_lines(make_client):
