@@ -45,15 +45,20 @@ def load(config: Config) -> Engine:
     Raises:
         ConfigError: the settings ask for what the model or the machine cannot do.
     """
-    from asr import hardware, pipeline
     from asr.whisper import checkpoint
 
+    if config.engine != "pipeline" and checkpoint.is_whisper(config):
+        return _load_whisper(config)
+    if config.engine == "whisper":
+        raise ConfigError(f"ENGINE='whisper' but {config.model_id} is no Whisper model")
+    return _load_pipeline(config)
+
+
+def _load_pipeline(config: Config) -> Engine:
+    from asr import hardware, pipeline
+
     machine = hardware.Machine.probe(config.device)
-    if config.engine == "pipeline" or not checkpoint.is_whisper(config):
-        if config.engine == "whisper":
-            raise ConfigError(f"ENGINE='whisper' but {config.model_id} is no Whisper model")
-        return pipeline.load(config, hardware.choose(config, machine))
-    return _load_whisper(config)
+    return pipeline.load(config, hardware.choose(config, machine))
 
 
 def _load_whisper(config: Config) -> Engine:

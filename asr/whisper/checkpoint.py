@@ -1,4 +1,4 @@
-"""A Whisper checkpoint: found, read with Transformers, and taken apart."""
+"""A Whisper checkpoint: found, read, and what its numbers mean."""
 
 from __future__ import annotations
 
@@ -6,14 +6,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import AutoConfig, WhisperForConditionalGeneration, WhisperProcessor
+from transformers import (
+    AutoConfig,
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperTokenizer,
+)
 
 from asr.audio import SAMPLE_RATE
-from asr.config import Config
+from asr.config import Config, ConfigError
 from asr.transcript import Options
 from asr.whisper.features import LogMel
 from asr.whisper.loop import UNDETECTED, Opening
 from asr.whisper.rules import Rules
+from asr.whisper.tensors import Tensors, find
 from asr.whisper.tokens import Vocabulary, prompt_tokens
 from asr.whisper.weights import Weights, take
 
@@ -65,29 +72,38 @@ class Checkpoint:
 def is_whisper(config: Config) -> bool:
     """Whether the model of `config` is one that this engine runs."""
     found = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
-    return bool(found.model_type == "whisper" and found.activation_function == "gelu")
+    is_quantized = getattr(found, "quantization_config", None) is not None
+    return bool(
+        found.model_type == "whisper" and found.activation_function == "gelu" and not is_quantized
+    )
 
 
 def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """Load the model of `config` onto `device`."""
     if (torch.backends.cudnn.version() or 0) < SAFE_CUDNN:
         torch.backends.cuda.enable_cudnn_sdp(False)
-    processor = WhisperProcessor.from_pretrained(config.model_path, cache_dir=config.cache_dir)
-    model = WhisperForConditionalGeneration.from_pretrained(
-        config.model_path, dtype=dtype, cache_dir=config.cache_dir
+    path, cache = config.model_path, config.cache_dir
+    settings = WhisperConfig.from_pretrained(path, cache_dir=cache)
+    try:
+        weights = take(Tensors(find(config), device, dtype), settings)
+    except KeyError as error:
+        raise ConfigError(f"{config.model_id} lacks the tensor {error}") from error
+    return assemble(
+        weights,
+        GenerationConfig.from_pretrained(path, cache_dir=cache),
+        WhisperFeatureExtractor.from_pretrained(path, cache_dir=cache),
+        WhisperTokenizer.from_pretrained(path, cache_dir=cache),
     )
-    return take_apart(model.to(device).eval(), processor.feature_extractor, processor.tokenizer)
 
 
-def take_apart(model: Any, extractor: Any, tokenizer: Any) -> Checkpoint:
-    """A checkpoint of a loaded model, which is of no use afterwards."""
-    generation_config = model.generation_config
+def assemble(
+    weights: Weights, generation_config: Any, extractor: Any, tokenizer: Any
+) -> Checkpoint:
+    """A checkpoint of what Transformers' classes read of it, and its weights."""
     vocabulary = Vocabulary.of(generation_config, tokenizer)
-    device = model.device
-    weights = take(model)
     return Checkpoint(
         weights,
-        LogMel.of(extractor, device),
+        LogMel.of(extractor, weights.device),
         tokenizer,
         vocabulary,
         Rules.of(generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens),

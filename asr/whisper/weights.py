@@ -1,9 +1,9 @@
-"""Whisper's weights as plain tensors, taken out of the loaded Transformers model."""
+"""Whisper's weights as the engine wants them, made of a checkpoint's tensors."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from asr.whisper import onednn
+
+Pair = tuple[torch.Tensor, torch.Tensor]  # weight [out, in, ...] and bias [out]
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,16 @@ class Linear:
 
 
 @dataclass(frozen=True)
+class Convolution:
+    weight: torch.Tensor  # [out, in, 3]
+    bias: torch.Tensor  # [out]
+
+
+@dataclass(frozen=True)
 class Norm:
     weight: torch.Tensor  # [width]
     bias: torch.Tensor  # [width]
-    epsilon: float
+    epsilon: float = 1e-5
 
 
 @dataclass(frozen=True)
@@ -53,8 +61,8 @@ class DecoderLayer:
 
 @dataclass(frozen=True)
 class Encoder:
-    conv1: Any  # nn.Conv1d: mels → width
-    conv2: Any  # nn.Conv1d, stride 2
+    conv1: Convolution  # mels → width
+    conv2: Convolution  # stride 2
     positions: torch.Tensor  # [frames, width]
     layers: tuple[EncoderLayer, ...]
     norm: Norm
@@ -97,37 +105,62 @@ def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     return F.gelu(y) if gelu else y
 
 
-def take(model: Any) -> Weights:
-    """Take a `WhisperForConditionalGeneration` apart where it lies; it is of no use afterwards.
+def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
+    """The weights of a `WhisperForConditionalGeneration` with this configuration.
 
-    Layer by layer, so that nothing larger than a layer is in memory twice. On a CPU the
-    matrices are packed once for oneDNN, which is 2 to 4 times faster than on the fly.
+    Each tensor is asked for once, and nothing larger than a layer is in memory twice. On a CPU
+    the matrices are packed once for oneDNN, which is 2 to 4 times faster than on the fly.
     """
-    config = model.config
     if config.activation_function != "gelu":
         raise ValueError(f"activation {config.activation_function!r}: Whisper's is gelu")
-    packs = model.device.type == "cpu" and onednn.is_usable(model.dtype)
+    encoder, decoder = Part(tensors, "model.encoder."), Part(tensors, "model.decoder.")
+    words = decoder.weight("embed_tokens")
+    packs = words.device.type == "cpu" and onednn.is_usable(words.dtype)
     laid = functools.partial(_laid, packs=packs)
-    model.requires_grad_(False)
-    encoder, decoder = model.model.encoder, model.model.decoder
+    heads = config.encoder_attention_heads, config.decoder_attention_heads
+    is_tied = config.tie_word_embeddings
     return Weights(
         Encoder(
-            conv1=encoder.conv1,
-            conv2=encoder.conv2,
-            positions=encoder.embed_positions.weight.detach(),
-            layers=tuple(_encoder_layer(layer, laid) for layer in _taken(encoder.layers)),
-            norm=_norm(encoder.layer_norm),
-            heads=config.encoder_attention_heads,
+            conv1=Convolution(*encoder.pair("conv1")),
+            conv2=Convolution(*encoder.pair("conv2")),
+            positions=encoder.weight("embed_positions"),
+            layers=tuple(
+                _encoder_layer(encoder.part(f"layers.{number}."), heads[0], laid)
+                for number in range(config.encoder_layers)
+            ),
+            norm=Norm(*encoder.pair("layer_norm")),
+            heads=heads[0],
         ),
         Decoder(
-            tokens=decoder.embed_tokens.weight.detach(),
-            positions=decoder.embed_positions.weight.detach(),
-            layers=tuple(_decoder_layer(layer, laid) for layer in _taken(decoder.layers)),
-            norm=_norm(decoder.layer_norm),
-            heads=config.decoder_attention_heads,
-            head=laid(model.proj_out.weight.detach(), None),
+            tokens=words,
+            positions=decoder.weight("embed_positions"),
+            layers=tuple(
+                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], laid)
+                for number in range(config.decoder_layers)
+            ),
+            norm=Norm(*decoder.pair("layer_norm")),
+            heads=heads[1],
+            head=laid(words if is_tied else tensors["proj_out.weight"], None),
         ),
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """The tensors whose names begin alike."""
+
+    tensors: Mapping[str, torch.Tensor]
+    prefix: str
+
+    def part(self, prefix: str) -> Part:
+        return Part(self.tensors, self.prefix + prefix)
+
+    def weight(self, name: str) -> torch.Tensor:
+        return self.tensors[f"{self.prefix}{name}.weight"]
+
+    def pair(self, name: str) -> Pair:
+        """Weight and bias."""
+        return self.weight(name), self.tensors[f"{self.prefix}{name}.bias"]
 
 
 Lay = Callable[[torch.Tensor, torch.Tensor | None], Linear]
@@ -139,61 +172,51 @@ def _laid(weight: torch.Tensor, bias: torch.Tensor | None, packs: bool) -> Linea
     return Linear(onednn.pack(weight), None if bias is None else bias.contiguous(), True)
 
 
-def _taken(layers: Any) -> Iterator[Any]:
-    """Each layer in turn, no longer held by the model."""
-    while len(layers):
-        layer = layers[0]
-        del layers[0]
-        yield layer
-
-
-def _encoder_layer(layer: Any, laid: Lay) -> EncoderLayer:
+def _encoder_layer(layer: Part, heads: int, laid: Lay) -> EncoderLayer:
     return EncoderLayer(
-        attention_norm=_norm(layer.self_attn_layer_norm),
-        query_key_value=laid(*_query_key_value(layer.self_attn)),
-        attention_out=laid(*_parts(layer.self_attn.out_proj)),
-        feed_norm=_norm(layer.final_layer_norm),
-        widen=laid(*_parts(layer.fc1)),
-        narrow=laid(*_parts(layer.fc2)),
+        attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
+        query_key_value=laid(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_out=laid(*layer.pair("self_attn.out_proj")),
+        feed_norm=Norm(*layer.pair("final_layer_norm")),
+        widen=laid(*layer.pair("fc1")),
+        narrow=laid(*layer.pair("fc2")),
     )
 
 
-def _decoder_layer(layer: Any, laid: Lay) -> DecoderLayer:
-    cross = layer.encoder_attn
+def _decoder_layer(layer: Part, heads: int, laid: Lay) -> DecoderLayer:
+    cross = layer.part("encoder_attn.")
     return DecoderLayer(
-        attention_norm=_norm(layer.self_attn_layer_norm),
-        query_key_value=laid(*_query_key_value(layer.self_attn)),
-        attention_out=laid(*_parts(layer.self_attn.out_proj)),
-        cross_norm=_norm(layer.encoder_attn_layer_norm),
-        cross_query=laid(cross.q_proj.weight * cross.scaling, cross.q_proj.bias * cross.scaling),
-        cross_key_value=laid(*_stacked(cross.k_proj, cross.v_proj)),
-        cross_out=laid(*_parts(cross.out_proj)),
-        feed_norm=_norm(layer.final_layer_norm),
-        widen=laid(*_parts(layer.fc1)),
-        narrow=laid(*_parts(layer.fc2)),
+        attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
+        query_key_value=laid(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_out=laid(*layer.pair("self_attn.out_proj")),
+        cross_norm=Norm(*layer.pair("encoder_attn_layer_norm")),
+        cross_query=laid(*_query(cross, heads)),
+        cross_key_value=laid(*_stacked(_key(cross), cross.pair("v_proj"))),
+        cross_out=laid(*cross.pair("out_proj")),
+        feed_norm=Norm(*layer.pair("final_layer_norm")),
+        widen=laid(*layer.pair("fc1")),
+        narrow=laid(*layer.pair("fc2")),
     )
 
 
-def _query_key_value(attention: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    weight, bias = _stacked(attention.q_proj, attention.k_proj, attention.v_proj)
-    width = attention.embed_dim
-    weight[:width] *= attention.scaling
-    bias[:width] *= attention.scaling
-    return weight, bias
+def _query_key_value(attention: Part, heads: int) -> Pair:
+    return _stacked(_query(attention, heads), _key(attention), attention.pair("v_proj"))
 
 
-def _stacked(*projections: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    """Several projections of one input as one; Whisper's key has no bias."""
-    biases = [
-        torch.zeros_like(projection.weight[:, 0]) if projection.bias is None else projection.bias
-        for projection in projections
-    ]
-    return torch.cat([projection.weight for projection in projections]), torch.cat(biases)
+def _query(attention: Part, heads: int) -> Pair:
+    """Scaled here, so that no score has to be."""
+    weight, bias = attention.pair("q_proj")
+    scale = (len(weight) // heads) ** -0.5
+    return weight * scale, bias * scale
 
 
-def _parts(projection: Any) -> tuple[torch.Tensor, torch.Tensor]:
-    return projection.weight.detach(), projection.bias.detach()
+def _key(attention: Part) -> Pair:
+    """Whisper's key has no bias."""
+    weight = attention.weight("k_proj")
+    return weight, torch.zeros_like(weight[:, 0])
 
 
-def _norm(norm: Any) -> Norm:
-    return Norm(norm.weight.detach(), norm.bias.detach(), norm.eps)
+def _stacked(*projections: Pair) -> Pair:
+    """Several projections of one input as one."""
+    weights, biases = zip(*projections, strict=True)
+    return torch.cat(weights), torch.cat(biases)

@@ -19,10 +19,11 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.audio import SAMPLE_RATE
 from asr.transcript import EngineInfo, Options
-from asr.whisper.checkpoint import Checkpoint, take_apart
+from asr.whisper.checkpoint import Checkpoint, assemble
 from asr.whisper.engine import WhisperEngine
 from asr.whisper.flight import Row
 from asr.whisper.plan import Plan
+from asr.whisper.weights import take
 from asr.windows import Samples, Window, WindowResult
 
 INFO = EngineInfo(model_id="random", engine="whisper", device_name="", hardware="")
@@ -157,9 +158,10 @@ def extractor(shape: Shape) -> WhisperFeatureExtractor:
 
 
 def checkpoint(model: Any, shape: Shape) -> Checkpoint:
-    """The model's copy, taken apart."""
+    """The model as the engine wants it, with nothing of its own in it."""
     tokenizer = NumberTokenizer(model.generation_config)
-    return take_apart(copy.deepcopy(model), extractor(shape), tokenizer)
+    weights = take(copy.deepcopy(model).state_dict(), model.config)
+    return assemble(weights, model.generation_config, extractor(shape), tokenizer)
 
 
 def noise(seed: int, seconds: float = SECONDS) -> Samples:
