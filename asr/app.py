@@ -18,7 +18,7 @@ import pydantic
 import swagger_ui
 from aiohttp import web
 
-from asr import engine, keys, openai, openapi, routes
+from asr import detection, engine, keys, openai, openapi, routes
 from asr.audio import Decoder
 from asr.config import Config
 from asr.errors import AsrError, Failure, Invalid, Unauthorized
@@ -54,9 +54,12 @@ def create_app(config: Config, load_engine: LoadEngine = engine.load) -> web.App
     app.router.add_get("/health", routes.health)
     app.router.add_get("/metrics", routes.metrics)
     app.router.add_post("/asr", routes.transcribe)
+    app.router.add_post("/detect-language", detection.detect)
     for version in openai.PATHS:
         app.router.add_post(version + "audio/transcriptions", openai.transcriptions)
         app.router.add_post(version + "audio/translations", openai.translations)
+        app.router.add_post(version + "audio/language", detection.detect)
+        app.router.add_post(version + "audio/detect-language", detection.detect)
         app.router.add_get(version + "models", openai.models)
         app.router.add_get(version + "models/{id:.+}", openai.model)
     _add_docs(app)
@@ -163,7 +166,8 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
     try:
         return await handler(request)
     except pydantic.ValidationError as error:
-        return _problem(request, _invalid(error))
+        status = 400 if request.path.startswith(openai.PATHS) else Invalid.status
+        return _problem(request, _invalid(error, status))
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -196,7 +200,7 @@ def _problem(
     return web.json_response(shape(failure), status=status, headers=headers)
 
 
-def _invalid(error: pydantic.ValidationError) -> Failure:
+def _invalid(error: pydantic.ValidationError, status: int) -> Failure:
     parts = []
     problems = error.errors(include_url=False, include_context=False)
     for problem in problems:
@@ -204,7 +208,7 @@ def _invalid(error: pydantic.ValidationError) -> Failure:
         parts.append(f"{place}: {problem['msg']}")
     message = "; ".join(parts) + "; see /docs for what is accepted"
     first = problems[0]["loc"]
-    return Failure(422, Invalid.code, message, str(first[0]) if first else None)
+    return Failure(status, Invalid.code, message, str(first[0]) if first else None)
 
 
 def _refusal(request: web.Request, error: web.HTTPException) -> Failure:

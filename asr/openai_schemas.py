@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asr.parameters import Trust
+from asr.parameters import AudioFile, Trust
 from asr.transcript import Task
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv", "diarized_json"]
@@ -62,15 +62,11 @@ class TranscriptionForm(TranslationForm):
     )
 
 
-class FileField(BaseModel):
-    file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
-
-
-class TranscriptionUpload(TranscriptionForm, FileField):
+class TranscriptionUpload(TranscriptionForm, AudioFile):
     """A multipart form; lists may be sent as `name[]`, repeated."""
 
 
-class TranslationUpload(TranslationForm, FileField):
+class TranslationUpload(TranslationForm, AudioFile):
     """A multipart form; lists may be sent as `name[]`, repeated."""
 
 

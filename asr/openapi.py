@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from openapi_pydantic import OpenAPI
@@ -10,7 +11,21 @@ from pydantic import BaseModel
 
 import asr
 from asr import openai_paths
-from asr.schemas import EXAMPLE_URL, AsrAnswer, AsrForm, AsrParameters, AsrRequest, Health, Problem
+from asr.openai_paths import SECURITY
+from asr.openai_schemas import OpenAiProblem
+from asr.schemas import (
+    EXAMPLE_URL,
+    AsrAnswer,
+    AsrForm,
+    AsrParameters,
+    AsrRequest,
+    DetectionAnswer,
+    DetectionForm,
+    DetectionParameters,
+    DetectionRequest,
+    Health,
+    Problem,
+)
 
 PROBLEMS = {
     400: "The body, a parameter, the URL or the audio cannot be used",
@@ -40,6 +55,16 @@ ANSWER_HEADERS = {
     "X-Salad-Container-Group-ID": "SALAD_CONTAINER_GROUP_ID",
 }
 
+DETECTION_HEADERS = (
+    "X-Request-ID",
+    "X-Processing-Time",
+    "X-Model-ID",
+    "X-GPU-Name",
+    "X-Hardware",
+    "X-Salad-Machine-ID",
+    "X-Salad-Container-Group-ID",
+)
+
 
 def document() -> dict[str, Any]:
     """The document as JSON-ready data."""
@@ -53,10 +78,12 @@ def document() -> dict[str, Any]:
             },
             "paths": {
                 "/asr": {"post": _asr()},
+                "/detect-language": {"post": _detection("detectLanguage", Problem)},
                 "/hc": {"get": _hc()},
                 "/health": {"get": _health()},
                 "/metrics": {"get": _metrics()},
                 **openai_paths.paths(PROBLEMS, ANSWER_HEADERS),
+                **_detections_of_openai(),
             },
             "components": {
                 "securitySchemes": {
@@ -81,24 +108,11 @@ def _asr() -> dict[str, Any]:
             "The optional keys may come as JSON, form fields or in the query."
         ),
         "parameters": _query(AsrParameters),
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    **_content(AsrRequest),
-                    "examples": {"url": {"value": {"url": EXAMPLE_URL}}},
-                },
-                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-                "multipart/form-data": _content(AsrForm),
-            },
-        },
+        "requestBody": _doors(AsrRequest, AsrForm),
         "responses": {
             "200": {
                 "description": "The text and its chunks; silence gives an empty text",
-                "headers": {
-                    name: {"description": meaning, "schema": {"type": "string"}}
-                    for name, meaning in ANSWER_HEADERS.items()
-                },
+                "headers": _headers(ANSWER_HEADERS),
                 "content": {
                     "application/json": _content(AsrAnswer),
                     "application/x-ndjson": {"schema": {"type": "string"}},
@@ -106,7 +120,63 @@ def _asr() -> dict[str, Any]:
             },
             **{str(status): _problem(meaning) for status, meaning in PROBLEMS.items()},
         },
-        "security": [{}, {"bearer": []}, {"header": []}],
+        "security": SECURITY,
+    }
+
+
+def _detections_of_openai() -> dict[str, Any]:
+    """The routes of the same kind under the prefixes of OpenAI's dialect, with its failures."""
+    found = {}
+    for prefix, suffix in openai_paths.PREFIXES.items():
+        for noun, path in (("Audio", "language"), ("Detect", "detect-language")):
+            operation = _detection(f"language{noun}{suffix}", OpenAiProblem)
+            found[f"{prefix}/audio/{path}"] = {"post": operation}
+    return found
+
+
+def _detection(identity: str, problem: type[BaseModel]) -> dict[str, Any]:
+    problems = {status: meaning for status, meaning in PROBLEMS.items() if status != 422}
+    if problem is Problem:
+        problems = PROBLEMS
+    return {
+        "summary": "Tell which language is spoken",
+        "operationId": identity,
+        "description": (
+            "Takes audio as `/asr` does and hears the first window in which anything sounds; a "
+            "model that knows no languages apart answers 400."
+        ),
+        "parameters": _query(DetectionParameters),
+        "requestBody": _doors(DetectionRequest, DetectionForm),
+        "responses": {
+            "200": {
+                "description": "The probability of each language; nulls where nothing sounds",
+                "headers": _headers({name: ANSWER_HEADERS[name] for name in DETECTION_HEADERS}),
+                "content": {"application/json": _content(DetectionAnswer)},
+            },
+            **{str(status): _problem(problems[status], problem) for status in problems},
+        },
+        "security": SECURITY,
+    }
+
+
+def _doors(request: type[BaseModel], form: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "required": True,
+        "content": {
+            "application/json": {
+                **_content(request),
+                "examples": {"url": {"value": {"url": EXAMPLE_URL}}},
+            },
+            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+            "multipart/form-data": _content(form),
+        },
+    }
+
+
+def _headers(meanings: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        name: {"description": meaning, "schema": {"type": "string"}}
+        for name, meaning in meanings.items()
     }
 
 
@@ -158,7 +228,7 @@ def _metrics() -> dict[str, Any]:
             },
             "401": _problem(PROBLEMS[401]),
         },
-        "security": [{}, {"bearer": []}, {"header": []}],
+        "security": SECURITY,
     }
 
 
@@ -179,5 +249,5 @@ def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"schema": PydanticSchema(schema_class=model)}
 
 
-def _problem(meaning: str) -> dict[str, Any]:
-    return {"description": meaning, "content": {"application/json": _content(Problem)}}
+def _problem(meaning: str, shape: type[BaseModel] = Problem) -> dict[str, Any]:
+    return {"description": meaning, "content": {"application/json": _content(shape)}}

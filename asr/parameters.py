@@ -94,6 +94,10 @@ class Trust(BaseModel):
         return [name for name, value in asked.items() if value is not None]
 
 
+class AudioFile(BaseModel):
+    file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
+
+
 def allowed_languages(asked: Sequence[str], name: str, info: EngineInfo) -> tuple[str, ...]:
     """The codes that the field `name` allows, each once; none: all that the model knows.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asr.parameters import Texts, Trust
+from asr.parameters import AudioFile, Texts, Trust
 from asr.transcript import Task, Timestamps
 
 EXAMPLE_URL = "https://example.com/audio.mp3"
@@ -54,10 +54,42 @@ class AsrRequest(AsrParameters, Location):
     """A request that names its audio."""
 
 
-class AsrForm(AsrParameters):
+class AsrForm(AsrParameters, AudioFile):
     """A multipart form with the audio file."""
 
-    file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
+
+class DetectionParameters(BaseModel):
+    """Which languages are to be told apart; every key is optional."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str | None = Field(None, description="Any name: one model is served")
+    languages: Texts = Field(
+        [], description="The languages that may be spoken: a list, or commas; unset: all"
+    )
+    strict: bool = Field(
+        False, description="Answer 400 to keys that are not known, instead of ignoring them"
+    )
+
+
+class DetectionRequest(DetectionParameters, Location):
+    """A request that names its audio."""
+
+
+class DetectionForm(DetectionParameters, AudioFile):
+    """A multipart form with the audio file."""
+
+
+class DetectionAnswer(BaseModel):
+    """What is spoken in the first window in which anything sounds; nulls where nothing does."""
+
+    language: str | None = Field(examples=["en"])
+    language_name: str | None = Field(description="In English", examples=["english"])
+    probability: float | None = Field(description="Of that language", examples=[0.98])
+    probabilities: dict[str, float] = Field(
+        description="Of every language that may be spoken, most likely first",
+        examples=[{"en": 0.98, "es": 0.02}],
+    )
 
 
 class Chunk(BaseModel):

@@ -25,7 +25,7 @@ FLOORS = [
     {"schemas", "openai_schemas"},
     {"streaming", "replies", "uploads", "openai_plan", "openai_paths"},
     {"doors"},
-    {"routes", "openai"},
+    {"routes", "openai", "detection"},
     {"openapi"},
     {"app"},
     {"serving"},

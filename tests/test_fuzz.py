@@ -26,7 +26,8 @@ PATHS = [
     "/asr/", "//asr", "/ASR", "/asr%00", "/%2e%2e/etc/passwd", "/docs/../asr", "/docs/static/",
     "/docs/static/../../../etc/passwd", "/docs/static/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
     "/v1/models", "/v1/models/x", "/v1/audio/transcriptions", "/v1/audio/translations",
-    "/api/v1/audio/transcriptions", "/" + "a" * 5000, "/asr?" + "a=b&" * 1000, "/asr?url=%ff",
+    "/api/v1/audio/transcriptions", "/v1/audio/language", "/detect-language", "/" + "a" * 5000,
+    "/asr?" + "a=b&" * 1000, "/asr?url=%ff",
 ]  # fmt: skip
 SLOW_SOCKETS = 120
 BODY_TIMEOUT = 3

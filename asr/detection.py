@@ -1,0 +1,61 @@
+"""`/detect-language`: which language is spoken, and how likely each other one is."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+
+from aiohttp import web
+
+from asr import doors
+from asr.errors import BadRequest
+from asr.keys import ENGINE, REQUEST_ID, TRANSCRIBER
+from asr.parameters import allowed_languages
+from asr.replies import server_headers
+from asr.schemas import DetectionAnswer, DetectionParameters
+from asr.transcript import Detection, EngineInfo, Options
+
+log = logging.getLogger(__name__)
+
+DIGITS = 6  # of a probability
+
+
+async def detect(request: web.Request) -> web.Response:
+    """Audio by any door in, languages out; no text is written."""
+    started = time.monotonic()
+    info = request.app[ENGINE].info
+    async with contextlib.AsyncExitStack() as stack:
+        source, asked = await doors.read(request, stack, DetectionParameters)
+        options = _options(asked, info)
+        detection = await request.app[TRANSCRIBER].detect(source, options)
+    elapsed = time.monotonic() - started
+    log.info("%s %s: %s, %.2f s", request[REQUEST_ID], request.path, detection.language, elapsed)
+    return web.json_response(
+        text=_answer(detection, info).model_dump_json(),
+        headers={**server_headers(request), "X-Processing-Time": str(elapsed)},
+    )
+
+
+def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
+    if not info.languages:
+        raise BadRequest(
+            f"the model {info.model_id} knows no languages apart: serve a multilingual Whisper "
+            "model, or leave this route out"
+        )
+    unknown = sorted(asked.model_extra or {})
+    if asked.strict and unknown:
+        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
+    return Options(languages=allowed_languages(asked.languages, "languages", info))
+
+
+def _answer(detection: Detection, info: EngineInfo) -> DetectionAnswer:
+    code = detection.language
+    likely = sorted(detection.probabilities.items(), key=lambda each: -each[1])
+    probabilities = {other: round(probability, DIGITS) for other, probability in likely}
+    return DetectionAnswer(
+        language=code,
+        language_name=info.languages.get(code) if code else None,
+        probability=probabilities.get(code) if code else None,
+        probabilities=probabilities,
+    )
