@@ -8,7 +8,7 @@ export MODEL_ID CACHE_DIR
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo serve test test-images check format bench clean
+.PHONY: demo serve test test-images clients check format bench clean
 
 demo: .venv/installed          ## transcribe a shipped sample with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
@@ -30,6 +30,9 @@ test-images: .venv/developed .cache/images/tools/installed  ## build and run the
 	$(BIN)/python -m venv .cache/images/tools
 	.cache/images/tools/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+clients: .venv/developed       ## OpenAI's clients against a server: every format, granularity and stream
+	@$(BIN)/python -m tests.clients
 
 check: .venv/developed         ## format, lint and types
 	$(BIN)/ruff format --check .

@@ -1,0 +1,132 @@
+"""OpenAI's client for Python, and the one for Node, asked for every cell."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+import subprocess
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import openai
+
+from tests.clients.cells import KEY, Cell
+
+AT_ONCE = 4  # requests of one client
+NODE_SOURCE = Path(__file__).resolve().parent.parent / "node"
+INSTALL_SECONDS = 120
+ANSWER_SECONDS = 300
+OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
+
+
+class Absent(Exception):
+    """A client that cannot be had here, and why."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a client gave for a cell; one of the three."""
+
+    body: Any = None  # text, or an object as JSON has it
+    events: Sequence[Any] | None = None
+    error: dict[str, Any] | None = None
+
+
+def ask_python(url: str, cells: Sequence[Cell]) -> list[Answer]:
+    """The answers of `openai` for Python, which checks them against its types itself."""
+
+    async def all_of_them() -> list[Answer]:
+        turn = asyncio.Semaphore(AT_ONCE)
+        return await asyncio.gather(*(_python_answer(url, cell, turn) for cell in cells))
+
+    return asyncio.run(all_of_them())
+
+
+async def _python_answer(url: str, cell: Cell, turn: asyncio.Semaphore) -> Answer:
+    async with (
+        turn,
+        openai.AsyncOpenAI(
+            base_url=url, api_key=cell.key, max_retries=0, _strict_response_validation=True
+        ) as client,
+    ):
+        try:
+            return await _python_call(client, cell)
+        except openai.APIStatusError as error:
+            told = {name: getattr(error, name) for name in ("type", "param", "code")}
+            status = error.status_code
+            return Answer(error={"name": type(error).__name__, "status": status, **told})
+
+
+async def _python_call(client: openai.AsyncOpenAI, cell: Cell) -> Answer:
+    if cell.route == "models":
+        if "model" in cell.fields:
+            return Answer((await client.models.retrieve(cell.fields["model"])).to_dict())
+        return Answer([model.to_dict() async for model in client.models.list()])
+    route: Any = getattr(client.audio, cell.route)
+    fields = {"file": cell.file, "model": "whisper-1", **cell.fields}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of translations, by OpenAI itself
+        if cell.response_format == "tsv" and not cell.is_streamed:  # OpenAI has no such format
+            return Answer((await route.with_raw_response.create(**fields)).text)
+        answer = await route.create(**fields)
+    if cell.is_streamed:
+        return Answer(events=[event.to_dict() async for event in answer])
+    return Answer(answer if isinstance(answer, str) else answer.to_dict())
+
+
+def ask_node(url: str, cells: Sequence[Cell], cache: Path) -> list[Answer]:
+    """The answers of `openai` for Node, which npm installs under `cache`.
+
+    Raises:
+        Absent: there is no Node, or no registry to install from.
+    """
+    folder = install_node_client(cache)
+    told = [{**asdict(cell), "refusal": None, "file": str(cell.file)} for cell in cells]
+    asked = {"url": url, "key": KEY, "at_once": AT_ONCE, "cells": told}
+    command = ["node", str(folder / "client.mjs")]
+    done = subprocess.run(
+        command, input=json.dumps(asked), capture_output=True, text=True, timeout=ANSWER_SECONDS
+    )
+    if done.returncode:
+        raise RuntimeError(f"client.mjs: {done.stderr}")
+    return [Answer(**answer) for answer in json.loads(done.stdout)]
+
+
+def install_node_client(cache: Path) -> Path:
+    """A folder with `client.mjs` and what it imports, in the versions that are locked.
+
+    Raises:
+        Absent: as for `ask_node`.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise Absent(f"there is no {program} here: apt-get install nodejs npm")
+    version = hashlib.sha256((NODE_SOURCE / "package-lock.json").read_bytes()).hexdigest()[:12]
+    folder = cache / f"node-client-{version}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in NODE_SOURCE.glob("*.*js*"):
+        shutil.copy(source, folder)
+    if not (folder / "installed").exists():
+        _npm_install(folder)
+        (folder / "installed").touch()
+    return folder
+
+
+def _npm_install(folder: Path) -> None:
+    command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=0"]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise Absent(f"npm found nothing within {INSTALL_SECONDS} s") from None
+    if done.returncode == 0:
+        return
+    if any(reason in done.stderr for reason in OFFLINE):
+        raise Absent("npm reaches no registry: it installs the client once, into .cache")
+    raise RuntimeError(f"npm: {done.stderr}")

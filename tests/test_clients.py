@@ -1,0 +1,107 @@
+"""OpenAI's own clients get every answer right, from a server process: -s prints the table."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clients.cells import KEY, SPEECH, Cell, Refusal
+from tests.clients.official import Absent, Answer
+from tests.clients.table import CLIENTS, asked, told
+from tests.clients.verdict import Row, compare, judge
+from tests.conftest import Server, start_server
+
+JSON = Cell("transcriptions", {"response_format": "json"}, file=SPEECH["transcriptions"])
+SRT = Cell("transcriptions", {"response_format": "srt"}, file=SPEECH["transcriptions"])
+STREAM = Cell("transcriptions", {"stream": True, "timestamp_granularities": ["segment"]})
+SAID = (
+    "We travel from Lima to Lisbon in September. On Wednesday Martin sings at the station. "
+    "It is very hot in Rome today. Laura found the box this morning."
+)
+CUE = "1\n00:00:00,400 --> 00:00:09,000\n"
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) -> Iterator[Server]:  # noqa: ARG001
+    """A server process with the demo model and a key."""
+    running = start_server(tmp_path_factory.mktemp("clients") / "log", API_KEY=KEY)
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
+def rows() -> Iterator[list[Row]]:
+    """Of all clients, told when the last one is done."""
+    found: list[Row] = []
+    yield found
+    print(f"\n{told(compare(found))}")
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_every_format_granularity_and_stream_has_the_same_words(
+    guarded: Server, rows: list[Row], client: str
+) -> None:
+    try:
+        rows += asked(client, guarded.url)
+    except Absent as reason:
+        pytest.skip(str(reason))
+    wrong = [row for row in compare(rows) if row.problem]
+    assert not wrong, f"\n{told(wrong)}"
+
+
+def delta(text: str) -> dict[str, str]:
+    return {"type": "transcript.text.delta", "delta": text}
+
+
+def segment(text: str) -> dict[str, object]:
+    times = {"start": 0.0, "end": 1.0, "speaker": ""}
+    return {"type": "transcript.text.segment", "id": "seg_0", "text": text, **times}
+
+
+def end(text: str) -> dict[str, str]:
+    return {"type": "transcript.text.done", "text": text}
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer", "problem"),
+    [
+        (JSON, Answer({"text": SAID, "usage": {"type": "duration", "seconds": 11}}), None),
+        (JSON, Answer({"transcript": SAID}), "text Field required"),
+        (JSON, Answer(SAID), "Input should be"),
+        (JSON, Answer({"text": "Something else"}), "100 % of the words are wrong"),
+        (JSON, Answer(error={"name": "InternalServerError"}), "refused"),
+        (Cell("transcriptions", refusal=Refusal()), Answer({"text": SAID}), "but an answer"),
+        (
+            Cell("transcriptions", refusal=Refusal()),
+            Answer(error={"name": "InternalServerError", "status": 500}),
+            "but {'name': 'InternalServerError'",
+        ),
+        (SRT, Answer(f"{CUE}{SAID}\n\n"), None),
+        (SRT, Answer(f"{CUE}{SAID}"), None),
+        (SRT, Answer(f"{SAID}\n\n"), "srt: "),
+        (SRT, Answer(f"7{CUE[1:]}{SAID}\n\n"), "not numbered from 1"),
+        (STREAM, Answer(events=[delta("a"), segment("a"), delta(" b"), end("a b")]), "segments"),
+        (STREAM, Answer(events=[delta("a"), delta(" b"), end("a c")]), "not the text of the end"),
+        (STREAM, Answer(events=[delta("a b"), end("a b")]), "not deltas and an end"),
+        (STREAM, Answer(events=[{"object": "transcription.chunk"}]), "no event of OpenAI's"),
+    ],
+)
+def test_a_wrong_answer_is_told(cell: Cell, answer: Answer, problem: str | None) -> None:
+    [row] = compare(judge("a client", [cell], [answer]))
+    assert (row.problem is None) if problem is None else (problem in (row.problem or "")), row
+
+
+def test_an_answer_with_other_words_than_the_others_is_told() -> None:
+    answers = [Answer({"text": SAID}), Answer(f"{CUE}{SAID[:-5]}\n\n")]
+    right, wrong = compare(judge("a client", [JSON, SRT], answers))
+    assert right.problem is None
+    assert "other words than json, of a client" in (wrong.problem or "")
+
+
+def test_a_stream_that_is_written_otherwise_than_the_whole_is_told() -> None:
+    fields = {"response_format": "text"}
+    cells = [Cell("transcriptions", fields), Cell("transcriptions", {**fields, "stream": True})]
+    events = [delta(SAID[:9]), segment(SAID), delta(SAID[9:]), end(SAID)]
+    answers = [Answer(SAID + "\n"), Answer(events=events)]
+    json, whole, streamed = compare(judge("a", [JSON, *cells], [Answer({"text": SAID}), *answers]))
+    assert (json.problem, whole.problem) == (None, None)
+    assert streamed.problem == "not written as text, of a"
