@@ -66,6 +66,9 @@ class Checkpoint:
             start=len(prompt),
             is_timed=options.timestamps != "none",
             temperature=options.temperature,
+            languages=tuple(vocabulary.language(code) for code in options.languages)
+            if vocabulary.languages
+            else (),
         )
 
 

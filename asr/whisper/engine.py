@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from collections.abc import Sequence
 
@@ -14,13 +13,13 @@ from asr.config import Config
 from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import EngineInfo
 from asr.whisper import checkpoint as checkpoints
+from asr.whisper.answer import answer, detection
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.features import log_mel
 from asr.whisper.flight import Flight, Row
 from asr.whisper.loop import Machine
 from asr.whisper.model import encode
 from asr.whisper.plan import Plan, plan
-from asr.whisper.tokens import segments
 from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
@@ -48,6 +47,7 @@ def load(
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,
+        has_pieces=True,
         longest_window=checkpoint.window_seconds,
     )
     engine = WhisperEngine(checkpoint, planned, info, config.max_new_tokens)
@@ -71,7 +71,6 @@ class WhisperEngine:
     ) -> None:
         self.info = info
         self._checkpoint = checkpoint
-        self._codes = {number: code for code, number in checkpoint.vocabulary.languages.items()}
         self._max_new_tokens = max_new_tokens or checkpoint.longest
         self._plan = plan
         self._must_shrink = False  # to the plan's slots, as soon as nothing is in flight
@@ -199,25 +198,17 @@ class WhisperEngine:
 
     def _news(self, row: Row) -> list[WindowResult]:
         window = self._windows[row]
-        asked = window.options.language
-        heard = None if row.language is None else self._codes[row.language]
-        language = heard or asked or (None if self._codes else "en")
         if row.is_done:
             self._forget(row)
-            return [self._final(row, window, language)]
-        if heard is None or row in self._told:
+            return [self._final(row, window)]
+        if window.options.language is not None or row in self._told:
             return []
         self._told.add(row)
-        return [WindowResult(window, language=language, is_final=False)]
+        heard = detection(row, window, self._checkpoint.vocabulary)
+        return [WindowResult(window, (), heard.language, heard.probabilities, is_final=False)]
 
-    def _final(self, row: Row, window: Window, language: str | None) -> WindowResult:
-        if math.isnan(row.likelihood):
-            dtype = str(self._checkpoint.weights.dtype).removeprefix("torch.")
-            reason = f"the model's numbers overflowed in {dtype}; try DTYPE=bfloat16 or float32"
-            return WindowResult(window, error=TranscriptionFailed(reason))
-        vocabulary, tokenizer = self._checkpoint.vocabulary, self._checkpoint.tokenizer
-        found = segments(row.tokens, vocabulary, tokenizer, window.seconds)
-        return WindowResult(window, found, language)
+    def _final(self, row: Row, window: Window) -> WindowResult:
+        return answer(row, window, self._checkpoint)
 
     def _forget(self, row: Row) -> None:
         del self._windows[row]

@@ -23,8 +23,9 @@ class Row:
     slot: int = -1
     reach: int = 0  # positions that launches have gone to; the host may not have read them yet
     tokens: list[int] = field(default_factory=list)  # end of text included
-    likelihood: float = 0.0  # sum of the tokens' log-probabilities
+    likelihoods: list[float] = field(default_factory=list)  # the tokens' log-probabilities
     language: int | None = None  # the token of the language that was detected
+    odds: dict[int, float] = field(default_factory=dict)  # language's token → probability
     silence: float = 0.0  # probability that nobody speaks
     is_done: bool = False
 
@@ -34,7 +35,7 @@ class Reading:
     """Numbers on their way to the host."""
 
     rows: Sequence[Row]
-    values: torch.Tensor  # begun: [4, rows]; else [steps, 2, rows]
+    values: torch.Tensor  # begun: [4 or more, rows]; else [steps, 2, rows]
     copied: torch.cuda.Event | None
 
     @classmethod
@@ -128,6 +129,7 @@ class Flight:
         return list(news)
 
     def _read(self, reading: Reading) -> list[Row]:
+        """Take in what was written; the rows that took it in."""
         end = self._machine.rules.end_of_text
         alive = [(place, row) for place, row in enumerate(reading.rows) if not row.is_done]
         if not alive:
@@ -137,15 +139,24 @@ class Flight:
                 if row.is_done:
                     continue
                 row.tokens.append(int(tokens[place]))
-                row.likelihood += likelihoods[place]
-                if begun and row.opening.lacks_language:
-                    row.language = int(begun[0][place])
+                row.likelihoods.append(likelihoods[place])
                 if begun:
-                    row.silence = begun[1][place]
+                    self._open(row, [kind[place] for kind in begun])
                 is_lost = likelihoods[place] != likelihoods[place]  # not a number
                 if row.tokens[-1] == end or len(row.tokens) >= row.limit or is_lost:
                     self.release(row)
         return [row for _, row in alive]
+
+    def _open(self, row: Row, begun: Sequence[float]) -> None:
+        """Take in what was heard before the first token was written."""
+        language, row.silence, *odds = begun
+        if row.opening.lacks_language:
+            row.language = int(language)
+            known = self._machine.vocabulary.languages.values()
+            allowed = row.opening.languages or known
+            row.odds = {
+                token: chance for token, chance in zip(known, odds, strict=True) if token in allowed
+            }
 
     def release(self, row: Row) -> None:
         """Free the row's slot; what is still under way for it is ignored."""

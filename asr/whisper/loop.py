@@ -28,6 +28,7 @@ class Opening:
     start: int  # where the start of transcript stands
     is_timed: bool
     temperature: float
+    languages: tuple[int, ...] = ()  # tokens that may be detected; none: all
 
     @property
     def lacks_language(self) -> bool:
@@ -113,7 +114,8 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
 
     Returns:
         [4, rows], float32: first token, its log-probability, the language's token where it was
-        detected, the probability that nobody speaks.
+        detected, the probability that nobody speaks. Where any language was detected, each
+        language's probability follows: [4 + languages, rows].
     """
     state, rules = machine.state, machine.rules
     device = state.tokens.device
@@ -122,9 +124,9 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     tokens = _sent(padded, device)  # [n, L]
     lengths = _sent([len(opening.tokens) for opening in openings], device)
     starts = _sent([opening.start for opening in openings], device)
-    languages = torch.zeros(count, device=device)
+    languages, probabilities = torch.zeros(count, device=device), torch.zeros(0, count).to(device)
     if any(opening.lacks_language for opening in openings):
-        languages = detect(machine, start, count)
+        languages, probabilities = detect(machine, start, openings)
         tokens = torch.where(tokens == UNDETECTED, languages[:, None], tokens)
     hidden = model.read(machine.weights, machine.slots, start, tokens)  # [n, L, D]
     each = torch.arange(count, device=device)
@@ -141,16 +143,26 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     state.tokens[rows] = chosen
     state.positions[rows] = lengths
     written.begin(chosen, rules)
-    return torch.stack([chosen.float(), likelihood, languages.float(), silence])
+    begun = torch.stack([chosen.float(), likelihood, languages.float(), silence])
+    return torch.cat([begun, probabilities])
 
 
-def detect(machine: Machine, start: int, count: int) -> torch.Tensor:
-    """The likeliest language's token of each row, [count]."""
-    device = machine.state.tokens.device
-    opening = torch.full((count, 1), machine.vocabulary.start_of_transcript, device=device)
+def detect(
+    machine: Machine, start: int, openings: Sequence[Opening]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The likeliest language's token of each row, [rows], and all probabilities, [languages, rows].
+
+    Languages that an opening rules out have none.
+    """
+    device, known = machine.state.tokens.device, machine.vocabulary.languages.values()
+    shape = (len(openings), 1)
+    opening = torch.full(shape, machine.vocabulary.start_of_transcript, device=device)
     hidden = model.read(machine.weights, machine.slots, start, opening)  # [n, 1, D]
-    scores = linear(hidden[:, 0], machine.heads.plain)[:, machine.languages]  # [n, languages]
-    return machine.languages[scores.argmax(dim=1)]
+    scores = linear(hidden[:, 0], machine.heads.plain)[:, machine.languages].float()
+    if any(opening.languages for opening in openings):
+        allowed = [[not o.languages or token in o.languages for token in known] for o in openings]
+        scores.masked_fill_(~_sent(allowed, device), -torch.inf)  # [n, languages]
+    return machine.languages[scores.argmax(dim=1)], scores.softmax(dim=1).T
 
 
 def advance(machine: Machine, rows: int, length: int, steps: int, samples: bool) -> torch.Tensor:

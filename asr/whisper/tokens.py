@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.errors import BadRequest
-from asr.transcript import Options, Segment
+from asr.transcript import Options, Piece, Segment
 
 TIME_PRECISION = 0.02  # seconds between neighbouring timestamp tokens
+PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes written as themselves
+OTHERS = [byte for byte in range(256) if byte not in PLAIN]  # from chr(256) on, in order
+BYTES = {  # letter of GPT-2's byte-level alphabet → byte
+    **{chr(byte): bytes([byte]) for byte in PLAIN},
+    **{chr(256 + place): bytes([byte]) for place, byte in enumerate(OTHERS)},
+}
 
 
 @dataclass(frozen=True)
@@ -56,16 +62,30 @@ class Vocabulary:
         codes = self.languages or {"en": 0}
         return {code: LANGUAGES.get(code, code) for code in codes}
 
+    def language(self, code: str | None) -> int:
+        """The token of a language.
+
+        Raises:
+            BadRequest: the model does not know it.
+        """
+        if code is None or code not in self.languages:
+            raise BadRequest(f"the model does not know the language {code!r}")
+        return self.languages[code]
+
     def opening(self, options: Options, language: str | None) -> list[int]:
         """The tokens that tell the model what to write: language, task, timestamps or none."""
         tokens = [self.start_of_transcript]
         if self.languages:
-            if language is None or language not in self.languages:
-                raise BadRequest(f"the model does not know the language {language!r}")
-            tokens += [self.languages[language], self.tasks[options.task]]
+            tokens += [self.language(language), self.tasks[options.task]]
         if options.timestamps == "none":
             tokens.append(self.no_timestamps)
         return tokens
+
+
+def token_bytes(token: int, tokenizer: Any) -> bytes:
+    """What a text token stands for: a piece of UTF-8, not always whole letters."""
+    spelling = str(tokenizer.convert_ids_to_tokens(token))
+    return b"".join(BYTES.get(letter) or letter.encode() for letter in spelling)
 
 
 def prompt_tokens(prompt: str, tokenizer: Any, longest: int) -> list[int]:
@@ -82,38 +102,59 @@ def prompt_tokens(prompt: str, tokenizer: Any, longest: int) -> list[int]:
 
 
 def segments(
-    tokens: Sequence[int], vocabulary: Vocabulary, tokenizer: Any, seconds: float
+    tokens: Sequence[int],
+    vocabulary: Vocabulary,
+    tokenizer: Any,
+    seconds: float,
+    likelihoods: Sequence[float] | None = None,
 ) -> tuple[Segment, ...]:
     """Part one window's tokens at its timestamps; no text is lost, times or not.
 
     Args:
         tokens: what the model wrote after the opening, end of text included or not.
         seconds: length of the window; text that no timestamp closes ends there.
+        likelihoods: the tokens' log-probabilities, where pieces are wanted.
 
     Text before the first timestamp begins at 0, text after a closed segment where that ended.
+    A segment's tokens are its text's and the timestamps that open and close it.
     """
-    found: list[Segment] = []
-    text: list[int] = []
-    start = 0.0
-    for token in tokens:
-        if token == vocabulary.end_of_text:
-            break
-        if token < vocabulary.first_timestamp:
-            text.append(token)
+    found = []
+    for part, start, end in _parted(tokens, vocabulary, seconds):
+        written = tokens[part]
+        text = [token for token in written if token < vocabulary.first_timestamp]
+        words = tokenizer.decode(text, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        if not words.strip():
             continue
-        time = min((token - vocabulary.first_timestamp) * TIME_PRECISION, seconds)
-        if text:
-            found.extend(_segment(text, start, time, tokenizer))
-            text = []
-        start = max(start, time)
-    if text:
-        found.extend(_segment(text, start, seconds, tokenizer))
+        pieces = (
+            ()
+            if likelihoods is None
+            else tuple(
+                Piece(token_bytes(token, tokenizer), likelihood)
+                for token, likelihood in zip(written, likelihoods[part], strict=True)
+                if token < vocabulary.end_of_text
+            )
+        )
+        found.append(Segment(start, end, words, tokens=tuple(written), pieces=pieces))
     return tuple(found)
 
 
-def _segment(text: list[int], start: float, end: float, tokenizer: Any) -> list[Segment]:
-    words = tokenizer.decode(text, skip_special_tokens=True)
-    if not words.strip():
-        return []
-    start = round(start, 2)
-    return [Segment(start, max(start, round(end, 2)), words)]
+def _parted(
+    tokens: Sequence[int], vocabulary: Vocabulary, seconds: float
+) -> Iterator[tuple[slice, float, float]]:
+    """Each segment's tokens, its start and its end in seconds."""
+    first, has_text = 0, False  # of the segment in hand
+    start, spoken = 0.0, len(tokens)
+    for place, token in enumerate(tokens):
+        if token == vocabulary.end_of_text:
+            spoken = place
+            break
+        if token < vocabulary.first_timestamp:
+            has_text = True
+            continue
+        time = min((token - vocabulary.first_timestamp) * TIME_PRECISION, seconds)
+        if has_text:
+            yield slice(first, place + 1), round(start, 2), max(round(start, 2), round(time, 2))
+        first, has_text = (place + 1 if has_text else place), False
+        start = max(start, time)
+    if has_text:
+        yield slice(first, spoken), round(start, 2), max(round(start, 2), round(seconds, 2))

@@ -86,8 +86,14 @@ class NumberTokenizer:
     def get_prompt_ids(self, prompt: str) -> np.ndarray[Any, Any]:
         return np.array([self._start_of_previous, *(int(word) for word in prompt.split())])
 
-    def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
+    def convert_ids_to_tokens(self, token: int) -> str:
+        return f"Ġ{token}"
+
+    def decode(
+        self, tokens: list[int], skip_special_tokens: bool, clean_up_tokenization_spaces: bool
+    ) -> str:
         assert skip_special_tokens
+        assert not clean_up_tokenization_spaces
         return "".join(f" {token}" for token in tokens if token < self.eos_token_id)
 
 
@@ -200,9 +206,9 @@ class RecordingEngine(WhisperEngine):
         self.rows: dict[Window, Row] = {}
         super().__init__(*arguments, **named)
 
-    def _final(self, row: Row, window: Window, language: str | None) -> WindowResult:
+    def _final(self, row: Row, window: Window) -> WindowResult:
         self.rows[window] = row
-        return super()._final(row, window, language)
+        return super()._final(row, window)
 
 
 class Caller:

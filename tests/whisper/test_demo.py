@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from asr.audio import SAMPLE_RATE
 from asr.config import DEMO_MODEL, Config
-from asr.transcript import Options
+from asr.transcript import Options, Segment
 from asr.whisper import engine as engines
 from asr.whisper.checkpoint import is_whisper
-from asr.whisper.tokens import segments
+from asr.whisper.tokens import segments, token_bytes
 from asr.windows import Samples, Window
 
 from .models import Caller, noise
@@ -80,7 +80,33 @@ def test_segments_are_those_of_generate(demo: engines.WhisperEngine, options: Op
         ).tolist()
         parts = demo._checkpoint
         expected = segments(tokens[opening:], parts.vocabulary, parts.tokenizer, window.seconds)
-        assert caller.finals[window].segments == expected
+        assert told(caller.finals[window].segments) == told(expected)
+
+
+def told(segments: Sequence[Segment]) -> list[tuple[float, float, str, tuple[int, ...]]]:
+    return [(s.start, s.end, s.text, s.tokens) for s in segments]
+
+
+def test_pieces_are_the_bytes_of_the_text(demo: engines.WhisperEngine) -> None:
+    options = Options(language="en", pieces=True)
+    asked = [Window(samples, 0.0, options) for samples in sounds()]
+    caller = Caller(demo)
+    caller.run(asked)
+    found = [segment for window in asked for segment in caller.finals[window].segments]
+    for segment in found:
+        assert b"".join(piece.data for piece in segment.pieces) == segment.text.encode()
+        assert all(piece.logprob <= 0 for piece in segment.pieces)
+    assert sum(len(segment.pieces) for segment in found) > 5
+
+
+def test_letters_of_every_script_are_their_tokens_bytes(demo: engines.WhisperEngine) -> None:
+    tokenizer, text = demo._checkpoint.tokenizer, " naïve — Київ 東京 🙂 «ok»\n\t~"
+    tokens = tokenizer.encode(text, add_special_tokens=False)
+    assert b"".join(token_bytes(token, tokenizer) for token in tokens) == text.encode()
+    likelihoods = [-0.5] * len(tokens)
+    [segment] = segments(tokens, demo._checkpoint.vocabulary, tokenizer, 9.0, likelihoods)
+    assert segment.text == text
+    assert b"".join(piece.data for piece in segment.pieces) == text.encode()
 
 
 def test_special_tokens_in_a_prompt_are_refused(demo: engines.WhisperEngine) -> None:

@@ -49,7 +49,9 @@ def test_the_answer_is_the_tokens_segments(tiny: Twins) -> None:
         result = caller.finals[window]
         tokens = engine.rows[window].tokens
         expected = segments(tokens, parts.vocabulary, parts.tokenizer, window.seconds)
-        assert result.segments == expected
+        assert [(s.start, s.end, s.text, s.tokens) for s in result.segments] == [
+            (s.start, s.end, s.text, s.tokens) for s in expected
+        ]
         assert result.error is None
         assert window.options.language in {None, result.language}
     assert any(caller.finals[window].segments for window in asked)
@@ -209,8 +211,10 @@ def test_the_language_is_told_ahead_of_the_text_where_it_had_to_be_detected(
 def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Options) -> None:
     window = Window(noise(5), 0.0, options)
     engine = recording(tiny.checkpoint)
-    [tokens] = written(engine, [window])
+    caller = Caller(engine)
+    caller.run([window])
     row = engine.rows[window]
+    tokens = row.tokens
     opening = [
         tiny.checkpoint.vocabulary.languages["en"] if token < 0 else token
         for token in row.opening.tokens
@@ -239,7 +243,12 @@ def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Opti
         float(scores[0].log_softmax(dim=0)[token])
         for scores, token in zip(answer.scores, tokens, strict=True)
     ]
-    assert row.likelihood == pytest.approx(sum(likelihoods), abs=1e-3)
+    assert row.likelihoods == pytest.approx(likelihoods, abs=1e-3)
+    spoken = len(tokens) - (tokens[-1] == tiny.checkpoint.vocabulary.end_of_text)
+    for segment in caller.finals[window].segments:
+        assert segment.avg_logprob == pytest.approx(sum(likelihoods) / (spoken + 1), abs=1e-3)
+        assert segment.no_speech_prob == row.silence
+        assert segment.temperature == 0.0
 
 
 def test_temperature_changes_its_own_row_alone(tiny: Twins) -> None:
