@@ -10,15 +10,15 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
-from transformers import AutoConfig, WhisperForConditionalGeneration, WhisperProcessor
+from transformers import AutoConfig
 from transformers import pipeline as transformers_pipeline
 from transformers.utils import logging as transformers_logging
 
 from asr.audio import SAMPLE_RATE
 from asr.config import Config
+from asr.generation import WhisperModel
 from asr.hardware import Hardware
-from asr.transcript import EngineInfo, Options, Segment, Word
-from asr.whisper.tokens import Vocabulary, segments
+from asr.transcript import Detection, EngineInfo, Options, Segment, Word
 from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
@@ -35,11 +35,13 @@ class Model(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def detect(self, windows: Sequence[Window]) -> list[str | None]:
-        """The language of each window; None where the model does not say."""
+    def detect(self, windows: Sequence[Window]) -> list[Detection]:
+        """The language of each window, among those that it may be."""
         ...
 
-    def hear(self, windows: Sequence[Window], options: Options) -> list[tuple[Segment, ...]]: ...
+    def hear(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
+        """The text of each window; its language need not be told again."""
+        ...
 
 
 def load(config: Config, hardware: Hardware) -> PipelineEngine:
@@ -80,36 +82,34 @@ class PipelineEngine:
         """Nothing is ever held between steps."""
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
-        languages = self._languages(admitted)
-        batches: dict[tuple[Options, str | None], list[Window]] = {}
-        for window, language in zip(admitted, languages, strict=True):
-            batches.setdefault((window.options, language), []).append(window)
+        detected = self._detected(admitted)
+        batches: dict[Options, list[Window]] = {}
+        for window in admitted:
+            asked = replace(window.options, language=detected[window].language)
+            batches.setdefault(asked, []).append(window)
         results = []
-        for (options, language), windows in batches.items():
-            results += self._hear(windows, options, language)
+        for asked, windows in batches.items():
+            for result in self._hear(windows, asked):
+                heard = detected[result.window]
+                odds = heard.probabilities
+                results.append(replace(result, language=heard.language, probabilities=odds))
         return results
 
-    def _languages(self, windows: Sequence[Window]) -> list[str | None]:
+    def _detected(self, windows: Sequence[Window]) -> dict[Window, Detection]:
+        """The language of each window, asked or heard."""
         unknown = [window for window in windows if window.options.language is None]
         found = self._in_parts(unknown, self._model.detect) if unknown else []
-        detected = iter(found)
-        return [window.options.language or next(detected) for window in windows]
+        asked = {window: Detection(window.options.language) for window in windows}
+        return asked | dict(zip(unknown, found, strict=True))
 
-    def _hear(
-        self, windows: list[Window], options: Options, language: str | None
-    ) -> list[WindowResult]:
-        asked = replace(options, language=language)
+    def _hear(self, windows: list[Window], asked: Options) -> list[WindowResult]:
         try:
-            heard = self._in_parts(windows, lambda part: self._model.hear(part, asked))
+            return self._in_parts(windows, lambda part: self._model.hear(part, asked))
         except Exception as error:  # one batch's failure is not the engine's, unless CUDA's
             if is_fatal(error):
                 raise
             log.exception("a batch of %d windows failed", len(windows))
             return [WindowResult(window, error=error) for window in windows]
-        return [
-            WindowResult(window, parts, language)
-            for window, parts in zip(windows, heard, strict=True)
-        ]
 
     def _in_parts(
         self, windows: Sequence[Window], hear: Callable[[Sequence[Window]], list[Answer]]
@@ -136,81 +136,6 @@ def is_fatal(error: BaseException) -> bool:
     return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
 
 
-class WhisperModel:
-    """Whisper through `generate`: greedy, one pass for each window, language given."""
-
-    def __init__(self, config: Config, hardware: Hardware) -> None:
-        where: dict[str, Any] = {"cache_dir": config.cache_dir}
-        self._processor = WhisperProcessor.from_pretrained(config.model_path, **where)
-        self._model = WhisperForConditionalGeneration.from_pretrained(
-            config.model_path, dtype=hardware.dtype, attn_implementation=hardware.attention, **where
-        ).to(hardware.device)
-        self._model.eval()
-        self._device = hardware.device
-        self._dtype = hardware.dtype
-        self._max_new_tokens = config.max_new_tokens
-        self._tokenizer = self._processor.tokenizer
-        self._vocabulary = Vocabulary.of(self._model.generation_config, self._tokenizer)
-        self.info = EngineInfo(
-            model_id=config.model_id,
-            engine="pipeline",
-            device_name=hardware.device_name,
-            hardware=hardware.reason,
-            languages=self._vocabulary.language_names,
-            can_translate=bool(self._vocabulary.tasks),
-            can_prompt=True,
-        )
-
-    def detect(self, windows: Sequence[Window]) -> list[str | None]:
-        if not self._vocabulary.languages:
-            return ["en"] * len(windows)
-        codes = {number: code for code, number in self._vocabulary.languages.items()}
-        with torch.inference_mode():
-            found = self._model.detect_language(self._features(windows))
-        return [codes[int(number)] for number in found]
-
-    def hear(self, windows: Sequence[Window], options: Options) -> list[tuple[Segment, ...]]:
-        prompt = self._prompt(options)
-        opening = self._vocabulary.opening(options, options.language)
-        length = len(opening) + (0 if prompt is None else len(prompt))
-        limit = self._model.config.max_target_positions - length
-        multilingual = bool(self._vocabulary.languages)
-        with torch.inference_mode():
-            written = self._model.generate(
-                self._features(windows),
-                language=options.language if multilingual else None,
-                task=options.task if multilingual else None,
-                return_timestamps=options.timestamps != "none",
-                prompt_ids=prompt,
-                num_beams=1,
-                do_sample=options.temperature > 0,
-                temperature=options.temperature or None,
-                max_new_tokens=min(limit, self._max_new_tokens or limit),
-                force_unique_generate_call=True,
-            )
-        return [
-            segments(row[length:].tolist(), self._vocabulary, self._tokenizer, window.seconds)
-            for row, window in zip(written, windows, strict=True)
-        ]
-
-    def _features(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Log-mel features, [windows, mels, frames], of 30 s each."""
-        features = self._processor.feature_extractor(
-            [window.samples for window in windows],
-            sampling_rate=SAMPLE_RATE,
-            return_tensors="pt",
-        ).input_features
-        found: torch.Tensor = features.to(self._device, self._dtype)
-        return found
-
-    def _prompt(self, options: Options) -> torch.Tensor | None:
-        if not options.prompt:
-            return None
-        ids = self._tokenizer.get_prompt_ids(options.prompt, return_tensors="pt")
-        longest = self._model.config.max_target_positions // 2 - 1
-        return torch.cat([ids[:1], ids[1:][-(longest - 1) :]]).to(self._device)
-
-
 class OtherModel:
     """CTC and other models through the Transformers pipeline."""
 
@@ -234,14 +159,17 @@ class OtherModel:
             longest_window=math.inf,
         )
 
-    def detect(self, windows: Sequence[Window]) -> list[str | None]:
-        return [None] * len(windows)
+    def detect(self, windows: Sequence[Window]) -> list[Detection]:
+        return [Detection()] * len(windows)
 
-    def hear(self, windows: Sequence[Window], options: Options) -> list[tuple[Segment, ...]]:
+    def hear(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
         inputs = [{"raw": _padded(window), "sampling_rate": SAMPLE_RATE} for window in windows]
         with torch.inference_mode():
             answers = self._pipeline(inputs, batch_size=len(inputs), **self._arguments(options))
-        return [_segments(answer, window) for answer, window in zip(answers, windows, strict=True)]
+        return [
+            WindowResult(window, _segments(answer, window))
+            for answer, window in zip(answers, windows, strict=True)
+        ]
 
     def _arguments(self, options: Options) -> dict[str, Any]:
         if self._is_ctc:

@@ -12,8 +12,8 @@ from asr import engine, pipeline
 from asr.config import Config
 from asr.hardware import Machine, choose
 from asr.pipeline import PipelineEngine, is_fatal
-from asr.transcript import EngineInfo, Options, Segment
-from asr.windows import Window
+from asr.transcript import Detection, EngineInfo, Options, Segment
+from asr.windows import Window, WindowResult
 from tests.conftest import RATE, tone
 
 
@@ -58,7 +58,7 @@ class CountingModel:
         self.room, self.failure, self.batches = room, failure, []
 
     def detect(self, windows):
-        return ["en"] * len(windows)
+        return [Detection("en", {"en": 0.75, "es": 0.25})] * len(windows)
 
     def hear(self, windows, options):
         if len(windows) > self.room:
@@ -66,7 +66,7 @@ class CountingModel:
         self.batches.append((len(windows), options))
         if self.failure:
             raise self.failure
-        return [(Segment(0.0, w.seconds, " x"),) for w in windows]
+        return [WindowResult(w, (Segment(0.0, w.seconds, " x"),)) for w in windows]
 
 
 def test_out_of_memory_halves_the_batch_and_loses_nothing():
@@ -92,6 +92,10 @@ def test_windows_with_other_options_are_heard_apart():
     assert {id(r.window) for r in results} == {id(w) for w in windows}
     assert sorted(count for count, _ in model.batches) == [1, 1, 2]
     assert {options.language for _, options in model.batches} == {"en", "es"}
+    for result in results:
+        asked = result.window.options.language
+        assert result.language == asked or (asked is None and result.language == "en")
+        assert result.probabilities == ({} if asked else {"en": 0.75, "es": 0.25})
 
 
 def test_a_models_failure_is_the_windows_and_a_gpus_failure_is_the_engines():

@@ -1,17 +1,52 @@
-"""From what a row has written to what the engine answers."""
+"""From the tokens that were written of a window to what the engine answers."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from asr.errors import TranscriptionFailed
-from asr.transcript import Detection
+from asr.transcript import Detection, Segment
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.flight import Row
 from asr.whisper.tokens import Vocabulary, segments
-from asr.whisper.trust import mean_likelihood
 from asr.windows import Window, WindowResult
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What was written of a window, once."""
+
+    tokens: Sequence[int]  # after the opening, end of text included
+    likelihoods: Sequence[float]  # the tokens' log-probabilities
+    silence: float  # probability that nobody speaks
+    temperature: float
+
+    def avg_logprob(self, end_of_text: int) -> float:
+        """As openai/whisper has it: over the window's tokens and the end of text.
+
+        The end counts as one more token, also where the text was cut off before it.
+        """
+        written = len(self.tokens) - (end_of_text in self.tokens[-1:])
+        return sum(self.likelihoods) / (written + 1)
+
+    def segments(
+        self, window: Window, vocabulary: Vocabulary, tokenizer: Any
+    ) -> tuple[Segment, ...]:
+        """Timed text with what the model thinks of it: of the whole window, in each segment."""
+        likelihoods = self.likelihoods if window.options.pieces else None
+        average = self.avg_logprob(vocabulary.end_of_text)
+        return tuple(
+            replace(
+                segment,
+                avg_logprob=average,
+                no_speech_prob=self.silence,
+                temperature=self.temperature,
+            )
+            for segment in segments(self.tokens, vocabulary, tokenizer, window.seconds, likelihoods)
+        )
 
 
 def detection(row: Row, window: Window, vocabulary: Vocabulary) -> Detection:
@@ -26,28 +61,12 @@ def detection(row: Row, window: Window, vocabulary: Vocabulary) -> Detection:
 
 
 def answer(row: Row, window: Window, checkpoint: Checkpoint) -> WindowResult:
-    """The window's text, with what the model thinks of it."""
-    if math.isnan(sum(row.likelihoods)):
+    """What a row that has ended says of its window."""
+    draft = Draft(row.tokens, row.likelihoods, row.silence, row.opening.temperature)
+    if math.isnan(sum(draft.likelihoods)):
         dtype = str(checkpoint.weights.dtype).removeprefix("torch.")
         reason = f"the model's numbers overflowed in {dtype}; try DTYPE=bfloat16 or float32"
         return WindowResult(window, error=TranscriptionFailed(reason))
-    vocabulary, options = checkpoint.vocabulary, window.options
-    parts = segments(
-        row.tokens,
-        vocabulary,
-        checkpoint.tokenizer,
-        window.seconds,
-        row.likelihoods if options.pieces else None,
-    )
-    average = mean_likelihood(row.tokens, row.likelihoods, vocabulary.end_of_text)
-    found = tuple(
-        replace(
-            part,
-            avg_logprob=average,
-            no_speech_prob=row.silence,
-            temperature=row.opening.temperature,
-        )
-        for part in parts
-    )
-    heard = detection(row, window, vocabulary)
+    heard = detection(row, window, checkpoint.vocabulary)
+    found = draft.segments(window, checkpoint.vocabulary, checkpoint.tokenizer)
     return WindowResult(window, found, heard.language, heard.probabilities)

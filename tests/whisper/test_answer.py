@@ -10,8 +10,8 @@ import torch
 
 from asr.audio import SAMPLE_RATE
 from asr.transcript import Options
+from asr.whisper.answer import Draft
 from asr.whisper.tokens import BYTES, segments
-from asr.whisper.trust import mean_likelihood
 from asr.windows import Window, WindowResult
 
 from .conftest import Twins
@@ -90,8 +90,8 @@ def test_every_byte_has_a_letter_of_its_own() -> None:
 
 
 def test_the_mean_counts_the_end_of_text_as_openai_whisper_does() -> None:
-    assert mean_likelihood([5, 6, END], [-1.0, -2.0, -3.0], END) == -2.0
-    assert mean_likelihood([5, 6], [-1.0, -2.0], END) == -1.0
+    assert Draft([5, 6, END], [-1.0, -2.0, -3.0], 0.0, 0.0).avg_logprob(END) == -2.0
+    assert Draft([5, 6], [-1.0, -2.0], 0.0, 0.0).avg_logprob(END) == -1.0
 
 
 def odds(twins: Twins, window: Window) -> dict[str, float]:
