@@ -3,19 +3,23 @@
 import logging
 import os
 import sys
+from functools import partial
 
 from asr.app import create_app
 from asr.config import Config, ConfigError, without_effect
+from asr.engine import load
 from asr.serving import run
+from asr.start import Start
 
 
 def main() -> None:
+    start = Start.of_process()
     try:
         config = Config.from_environment(os.environ)
         logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
         for notice in without_effect(os.environ):
             logging.warning(notice)
-        run(create_app(config), config)
+        run(create_app(config, partial(load, start=start)), config, start)
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from asr.config import Config, ConfigError
+from asr.start import Start
 from asr.transcript import EngineInfo
 from asr.windows import Window, WindowResult
 
@@ -39,35 +40,54 @@ class Engine(Protocol):
     def drop(self, window: Window) -> None: ...
 
 
-def load(config: Config) -> Engine:
+class Loaded(Engine, Protocol):
+    """An engine that has not heard anything yet, whose first windows would take longer."""
+
+    def warm_up(self) -> None: ...
+
+
+def load(config: Config, start: Start | None = None) -> Engine:
     """Load the model of `config`, warmed and ready to hear; minutes where it is downloaded.
 
     Raises:
         ConfigError: the settings ask for what the model or the machine cannot do.
     """
-    from asr.whisper import checkpoint
+    start = start or Start()
+    loaded = _load(config, start)
+    with start.stage("warm-up"):
+        loaded.warm_up()
+    return loaded
 
-    if config.engine != "pipeline" and checkpoint.is_whisper(config):
-        return _load_whisper(config)
+
+def _load(config: Config, start: Start) -> Loaded:
+    with start.stage("imports"):
+        from asr.whisper import checkpoint
+    with start.stage("weights"):
+        is_whisper = config.engine != "pipeline" and checkpoint.is_whisper(config)
+    if is_whisper:
+        return _load_whisper(config, start)
     if config.engine == "whisper":
         raise ConfigError(f"ENGINE='whisper' but {config.model_id} is no Whisper model")
-    return _load_pipeline(config)
+    return _load_pipeline(config, start)
 
 
-def _load_pipeline(config: Config) -> Engine:
-    from asr import hardware, pipeline
+def _load_pipeline(config: Config, start: Start) -> Loaded:
+    with start.stage("imports"):
+        from asr import hardware, pipeline
+    with start.stage("weights"):
+        machine = hardware.Machine.probe(config.device)
+        return pipeline.load(config, hardware.choose(config, machine))
 
-    machine = hardware.Machine.probe(config.device)
-    return pipeline.load(config, hardware.choose(config, machine))
 
-
-def _load_whisper(config: Config) -> Engine:
+def _load_whisper(config: Config, start: Start) -> Loaded:
     """The in-flight engine, whose attention is PyTorch's: FLASH_ATTENTION_2 has no say in it."""
-    from asr import hardware
-    from asr.whisper import engine
-
-    machine = hardware.Machine.probe(config.device)
-    chosen = hardware.choose(replace(config, flash_attention_2=False), machine)
+    with start.stage("imports"):
+        from asr import hardware
+        from asr.whisper import engine
     if config.flash_attention_2:
         log.info("FLASH_ATTENTION_2=1 is for ENGINE=pipeline: PyTorch's SDPA holds that kernel")
-    return engine.load(config, chosen.torch_device, chosen.dtype, chosen.device_name, chosen.reason)
+    with start.stage("weights"):
+        machine = hardware.Machine.probe(config.device)
+        chosen = hardware.choose(replace(config, flash_attention_2=False), machine)
+        where = (chosen.torch_device, chosen.dtype, chosen.device_name, chosen.reason)
+        return engine.load(config, *where)

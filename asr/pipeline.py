@@ -45,16 +45,11 @@ class Model(Protocol):
 
 
 def load(config: Config, hardware: Hardware) -> PipelineEngine:
-    """Load any model of the task `automatic-speech-recognition` and warm it up."""
+    """Load any model of the task `automatic-speech-recognition`."""
     description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
     transformers_logging.set_verbosity_error()
     make = WhisperModel if description.model_type == "whisper" else OtherModel
-    engine = PipelineEngine(make(config, hardware), config.batch_size)
-    noise = np.random.default_rng(0).normal(0, 1e-3, WARM_UP_SECONDS * SAMPLE_RATE)
-    [result] = engine.step([Window(noise.astype(np.float32), start=0.0)])
-    if result.error is not None:
-        raise result.error
-    return engine
+    return PipelineEngine(make(config, hardware), config.batch_size)
 
 
 class PipelineEngine:
@@ -80,6 +75,13 @@ class PipelineEngine:
 
     def drop(self, window: Window) -> None:
         """Nothing is ever held between steps."""
+
+    def warm_up(self) -> None:
+        """Hear noise once, so that no request is the first."""
+        noise = np.random.default_rng(0).normal(0, 1e-3, WARM_UP_SECONDS * SAMPLE_RATE)
+        [result] = self.step([Window(noise.astype(np.float32), start=0.0)])
+        if result.error is not None:
+            raise result.error
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         detected = self._detected(admitted)

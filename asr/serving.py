@@ -16,6 +16,9 @@ from aiohttp.log import server_logger
 from asr.config import Config
 from asr.errors import ShuttingDown
 from asr.keys import SCHEDULER
+from asr.start import Start
+
+log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 5
 ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
@@ -23,14 +26,14 @@ ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def run(app: web.Application, config: Config) -> None:
+def run(app: web.Application, config: Config, start: Start) -> None:
     """Serve `app` until SIGTERM or SIGINT; what is in flight then gets DRAIN_TIMEOUT_S.
 
     aiohttp's own `run_app` drops the rest of an upload that is under way when the signal comes,
     and waits for twice its time limit.
     """
     server_logger.addFilter(_is_ours)
-    asyncio.run(_serve(app, config))
+    asyncio.run(_serve(app, config, start))
 
 
 class Callers:
@@ -64,7 +67,7 @@ class Callers:
         return self._are_gone.is_set()
 
 
-async def _serve(app: web.Application, config: Config) -> None:
+async def _serve(app: web.Application, config: Config, start: Start) -> None:
     stop = _stop_signal()
     callers = Callers()
     app.middlewares.append(callers.counted)
@@ -76,6 +79,7 @@ async def _serve(app: web.Application, config: Config) -> None:
             return
         site = web.TCPSite(runner, None if config.host == "*" else config.host, config.port)
         await site.start()
+        log.info("start: %s", start)
         async with _silent_ones_closed(runner, config.body_timeout_s):
             await stop.wait()
         await site.stop()

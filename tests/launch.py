@@ -17,6 +17,7 @@ from pathlib import Path
 from asr.app import create_app
 from asr.config import Config, ConfigError
 from asr.serving import run
+from asr.start import Start
 from asr.windows import Window, WindowResult
 from tests.conftest import FakeEngine, heard
 
@@ -56,7 +57,7 @@ def main() -> None:
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
     logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    run(create_app(config, load_engine), config)
+    run(create_app(config, load_engine), config, Start.of_process())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = [
-    {"asr", "errors", "transcript", "metrics", "values"},
+    {"asr", "errors", "transcript", "metrics", "start", "values"},
     {"config"},
     {"decoders", "spool"},
     {"audio", "captions", "logprobs", "outbound"},

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 def load(
     config: Config, device: str, dtype: torch.dtype, device_name: str, reason: str
 ) -> WhisperEngine:
-    """Load the model of `config`, plan for the memory that is left, and warm up.
+    """Load the model of `config`, and plan for the memory that is left.
 
     Args:
         device: as torch names it.
@@ -50,9 +50,7 @@ def load(
         has_pieces=True,
         longest_window=checkpoint.window_seconds,
     )
-    engine = WhisperEngine(checkpoint, planned, info, config.max_new_tokens)
-    engine.warm_up()
-    return engine
+    return WhisperEngine(checkpoint, planned, info, config.max_new_tokens)
 
 
 class WhisperEngine:

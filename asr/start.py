@@ -1,0 +1,47 @@
+"""The stages of a start, and how long each of them took."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+STAT = Path("/proc/self/stat")
+STARTED_AT = 19  # of the fields after the program's name, in clock ticks since the machine started
+
+
+class Start:
+    """Seconds by stage; what was done before it was made counts as imports."""
+
+    def __init__(self, age: float = 0.0) -> None:
+        self._began = time.monotonic() - age
+        self._seconds = {"imports": age}
+
+    @classmethod
+    def of_process(cls) -> Start:
+        """One that began with this process."""
+        return cls(process_age())
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count what happens meanwhile; a stage may come several times."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
+
+    def __str__(self) -> str:
+        stages = [f"{name} {seconds:.1f} s" for name, seconds in self._seconds.items()]
+        return ", ".join([*stages, f"ready after {time.monotonic() - self._began:.1f} s"])
+
+
+def process_age() -> float:
+    """Seconds since this process was made; 0 where the system does not tell."""
+    if not STAT.exists():
+        return 0.0
+    fields = STAT.read_text().rpartition(")")[2].split()
+    born = int(fields[STARTED_AT]) / os.sysconf("SC_CLK_TCK")
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - born)

@@ -1,0 +1,89 @@
+"""A start by stages, of a real process with the embedded model, and what it must not import."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import asr.start
+from asr.config import DEMO_MODEL
+from asr.start import Start, process_age
+from tests.conftest import ROOT
+
+UNWANTED = {  # installed, and of no use to the Whisper engine: seconds of every start
+    "asr.pipeline",
+    "sympy",
+    "torch._dynamo",
+    "torch._inductor",
+    "torch.distributed.tensor",
+    "transformers.modeling_utils",
+    "transformers.pipelines",
+}
+
+
+@pytest.fixture(scope="module")
+def log() -> str:
+    """What a server with the embedded model writes until it is ready, each import included."""
+    if not (DEMO_MODEL / "model.safetensors").exists():
+        pytest.skip("the embedded model is missing")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    settings = {"MODEL_ID": "demo", "DEVICE": "cpu", "HOST": "127.0.0.1", "PORT": port}
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "server.py"],
+        cwd=ROOT,
+        env=os.environ | settings,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if " start: " in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    return "".join(lines)
+
+
+def test_the_stages_are_told_and_make_up_nearly_all_of_the_start(log):
+    stages = re.search(
+        r"INFO start: imports ([\d.]+) s, weights ([\d.]+) s, warm-up ([\d.]+) s, "
+        r"ready after ([\d.]+) s$",
+        log,
+        re.MULTILINE,
+    )
+    assert stages is not None, log
+    imports, weights, warm_up, ready = map(float, stages.groups())
+    assert min(imports, weights, warm_up) > 0
+    assert 0.7 * ready < imports + weights + warm_up <= ready + 0.2  # rounded to tenths
+
+
+def test_a_start_imports_nothing_that_it_has_no_use_for(log):
+    imported = set(re.findall(r"^import time:.*\| +(\S+)$", log, re.MULTILINE))
+    assert {"torch", "asr.whisper.engine"} <= imported
+    assert not imported & UNWANTED
+
+
+def test_a_stage_that_comes_twice_is_counted_together(monkeypatch):
+    clock = iter([10.0, 11.0, 13.0, 20.0, 24.0, 30.0])
+    monkeypatch.setattr(asr.start, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    start = Start(age=2.0)
+    for _ in range(2):
+        with start.stage("weights"):
+            pass
+    assert str(start) == "imports 2.0 s, weights 6.0 s, ready after 22.0 s"
+
+
+def test_a_process_knows_its_age():
+    command = "import time; time.sleep(0.5); from asr.start import process_age as a; print(a())"
+    ended = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True)
+    assert 0.4 < float(ended.stdout) < process_age()
