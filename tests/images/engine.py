@@ -33,8 +33,24 @@ RUN PYTHONPATH="$(echo /wheels/pip-*.whl)" python -m pip install --break-system-
 """
 
 
+PROGRAMS = {"shellcheck": "shellcheck", "mmdebstrap": "mmdebstrap"}  # and their packages
+
+
 class NoEngine(Exception):
-    """No Docker engine runs here, and none can be started."""
+    """No Docker engine runs here and none can be started, or something else is wanting."""
+
+
+def check_as_it_is() -> None:
+    """Start and install nothing.
+
+    Raises:
+        NoEngine: something would have to be; the message says what.
+    """
+    if not _answers():
+        raise NoEngine("no Docker engine runs")
+    for program in PROGRAMS:
+        if shutil.which(program) is None:
+            raise NoEngine(f"there is no {program}")
 
 
 @contextlib.contextmanager
@@ -81,7 +97,8 @@ def _wait_for(daemon: subprocess.Popen[bytes]) -> None:
         time.sleep(0.5)
 
 
-def install(program: str, package: str) -> None:
+def install(program: str, package: str = "") -> None:
+    package = package or PROGRAMS[program]
     if shutil.which(program):
         return
     if shutil.which("apt-get") is None:
@@ -95,7 +112,7 @@ def install(program: str, package: str) -> None:
 def make_base_images() -> None:
     """Make `BASE` and `BUILDER`; a base that is there is kept."""
     if not _has(BASE):
-        install("mmdebstrap", "mmdebstrap")
+        install("mmdebstrap")
         print("making a stand-in for the Python base image ...", flush=True)
         CACHE.mkdir(parents=True, exist_ok=True)
         archive = CACHE / "debian.tar"
