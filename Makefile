@@ -8,7 +8,7 @@ export MODEL_ID CACHE_DIR
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo serve test test-images clients check format bench clean
+.PHONY: demo serve test test-images clients check format bench accuracy clean
 
 demo: .venv/installed          ## transcribe a shipped sample with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
@@ -45,6 +45,9 @@ format: .venv/developed
 
 bench: .venv/developed         ## load a running server: make bench ARGS="--concurrency 1,8"
 	$(BIN)/python benchmark/load.py $(ARGS)
+
+accuracy: .venv/developed      ## how right a server is: make accuracy ARGS="--folder LibriSpeech/test-clean"
+	@$(BIN)/python benchmark/accuracy.py $(ARGS)
 
 clean:
 	rm -rf .venv .cache

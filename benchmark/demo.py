@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -24,6 +24,7 @@ STOP_S = 60.0
 POLL_S = 0.1
 ANSWER_S = 300.0
 GROSSLY_WRONG = 0.3  # of all words
+NO_SETTINGS: Mapping[str, str] = {}
 
 
 class DemoFailed(Exception):
@@ -69,8 +70,13 @@ def main(samples: Path = SAMPLES, server: Sequence[str] = SERVER) -> int:
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[str]) -> Iterator[int]:
-    """The port of a server on this machine, for as long as the context lasts."""
+def serving(command: Sequence[str], others: Mapping[str, str] = NO_SETTINGS) -> Iterator[int]:
+    """The port of a server on this machine, for as long as the context lasts.
+
+    Args:
+        command: starts the server.
+        others: settings besides those of the environment.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
@@ -78,7 +84,7 @@ def serving(command: Sequence[str]) -> Iterator[int]:
     settings = {"HOST": "127.0.0.1", "PORT": str(port), "API_KEY": ""}
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            command, env={**defaults, **os.environ, **settings}, stdout=log, stderr=log
+            command, env={**defaults, **os.environ, **others, **settings}, stdout=log, stderr=log
         )
         try:
             _wait_until_ready(process, port)

@@ -1,0 +1,125 @@
+"""A server as its callers hear it: recordings in, text, times and coverage out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+import soundfile
+
+from benchmark.recordings import SAMPLE_RATE, Samples
+
+ANSWER_SECONDS = 3600.0
+WINDOW_SECONDS = 30.0
+OPEN_SECONDS = 0.2  # before a window's end: a segment that reaches it may go on behind it
+
+
+class Unheard(Exception):
+    """The server answered an error, and which."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """A segment or a word; times in seconds."""
+
+    text: str
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the server made of a recording."""
+
+    text: str
+    segments: tuple[Timed, ...]
+    words: tuple[Timed, ...] = ()  # where they were asked for
+    coverage: float | None = None  # share of the speech, where the server measures it
+    seconds: float = 0.0  # of audio
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server of ours, or another that speaks OpenAI's dialect."""
+
+    url: str
+    key: str | None = None
+    language: str | None = None  # spoken in everything that it hears; None: to be found
+
+    def hear(self, audio: Samples | Path, words: bool = False) -> Heard:
+        """Send `audio`, 16 kHz mono or a file.
+
+        Raises:
+            Unheard: the answer is no transcript.
+        """
+        data = audio.read_bytes() if isinstance(audio, Path) else flac(audio)
+        fields = {"model": "whisper-1", "response_format": "verbose_json"}
+        if self.language:
+            fields["language"] = self.language
+        if words:
+            fields["timestamp_granularities[]"] = ["segment", "word"]  # type: ignore[assignment]
+        try:
+            reply = requests.post(
+                f"{self.url}/v1/audio/transcriptions",
+                data=fields,
+                files={"file": ("audio", data)},
+                headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
+                timeout=ANSWER_SECONDS,
+            )
+            if not reply.ok:
+                raise Unheard(f"{reply.status_code}: {reply.text[:300]}")
+            body = reply.json()
+        except requests.RequestException as error:
+            raise Unheard(str(error)) from error
+        coverage = reply.headers.get("X-Speech-Coverage")
+        return Heard(
+            body["text"],
+            tuple(Timed(s["text"], s["start"], s["end"]) for s in body.get("segments") or ()),
+            tuple(Timed(w["word"], w["start"], w["end"]) for w in body.get("words") or ()),
+            None if coverage is None else float(coverage),
+            float(body["duration"]),
+        )
+
+    def hear_all(self, recordings: Sequence[Samples], at_once: int) -> list[Heard]:
+        """What is made of each, several of them at once."""
+        with ThreadPoolExecutor(at_once) as pool:
+            return list(pool.map(self.hear, recordings))
+
+    def hear_window_by_window(self, samples: Samples) -> Heard:
+        """As openai/whisper goes through a file: each window begins where the last text ended.
+
+        A segment that reaches the window's end is heard again whole, from its start; the text
+        before is not shown to the model.
+        """
+        found: list[Timed] = []
+        seconds, place = len(samples) / SAMPLE_RATE, 0.0
+        while place < seconds - 0.1:
+            first = round(place * SAMPLE_RATE)
+            window = samples[first : first + round(WINDOW_SECONDS * SAMPLE_RATE)]
+            kept, onward = _complete(self.hear(window).segments, len(window) / SAMPLE_RATE)
+            found += [Timed(s.text, place + s.start, place + s.end) for s in kept]
+            place += onward
+        return Heard("".join(s.text for s in found), tuple(found), seconds=seconds)
+
+
+def _complete(segments: Sequence[Timed], seconds: float) -> tuple[Sequence[Timed], float]:
+    """The segments that have ended in a window of `seconds`, and where the next one begins."""
+    if seconds < WINDOW_SECONDS - OPEN_SECONDS or not segments:
+        return segments, seconds
+    last = segments[-1]
+    if last.end < seconds - OPEN_SECONDS:
+        return segments, last.end
+    if len(segments) == 1 or last.start == 0:
+        return segments, seconds
+    return segments[:-1], last.start
+
+
+def flac(samples: Samples) -> bytes:
+    """16 bits, without loss."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, SAMPLE_RATE, format="FLAC")
+    return file.getvalue()
