@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from asr.transcript import Piece, Segment
@@ -33,13 +34,13 @@ class Logprobs:
             taken, self._held = self._held, []
         else:
             end = start + len(wanted)
-            taken = _between(self._held, start, end)
-            self._held = _between(self._held, end, None)
+            taken = between(self._held, start, end)
+            self._held = between(self._held, end, None)
         return [_shown(piece) for piece in taken]
 
 
-def _between(pieces: list[Piece], start: int, end: int | None) -> list[Piece]:
-    """What lies between the bytes `start` and `end` of all; a token there may be parted."""
+def between(pieces: Sequence[Piece], start: int, end: int | None) -> list[Piece]:
+    """The tokens between the bytes `start` and `end` of all; a token there may be parted."""
     found, place = [], 0
     for piece in pieces:
         length = len(piece.data)

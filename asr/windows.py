@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.audio import SAMPLE_RATE
-from asr.transcript import Detection, Options, Segment, Word
+from asr.logprobs import between
+from asr.transcript import Detection, Options, Piece, Segment, Word
 
 Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
 
@@ -258,11 +259,21 @@ def _without_first(segments: list[Segment], count: int) -> list[Segment]:
 
 
 def _rebuilt(segment: Segment, words: tuple[Word, ...]) -> Segment:
+    """`segment` with its first or its last words alone."""
+    text = "".join(word.text for word in words)
     return replace(
         segment,
         start=words[0].start,
         end=words[-1].end,
-        text="".join(word.text for word in words),
+        text=text,
         words=words if segment.words else (),
         tokens=(),  # theirs is another text
+        pieces=_pieces(segment, text),
     )
+
+
+def _pieces(segment: Segment, text: str) -> tuple[Piece, ...]:
+    """Those of `text`, which begins or ends the segment."""
+    whole, kept = b"".join(piece.data for piece in segment.pieces), text.encode()
+    start = whole.rfind(kept) if segment.text.endswith(text) else whole.find(kept)
+    return tuple(between(segment.pieces, start, start + len(kept))) if start >= 0 else ()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.transcript import Segment, Word
+from asr.transcript import Piece, Segment, Word
 from asr.windows import (
     SAMPLE_RATE,
     Cutter,
@@ -206,3 +206,19 @@ def test_a_segment_knows_its_window_and_loses_its_tokens_when_it_is_parted():
     first = result(0.0, 4.0, Segment(0.0, 4.0, " a b c d", tokens=(1, 2, 3, 4)))
     second = result(2.0, 4.0, Segment(0.0, 4.0, " c d e f", tokens=(3, 4, 5, 6)), overlap=2.0)
     assert [(s.text, s.tokens) for s in join([first, second])] == [(" a b c", ()), (" d e f", ())]
+
+
+def test_a_segment_that_is_parted_keeps_the_pieces_of_what_stays():
+    def spelled(*texts):
+        pieces = tuple(Piece(text.encode(), -float(n)) for n, text in enumerate(texts))
+        return Segment(0.0, 4.0, "".join(texts), pieces=pieces)
+
+    first = result(0.0, 4.0, spelled(" å", " b c", " d"))
+    second = result(2.0, 4.0, spelled(" c", " ", "d e", " f"), overlap=2.0)
+    joined = [
+        (s.text, [(p.data.decode(), p.logprob) for p in s.pieces]) for s in join([first, second])
+    ]
+    assert joined == [
+        (" å b c", [(" å", 0.0), (" b c", -1.0)]),
+        (" d e f", [(" ", -1.0), ("d e", -2.0), (" f", -3.0)]),
+    ]
