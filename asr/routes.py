@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 import asr
 from asr import doors, formats, streaming
 from asr.audio import Source
+from asr.captions import words_of
 from asr.errors import BadRequest, Failure
 from asr.keys import ENGINE, METRICS, SCHEDULER, TRANSCRIBER
 from asr.parameters import allowed_languages
@@ -86,7 +87,7 @@ def problem(failure: Failure) -> dict[str, object]:
 def _answer(transcript: Transcript, options: Options) -> AsrAnswer:
     timed: list[Chunk] = []
     for segment in transcript.segments if options.timestamps != "none" else ():
-        parts = segment.words if options.timestamps == "word" else (segment,)
+        parts = words_of(segment) if options.timestamps == "word" else (segment,)
         timed += [Chunk(timestamp=(part.start, part.end), text=part.text) for part in parts]
     return AsrAnswer(text=transcript.text, chunks=timed)
 

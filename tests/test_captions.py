@@ -10,7 +10,12 @@ from asr.captions import SHORTEST_CUE, Captioner, Cue, Layout, cues, words_of
 from asr.transcript import Segment, Word
 
 LETTERS = st.characters(categories=["L", "N", "P", "M", "S"])
-WORDS = st.text(LETTERS, min_size=1, max_size=60)
+ANYTHING = st.characters(exclude_categories=["Cs"])  # controls and white space of all kinds too
+WORDS = st.one_of(
+    st.text(LETTERS, min_size=1, max_size=60),
+    st.text(ANYTHING, min_size=1, max_size=10),
+    st.sampled_from(["-->", "1", "WEBVTT", "NOTE", "&lt;", "<v Ann>", "שָׁלוֹם", "مرحبا", "👩‍👩‍👧"]),
+)
 SPACES = st.sampled_from([" ", "  ", "\n", "\t"])
 TIMES = st.floats(0, 100)
 
