@@ -17,6 +17,7 @@ from asr.captions import Layout
 from asr.formats import compression_ratio, plain_json, segment_json, usage, verbose_json, written
 from asr.openai_schemas import VerboseAnswer
 from asr.transcript import Coverage, Gap, Segment, Transcript, Word
+from tests.clients.readers import readings
 from tests.test_captions import letters, timed
 
 LAYOUT = Layout()
@@ -79,6 +80,21 @@ def test_srt_and_vtt_are_written_as_their_readers_expect():
         "WEBVTT\n\n00:00:00.000 --> 00:00:02.500\nHello &amp; &lt;goodbye&gt;.\n\n"
         "01:01:01.000 --> 01:01:03.250\nSo --&gt; there\n\n"
     )
+
+
+PLAIN_WORDS = st.text(st.characters(categories=["L", "N"], include_characters=".,?!'-"), min_size=1)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.lists(PLAIN_WORDS, min_size=1, max_size=12), min_size=1, max_size=5))
+def test_every_reader_finds_the_same_words_in_our_subtitles(texts):
+    """ffmpeg among them; braces and angles, which it takes for markup, are not in the texts."""
+    segments = [Segment(3.0 * n, 3.0 * n + 2.5, " " + " ".join(t)) for n, t in enumerate(texts)]
+    said = letters("".join(segment.text for segment in segments))
+    for text_format in ("srt", "vtt"):
+        found = readings(text_format, written(segments, text_format, LAYOUT))
+        assert len(found) == 2
+        assert {name: "".join(words) for name, words in found.items()} == dict.fromkeys(found, said)
 
 
 @pytest.mark.parametrize("text_format", ["srt", "vtt"])
