@@ -83,6 +83,7 @@ def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[
         "PORT": str(port),
         "ENGINE_CONTROL": str(directory),
         "PYTHONPATH": str(ROOT),
+        "VAD": "off",  # tones are speech to this engine
         **settings,
     }
     with log.open("wb") as output:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,8 @@ def start(aiohttp_server: Any, engine: FakeEngine) -> Callable[..., Any]:
     """The URL of a server with the fake engine and the settings given."""
 
     async def started(**settings: Any) -> str:
-        server = await aiohttp_server(create_app(Config(**settings), lambda _: engine))
+        config = replace(Config.from_environment({"VAD": "off"}), **settings)  # tones are speech
+        server = await aiohttp_server(create_app(config, lambda _: engine))
         return str(server.make_url("")).rstrip("/")
 
     return started
