@@ -6,6 +6,7 @@ cd "$(dirname "$0")"
 NAME=asr-api
 PYTHON=python:3.11.14-slim-bookworm  # what the images consist of besides
 COMPILER=python:3.11.14-bookworm     # the same Python with a compiler, for flash-attn's wheel
+BUILDAH=(--format docker --layers)  # OCI's own has no HEALTHCHECK; layers are not one
 
 # The matrix: every model with every variant.
 MODELS=(
@@ -131,7 +132,7 @@ build() { # VARIANT ENDING DOCKERFILE BUILDER_OPTION...: under every tag, and pu
     build_and_push_many "${PLATFORM[$variant]}"
     return
   fi
-  [[ $BUILDER == docker ]] || options+=(--format docker)  # OCI's own has no HEALTHCHECK
+  [[ $BUILDER == docker ]] || options+=("${BUILDAH[@]}")
   for image in "${images[@]}"; do
     options+=(--tag "$image")
   done
@@ -151,7 +152,7 @@ build_and_push_many() { # PLATFORMS: one tag for several architectures, which no
     run docker buildx build --platform "$1" --push "${options[@]}" .
     return
   fi
-  run buildah build --platform "$1" --format docker --manifest "${images[0]}" "${options[@]}" .
+  run buildah build --platform "$1" "${BUILDAH[@]}" --manifest "${images[0]}" "${options[@]}" .
   for image in "${images[@]}"; do
     run buildah manifest push --all "${images[0]}" "docker://$image"
   done

@@ -88,9 +88,12 @@ def test_the_image_for_cpus_is_pushed_for_both_architectures(builder):
     assert values(build, "--platform") == ["linux/amd64,linux/arm64"]
 
 
-def test_buildah_keeps_the_health_check():
-    for command in commands("--all", "--builder", "buildah"):
-        assert values(command, "--format") == ["docker"]
+@pytest.mark.parametrize("push", [(), ("--push",)])
+def test_buildah_keeps_the_health_check_and_the_layers(push):
+    for command in commands("--all", "--builder", "buildah", *push):
+        if command[1] == "build":
+            assert values(command, "--format") == ["docker"]
+            assert "--layers" in command
 
 
 def test_a_token_is_a_secret_of_the_builds_that_download():
