@@ -48,7 +48,13 @@ class Trust(BaseModel):
         ),
     )
     seed: int | None = Field(
-        None, ge=0, lt=SEED_LIMIT, description="Of what is drawn at random; unset: the audio's"
+        None,
+        ge=0,
+        lt=SEED_LIMIT,
+        description=(
+            "Of what is drawn at random; unset: chance at a temperature that was asked, the same "
+            "every time where a text is written anew"
+        ),
     )
     logprob_threshold: float | None = Field(
         None,
