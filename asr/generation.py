@@ -13,9 +13,11 @@ from asr.audio import SAMPLE_RATE
 from asr.config import Config
 from asr.hardware import Hardware
 from asr.transcript import Detection, EngineInfo, Options
-from asr.whisper.answer import Draft
+from asr.whisper.answer import Draft, chosen, next_attempt
+from asr.whisper.chance import Chance, seed_of
 from asr.whisper.rules import choose
 from asr.whisper.tokens import Vocabulary
+from asr.whisper.trust import LOOK_EVERY, loops
 from asr.windows import Window, WindowResult
 
 
@@ -63,19 +65,33 @@ class WhisperModel:
         return found
 
     def hear(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
-        return [
-            WindowResult(window, draft.segments(window, self._vocabulary, self._tokenizer))
-            for window, draft in zip(windows, self._drafts(windows, options), strict=True)
-        ]
+        """The windows' text; those whose text cannot be trusted are written again, they alone."""
+        known = self._vocabulary, self._tokenizer
+        drafts: dict[Window, list[Draft]] = {window: [] for window in windows}
+        left = dict.fromkeys(windows, options.temperature)
+        while left:
+            [temperature] = set(left.values())
+            asked = list(left)
+            for window, draft in zip(asked, self._drafts(asked, options, temperature), strict=True):
+                drafts[window].append(draft)
+            again = {window: next_attempt(drafts[window], window, *known) for window in asked}
+            left = {window: heat for window, heat in again.items() if heat is not None}
+        return [chosen(drafts[window], window, *known) for window in windows]
 
-    def _drafts(self, windows: Sequence[Window], options: Options) -> list[Draft]:
+    def _drafts(
+        self, windows: Sequence[Window], options: Options, temperature: float
+    ) -> list[Draft]:
         prompt = self._prompt(options)
         opening = self._vocabulary.opening(options, options.language)
         start = 0 if prompt is None else len(prompt)
         length = start + len(opening)
         limit = self._model.config.max_target_positions - length
         multilingual = bool(self._vocabulary.languages)
-        scribe = Scribe(options.temperature)
+        seeds = [seed_of(options, temperature) for _ in windows]
+        scribe = Scribe(temperature, torch.tensor(seeds, device=self._device))
+        watch = None
+        if options.thresholds.compression_ratio is not None:
+            watch = LoopWatch(self._vocabulary, length, [window.seconds for window in windows])
         with torch.inference_mode(), self._listening(start) as silences:
             written = self._model.generate(
                 self._features(windows),
@@ -86,24 +102,18 @@ class WhisperModel:
                 num_beams=1,
                 do_sample=False,  # the scribe draws
                 logits_processor=[scribe],
+                stopping_criteria=[watch] if watch else None,
                 max_new_tokens=min(limit, self._max_new_tokens or limit),
                 force_unique_generate_call=True,
             )
         likelihoods = torch.stack(scribe.likelihoods, dim=1).tolist()  # [windows, tokens]
-        return [
-            self._draft(row, likelihood, silence, options.temperature)
-            for row, likelihood, silence in zip(
-                written[:, length:].tolist(), likelihoods, silences, strict=True
-            )
-        ]
-
-    def _draft(
-        self, tokens: list[int], likelihoods: list[float], silence: float, temperature: float
-    ) -> Draft:
-        """One row of a batch, without what pads it to the length of the longest."""
-        end = self._vocabulary.end_of_text
-        count = tokens.index(end) + 1 if end in tokens else len(tokens)
-        return Draft(tokens[:count], likelihoods[:count], silence, temperature)
+        drafts = []
+        for row, tokens in enumerate(written[:, length:].tolist()):
+            end = self._vocabulary.end_of_text  # what follows pads to the longest row's length
+            count = tokens.index(end) + 1 if end in tokens else len(tokens)
+            found = tokens[:count], likelihoods[row][:count], silences[row]
+            drafts.append(Draft(*found, temperature, bool(watch and watch.loops(row, tokens))))
+        return drafts
 
     @contextmanager
     def _listening(self, start: int) -> Iterator[list[float]]:
@@ -149,15 +159,38 @@ class Scribe:
     What `generate` itself keeps for that is the scores of all tokens: gigabytes in a batch.
     """
 
-    def __init__(self, temperature: float) -> None:
+    def __init__(self, temperature: float, seeds: torch.Tensor) -> None:
         self._temperature = temperature
+        self._seeds = seeds  # [rows]
         self.likelihoods: list[torch.Tensor] = []  # [rows] of each token
 
-    def __call__(self, _: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    def __call__(self, written: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Leave of the scores, [rows, vocabulary], the token that was chosen."""
-        temperatures = None
+        chance = None
         if self._temperature:
             temperatures = torch.full(scores.shape[:1], self._temperature, device=scores.device)
-        chosen, likelihood = choose(scores.float(), temperatures)
+            positions = torch.full_like(self._seeds, written.shape[1])
+            chance = Chance(temperatures, self._seeds, positions)
+        chosen, likelihood = choose(scores.float(), chance)
         self.likelihoods.append(likelihood)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
+
+
+class LoopWatch:
+    """A criterion for `generate` to stop the rows that repeat themselves."""
+
+    def __init__(self, vocabulary: Vocabulary, opening: int, seconds: Sequence[float]) -> None:
+        self._vocabulary = vocabulary
+        self._opening = opening  # tokens
+        self._seconds = seconds  # of each row's window
+
+    def __call__(self, written: torch.Tensor, _: object, **__: object) -> torch.Tensor:
+        """Which of the rows, [rows, tokens], are to stop."""
+        stops = [False] * len(written)
+        if (written.shape[1] - self._opening) % LOOK_EVERY == 0:
+            rows = enumerate(written[:, self._opening :].tolist())
+            stops = [self.loops(row, tokens) for row, tokens in rows]
+        return torch.tensor(stops, device=written.device)
+
+    def loops(self, row: int, tokens: Sequence[int]) -> bool:
+        return loops(tokens, self._vocabulary, self._seconds[row])

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from asr.errors import TranscriptionFailed
+from asr.formats import compression_ratio
 from asr.transcript import Detection, Segment
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.flight import Row
-from asr.whisper.tokens import Vocabulary, segments
+from asr.whisper.tokens import Vocabulary, segments, spelled
+from asr.whisper.trust import Attempt, kept, next_temperature
 from asr.windows import Window, WindowResult
 
 
@@ -23,6 +25,20 @@ class Draft:
     likelihoods: Sequence[float]  # the tokens' log-probabilities
     silence: float  # probability that nobody speaks
     temperature: float
+    is_loop: bool = False  # what ended it is that it repeated itself
+
+    @classmethod
+    def of(cls, row: Row) -> Draft:
+        """What a row that has ended has written."""
+        temperature = row.opening.temperature
+        return cls(row.tokens, row.likelihoods, row.silence, temperature, row.is_loop)
+
+    def attempt(self, vocabulary: Vocabulary, tokenizer: Any) -> Attempt:
+        """What is to be said of it."""
+        text = [token for token in self.tokens if token < vocabulary.end_of_text]
+        written = spelled(text, tokenizer).strip()
+        average = self.avg_logprob(vocabulary.end_of_text)
+        return Attempt(average, compression_ratio(written), self.silence, self.is_loop)
 
     def avg_logprob(self, end_of_text: int) -> float:
         """As openai/whisper has it: over the window's tokens and the end of text.
@@ -60,13 +76,34 @@ def detection(row: Row, window: Window, vocabulary: Vocabulary) -> Detection:
     return Detection(None if row.language is None else codes[row.language], odds)
 
 
-def answer(row: Row, window: Window, checkpoint: Checkpoint) -> WindowResult:
-    """What a row that has ended says of its window."""
-    draft = Draft(row.tokens, row.likelihoods, row.silence, row.opening.temperature)
-    if math.isnan(sum(draft.likelihoods)):
+def next_attempt(
+    drafts: Sequence[Draft], window: Window, vocabulary: Vocabulary, tokenizer: Any
+) -> float | None:
+    """The temperature at which the window is written again, None where it is not."""
+    if math.isnan(sum(drafts[-1].likelihoods)):
+        return None
+    last = drafts[-1].attempt(vocabulary, tokenizer)
+    return next_temperature(last, len(drafts), window.options)
+
+
+def chosen(
+    drafts: Sequence[Draft], window: Window, vocabulary: Vocabulary, tokenizer: Any
+) -> WindowResult:
+    """The window's text of all attempts to write it, without its language."""
+    attempts = [draft.attempt(vocabulary, tokenizer) for draft in drafts]
+    place = kept(attempts, window.options.thresholds)
+    if isinstance(place, str):
+        return WindowResult(window, rejected=place)
+    return WindowResult(window, drafts[place].segments(window, vocabulary, tokenizer))
+
+
+def answer(
+    drafts: Sequence[Draft], heard: Detection, window: Window, checkpoint: Checkpoint
+) -> WindowResult:
+    """What the engine says of a window that was written in `drafts`."""
+    if math.isnan(sum(drafts[-1].likelihoods)):
         dtype = str(checkpoint.weights.dtype).removeprefix("torch.")
         reason = f"the model's numbers overflowed in {dtype}; try DTYPE=bfloat16 or float32"
         return WindowResult(window, error=TranscriptionFailed(reason))
-    heard = detection(row, window, checkpoint.vocabulary)
-    found = draft.segments(window, checkpoint.vocabulary, checkpoint.tokenizer)
-    return WindowResult(window, found, heard.language, heard.probabilities)
+    found = chosen(drafts, window, checkpoint.vocabulary, checkpoint.tokenizer)
+    return replace(found, language=heard.language, probabilities=heard.probabilities)

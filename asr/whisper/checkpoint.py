@@ -17,6 +17,7 @@ from transformers import (
 from asr.audio import SAMPLE_RATE
 from asr.config import Config, ConfigError
 from asr.transcript import Options
+from asr.whisper.chance import seed_of
 from asr.whisper.features import LogMel
 from asr.whisper.loop import UNDETECTED, Opening
 from asr.whisper.rules import Rules
@@ -66,6 +67,7 @@ class Checkpoint:
             start=len(prompt),
             is_timed=options.timestamps != "none",
             temperature=options.temperature,
+            seed=seed_of(options, options.temperature),
             languages=tuple(vocabulary.language(code) for code in options.languages)
             if vocabulary.languages
             else (),

@@ -13,7 +13,8 @@ from asr.config import Config
 from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import EngineInfo
 from asr.whisper import checkpoint as checkpoints
-from asr.whisper.answer import answer, detection
+from asr.whisper.answer import Draft, answer, detection, next_attempt
+from asr.whisper.chance import seed_of
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.features import log_mel
 from asr.whisper.flight import Flight, Row
@@ -75,6 +76,7 @@ class WhisperEngine:
         self._waiting: deque[Window] = deque()
         self._windows: dict[Row, Window] = {}  # in flight
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
+        self._drafts: dict[Row, list[Draft]] = {}  # what was written before and not trusted
         self._since_encoding = 0  # tokens that each row has written
         self._leader: Row | None = None  # the first row after idleness
         self._was_idle = True  # before the step in hand: nothing in flight, nothing waiting
@@ -175,7 +177,12 @@ class WhisperEngine:
             raise TranscriptionFailed(f"a window of {window.seconds:g} s, the most is {longest:g}")
         opening = self._checkpoint.opening(window.options)
         room = self._checkpoint.longest - len(opening.tokens)
-        return Row(opening, limit=min(room, self._max_new_tokens))
+        ends_loops = window.options.thresholds.compression_ratio is not None
+        return Row(
+            opening,
+            limit=min(room, self._max_new_tokens),
+            seconds=window.seconds if ends_loops else None,
+        )
 
     def _encoded(self, windows: Sequence[Window]) -> torch.Tensor:
         """Encoder output, [windows, frames, width]."""
@@ -197,20 +204,40 @@ class WhisperEngine:
     def _news(self, row: Row) -> list[WindowResult]:
         window = self._windows[row]
         if row.is_done:
-            self._forget(row)
-            return [self._final(row, window)]
+            return self._ended(row, window)
         if window.options.language is not None or row in self._told:
             return []
         self._told.add(row)
         heard = detection(row, window, self._checkpoint.vocabulary)
         return [WindowResult(window, (), heard.language, heard.probabilities, is_final=False)]
 
-    def _final(self, row: Row, window: Window) -> WindowResult:
-        return answer(row, window, self._checkpoint)
+    def _ended(self, row: Row, window: Window) -> list[WindowResult]:
+        """The row's answer, or none yet where its window is written again."""
+        drafts = [*self._drafts.get(row, ()), Draft.of(row)]
+        was_told, parts = row in self._told, self._checkpoint
+        self._forget(row)
+        temperature = next_attempt(drafts, window, parts.vocabulary, parts.tokenizer)
+        if temperature is None:
+            return [self._final(row, drafts, window)]
+        try:
+            fresh = self._flight.again(row, temperature, seed_of(window.options, temperature))
+        except RuntimeError as error:
+            if not lacks_memory(error):
+                raise
+            return self._retreat([window])
+        self._windows[fresh], self._drafts[fresh] = window, drafts
+        if was_told:
+            self._told.add(fresh)
+        return []
+
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> WindowResult:
+        heard = detection(row, window, self._checkpoint.vocabulary)
+        return answer(drafts, heard, window, self._checkpoint)
 
     def _forget(self, row: Row) -> None:
         del self._windows[row]
         self._told.discard(row)
+        self._drafts.pop(row, None)
 
     def _retreat(self, windows: Sequence[Window]) -> list[WindowResult]:
         """Out of memory: try `windows` again with half as many, or give up on the only one."""

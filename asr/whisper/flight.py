@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from asr.whisper.graphs import Graphs
-from asr.whisper.loop import Machine, Opening, advance, begin
+from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
 from asr.whisper.model import hear
 from asr.whisper.plan import Plan
+from asr.whisper.trust import LOOK_EVERY, loops
 
 
 @dataclass(eq=False)
@@ -27,6 +28,8 @@ class Row:
     language: int | None = None  # the token of the language that was detected
     odds: dict[int, float] = field(default_factory=dict)  # language's token → probability
     silence: float = 0.0  # probability that nobody speaks
+    seconds: float | None = None  # of the window, where a loop ends the row
+    is_loop: bool = False
     is_done: bool = False
 
 
@@ -93,12 +96,26 @@ class Flight:
         self._begin(rows, start)
 
     def _begin(self, rows: Sequence[Row], start: int) -> None:
-        """Begin rows in slots that have heard their windows: also how a retry would start."""
+        """Begin rows in slots that have heard their windows."""
         values = begin(self._machine, start, [row.opening for row in rows])
         for slot, row in enumerate(rows, start):
             self._rows[slot] = row
             row.slot, row.reach = slot, len(row.opening.tokens)
         self._readings.append(Reading.of(rows, values))
+
+    def again(self, row: Row, temperature: float, seed: int) -> Row:
+        """Write a row that has just ended once more: its slot has the window's sound still.
+
+        That is lost as soon as the slot is taken: with the next rows that board, or a launch.
+        """
+        opening = replace(row.opening, temperature=temperature, seed=seed)
+        if row.language is not None:
+            heard = {UNDETECTED: row.language}
+            tokens = tuple(heard.get(token, token) for token in opening.tokens)
+            opening = replace(opening, tokens=tokens)
+        fresh = Row(opening, row.limit, language=row.language, odds=row.odds, seconds=row.seconds)
+        self._begin([fresh], row.slot)
+        return fresh
 
     def launch(self) -> None:
         """Write the next tokens of every row."""
@@ -143,9 +160,17 @@ class Flight:
                 if begun:
                     self._open(row, [kind[place] for kind in begun])
                 is_lost = likelihoods[place] != likelihoods[place]  # not a number
-                if row.tokens[-1] == end or len(row.tokens) >= row.limit or is_lost:
+                has_ended = row.tokens[-1] == end or len(row.tokens) >= row.limit or is_lost
+                if has_ended or len(row.tokens) % LOOK_EVERY == 0:
+                    row.is_loop = self._loops(row)
+                if has_ended or row.is_loop:
                     self.release(row)
         return [row for _, row in alive]
+
+    def _loops(self, row: Row) -> bool:
+        if row.seconds is None:
+            return False
+        return loops(row.tokens, self._machine.vocabulary, row.seconds)
 
     def _open(self, row: Row, begun: Sequence[float]) -> None:
         """Take in what was heard before the first token was written."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from asr.whisper import model
+from asr.whisper.chance import Chance
 from asr.whisper.rules import Rules, Written, choose, constrain, constrain_first
 from asr.whisper.slots import Slots
 from asr.whisper.tokens import Vocabulary
@@ -28,6 +29,7 @@ class Opening:
     start: int  # where the start of transcript stands
     is_timed: bool
     temperature: float
+    seed: int = 0  # of what is drawn at the temperature
     languages: tuple[int, ...] = ()  # tokens that may be detected; none: all
 
     @property
@@ -60,6 +62,7 @@ class State:
     tokens: torch.Tensor  # int64: written last, not yet taken in
     positions: torch.Tensor  # int64: of that token
     temperatures: torch.Tensor  # float32
+    seeds: torch.Tensor  # int64
     written: Written
 
     @classmethod
@@ -68,12 +71,18 @@ class State:
             torch.full((count,), rules.end_of_text, device=device),
             torch.zeros(count, dtype=torch.int64, device=device),
             torch.zeros(count, device=device),
+            torch.zeros(count, dtype=torch.int64, device=device),
             Written.blank(count, rules, device),
         )
 
     @property
     def tensors(self) -> list[torch.Tensor]:
-        return [self.tokens, self.positions, self.temperatures, *self.written.tensors]
+        own = [self.tokens, self.positions, self.temperatures, self.seeds]
+        return [*own, *self.written.tensors]
+
+    def chance(self, rows: slice, positions: torch.Tensor) -> Chance:
+        """What decides the tokens that rows write next, at `positions`."""
+        return Chance(self.temperatures[rows], self.seeds[rows], positions)
 
 
 @dataclass(frozen=True)
@@ -138,8 +147,9 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     written.is_timed.copy_(_sent([opening.is_timed for opening in openings], device))
     constrain_first(scores, written.is_timed, rules)
     state.temperatures[rows] = _sent([opening.temperature for opening in openings], device)
+    state.seeds[rows] = _sent([opening.seed for opening in openings], device)
     samples = any(opening.temperature for opening in openings)
-    chosen, likelihood = choose(scores, state.temperatures[rows] if samples else None)
+    chosen, likelihood = choose(scores, state.chance(rows, lengths) if samples else None)
     state.tokens[rows] = chosen
     state.positions[rows] = lengths
     written.begin(chosen, rules)
@@ -178,13 +188,13 @@ def advance(machine: Machine, rows: int, length: int, steps: int, samples: bool)
     state, rules = machine.state, machine.rules
     tokens, positions = state.tokens[:rows], state.positions[:rows]
     written = state.written[:rows]
-    temperatures = state.temperatures[:rows] if samples else None
     found = []
     for _ in range(steps):
         hidden = model.write(machine.weights, machine.slots, tokens, positions, length)
         scores = linear(hidden, machine.heads.later).float()  # [rows, vocabulary]
         constrain(scores, written, rules)
-        chosen, likelihood = choose(scores, temperatures)
+        chance = state.chance(slice(rows), positions + 1) if samples else None
+        chosen, likelihood = choose(scores, chance)
         written.add(chosen, rules)
         tokens.copy_(chosen)
         positions.add_(1).clamp_(max=machine.slots.positions - 1)  # rows past their end stay

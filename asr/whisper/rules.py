@@ -12,9 +12,8 @@ from typing import Any
 
 import torch
 
+from asr.whisper.chance import Chance, draw
 from asr.whisper.tokens import Vocabulary
-
-TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -114,20 +113,13 @@ def constrain(scores: torch.Tensor, written: Written, rules: Rules) -> None:
     marks.masked_fill_(is_likelier, -torch.inf)
 
 
-def choose(
-    scores: torch.Tensor, temperatures: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
+def choose(scores: torch.Tensor, chance: Chance | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens [rows] and their log-probabilities [rows], of scores [rows, vocabulary], float32.
 
     Args:
-        temperatures: [rows], 0 for the likeliest token; None where that holds for all.
+        chance: None where all rows take the likeliest token.
     """
-    if temperatures is None:
-        tokens = scores.argmax(dim=1)
-    else:
-        gumbel = -torch.empty_like(scores).exponential_().clamp_(min=TINY).log_()
-        drawn = scores + gumbel * temperatures[:, None]  # as argmax(scores / T + gumbel)
-        tokens = drawn.argmax(dim=1)
+    tokens = scores.argmax(dim=1) if chance is None else draw(scores, chance)
     likelihood = scores.gather(1, tokens[:, None]).squeeze(1) - scores.logsumexp(dim=1)
     return tokens, likelihood
 

@@ -88,6 +88,12 @@ def token_bytes(token: int, tokenizer: Any) -> bytes:
     return b"".join(BYTES.get(letter) or letter.encode() for letter in spelling)
 
 
+def spelled(text: Sequence[int], tokenizer: Any) -> str:
+    """The text of tokens, as it stands."""
+    found = tokenizer.decode(text, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(found)
+
+
 def prompt_tokens(prompt: str, tokenizer: Any, longest: int) -> list[int]:
     """The tokens that tell the model what was said before: at most `longest`, the last ones.
 
@@ -122,7 +128,7 @@ def segments(
     for part, start, end in _parted(tokens, vocabulary, seconds):
         written = tokens[part]
         text = [token for token in written if token < vocabulary.first_timestamp]
-        words = tokenizer.decode(text, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        words = spelled(text, tokenizer)
         if not words.strip():
             continue
         pieces = (

@@ -19,6 +19,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.audio import SAMPLE_RATE
 from asr.transcript import EngineInfo, Options
+from asr.whisper.answer import Draft
 from asr.whisper.checkpoint import Checkpoint, assemble
 from asr.whisper.engine import WhisperEngine
 from asr.whisper.flight import Row
@@ -206,9 +207,9 @@ class RecordingEngine(WhisperEngine):
         self.rows: dict[Window, Row] = {}
         super().__init__(*arguments, **named)
 
-    def _final(self, row: Row, window: Window) -> WindowResult:
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> WindowResult:
         self.rows[window] = row
-        return super()._final(row, window)
+        return super()._final(row, drafts, window)
 
 
 class Caller:

