@@ -17,6 +17,8 @@ SAID = (
     "We travel from Lima to Lisbon in September. On Wednesday Martin sings at the station. "
     "It is very hot in Rome today. Laura found the box this morning."
 )
+VERBOSE = Cell("transcriptions", {"response_format": "verbose_json"})
+LOGPROBS = Cell("transcriptions", {"include": ["logprobs"]})
 CUE = "1\n00:00:00,400 --> 00:00:09,000\n"
 
 
@@ -61,6 +63,19 @@ def end(text: str) -> dict[str, str]:
     return {"type": "transcript.text.done", "text": text}
 
 
+def verbose(**others: object) -> Answer:
+    known = {"tokens": [1], "avg_logprob": -0.1, "no_speech_prob": 0.1, "compression_ratio": 1.0}
+    place = {"id": 0, "seek": 0, "start": 0.4, "end": 9.0, "temperature": 0.0, "text": " " + SAID}
+    usage = {"type": "duration", "seconds": 11}
+    head = {"language": "english", "duration": 11.0, "text": SAID, "usage": usage}
+    return Answer({**head, "segments": [{**place, **known, **others}]})
+
+
+def with_tokens(*texts: str) -> Answer:
+    tokens = [{"token": t, "logprob": -0.1, "bytes": list(t.encode())} for t in texts]
+    return Answer({"text": SAID, "logprobs": tokens})
+
+
 @pytest.mark.parametrize(
     ("cell", "answer", "problem"),
     [
@@ -75,6 +90,16 @@ def end(text: str) -> dict[str, str]:
             Answer(error={"name": "InternalServerError", "status": 500}),
             "but {'name': 'InternalServerError'",
         ),
+        (VERBOSE, verbose(), None),
+        (VERBOSE, verbose(avg_logprob=0.0), "not computed: ['avg_logprob']"),
+        (VERBOSE, verbose(tokens=[]), "not computed: ['tokens']"),
+        (VERBOSE, verbose(end=12.0), "times outside the audio"),
+        (VERBOSE, verbose(text=" Other words"), "the segments are not the text"),
+        (VERBOSE, verbose(seek="0"), "Input should be a valid integer"),
+        (LOGPROBS, with_tokens(SAID[:9], SAID[9:]), None),
+        (LOGPROBS, with_tokens(SAID[:9]), "the tokens are not the text"),
+        (LOGPROBS, Answer({"text": SAID}), "logprobs are missing"),
+        (JSON, with_tokens(SAID), "logprobs are there unasked"),
         (SRT, Answer(f"{CUE}{SAID}\n\n"), None),
         (SRT, Answer(f"{CUE}{SAID}"), None),
         (SRT, Answer(f"{SAID}\n\n"), "srt: "),

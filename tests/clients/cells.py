@@ -54,6 +54,10 @@ class Cell:
         return bool(self.fields.get("stream"))
 
     @property
+    def wants_logprobs(self) -> bool:
+        return "logprobs" in self.fields.get("include", ())
+
+    @property
     def others(self) -> str:
         """What the table has no columns for."""
         known = {"response_format", "timestamp_granularities", "stream"}
@@ -67,7 +71,7 @@ class Cell:
 
 def cells() -> list[Cell]:
     """Every format, granularity and stream, and what is refused."""
-    return [*_transcriptions(), *_translations(), *_refused(), *_models()]
+    return [*_transcriptions(), *_logprobs(), *_translations(), *_refused(), *_models()]
 
 
 def _transcriptions() -> Iterator[Cell]:
@@ -81,6 +85,13 @@ def _transcriptions() -> Iterator[Cell]:
             fields["stream"] = True
         refusal = Refusal(param="response_format") if response_format == "diarized_json" else None
         yield Cell("transcriptions", fields, refusal, speech)
+
+
+def _logprobs() -> Iterator[Cell]:
+    """Tokens beside the text; OpenAI has them in json alone."""
+    for stream in ({}, {"stream": True}):
+        fields = {"response_format": "json", "include": ["logprobs"], **stream}
+        yield Cell("transcriptions", fields, file=SPEECH["transcriptions"])
 
 
 def _translations() -> Iterator[Cell]:

@@ -134,6 +134,7 @@ def _whole(cell: Cell, body: Any) -> str:
     shape.model_validate(body, strict=True)
     if cell.response_format == "verbose_json":
         _check_verbose(cell, body)
+    _check_logprobs(cell, body)
     return str(body["text"])
 
 
@@ -148,6 +149,34 @@ def _check_verbose(cell: Cell, body: Mapping[str, Any]) -> None:
         said = " ".join(part[text] for part in parts).split()
         if name in body and said != body["text"].split():
             raise Wrong(f"the {name} are not the text: {said}")
+    for segment in body.get("segments") or ():
+        _check_segment(segment)
+
+
+def _check_segment(segment: Mapping[str, Any]) -> None:
+    """Nothing in it is made up to fill OpenAI's fields."""
+    computed = {
+        "tokens": len(segment["tokens"]) > 0,
+        "avg_logprob": -10 < segment["avg_logprob"] < 0,
+        "no_speech_prob": 0 < segment["no_speech_prob"] < 1,
+        "compression_ratio": segment["compression_ratio"] > 0,
+        "temperature": 0 <= segment["temperature"] <= 1,
+        "seek": 0 <= segment["seek"] <= 100 * segment["start"],
+    }
+    if not all(computed.values()):
+        raise Wrong(f"not computed: {[n for n, right in computed.items() if not right]}: {segment}")
+
+
+def _check_logprobs(cell: Cell, answer: Mapping[str, Any]) -> None:
+    """The tokens' bytes are the text, each token with its probability."""
+    if cell.wants_logprobs != bool(answer.get("logprobs")):
+        raise Wrong(f"logprobs are {'missing' if cell.wants_logprobs else 'there unasked'}")
+    tokens = answer.get("logprobs") or ()
+    spelled = bytes(int(byte) for token in tokens for byte in token["bytes"]).decode()
+    if tokens and spelled.split() != answer["text"].split():
+        raise Wrong(f"the tokens are not the text: {spelled}")
+    if any(token["logprob"] > 0 for token in tokens):
+        raise Wrong("a token is more than certain")
 
 
 def _check_times(times: Sequence[tuple[float, float]], duration: float) -> None:
@@ -171,6 +200,7 @@ def _streamed(cell: Cell, events: Sequence[Any] | None) -> str:
         raise Wrong(f"the segments have other words: {said}")
     if any(("words" in segment) != ("word" in cell.granularities) for segment in segments):
         raise Wrong("words are where they were not asked, or missing")
+    _check_logprobs(cell, done)
     return str(done["text"])
 
 
