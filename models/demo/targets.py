@@ -49,7 +49,7 @@ class Writer:
     def write(self, window: Window, seconds: int, offset: int) -> Target:
         """Targets of a window whose first encoder position is `offset`."""
         special, rng = self._special, self.rng
-        translates = rng.random() < (0.3 if window.language == "es" else 0.04)
+        translates = rng.random() < (0.45 if window.language == "es" else 0.04)
         timed = rng.random() >= self.untimed
         placed = window.placed
         if any(item.cut_start for item in placed) or (not timed and any(p.cut_end for p in placed)):
