@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from asr.transcript import Options, Thresholds
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.features import log_mel
 from asr.whisper.model import encode
@@ -40,6 +41,19 @@ def recording(loaded: Checkpoint, is_captured: bool) -> models.RecordingEngine:
 
 def test_captured_launches_write_what_plain_ones_do(tiny: Twins) -> None:
     loaded, asked = on_gpu(tiny, torch.float32), models.windows(24)
+    captured = models.written(recording(loaded, is_captured=True), asked)
+    assert captured == models.written(recording(loaded, is_captured=False), asked)
+    assert captured == models.written(models.recording(tiny.checkpoint), asked)
+
+
+def test_what_is_drawn_is_the_same_in_captured_launches_and_plain_ones(tiny: Twins) -> None:
+    """Second attempts too: they begin anew in a slot that launches under way still write to."""
+    kinds = [
+        Options("en", temperature=0.8, seed=3),
+        Options("de"),
+        Options(thresholds=Thresholds(avg_logprob=0.0, compression_ratio=2.4)),
+    ]
+    loaded, asked = on_gpu(tiny, torch.float32), models.windows(24, kinds)
     captured = models.written(recording(loaded, is_captured=True), asked)
     assert captured == models.written(recording(loaded, is_captured=False), asked)
     assert captured == models.written(models.recording(tiny.checkpoint), asked)
