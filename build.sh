@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 NAME=asr-api
 PYTHON=python:3.11.14-slim-bookworm  # what the images consist of besides
 COMPILER=python:3.11.14-bookworm     # the same Python with a compiler, for flash-attn's wheel
-BUILDAH=(--format docker --layers)  # OCI's own has no HEALTHCHECK; layers are not one
+BUILDAH=(--format docker --layers)  # HEALTHCHECK is Docker's; else there is one layer
 
 # The matrix: every model with every variant.
 MODELS=(

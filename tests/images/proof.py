@@ -196,7 +196,7 @@ def print_start(name: str) -> None:
     started = moment(run("docker", "inspect", "--format={{.State.StartedAt}}", name))
     stages = {"container": (started - created).total_seconds(), **told_stages(name)}
     total = (ready - created).total_seconds()
-    stages["the rest"] = total - sum(stages.values())
+    stages["the rest"] = max(0.0, total - sum(stages.values()))  # they are rounded
     print(f"\ncold start to /hc: {total:.1f} s")
     for stage, seconds in stages.items():
         print(f"  {seconds:6.1f} s  {stage}")
