@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from transformers import (
 from asr.audio import SAMPLE_RATE
 from asr.config import Config, ConfigError
 from asr.transcript import Options
+from asr.whisper.alignment import heads_of
 from asr.whisper.chance import seed_of
 from asr.whisper.features import LogMel
 from asr.whisper.loop import UNDETECTED, Opening
@@ -71,6 +72,7 @@ class Checkpoint:
             languages=tuple(vocabulary.language(code) for code in options.languages)
             if vocabulary.languages
             else (),
+            aligns=options.timestamps == "word",
         )
 
 
@@ -106,6 +108,9 @@ def assemble(
 ) -> Checkpoint:
     """A checkpoint of what Transformers' classes read of it, and its weights."""
     vocabulary = Vocabulary.of(generation_config, tokenizer)
+    decoder = weights.decoder
+    aligning = heads_of(generation_config, len(decoder.layers), decoder.heads)
+    weights = replace(weights, decoder=replace(decoder, aligning=aligning))
     return Checkpoint(
         weights,
         LogMel.of(extractor, weights.device),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
+from asr.whisper.alignment import Heard
 from asr.whisper.graphs import Graphs
 from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
 from asr.whisper.model import hear
@@ -84,7 +85,7 @@ class Flight:
             return
         for rows in reversed(self._plan.buckets):
             for length in reversed(self._plan.lengths):
-                self._graphs.advance(rows, length, samples=False)
+                self._graphs.advance(rows, length, samples=False, aligns=False)
 
     def board(self, rows: Sequence[Row], encoded: torch.Tensor) -> None:
         """Give rows their slots, and the slots their windows, [rows, frames, width]."""
@@ -128,10 +129,11 @@ class Flight:
         reach = max(row.reach for row in rows) + steps
         length = self._plan.length(min(reach, self._machine.slots.positions))
         samples = any(row.opening.temperature for row in rows)
+        aligns = any(row.opening.aligns for row in rows)
         if self._graphs is None:
-            values = advance(self._machine, count, length, steps, samples)
+            values = advance(self._machine, count, length, steps, samples, aligns)
         else:
-            values = self._graphs.advance(count, length, samples)
+            values = self._graphs.advance(count, length, samples, aligns)
         for row in rows:
             row.reach += steps
         self._readings.append(Reading.of(rows, values[:, :, : len(rows)]))
@@ -187,6 +189,16 @@ class Flight:
         """Free the row's slot; what is still under way for it is ignored."""
         row.is_done = True
         self._rows[row.slot] = None
+
+    def heard(self, row: Row, frames: int) -> Heard:
+        """What the alignment heads heard for each token of a row that has just ended.
+
+        It is lost as soon as its slot is taken: with the next rows that board, or a launch.
+        """
+        first = len(row.opening.tokens) - 1  # whose query the first token was written from
+        positions = range(first, first + len(row.tokens))
+        heads = self._machine.weights.decoder.aligning
+        return self._machine.slots.heard(row.slot, positions, frames, heads)
 
     def _close_gaps(self) -> None:
         for source, target in moves(self._rows):

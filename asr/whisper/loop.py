@@ -31,6 +31,7 @@ class Opening:
     temperature: float
     seed: int = 0  # of what is drawn at the temperature
     languages: tuple[int, ...] = ()  # tokens that may be detected; none: all
+    aligns: bool = False  # whether its words are to be timed
 
     @property
     def lacks_language(self) -> bool:
@@ -175,12 +176,15 @@ def detect(
     return machine.languages[scores.argmax(dim=1)], scores.softmax(dim=1).T
 
 
-def advance(machine: Machine, rows: int, length: int, steps: int, samples: bool) -> torch.Tensor:
+def advance(
+    machine: Machine, rows: int, length: int, steps: int, samples: bool, aligns: bool
+) -> torch.Tensor:
     """Write `steps` tokens in each of the first `rows` slots; nothing here waits for the device.
 
     Args:
         length: more than every position that is reached; how much of the caches is looked at.
         samples: whether any row has a temperature.
+        aligns: whether any row's words are to be timed.
 
     Returns:
         [steps, 2, rows], float32 (exact for any token): tokens and their log-probabilities.
@@ -190,7 +194,7 @@ def advance(machine: Machine, rows: int, length: int, steps: int, samples: bool)
     written = state.written[:rows]
     found = []
     for _ in range(steps):
-        hidden = model.write(machine.weights, machine.slots, tokens, positions, length)
+        hidden = model.write(machine.weights, machine.slots, tokens, positions, length, aligns)
         scores = linear(hidden, machine.heads.later).float()  # [rows, vocabulary]
         constrain(scores, written, rules)
         chance = state.chance(slice(rows), positions + 1) if samples else None

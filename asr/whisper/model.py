@@ -72,20 +72,28 @@ def read(weights: Weights, slots: Slots, start: int, tokens: torch.Tensor) -> to
 
 
 def write(
-    weights: Weights, slots: Slots, tokens: torch.Tensor, positions: torch.Tensor, length: int
+    weights: Weights,
+    slots: Slots,
+    tokens: torch.Tensor,
+    positions: torch.Tensor,
+    length: int,
+    aligns: bool = False,
 ) -> torch.Tensor:
     """One token further in the first n slots: [n] tokens, [n] positions → hidden states [n, D].
 
     Args:
         length: more than every position; how much of the caches is looked at.
+        aligns: whether to keep what the alignment heads ask, for the times of words.
     """
     decoder = weights.decoder
     count, heads = len(tokens), decoder.heads
+    asked = []  # [n, S] of each alignment head
     x = decoder.tokens[tokens] + decoder.positions[positions]  # [n, D]
     places = (slots.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
     later = torch.arange(length, device=x.device) > positions[:, None, None, None]
     mask = torch.zeros_like(later, dtype=x.dtype).masked_fill_(later, -torch.inf)  # [n, 1, 1, L]
-    for layer, own, cross in zip(decoder.layers, slots.own, slots.cross, strict=True):
+    caches = zip(decoder.layers, slots.own, slots.cross, strict=True)
+    for number, (layer, own, cross) in enumerate(caches):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, 3 D]
         query, key_value = projected.tensor_split([x.shape[1]], dim=1)
         size = x.shape[1] // heads
@@ -94,9 +102,16 @@ def write(
         said = attend(query.reshape(count, heads, 1, size), past[0], past[1], mask)
         x = x + linear(said, layer.attention_out)
         query = linear(_normed(x, layer.cross_norm), layer.cross_query)
-        heard = attend(query.view(count, heads, 1, size), cross[0, :count], cross[1, :count])
+        query = query.view(count, heads, 1, size)
+        heard = attend(query, cross[0, :count], cross[1, :count])
         x = x + linear(heard, layer.cross_out)
         x = _fed(layer, x)
+        if aligns:
+            asked += [query[:, head, 0] for at, head in decoder.aligning if at == number]
+    if aligns:
+        rows = slots.queries[:count].flatten(0, 1)  # [n positions, heads, S]
+        own_rows = torch.arange(count, device=x.device) * slots.positions
+        rows.index_copy_(0, own_rows + positions, torch.stack(asked, dim=1))
     return _normed(x, decoder.norm)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from asr.whisper.alignment import Heard
 from asr.whisper.weights import Weights
 
 
@@ -16,6 +18,7 @@ class Slots:
     cross: torch.Tensor  # [layers, 2, slots, heads, frames, size]: written once for a window
     own: torch.Tensor  # [layers, 2, slots, heads, positions, size]: written at every token
     places: torch.Tensor  # [slots, 2, heads]: where position 0 lies in a flattened layer of `own`
+    queries: torch.Tensor  # [slots, positions, aligning heads, size]: where words are timed
 
     @classmethod
     def allocate(cls, weights: Weights, count: int) -> Slots:
@@ -33,6 +36,7 @@ class Slots:
             cross=torch.zeros(layers, 2, count, heads, frames, size, **like),
             own=torch.zeros(layers, 2, count, heads, positions, size, **like),
             places=((kinds + rows) * heads + each) * positions,
+            queries=torch.zeros(count, positions, len(decoder.aligning), size, **like),
         )
 
     @property
@@ -47,11 +51,22 @@ class Slots:
         """Copy a row's caches, its first `length` positions, into another slot."""
         self.cross[:, :, target].copy_(self.cross[:, :, source])
         self.own[:, :, target, :, :length].copy_(self.own[:, :, source, :, :length])
+        self.queries[target, :length].copy_(self.queries[source, :length])
+
+    def heard(
+        self, slot: int, positions: range, frames: int, heads: Sequence[tuple[int, int]]
+    ) -> Heard:
+        """What the alignment heads, (layer, number), asked at `positions`, and what of."""
+        keys = [self.cross[layer, 0, slot, head, :frames] for layer, head in heads]
+        asked = self.queries[slot, positions.start : positions.stop]
+        return Heard(asked.transpose(0, 1).clone(), torch.stack(keys))
 
 
 def slot_bytes(weights: Weights) -> int:
     """What one slot takes."""
     frames, width = weights.encoder.positions.shape
     positions = weights.decoder.positions.shape[0]
-    layers = len(weights.decoder.layers)
-    return int(layers * 2 * (frames + positions) * width * weights.dtype.itemsize)
+    decoder = weights.decoder
+    kept = len(decoder.layers) * 2 * (frames + positions) * width
+    asked = len(decoder.aligning) * positions * width // decoder.heads
+    return int((kept + asked) * weights.dtype.itemsize)

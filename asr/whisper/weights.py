@@ -77,6 +77,7 @@ class Decoder:
     norm: Norm
     heads: int
     head: Linear  # [vocabulary, width]: hidden state → logits
+    aligning: tuple[tuple[int, int], ...] = ()  # (layer, head) whose attention follows the speech
 
 
 @dataclass(frozen=True)
