@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from asr.audio import SAMPLE_RATE
 from asr.config import Config
 from asr.hardware import Hardware
 from asr.transcript import Detection, EngineInfo, Options
+from asr.whisper.alignment import Heard, frames_of, heads_of
 from asr.whisper.answer import Draft, chosen, next_attempt
 from asr.whisper.chance import Chance, seed_of
 from asr.whisper.rules import choose
@@ -44,6 +46,7 @@ class WhisperModel:
             languages=self._vocabulary.language_names,
             can_translate=bool(self._vocabulary.tasks),
             can_prompt=True,
+            has_words=True,
             has_pieces=True,
         )
 
@@ -76,7 +79,8 @@ class WhisperModel:
                 drafts[window].append(draft)
             again = {window: next_attempt(drafts[window], window, *known) for window in asked}
             left = {window: heat for window, heat in again.items() if heat is not None}
-        return [chosen(drafts[window], window, *known) for window in windows]
+        language = options.language
+        return [chosen(drafts[window], window, language, *known) for window in windows]
 
     def _drafts(
         self, windows: Sequence[Window], options: Options, temperature: float
@@ -92,7 +96,9 @@ class WhisperModel:
         watch = None
         if options.thresholds.compression_ratio is not None:
             watch = LoopWatch(self._vocabulary, length, [window.seconds for window in windows])
-        with torch.inference_mode(), self._listening(start) as silences:
+        attention = Attention(self._model)
+        follow = attention.followed() if options.timestamps == "word" else nullcontext()
+        with torch.inference_mode(), self._listening(start) as silences, follow:
             written = self._model.generate(
                 self._features(windows),
                 language=options.language if multilingual else None,
@@ -112,7 +118,10 @@ class WhisperModel:
             end = self._vocabulary.end_of_text  # what follows pads to the longest row's length
             count = tokens.index(end) + 1 if end in tokens else len(tokens)
             found = tokens[:count], likelihoods[row][:count], silences[row]
-            drafts.append(Draft(*found, temperature, bool(watch and watch.loops(row, tokens))))
+            is_loop = bool(watch and watch.loops(row, tokens))
+            frames = frames_of(windows[row].seconds)
+            heard = attention.of(row, range(length - 1, length - 1 + count), frames)
+            drafts.append(Draft(*found, temperature, is_loop, heard))
         return drafts
 
     @contextmanager
@@ -151,6 +160,58 @@ class WhisperModel:
         ids = self._tokenizer.get_prompt_ids(options.prompt, return_tensors="pt")
         longest = self._model.config.max_target_positions // 2 - 1
         return torch.cat([ids[:1], ids[1:][-(longest - 1) :]]).to(self._device)
+
+
+class Attention:
+    """What the heads that follow the speech ask for and hear while `generate` runs.
+
+    Taken before the attention itself: that may be any kernel, and no other head's is kept.
+    """
+
+    def __init__(self, model: Any) -> None:
+        config = model.config
+        self._size = config.d_model // config.decoder_attention_heads
+        self._heads = heads_of(
+            model.generation_config, config.decoder_layers, config.decoder_attention_heads
+        )
+        self._layers = {
+            layer: model.model.decoder.layers[layer].encoder_attn for layer, _ in self._heads
+        }
+        self.queries: dict[int, list[torch.Tensor]] = {}  # by layer: [windows, tokens, width] each
+        self.keys: dict[int, torch.Tensor] = {}  # by layer: [windows, frames, width]
+
+    @contextmanager
+    def followed(self) -> Iterator[None]:
+        hooks = []
+        for layer, attention in self._layers.items():
+            ask = partial(self._ask, layer)
+            hear = partial(self._hear, layer)
+            hooks.append(attention.q_proj.register_forward_hook(ask))
+            hooks.append(attention.k_proj.register_forward_hook(hear))
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def of(self, row: int, positions: range, frames: int) -> Heard | None:
+        """What was asked at `positions` of a row, if it was followed."""
+        if not self.queries:
+            return None
+        queries, keys = [], []
+        for layer, head in self._heads:
+            part = slice(head * self._size, (head + 1) * self._size)
+            queries.append([asked[row, :, part] for asked in self.queries[layer]])
+            keys.append(self.keys[layer][row, :frames, part])
+        asked = torch.stack([torch.cat(each) for each in queries])
+        asked = asked[:, positions.start : positions.stop]
+        return Heard(asked * self._size**-0.5, torch.stack(keys))
+
+    def _ask(self, layer: int, *hooked: Any) -> None:
+        self.queries.setdefault(layer, []).append(hooked[2])
+
+    def _hear(self, layer: int, *hooked: Any) -> None:
+        self.keys.setdefault(layer, hooked[2])
 
 
 class Scribe:

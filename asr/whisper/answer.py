@@ -10,10 +10,12 @@ from typing import Any
 from asr.errors import TranscriptionFailed
 from asr.formats import compression_ratio
 from asr.transcript import Detection, Segment
+from asr.whisper.alignment import Heard
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.flight import Row
 from asr.whisper.tokens import Vocabulary, segments, spelled
 from asr.whisper.trust import Attempt, kept, next_temperature
+from asr.whisper.words import with_words
 from asr.windows import Window, WindowResult
 
 
@@ -26,12 +28,13 @@ class Draft:
     silence: float  # probability that nobody speaks
     temperature: float
     is_loop: bool = False  # what ended it is that it repeated itself
+    heard: Heard | None = None  # where words are to be timed
 
     @classmethod
-    def of(cls, row: Row) -> Draft:
+    def of(cls, row: Row, heard: Heard | None) -> Draft:
         """What a row that has ended has written."""
         temperature = row.opening.temperature
-        return cls(row.tokens, row.likelihoods, row.silence, temperature, row.is_loop)
+        return cls(row.tokens, row.likelihoods, row.silence, temperature, row.is_loop, heard)
 
     def attempt(self, vocabulary: Vocabulary, tokenizer: Any) -> Attempt:
         """What is to be said of it."""
@@ -49,19 +52,29 @@ class Draft:
         return sum(self.likelihoods) / (written + 1)
 
     def segments(
-        self, window: Window, vocabulary: Vocabulary, tokenizer: Any
+        self, window: Window, language: str | None, vocabulary: Vocabulary, tokenizer: Any
     ) -> tuple[Segment, ...]:
-        """Timed text with what the model thinks of it: of the whole window, in each segment."""
-        likelihoods = self.likelihoods if window.options.pieces else None
-        average = self.avg_logprob(vocabulary.end_of_text)
+        """Timed text with what the model thinks of it: of the whole window, in each segment.
+
+        Args:
+            language: code of what is spoken.
+        """
+        options, end = window.options, vocabulary.end_of_text
+        likelihoods = self.likelihoods if options.pieces or self.heard else None
+        found = segments(self.tokens, vocabulary, tokenizer, window.seconds, likelihoods)
+        if self.heard:
+            spelling = "en" if options.task == "translate" else language
+            found = with_words(found, self.tokens, self.heard, end, spelling)
+        average = self.avg_logprob(end)
         return tuple(
             replace(
                 segment,
                 avg_logprob=average,
                 no_speech_prob=self.silence,
                 temperature=self.temperature,
+                pieces=segment.pieces if options.pieces else (),
             )
-            for segment in segments(self.tokens, vocabulary, tokenizer, window.seconds, likelihoods)
+            for segment in found
         )
 
 
@@ -87,14 +100,19 @@ def next_attempt(
 
 
 def chosen(
-    drafts: Sequence[Draft], window: Window, vocabulary: Vocabulary, tokenizer: Any
+    drafts: Sequence[Draft],
+    window: Window,
+    language: str | None,
+    vocabulary: Vocabulary,
+    tokenizer: Any,
 ) -> WindowResult:
-    """The window's text of all attempts to write it, without its language."""
+    """The window's text of all attempts to write it; its `language` is not told again."""
     attempts = [draft.attempt(vocabulary, tokenizer) for draft in drafts]
     place = kept(attempts, window.options.thresholds)
     if isinstance(place, str):
         return WindowResult(window, rejected=place)
-    return WindowResult(window, drafts[place].segments(window, vocabulary, tokenizer))
+    found = drafts[place].segments(window, language, vocabulary, tokenizer)
+    return WindowResult(window, found)
 
 
 def answer(
@@ -105,5 +123,6 @@ def answer(
         dtype = str(checkpoint.weights.dtype).removeprefix("torch.")
         reason = f"the model's numbers overflowed in {dtype}; try DTYPE=bfloat16 or float32"
         return WindowResult(window, error=TranscriptionFailed(reason))
-    found = chosen(drafts, window, checkpoint.vocabulary, checkpoint.tokenizer)
+    known = checkpoint.vocabulary, checkpoint.tokenizer
+    found = chosen(drafts, window, heard.language, *known)
     return replace(found, language=heard.language, probabilities=heard.probabilities)

@@ -13,6 +13,7 @@ from asr.config import Config
 from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import EngineInfo
 from asr.whisper import checkpoint as checkpoints
+from asr.whisper.alignment import Heard, frames_of
 from asr.whisper.answer import Draft, answer, detection, next_attempt
 from asr.whisper.chance import seed_of
 from asr.whisper.checkpoint import Checkpoint
@@ -48,6 +49,7 @@ def load(
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,
+        has_words=True,
         has_pieces=True,
         longest_window=checkpoint.window_seconds,
     )
@@ -213,13 +215,14 @@ class WhisperEngine:
 
     def _ended(self, row: Row, window: Window) -> list[WindowResult]:
         """The row's answer, or none yet where its window is written again."""
-        drafts = [*self._drafts.get(row, ()), Draft.of(row)]
-        was_told, parts = row in self._told, self._checkpoint
+        drafts, parts = [*self._drafts.get(row, ())], self._checkpoint
+        was_told = row in self._told
         self._forget(row)
-        temperature = next_attempt(drafts, window, parts.vocabulary, parts.tokenizer)
-        if temperature is None:
-            return [self._final(row, drafts, window)]
         try:
+            drafts.append(Draft.of(row, self._heard(row, window)))
+            temperature = next_attempt(drafts, window, parts.vocabulary, parts.tokenizer)
+            if temperature is None:
+                return [self._final(row, drafts, window)]
             fresh = self._flight.again(row, temperature, seed_of(window.options, temperature))
         except RuntimeError as error:
             if not lacks_memory(error):
@@ -229,6 +232,11 @@ class WhisperEngine:
         if was_told:
             self._told.add(fresh)
         return []
+
+    def _heard(self, row: Row, window: Window) -> Heard | None:
+        if window.options.timestamps != "word":
+            return None
+        return self._flight.heard(row, frames_of(window.seconds))
 
     def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> WindowResult:
         heard = detection(row, window, self._checkpoint.vocabulary)

@@ -137,9 +137,9 @@ def test_what_heads_hear_is_the_attention_of_the_model(twins: Twins) -> None:
     kept: dict[Any, Heard] = {}
     final = engine._final
 
-    def keeping(row: Any, window: Any, *rest: Any) -> Any:
+    def keeping(row: Any, drafts: Any, window: Any) -> Any:
         kept[window] = engine._flight.heard(row, models.SECONDS * 50)
-        return final(row, window, *rest)
+        return final(row, drafts, window)
 
     engine._final = keeping  # type: ignore[method-assign]
     models.written(engine, asked)
