@@ -15,6 +15,7 @@ from asr.whisper.tokens import TIME_PRECISION, Vocabulary
 Doubt = Literal["no speech", "repetition", "unlikely"]
 
 TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+ROUNDING = 1e-3  # of log-probabilities: the same text may be read in batches of any size
 
 # A loop: tokens that follow each other again and again, faster than anybody speaks. Not by their
 # number alone: the same sentence ten times may have been said ten times.
@@ -63,7 +64,7 @@ def kept(attempts: Sequence[Attempt], thresholds: Thresholds) -> int | Doubt:
     """Which of the attempts is kept, or why none is.
 
     The last one if it is trusted. Otherwise the likeliest, where openai/whisper keeps the last,
-    which the highest temperature wrote; but never a loop.
+    which the highest temperature wrote; of equals the first; but never a loop.
     """
     found = doubt(attempts[-1], thresholds)
     if found == "no speech":
@@ -73,7 +74,8 @@ def kept(attempts: Sequence[Attempt], thresholds: Thresholds) -> int | Doubt:
     candidates = [place for place, attempt in enumerate(attempts) if not attempt.is_loop]
     if not candidates:
         return "repetition"
-    return max(candidates, key=lambda place: attempts[place].avg_logprob)
+    best = max(attempts[place].avg_logprob for place in candidates)
+    return next(place for place in candidates if attempts[place].avg_logprob > best - ROUNDING)
 
 
 def loops(tokens: Sequence[int], vocabulary: Vocabulary, seconds: float) -> bool:

@@ -55,6 +55,7 @@ def test_the_trusted_attempt_is_kept_else_the_likeliest_that_is_no_loop() -> Non
     assert kept([GOOD], USUAL) == 0
     assert kept([loop, unlikely, GOOD], USUAL) == 2
     assert kept([loop, worse, unlikely, worse], USUAL) == 2
+    assert kept([unlikely, worse, replace(unlikely, avg_logprob=-1.99999)], USUAL) == 0
     assert kept([loop, loop], USUAL) == "repetition"
     assert kept([unlikely, replace(unlikely, silence=0.9)], USUAL) == "no speech"
 
