@@ -18,14 +18,15 @@ import pydantic
 import swagger_ui
 from aiohttp import web
 
-from asr import detection, engine, keys, openai, openapi, routes
+from asr import detection, engine, keys, openai, openapi, routes, vad
 from asr.audio import Decoder
 from asr.config import Config
 from asr.errors import AsrError, Failure, Invalid, Unauthorized
 from asr.metrics import Metrics
 from asr.outbound import Limits, Outbound
+from asr.rules import Rules, forced_language
 from asr.scheduler import Scheduler
-from asr.transcriber import Rules, Transcriber, forced_language
+from asr.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
             config.stride_length_s,
             metrics,
             rules,
+            await asyncio.to_thread(vad.choose, config.vad, loaded.info.is_on_gpu),
         )
         scheduler.start()
         log.info("ready: %s on %s", loaded.info.model_id, loaded.info.hardware)

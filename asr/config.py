@@ -88,6 +88,12 @@ class Config:
         values.timestamp_rule,
         "`auto`: segments are timed as requests ask; `none`: never; `segments`: always",
     )
+    vad: values.Vad = _setting(
+        "auto",
+        values.vad,
+        "What tells speech from other sounds: `silero`, `energy` (changes of loudness) or `off`; "
+        "`auto`: `silero` on a CPU, `energy` at the pace of a GPU",
+    )
     logprob_threshold: float | None = _setting(
         -1.0,
         values.threshold,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from asr.config import Config, ConfigError
+from asr.transcript import NO_CUDA
 
 FLASH_ATTENTION_CAPABILITY = (8, 0)  # Ampere, the least that flash-attn 2 runs on
 BFLOAT16_CAPABILITY = (8, 0)
-NO_CUDA = "CUDA is not available"  # the words of the X-GPU-Name header without a GPU
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,15 @@ class Metrics:
             "asr_engine_capacity_windows", "Windows that the engine can hold", registry=registry
         )
         self.engine_up = Gauge("asr_engine_up", "1 while the engine lives", registry=registry)
+        self.windows_skipped = Counter(
+            "asr_windows_skipped", "Windows not heard: nobody speaks in them", registry=registry
+        )
+        self.gaps_heard_again = Counter(
+            "asr_gaps_heard_again", "Windows cut from speech without text", registry=registry
+        )
+        self.texts_rejected = Counter(
+            "asr_texts_rejected", "Texts thrown away, by reason", ["reason"], registry=registry
+        )
         self.stage_seconds = Histogram(
             "asr_stage_seconds",
             "Time of a request's stages: fetch, decode, queue, model",

@@ -18,7 +18,7 @@ from asr.openai_schemas import (
     TranslationForm,
 )
 from asr.parameters import allowed_languages
-from asr.transcriber import language_code
+from asr.rules import language_code
 from asr.transcript import EngineInfo, Options, Task
 
 TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them

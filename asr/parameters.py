@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, TypeAdapter
 
 from asr.errors import BadRequest
-from asr.transcriber import language_code
+from asr.rules import language_code
 from asr.transcript import EngineInfo, Thresholds
 
 SEED_LIMIT = 2**63  # of PyTorch's generators

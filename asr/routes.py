@@ -18,8 +18,9 @@ from asr.errors import BadRequest, Failure
 from asr.keys import ENGINE, METRICS, SCHEDULER, TRANSCRIBER
 from asr.parameters import allowed_languages
 from asr.replies import answer_headers, log_request, server_headers
+from asr.rules import language_code
 from asr.schemas import AsrAnswer, AsrParameters, Chunk, Health
-from asr.transcriber import Timings, language_code
+from asr.transcriber import Timings
 from asr.transcript import EngineInfo, Options, Transcript
 
 log = logging.getLogger(__name__)

@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from asr.audio import SAMPLE_RATE, Decoder, Source
-from asr.config import ConfigError, TimestampRule
+from asr.coverage import Account, spliced
 from asr.errors import BadRequest
 from asr.metrics import Metrics
+from asr.rules import Rules, check
 from asr.scheduler import Scheduler
+from asr.speech import Listen
 from asr.ticket import Pending, Ticket
-from asr.transcript import Detection, EngineInfo, Options, Thresholds, Transcript
+from asr.transcript import Detection, EngineInfo, Options, Transcript
 from asr.windows import Cutter, Joiner, Window, WindowResult
 
 
@@ -37,37 +39,6 @@ class Timings:
         self.model = max(self.model, pending.finished_at - self.taken_at)
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What the server's settings demand of every request."""
-
-    language: str | None = None  # LANGUAGE_FORCE: code heard whatever is asked
-    timestamps: TimestampRule = "auto"
-    thresholds: Thresholds = Thresholds()  # where a request names none
-
-    def apply(self, options: Options) -> Options:
-        """`options` as they are to be carried out.
-
-        Raises:
-            BadRequest: words are to be timed where nothing is.
-        """
-        if self.language is not None:
-            options = replace(options, language=self.language)
-        options = replace(options, thresholds=_filled(options.thresholds, self.thresholds))
-        if self.timestamps == "segments" and options.timestamps == "none":
-            return replace(options, timestamps="segment")
-        if self.timestamps != "none":
-            return options
-        if options.timestamps == "word":
-            raise BadRequest("no word is timed here: the server runs with TIMESTAMPS=none")
-        return replace(options, timestamps="none")
-
-
-def _filled(asked: Thresholds, default: Thresholds) -> Thresholds:
-    named = {rule.name: getattr(asked, rule.name) for rule in fields(Thresholds)}
-    return replace(default, **{name: value for name, value in named.items() if value is not None})
-
-
 class Transcriber:
     """Turns audio into transcripts; knows neither HTTP nor the model."""
 
@@ -80,8 +51,10 @@ class Transcriber:
         stride_seconds: float | None,
         metrics: Metrics,
         rules: Rules | None = None,
+        listen: Listen | None = None,
     ) -> None:
         self._rules = rules or Rules()
+        self._listen = listen
         self._decoder = decoder
         self._scheduler = scheduler
         self._info = info
@@ -102,7 +75,7 @@ class Transcriber:
         return replace(parts[-1], segments=segments), timings
 
     async def detect(self, source: Source, options: Options) -> Detection:
-        """The language of the first window in which anything sounds, among `options.languages`.
+        """The language of the first window in which anybody may speak, among `options.languages`.
 
         Nothing is written down, and nothing more of `source` is read.
 
@@ -114,10 +87,11 @@ class Transcriber:
             raise BadRequest(f"the model {self._info.model_id} does not tell languages apart")
         options = Options(languages=options.languages, timestamps="none")
         check(options, self._info)
+        account = self._account()
         with self._scheduler.admit() as ticket:
-            async with contextlib.aclosing(self._windows(source, Timings())) as windows:
+            async with contextlib.aclosing(self._windows(source, Timings(), account)) as windows:
                 async for window in windows:
-                    if not window.is_silent:
+                    if not account.is_silent(window):
                         pending = ticket.submit(replace(window, options=options))
                         return await pending.detection
         return Detection()
@@ -129,34 +103,44 @@ class Transcriber:
 
         Each part has the language known so far; the last one's duration is the whole audio's.
         """
-        joiner = Joiner(2 * (self._stride_seconds or 0.0))
+        joiner = Joiner(self._overlap)
+        account = self._account()
         language = self._rules.language or options.language
-        async with contextlib.aclosing(self.results(source, options, timings)) as results:
+        async with contextlib.aclosing(self.results(source, options, timings, account)) as results:
             async for result in results:
                 language = language or result.language
+                account.heard(result)
                 segments = tuple(joiner.push(result))
+                account.written(segments)
                 if segments:
                     yield Transcript(segments, language, round(timings.audio, 3))
         self._observe(timings)
-        yield Transcript(tuple(joiner.finish()), language, round(timings.audio, 3))
+        segments = tuple(joiner.finish())
+        account.written(segments)
+        yield Transcript(segments, language, round(timings.audio, 3), account.coverage())
 
     async def results(
-        self, source: Source, options: Options, timings: Timings
+        self,
+        source: Source,
+        options: Options,
+        timings: Timings,
+        account: Account | None = None,
     ) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
+        account = account or self._account()
         options = self._rules.apply(options)
         check(options, self._info)
         queue: asyncio.Queue[Pending | None] = asyncio.Queue()
         unread = asyncio.Semaphore(2 * self._scheduler.windows_per_request)
         with self._scheduler.admit() as ticket:
             producer = asyncio.create_task(
-                self._produce(source, options, ticket, queue, unread, timings)
+                self._produce(source, options, ticket, queue, unread, timings, account)
             )
             try:
                 while (pending := await queue.get()) is not None:
                     result = await pending.result
                     timings.heard(pending)
-                    yield result
+                    yield await self._whole(result, ticket, account)
                     unread.release()
                 await producer
             finally:
@@ -171,6 +155,7 @@ class Transcriber:
         queue: asyncio.Queue[Pending | None],
         unread: asyncio.Semaphore,
         timings: Timings,
+        account: Account,
     ) -> None:
         """Submit windows while the bytes still arrive; a failure here fails the request.
 
@@ -178,11 +163,11 @@ class Transcriber:
         """
         try:
             pinned = options
-            async with contextlib.aclosing(self._windows(source, timings)) as windows:
+            async with contextlib.aclosing(self._windows(source, timings, account)) as windows:
                 async for window in windows:
                     await unread.acquire()
                     await ticket.room()
-                    pending = self._submit(replace(window, options=pinned), ticket)
+                    pending = self._submit(replace(window, options=pinned), ticket, account)
                     queue.put_nowait(pending)
                     if pinned.language is None and len(self._info.languages) > 1:
                         pinned = replace(pinned, language=(await pending.detection).language)
@@ -193,10 +178,23 @@ class Transcriber:
             ticket.complete()
             queue.put_nowait(None)
 
-    def _submit(self, window: Window, ticket: Ticket) -> Pending:
-        return ticket.skip(window) if window.is_silent else ticket.submit(window)
+    async def _whole(self, result: WindowResult, ticket: Ticket, account: Account) -> WindowResult:
+        """`result` without what nobody said, and with what a second hearing of its gaps gives."""
+        result = account.trusted(result)
+        again = [ticket.submit(window) for window in account.again(result)]
+        for pending in again:
+            result = spliced(result, account.trusted(await pending.result))
+        return result
 
-    async def _windows(self, source: Source, timings: Timings) -> AsyncGenerator[Window]:
+    def _submit(self, window: Window, ticket: Ticket, account: Account) -> Pending:
+        if not account.is_silent(window):
+            return ticket.submit(window)
+        self._metrics.windows_skipped.inc()
+        return ticket.skip(window)
+
+    async def _windows(
+        self, source: Source, timings: Timings, account: Account
+    ) -> AsyncGenerator[Window]:
         cutter = Cutter(self._window_seconds, self._stride_seconds)
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
@@ -207,75 +205,31 @@ class Transcriber:
                 samples += len(block)
                 timings.audio = samples / SAMPLE_RATE
                 self._metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
+                if account.hearing is not None:
+                    await asyncio.to_thread(account.hearing.push, block)
                 timings.decode += time.monotonic() - started
                 for window in cutter.push(block):
                     yield window
                 started = time.monotonic()
         timings.decode = max(0.0, timings.decode - timings.fetch)
+        if account.hearing is not None:
+            await asyncio.to_thread(account.hearing.finish)
         for window in cutter.finish():
             yield window
+
+    def _account(self) -> Account:
+        """Begin the account of a recording."""
+        hearing = None if self._listen is None else self._listen()
+        return Account(hearing, self._overlap, self._metrics)
+
+    @property
+    def _overlap(self) -> float:
+        """Seconds that neighbouring windows share."""
+        return 2 * (self._stride_seconds or 0.0)
 
     def _observe(self, timings: Timings) -> None:
         for stage in ("fetch", "decode", "queue", "model"):
             self._metrics.stage_seconds.labels(stage).observe(getattr(timings, stage))
-
-
-def language_code(text: str | None, info: EngineInfo) -> str | None:
-    """The code for a language given as code, name or tag ("en", "English", "en-US").
-
-    None, "", "auto", "None" and "null" ask for detection; unknown words are returned as they
-    are, for `check` to name.
-    """
-    asked = (text or "").strip().lower()
-    if asked in {"", "auto", "none", "null"}:
-        return None
-    codes = {name: code for code, name in info.languages.items()}
-    tag = asked.replace("_", "-").partition("-")[0]
-    for known in (asked, codes.get(asked), tag):
-        if known in info.languages:
-            return known
-    return asked
-
-
-def forced_language(text: str | None, info: EngineInfo) -> str | None:
-    """The code that LANGUAGE_FORCE means.
-
-    Raises:
-        ConfigError: the model does not know it.
-    """
-    code = language_code(text, info)
-    if code is not None and code not in info.languages:
-        known = ", ".join(sorted(info.languages)) or "no choice of language"
-        raise ConfigError(f"LANGUAGE_FORCE={text!r}: the model {info.model_id} knows {known}")
-    return code
-
-
-def check(options: Options, info: EngineInfo) -> None:
-    """Refuse what the loaded model cannot honour.
-
-    Raises:
-        BadRequest: names the option, the model and the remedy.
-    """
-    model = f"the model {info.model_id}"
-    if options.language is not None and not info.languages:
-        raise BadRequest(f"{model} has no choice of language: leave 'language' out", "language")
-    for name, codes in (("language", (options.language,)), ("languages", options.languages)):
-        for code in codes:
-            if code is not None and code not in info.languages:
-                raise BadRequest(
-                    f"{model} does not know the language {code!r}; "
-                    f"it knows {', '.join(sorted(info.languages)) or 'none'}",
-                    name,
-                )
-    if options.task == "translate" and not info.can_translate:
-        raise BadRequest(f"{model} cannot translate: use task 'transcribe'", "task")
-    if options.prompt and not info.can_prompt:
-        raise BadRequest(f"{model} takes no prompt: leave 'prompt' out", "prompt")
-    if options.timestamps == "word" and not info.has_words:
-        raise BadRequest(
-            f"{model} has no word timestamps on this engine: use timestamps 'segment' or 'none'",
-            "timestamps",
-        )
 
 
 async def _timed(stream: AsyncIterator[bytes], timings: Timings) -> AsyncIterator[bytes]:

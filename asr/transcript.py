@@ -141,6 +141,9 @@ class Transcript:
         return "".join(segment.text for segment in self.segments)
 
 
+NO_CUDA = "CUDA is not available"  # the words of the X-GPU-Name header without a GPU
+
+
 @dataclass(frozen=True)
 class EngineInfo:
     """What the engine runs and what it can do, in words that may be shown to callers."""
@@ -156,3 +159,7 @@ class EngineInfo:
     has_words: bool = False  # whether `timestamps=word` can be honoured
     has_pieces: bool = False  # whether tokens come with their probabilities
     longest_window: float = 30.0  # seconds that the model can hear at once
+
+    @property
+    def is_on_gpu(self) -> bool:
+        return self.device_name != NO_CUDA

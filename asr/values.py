@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 TimestampRule = Literal["auto", "none", "segments"]  # auto: as the request asks
+Vad = Literal["auto", "silero", "energy", "off"]  # auto: by device
 
 ENGINES = ("auto", "whisper", "pipeline")
 DTYPES = {
@@ -112,6 +113,14 @@ def timestamp_rule(value: str) -> TimestampRule:
         return rules[value.strip().lower()]
     except KeyError:
         raise ConfigError(f"is not one of {', '.join(rules)}") from None
+
+
+def vad(value: str) -> Vad:
+    kinds: dict[str, Vad] = {"auto": "auto", "silero": "silero", "energy": "energy", "off": "off"}
+    try:
+        return kinds[value.strip().lower()]
+    except KeyError:
+        raise ConfigError(f"is not one of {', '.join(kinds)}") from None
 
 
 def directory(value: str) -> Path:

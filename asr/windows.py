@@ -159,7 +159,7 @@ class Joiner:
     def push(self, result: WindowResult) -> list[Segment]:
         """Take in the next window's result; the segments that are now final, in order."""
         window, held = result.window, self._held
-        placed = [_shift(segment, window.start) for segment in result.segments]
+        placed = [shifted(segment, window.start) for segment in result.segments]
         if window.overlap and held and placed:
             held, placed = splice(held, placed, window.start, window.start + window.overlap)
         held = held + placed
@@ -211,7 +211,8 @@ def _meet(before: list[Segment], after: list[Segment]) -> tuple[list[Segment], l
     return before, after
 
 
-def _shift(segment: Segment, seconds: float) -> Segment:
+def shifted(segment: Segment, seconds: float) -> Segment:
+    """`segment` of a window that begins at `seconds`, at its place in the audio."""
     words = tuple(
         replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words
     )

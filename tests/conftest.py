@@ -24,6 +24,7 @@ from huggingface_hub.constants import ENDPOINT
 
 from asr.app import create_app
 from asr.config import DEMO_MODEL, Config
+from asr.speech import Span
 from asr.transcript import EngineInfo, Segment
 from asr.windows import Window, WindowResult
 
@@ -93,6 +94,24 @@ def heard(window: Window) -> WindowResult:
     return WindowResult(window, (Segment(0.0, window.seconds, text),), language)
 
 
+class Told:
+    """A hearing that is told where somebody speaks."""
+
+    def __init__(self, *spoken: tuple[float, float]) -> None:
+        self._spoken = [Span(*times) for times in spoken]
+
+    def push(self, samples: np.ndarray) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def is_possible(self, start: float, end: float) -> bool:
+        return bool(self.spans(start, end))
+
+    def spans(self, start: float, end: float) -> list[Span]:
+        cut = (Span(max(s.start, start), min(s.end, end)) for s in self._spoken)
+        return [span for span in cut if span.end > span.start]
+
+
 def tone(seconds: float, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
     """A sine at half volume, [samples]."""
     time_axis = np.arange(round(seconds * rate)) / rate
@@ -113,10 +132,11 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def make_client(aiohttp_client: Any, engine: FakeEngine) -> Callable[..., Any]:
-    """A client of an app with the fake engine and the settings given."""
+    """A client of an app with the fake engine and the settings given; it hears tones as speech."""
 
     async def make(**settings: Any) -> Any:
-        return await aiohttp_client(create_app(Config(**settings), lambda _: engine))
+        config = Config(**{"vad": "off", **settings})
+        return await aiohttp_client(create_app(config, lambda _: engine))
 
     return make
 

@@ -10,25 +10,28 @@ import soundfile
 from asr.audio import Decoder
 from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.metrics import Metrics
+from asr.rules import Rules
 from asr.scheduler import Scheduler
-from asr.transcriber import Rules, Timings, Transcriber, check, language_code
-from asr.transcript import Detection, EngineInfo, Options, Thresholds
+from asr.transcriber import Timings, Transcriber
+from asr.transcript import Coverage, Detection, EngineInfo, Gap, Options, Segment
 from asr.windows import WindowResult
-from tests.conftest import RATE, FakeEngine, heard, tone, wav
+from tests.conftest import RATE, FakeEngine, Told, heard, tone, wav
 
 
 @pytest.fixture
 async def make_transcriber():
     running = []
 
-    def make(engine, window_seconds=30.0, stride_seconds=None, max_seconds=0.0, rules=None):
+    def make(
+        engine, window_seconds=30.0, stride_seconds=None, max_seconds=0.0, rules=None, listen=None
+    ):
         metrics = Metrics()
         scheduler = Scheduler(engine, 7200, metrics)
         scheduler.start()
         decoder = Decoder(max_seconds, 4)
         running.append((scheduler, decoder, engine))
         return Transcriber(
-            decoder, scheduler, engine.info, window_seconds, stride_seconds, metrics, rules
+            decoder, scheduler, engine.info, window_seconds, stride_seconds, metrics, rules, listen
         )
 
     yield make
@@ -197,75 +200,6 @@ async def test_many_callers_get_their_own_words(make_transcriber):
     assert [a.text for a, _ in answers] == [a.text for a, _ in alone]
 
 
-INFO = EngineInfo(
-    "m", "fake", "none", "none", {"en": "english", "es": "spanish"}, can_translate=False
-)
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        (None, None),
-        ("", None),
-        ("None", None),
-        ("auto", None),
-        ("en", "en"),
-        ("EN", "en"),
-        ("English", "en"),
-        ("es-419", "es"),
-        ("es_MX", "es"),
-        ("klingon", "klingon"),
-    ],
-)
-def test_a_language_may_be_a_code_a_name_or_a_tag(text, code):
-    assert language_code(text, INFO) == code
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        (Options(language="klingon"), "en, es"),
-        (Options(task="translate"), "cannot translate"),
-        (Options(prompt="Hi"), "takes no prompt"),
-        (Options(timestamps="word"), "word timestamps"),
-    ],
-)
-def test_what_the_model_cannot_do_is_refused_by_name(options, named):
-    with pytest.raises(BadRequest, match=named):
-        check(options, INFO)
-
-
-def test_a_model_without_languages_refuses_a_language():
-    with pytest.raises(BadRequest, match="leave 'language' out"):
-        check(Options(language="en"), EngineInfo("ctc", "pipeline", "none", "none"))
-
-
-@pytest.mark.parametrize(
-    ("rule", "asked", "done"),
-    [
-        ("auto", "none", "none"),
-        ("auto", "word", "word"),
-        ("none", "segment", "none"),
-        ("segments", "none", "segment"),
-        ("segments", "word", "word"),
-    ],
-)
-def test_the_server_may_rule_over_timestamps(rule, asked, done):
-    assert Rules(timestamps=rule).apply(Options(timestamps=asked)).timestamps == done
-
-
-def test_what_a_request_says_of_doubt_goes_before_what_the_server_says():
-    rules = Rules(thresholds=Thresholds(-1.0, 2.4, 0.6))
-    asked = Options(thresholds=Thresholds(avg_logprob=-0.3))
-    assert rules.apply(Options()).thresholds == Thresholds(-1.0, 2.4, 0.6)
-    assert rules.apply(asked).thresholds == Thresholds(-0.3, 2.4, 0.6)
-
-
-def test_words_are_refused_where_the_server_times_nothing():
-    with pytest.raises(BadRequest, match="TIMESTAMPS=none"):
-        Rules(timestamps="none").apply(Options(timestamps="word"))
-
-
 async def test_a_forced_language_is_heard_whatever_is_asked(make_transcriber):
     engine = FakeEngine()
     transcriber = make_transcriber(engine, rules=Rules(language="es"))
@@ -336,3 +270,59 @@ async def test_a_caller_that_reads_slowly_does_not_fill_the_memory(make_transcri
     assert len(engine.steps) < 20
     assert before < 20
     assert 1 + len([result async for result in results]) > 100
+
+
+def a_deaf_spot(window):
+    """Hears all of a window but its seconds 4 to 8, unless that is where it begins."""
+    text = f" from {window.start:.0f}"
+    if window.seconds < 6:
+        return WindowResult(window, (Segment(0.3, window.seconds, text),), "en")
+    segments = (Segment(0.0, 4.0, text), Segment(8.0, window.seconds, " on"))
+    return WindowResult(window, segments, "en")
+
+
+async def test_speech_that_was_left_out_is_heard_again_and_comes_at_its_place(make_transcriber):
+    engine = FakeEngine(hear=a_deaf_spot)
+    transcriber = make_transcriber(engine, 12.0, listen=lambda: Told((0.0, 23.0)))
+    timings = Timings()
+    parts = [part async for part in transcriber.parts(stream(wav(tone(23.0))), Options(), timings)]
+    segments = [segment for part in parts for segment in part.segments]
+    starts = [segment.start for segment in segments]
+    assert starts == sorted(starts)
+    texts = [segment.text for segment in segments]
+    assert texts == [" from 0", " from 4", " on", " from 12", " from 16", " on"]
+    assert segments[1].end == segments[2].start == 8.0
+    assert parts[-1].coverage.share == 1.0
+    assert [part.coverage for part in parts[:-1]] == [None] * (len(parts) - 1)
+    asked = [w.options.language for step in engine.steps for w in step if w.seconds < 6]
+    assert asked == ["en", "en"]
+    assert count(transcriber, "asr_gaps_heard_again_total") == 2
+
+
+async def test_what_is_lost_for_good_is_told(make_transcriber):
+    engine = FakeEngine(hear=lambda w: WindowResult(w, (), "en", rejected="repetition"))
+    transcriber = make_transcriber(engine, listen=lambda: Told((1.0, 6.0)))
+    transcript, _ = await transcriber.transcribe(stream(wav(tone(9.0))), Options())
+    assert transcript.coverage == Coverage(5.0, 0.0, (Gap(1.0, 6.0, "repetition"),))
+    rejected = count(transcriber, "asr_texts_rejected_total", {"reason": "repetition"})
+    assert rejected == sum(len(step) for step in engine.steps) == 3
+
+
+async def test_a_window_in_which_nobody_speaks_is_not_sent_to_the_model(make_transcriber):
+    engine = FakeEngine()
+    transcriber = make_transcriber(engine, 12.0, listen=lambda: Told((0.0, 9.0)))
+    transcript, _ = await transcriber.transcribe(stream(wav(tone(36.0))), Options())
+    assert [w.start for step in engine.steps for w in step] == [0.0]
+    assert len(transcript.segments) == 1
+    assert count(transcriber, "asr_windows_skipped_total") == 3
+
+
+async def test_the_language_is_that_of_the_first_window_in_which_somebody_speaks(make_transcriber):
+    engine = FakeEngine()
+    transcriber = make_transcriber(engine, 12.0, listen=lambda: Told((25.0, 30.0)))
+    await transcriber.detect(stream(wav(tone(36.0))), Options())
+    assert [w.start for step in engine.steps for w in step] == [pytest.approx(24, abs=0.5)]
+
+
+def count(transcriber, name, labels=None):
+    return transcriber._metrics.registry.get_sample_value(name, labels or {})

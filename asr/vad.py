@@ -1,0 +1,24 @@
+"""Which detector of speech listens, by setting and by the pace of the engine."""
+
+from __future__ import annotations
+
+from asr.loudness import Loudness
+from asr.silero import Silero
+from asr.speech import Listen
+from asr.values import Vad
+
+
+def choose(vad: Vad, is_on_gpu: bool) -> Listen | None:
+    """What begins a recording; None where nothing is to listen.
+
+    A GPU hears a thousand seconds of audio in one: at that pace Silero, 0.7 ms for each on one
+    core, would be what the GPU waits for.
+
+    Raises:
+        ConfigError: the detector that is asked for is not installed.
+    """
+    if vad == "off":
+        return None
+    if vad == "energy" or (vad == "auto" and is_on_gpu):
+        return Loudness
+    return Silero.load().begin

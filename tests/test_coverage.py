@@ -1,0 +1,224 @@
+"""No speech without text goes unnoticed, no text without speech goes out, nothing comes twice."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.coverage import Account, missed, spliced, uncovered, word_count
+from asr.metrics import Metrics
+from asr.speech import Span
+from asr.transcript import Gap, Options, Segment
+from asr.windows import Cutter, Joiner, Window, WindowResult
+from tests.conftest import RATE, Told, tone
+
+WORD_SECONDS = 1.0  # of which the last 0.2 are a pause
+
+
+def account(*spoken: tuple[float, float], overlap: float = 0.0) -> Account:
+    return Account(Told(*spoken), overlap, Metrics())
+
+
+def window(start: float = 0.0, seconds: float = 30.0, **how) -> Window:
+    return Window(np.zeros(round(seconds * RATE), np.float32), start, **how)
+
+
+def said(start: float, end: float, text: str = " word") -> Segment:
+    return Segment(start, end, text)
+
+
+def test_speech_without_text_is_heard_again_from_shortly_before_it_to_the_next_text():
+    result = WindowResult(window(60.0), (said(1, 8), said(20, 29)), "es")
+    [again] = account((61.0, 68.9), (74.0, 76.5), (80.0, 89.0)).again(result)
+    assert (again.start, again.end) == (73.7, 80.0)  # 68 to 68.9 is under a second
+    assert again.options == Options(language="es")
+
+
+def test_what_has_its_text_costs_no_second_hearing():
+    result = WindowResult(window(), (said(0.5, 9.2), said(10.1, 29.5)))
+    books = account((0.0, 10.0), (10.0, 30.0))
+    assert books.again(result) == []
+    books.heard(result)
+    books.written(result.segments)
+    assert books.coverage().share == pytest.approx((30 - 0.5 - 0.8 - 0.5) / 30)
+    assert books.coverage().gaps == ()
+
+
+def test_times_that_are_a_little_off_are_no_gap():
+    result = WindowResult(window(), (said(0.2, 9.8),))
+    books = account((0.0, 10.0))
+    books.heard(result)
+    books.written(result.segments)
+    assert (books.coverage().speech, books.coverage().covered) == (10.0, 10.0)
+
+
+def test_most_of_a_window_is_heard_again_in_two_parts():
+    first, second = account((1.0, 29.0)).again(WindowResult(window(), ()))
+    assert first.start == 0.7
+    assert first.end == pytest.approx(second.start)
+    assert second.end == 30.0
+    assert 9 < first.seconds < 20
+
+
+def test_of_many_gaps_the_two_longest_are_heard_again_in_order():
+    segments = (said(2, 4), said(9, 11), said(13, 16), said(19, 20))
+    parts = account((0.0, 24.0)).again(WindowResult(window(), segments))
+    assert [(p.start, p.end) for p in parts] == [(4, 9), (20, 30)]
+
+
+def test_what_two_windows_share_is_left_to_both():
+    result = WindowResult(window(start=40.0, overlap=4.0), (said(8, 22),))
+    assert account((40.0, 70.0), overlap=4.0).again(result)[0].start == 44.0
+    quiet = account((40.0, 44.5), (66.0, 70.0), overlap=4.0)
+    assert quiet.again(result) == []
+
+
+def test_a_text_where_surely_nobody_speaks_is_thrown_away():
+    result = WindowResult(window(100.0), (said(1, 3, " Hello."), said(20, 22, " Thank you.")))
+    trusted = account((101.0, 103.0)).trusted(result)
+    assert [s.text for s in trusted.segments] == [" Hello."]
+    assert trusted.rejected == "no speech"
+
+
+def test_a_text_beside_its_speech_is_kept():
+    result = WindowResult(window(), (said(4.0, 5.0, " Yes."),))
+    assert account((2.7, 3.2)).trusted(result).segments == result.segments
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "why"),
+    [
+        (" one two three" * 20, 10.0, None),  # six words a second: very fast
+        (" one two three" * 50, 10.0, "density"),
+        (" one two three" * 4, 0.3, None),  # too few words to judge by
+        ("我们在市场上买了三把绿色的椅子" * 6, 10.0, None),  # nine syllables a second
+        ("我们在市场上买了三把绿色的椅子" * 20, 10.0, "density"),
+        ("Rindfleischetikettierungsüberwachungsaufgabenübertragungsgesetz", 3.0, None),
+    ],
+)
+def test_a_text_that_nobody_can_say_in_that_time_is_thrown_away(text, seconds, why):
+    result = WindowResult(window(), (said(1.0, 1.0 + seconds, text),))
+    trusted = account((1.0, 1.0 + seconds)).trusted(result)
+    assert trusted.rejected == why
+    assert len(trusted.segments) == (why is None)
+
+
+def test_words_are_counted_in_scripts_with_and_without_spaces():
+    assert word_count(" It costs 3 €.") == 4
+    assert word_count("東京は今日も晴れ") == 4
+
+
+def test_without_a_detector_nothing_is_judged():
+    books = Account(None, 0.0, Metrics())
+    result = WindowResult(window(), (said(1, 2, " a" * 900),))
+    assert books.trusted(result) is result
+    assert books.again(result) == []
+    books.heard(result)
+    books.written(result.segments)
+    assert books.coverage() is None
+    assert books.is_silent(window())
+
+
+def test_what_stays_without_text_is_reported_with_its_reason():
+    books = account((2.0, 6.0), (30.0, 50.0), (70.0, 80.0))
+    for result in (
+        WindowResult(window(0.0), (said(2, 4),)),
+        WindowResult(window(30.0), (), rejected="repetition"),
+        WindowResult(window(60.0), (said(10, 20),)),
+    ):
+        books.heard(result)
+        books.written(Joiner(0.0).push(result))
+    coverage = books.coverage()
+    assert coverage.gaps == (Gap(4.0, 6.0, "no text"), Gap(30.0, 50.0, "repetition"))
+    assert (coverage.speech, coverage.covered) == (34.0, 12.0)
+
+
+def test_where_nobody_speaks_everything_is_covered():
+    books = account()
+    books.heard(WindowResult(window()))
+    assert (books.coverage().speech, books.coverage().share) == (0.0, 1.0)
+
+
+def test_words_that_a_segment_has_beyond_its_time_do_not_come_twice():
+    result = WindowResult(window(), (said(0, 4, " We have four green chairs."), said(9, 12, " So")))
+    last = WindowResult(window(4.0, 5.0), (said(0.1, 1.2, " Green chairs."),))
+    assert spliced(result, last) == result
+    again = WindowResult(window(4.0, 5.0), (said(0.1, 3, " We have four green chairs."),))
+    assert [s.text for s in spliced(result, again).segments] == [
+        " We have four green chairs.",
+        " We have four green chairs.",
+        " So",
+    ]
+
+
+times = st.lists(st.floats(0, 40, width=16), max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(spoken=times, texts=times)
+def test_speech_is_what_lies_under_texts_and_what_does_not(spoken, texts):
+    speech = [Span(*pair) for pair in zip(*[iter(sorted(spoken))] * 2, strict=False)]
+    covers = [Span(min(pair), max(pair)) for pair in zip(*[iter(texts)] * 2, strict=False)]
+    left = list(uncovered(speech, covers))
+    for moment in np.arange(0, 40, 0.0371):
+        is_left = any(s.start <= moment < s.end for s in left)
+        is_spoken = any(s.start <= moment < s.end for s in speech)
+        is_covered = any(s.start <= moment < s.end for s in covers)
+        assert is_left == (is_spoken and not is_covered)
+    for gap in missed(speech, covers, 0.0, 40.0):
+        assert gap.room.start <= gap.speech.start < gap.speech.end <= gap.room.end
+
+
+def words_between(start: float, end: float) -> tuple[Segment, ...]:
+    """The numbered words whose middles lie between two times, each a segment of its own."""
+    first = int(np.ceil(start / WORD_SECONDS - 0.4))
+    last = int(np.ceil(end / WORD_SECONDS - 0.4))
+    return tuple(
+        Segment(n * WORD_SECONDS - start, n * WORD_SECONDS + 0.8 - start, f" w{n}")
+        for n in range(first, last)
+    )
+
+
+def recited(count: int) -> np.ndarray:
+    word = np.concatenate([tone(0.8), np.zeros(round(0.2 * RATE), np.float32)])
+    return np.tile(word, count)
+
+
+def cut(samples: np.ndarray, window_seconds: float, stride: float | None) -> list[Window]:
+    cutter = Cutter(window_seconds, stride)
+    return [*cutter.push(samples), *cutter.finish()]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), count=st.integers(8, 70), is_mended=st.booleans())
+def test_a_lost_stretch_of_each_window_is_heard_again_or_reported(data, count, is_mended):
+    """Nothing lost, nothing twice, everything in order, and every second accounted for."""
+    books = account((0.0, float(count)))
+    joiner = Joiner(0.0)
+    written = []
+    for piece in cut(recited(count), 20.0, None):
+        words = words_between(piece.start, piece.end)
+        first = data.draw(st.integers(0, len(words)))
+        lost = words[first : first + data.draw(st.integers(0, len(words) - first))]
+        heard = tuple(word for word in words if word not in lost)
+        result = books.trusted(WindowResult(piece, heard))
+        parts = books.again(result)
+        assert bool(parts) == bool(lost)
+        for part in parts if is_mended else ():
+            found = WindowResult(part, words_between(part.start, part.end))
+            result = spliced(result, books.trusted(found))
+        books.heard(result)
+        final = joiner.push(result)
+        books.written(final)
+        written += final
+    said_ = [segment.text for segment in written]
+    coverage = books.coverage()
+    reported = {n for gap in coverage.gaps for n in range(round(gap.start), round(gap.end))}
+    assert said_ == [f" w{n}" for n in range(count) if n not in reported]
+    assert coverage.speech == pytest.approx(count)
+    assert 0.8 * len(said_) - 0.01 <= coverage.covered <= len(said_) + 0.01
+    if is_mended:
+        assert not reported
+    assert all(a.end <= b.start + 1e-6 for a, b in pairwise(written))

@@ -1,0 +1,75 @@
+"""What a request may ask: languages by any name, options that the model and the server allow."""
+
+import pytest
+
+from asr.errors import BadRequest
+from asr.rules import Rules, check, language_code
+from asr.transcript import EngineInfo, Options, Thresholds
+
+INFO = EngineInfo(
+    "m", "fake", "none", "none", {"en": "english", "es": "spanish"}, can_translate=False
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (None, None),
+        ("", None),
+        ("None", None),
+        ("auto", None),
+        ("en", "en"),
+        ("EN", "en"),
+        ("English", "en"),
+        ("es-419", "es"),
+        ("es_MX", "es"),
+        ("klingon", "klingon"),
+    ],
+)
+def test_a_language_may_be_a_code_a_name_or_a_tag(text, code):
+    assert language_code(text, INFO) == code
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (Options(language="klingon"), "en, es"),
+        (Options(task="translate"), "cannot translate"),
+        (Options(prompt="Hi"), "takes no prompt"),
+        (Options(timestamps="word"), "word timestamps"),
+    ],
+)
+def test_what_the_model_cannot_do_is_refused_by_name(options, named):
+    with pytest.raises(BadRequest, match=named):
+        check(options, INFO)
+
+
+def test_a_model_without_languages_refuses_a_language():
+    with pytest.raises(BadRequest, match="leave 'language' out"):
+        check(Options(language="en"), EngineInfo("ctc", "pipeline", "none", "none"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "done"),
+    [
+        ("auto", "none", "none"),
+        ("auto", "word", "word"),
+        ("none", "segment", "none"),
+        ("segments", "none", "segment"),
+        ("segments", "word", "word"),
+    ],
+)
+def test_the_server_may_rule_over_timestamps(rule, asked, done):
+    assert Rules(timestamps=rule).apply(Options(timestamps=asked)).timestamps == done
+
+
+def test_what_a_request_says_of_doubt_goes_before_what_the_server_says():
+    rules = Rules(thresholds=Thresholds(-1.0, 2.4, 0.6))
+    asked = Options(thresholds=Thresholds(avg_logprob=-0.3))
+    assert rules.apply(Options()).thresholds == Thresholds(-1.0, 2.4, 0.6)
+    assert rules.apply(asked).thresholds == Thresholds(-0.3, 2.4, 0.6)
+
+
+def test_words_are_refused_where_the_server_times_nothing():
+    with pytest.raises(BadRequest, match="TIMESTAMPS=none"):
+        Rules(timestamps="none").apply(Options(timestamps="word"))

