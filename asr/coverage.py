@@ -14,7 +14,7 @@ from asr.transcript import Coverage, Gap, Segment, split_words
 from asr.windows import Window, WindowResult, quietest, shifted
 
 SHORTEST_GAP = 1.0  # seconds of speech without text that are heard again, and reported
-INACCURACY = 0.3  # seconds by which a segment's times may be off: so much is no gap
+INACCURACY = 0.5  # seconds by which a text may miss its speech: so much is no gap
 BEFORE_GAP = 0.3  # seconds heard ahead of a gap, where nothing is written of them
 HEARD_AGAIN = 2  # windows at most, of a window with gaps
 LONGEST_AGAIN = (

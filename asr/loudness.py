@@ -5,17 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from asr.audio import Samples
-from asr.speech import (
-    CHUNK,
-    SHORTEST_RUN,
-    Chunks,
-    Flags,
-    Numbers,
-    Span,
-    chunks_between,
-    runs,
-    spans,
-)
+from asr.speech import CHUNK, Chunks, Flags, Numbers, Span, chunks_between, has_run, spans
 
 BAND = slice(6, 112)  # of the spectrum of a chunk: 190 to 3500 Hz, where voices are
 TAPER = np.hanning(CHUNK).astype(np.float32)  # hum stays below the band
@@ -43,8 +33,7 @@ class Loudness:
         self._take(self._chunks.finish())
 
     def is_possible(self, start: float, end: float) -> bool:
-        loud = self._above_floor(start, end) > POSSIBLE_DB
-        return any(last - first >= SHORTEST_RUN for first, last in runs(loud))
+        return has_run(self._above_floor(start, end) > POSSIBLE_DB)
 
     def spans(self, start: float, end: float) -> list[Span]:
         above = self._above_floor(start, end)

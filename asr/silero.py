@@ -19,14 +19,14 @@ import threadpoolctl
 
 from asr.audio import Samples
 from asr.config import ConfigError
-from asr.speech import CHUNK, Chunks, Numbers, Span, chunks_between, spans
+from asr.speech import CHUNK, Chunks, Numbers, Span, chunks_between, has_run, spans
 
 CONTEXT = 64  # samples before a chunk that are heard with it
 FRAME, HOP = 256, 128  # samples of a spectrum, and from one to the next
 FRAMES = (CONTEXT + CHUNK + CONTEXT - FRAME) // HOP + 1  # of a chunk
 WIDTH = 128  # of the recurrent layer
 AT_ONCE = 64  # chunks whose intermediate results fit in a processor's cache
-POSSIBLE = 0.2  # noise, hum, tones, clicks and chords stay below, speech at -80 dBFS does not
+POSSIBLE = 0.2  # in a row: noise, hum, tones and clicks stay below, speech at -77 dBFS does not
 LIKELY, SURE = 0.35, 0.5  # Silero's own thresholds for staying in speech and entering it
 GGML_HEADER_INTEGERS = 22
 
@@ -75,7 +75,7 @@ class SileroHearing:
         self._take(self._chunks.finish())
 
     def is_possible(self, start: float, end: float) -> bool:
-        return bool(np.max(self.probabilities(start, end), initial=0.0) >= POSSIBLE)
+        return has_run(self.probabilities(start, end) >= POSSIBLE)
 
     def spans(self, start: float, end: float) -> list[Span]:
         found = self.probabilities(start, end)

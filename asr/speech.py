@@ -14,7 +14,7 @@ from asr.audio import SAMPLE_RATE, Samples
 CHUNK = 512  # samples judged at once: 32 ms
 CHUNK_SECONDS = CHUNK / SAMPLE_RATE
 LONGEST_PAUSE = 0.5  # seconds between words that belong to one span
-SHORTEST_RUN = 3  # chunks: a click is shorter
+SHORTEST_RUN = 3  # chunks: a click is shorter, and the beginning of a beep
 SHORTEST_SPAN = 0.25  # seconds: a knock is shorter
 
 Flags = npt.NDArray[np.bool_]  # one for each chunk
@@ -91,6 +91,11 @@ def spans(sure: Flags, likely: Flags, first: int) -> list[Span]:
             span = Span(found.pop().start, span.end)
         found.append(span)
     return [span for span in found if span.seconds >= SHORTEST_SPAN]
+
+
+def has_run(flags: Flags) -> bool:
+    """Whether some chunks in a row are flagged: as many as a short sound of a voice lasts."""
+    return any(end - begin >= SHORTEST_RUN for begin, end in runs(flags))
 
 
 def runs(flags: Flags) -> Iterator[tuple[int, int]]:

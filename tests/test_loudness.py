@@ -8,7 +8,13 @@ from benchmark.noises import sounds
 from models.demo import synthesise
 from tests.conftest import RATE
 
-SWELLING = {"breath", "loud breath", "beeps of 1 kHz", "a rising tone"}
+SWELLING = {
+    "beeps of 1 kHz",
+    "breath",
+    "loud breath",
+    "clicks, two a second",
+    "clicks, nine a second",
+}
 
 
 def heard(samples, block=RATE):
