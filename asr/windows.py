@@ -20,6 +20,8 @@ FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
 PAUSE_FRAMES = 15  # a cut lies amid the quietest 0.3 s
 SEARCHED_SHARE = 1 / 3  # of a window, at its end, where a cut is looked for
 AHEAD_SHARE = 1 / 6  # of a window, held beyond its end, so that the last one is not a scrap
+SCRAP_SECONDS = 0.15  # that a codec adds to what was just a window long
+SCRAP_PEAK = 0.01  # -40 dBFS: a scrap that stays below it is left out
 SILENCE_PEAK = 1e-4  # -80 dBFS: digital silence and dither, never speech
 
 
@@ -100,7 +102,7 @@ class Cutter:
     def finish(self) -> Iterator[Window]:
         """Yield what is left, in two windows of fair length where it is too long for one."""
         if self._held_samples > self._shared:
-            held = np.concatenate(self._held)
+            held = self._without_scrap(np.concatenate(self._held))
             if len(held) > self._size:
                 end = self._cut_between(held, len(held) // 3, min(self._size, len(held) * 2 // 3))
                 yield self._window(held[:end])
@@ -108,6 +110,13 @@ class Cutter:
                 held = held[end:]
             yield self._window(held)
         self._held, self._held_samples = [], 0
+
+    def _without_scrap(self, held: Samples) -> Samples:
+        """`held`, cut to a window where what it is longer by is short and next to silent."""
+        longer = len(held) - self._size
+        if not 0 < longer <= SCRAP_SECONDS * SAMPLE_RATE:
+            return held
+        return held[: self._size] if np.max(np.abs(held[-longer:])) < SCRAP_PEAK else held
 
     def _window(self, samples: Samples) -> Window:
         overlap = self._shared / SAMPLE_RATE

@@ -105,6 +105,13 @@ def test_the_last_window_is_never_a_scrap(seconds):
     assert sum(w.seconds for w in windows) == pytest.approx(seconds)
 
 
+def test_a_silent_scrap_that_a_codec_added_makes_no_second_window():
+    [window] = cut(speech(29.8, 0.3))
+    assert window.seconds == 30.0
+    assert len(cut(speech(29.8, 0.5))) == 2
+    assert len(cut(tone(30.1))) == 2
+
+
 def test_no_audio_is_no_window():
     assert cut(np.zeros(0, np.float32)) == []
 
