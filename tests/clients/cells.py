@@ -20,7 +20,7 @@ SPEECH = {  # four English sentences; three Spanish ones
 }
 NO_AUDIO = Path(__file__)  # this text
 FORMATS = ("json", "verbose_json", "text", "srt", "vtt", "tsv")
-GRANULARITIES: tuple[tuple[str, ...], ...] = ((), ("segment",))
+GRANULARITIES = ((), ("segment",), ("word",), ("segment", "word"))
 
 
 @dataclass(frozen=True)
