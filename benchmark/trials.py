@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -62,7 +63,12 @@ class Ground:
 
     @property
     def long_file(self) -> Recording:
-        return synthesise.recording(60 * self.minutes, self.language, seed=20, voices=3)
+        return _long_file(self.minutes, self.language)
+
+
+@cache  # the synthesiser's pauses differ by milliseconds from one time to the next
+def _long_file(minutes: float, language: str) -> Recording:
+    return synthesise.recording(60 * minutes, language, seed=20, voices=3)
 
 
 Trial = Callable[[Ground], list[Figure]]
