@@ -100,6 +100,13 @@ def engine(value: str) -> str:
     return name
 
 
+def openvino(value: str) -> str:
+    name = value.strip().lower()
+    if name not in {"auto", "0", "1"}:
+        raise ConfigError("is not auto, 0 or 1")
+    return name
+
+
 def device(value: str) -> str:
     kind, _, index = value.strip().lower().partition(":")
     if kind not in {"auto", "cpu", "cuda"} or (index and not index.isdigit()):

@@ -54,7 +54,7 @@ class Plan:
         return any(entry.name.startswith(name) for name in self.against)
 
     def dtypes_of(self, entry: Entry) -> Sequence[str]:
-        if entry.name == OURS and self.dtypes:
+        if entry.name.startswith(OURS) and self.dtypes:
             return self.dtypes
         return entry.dtypes if self.device == "cpu" else entry.gpu_dtypes
 

@@ -28,6 +28,7 @@ def test_an_empty_environment_gives_the_defaults():
         ("STRIDE_LENGTH_S", "", None),
         ("STRIDE_LENGTH_S", "0", 0.0),
         ("FLASH_ATTENTION_2", "1", True),
+        ("OPENVINO", "0", "0"),
         ("FLASH_ATTENTION_2", "true", False),  # only 1, as it always was
         ("MAX_NEW_TOKENS", "128", 128),
         ("DTYPE", "half", "float16"),
@@ -58,6 +59,7 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("AUDIO_ROOT", "/nowhere/at/all", "AUDIO_ROOT='/nowhere/at/all' is not a directory"),
         ("DEVICE", "tpu", "DEVICE='tpu' is not auto, cpu, cuda or cuda:N"),
         ("DTYPE", "int3", "DTYPE='int3' is not one of"),
+        ("OPENVINO", "yes", "OPENVINO='yes' is not auto, 0 or 1"),
         ("LOGPROB_THRESHOLD", "low", "LOGPROB_THRESHOLD='low' is neither a number nor none"),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,6 +28,10 @@ from asr.whisper.tensors import Tensors, find
 from asr.whisper.tokens import Vocabulary, prompt_tokens
 from asr.whisper.weights import Weights, take
 
+log = logging.getLogger(__name__)
+
+Encode = Callable[[torch.Tensor], torch.Tensor]  # [n, mels, 2 T] → [n, T, D]
+
 SAFE_CUDNN = 91_501  # before 9.15.1 attention is wrong at 1500 frames (pytorch#169849)
 
 
@@ -38,6 +44,7 @@ class Checkpoint:
     tokenizer: Any
     vocabulary: Vocabulary
     rules: Rules
+    outside: Encode | None = None  # the encoder, where it does not run in torch
 
     @property
     def longest(self) -> int:
@@ -92,7 +99,9 @@ def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint
     path, cache = config.model_path, config.cache_dir
     settings = WhisperConfig.from_pretrained(path, cache_dir=cache)
     try:
-        weights = take(Tensors(find(config), device, dtype), settings)
+        tensors = Tensors(find(config), device, dtype)
+        outside = _compiled(tensors, settings, config, device)
+        weights = take(tensors, settings, holds_encoder=outside is None)
     except KeyError as error:
         raise ConfigError(f"{config.model_id} lacks the tensor {error}") from error
     return assemble(
@@ -100,11 +109,16 @@ def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint
         GenerationConfig.from_pretrained(path, cache_dir=cache),
         WhisperFeatureExtractor.from_pretrained(path, cache_dir=cache),
         WhisperTokenizer.from_pretrained(path, cache_dir=cache),
+        outside,
     )
 
 
 def assemble(
-    weights: Weights, generation_config: Any, extractor: Any, tokenizer: Any
+    weights: Weights,
+    generation_config: Any,
+    extractor: Any,
+    tokenizer: Any,
+    outside: Encode | None = None,
 ) -> Checkpoint:
     """A checkpoint of what Transformers' classes read of it, and its weights."""
     vocabulary = Vocabulary.of(generation_config, tokenizer)
@@ -117,4 +131,28 @@ def assemble(
         tokenizer,
         vocabulary,
         Rules.of(generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens),
+        outside,
     )
+
+
+def _compiled(
+    tensors: Mapping[str, torch.Tensor], settings: Any, config: Config, device: torch.device
+) -> Encode | None:
+    """The encoder through OpenVINO, where it is installed and wanted.
+
+    Raises:
+        ConfigError: it was asked for by name and is not installed.
+    """
+    if config.openvino == "0" or device.type != "cpu":
+        return None
+    try:
+        from asr.whisper import openvino  # late: it is optional
+    except ImportError as error:
+        if config.openvino == "1":
+            raise ConfigError(f"OPENVINO='1' but it cannot be imported: {error}") from error
+        return None
+    try:
+        return openvino.compiled(tensors, settings, torch.get_num_threads())
+    except RuntimeError:  # whatever it cannot do here, torch can
+        log.warning("OpenVINO cannot run the encoder, torch does", exc_info=True)
+        return None

@@ -45,7 +45,7 @@ def load(
         model_id=config.model_id,
         engine="whisper",
         device_name=device_name,
-        hardware=reason,
+        hardware=reason + "; encoder through OpenVINO" * (checkpoint.outside is not None),
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,
@@ -189,8 +189,10 @@ class WhisperEngine:
     def _encoded(self, windows: Sequence[Window]) -> torch.Tensor:
         """Encoder output, [windows, frames, width]."""
         weights, settings = self._checkpoint.weights, self._checkpoint.log_mel
-        samples = settings.pad([window.samples for window in windows])
-        return encode(weights.encoder, log_mel(samples, settings).to(weights.dtype))
+        features = log_mel(settings.pad([window.samples for window in windows]), settings)
+        if self._checkpoint.outside is not None:
+            return self._checkpoint.outside(features)
+        return encode(weights.encoder, features.to(weights.dtype))
 
     def _write(self) -> list[WindowResult]:
         """The next tokens of every row, and what is new by then."""

@@ -51,12 +51,17 @@ class Ours:
         heard.tokens += tokens()
 
 
-def load(settings: Settings, kind: Literal["whisper", "pipeline"] = "whisper") -> Ours:
+def load(
+    settings: Settings,
+    kind: Literal["whisper", "pipeline"] = "whisper",
+    openvino: Literal["auto", "0"] = "auto",
+) -> Ours:
     config = Config(
         model_id=str(settings.checkpoint),
         engine=kind,
         device=settings.device,
         dtype=settings.dtype,
+        openvino=openvino,
         batch_size=BATCH,
     )
     if kind == "pipeline":
