@@ -97,7 +97,7 @@ def environment(threads: int) -> Mapping[str, str]:
     count = str(threads)
     return {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
         "OMP_NUM_THREADS": count,
         "MKL_NUM_THREADS": count,
         "HF_HUB_OFFLINE": "1",
