@@ -17,9 +17,7 @@ SHORTEST_GAP = 1.0  # seconds of speech without text that are heard again, and r
 INACCURACY = 0.5  # seconds by which a text may miss its speech: so much is no gap
 BEFORE_GAP = 0.3  # seconds heard ahead of a gap, where nothing is written of them
 HEARD_AGAIN = 2  # windows at most, of a window with gaps
-LONGEST_AGAIN = (
-    0.5  # of the window: what is longer is heard in two parts, not in the same way again
-)
+LONGEST_AGAIN = 0.5  # of the window: what is longer is heard in two parts, not the same way
 ASTRAY = 1.0  # seconds between a text and the speech it may belong to
 MOST_WORDS = 10.0  # per second: the fastest speakers in the record books say 10 to 11, for a minute
 WORDS_OF_A_WIDE_LETTER = 0.5  # Chinese and Japanese words have about two letters
