@@ -23,6 +23,8 @@ class Engine(Protocol):
     windows' results and, where the engine can say it early, results that are not final and carry
     the language alone. `held` says how many windows are inside, `drop` lets one go unfinished. A
     failure of one window is a result with `error`; whatever `step` raises is the engine's end.
+    `prepare` uses an idle moment for one piece of work that later steps will profit by, and says
+    whether more of it is left; it is asked for only while nothing is inside.
     """
 
     @property
@@ -38,6 +40,8 @@ class Engine(Protocol):
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]: ...
 
     def drop(self, window: Window) -> None: ...
+
+    def prepare(self) -> bool: ...
 
 
 class Loaded(Engine, Protocol):

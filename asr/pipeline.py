@@ -76,6 +76,10 @@ class PipelineEngine:
     def drop(self, window: Window) -> None:
         """Nothing is ever held between steps."""
 
+    def prepare(self) -> bool:
+        """There is nothing to prepare."""
+        return False
+
     def warm_up(self) -> None:
         """Hear noise once, so that no request is the first."""
         noise = np.random.default_rng(0).normal(0, 1e-3, WARM_UP_SECONDS * SAMPLE_RATE)

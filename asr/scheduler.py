@@ -36,6 +36,7 @@ class Scheduler:
         self._inside: dict[Window, Ticket] = {}  # windows that the engine holds
         self._dropped: list[Window] = []
         self._stopping = False
+        self._may_prepare = True  # the engine has work for idle moments
         self._tickets: set[Ticket] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
@@ -146,10 +147,13 @@ class Scheduler:
     def _advance(self) -> bool:
         """One engine step; False when it is time to stop."""
         with self._changed:
-            self._changed.wait_for(self._has_work)
+            has_work = self._changed.wait_for(self._has_work, 0 if self._may_prepare else None)
             if self._stopping:
                 return False
             dropped, self._dropped = self._dropped, []
+        if not has_work:
+            self._may_prepare = self._engine.prepare()
+            return True
         for window in dropped:
             self._engine.drop(window)
         admitted = self._take(self._engine.free())

@@ -40,6 +40,9 @@ class Mute:
     def drop(self, window: Window) -> None:
         """Nothing is held."""
 
+    def prepare(self) -> bool:
+        return False
+
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         return [
             WindowResult(window, (Segment(0.0, window.seconds, WORDS),), "en")

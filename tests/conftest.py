@@ -87,6 +87,9 @@ class FakeEngine:
     def drop(self, window: Window) -> None:
         self.dropped.append(window)
 
+    def prepare(self) -> bool:
+        return False
+
 
 def heard(window: Window) -> WindowResult:
     text = f" {window.seconds:.2f} s"

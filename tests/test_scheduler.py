@@ -237,3 +237,35 @@ async def test_every_window_is_heard_once_whatever_the_order_of_leaving(make_sch
     assert len(set(stepped)) == len(stepped)
     assert {w for windows in answered for w in windows} <= set(stepped)
     assert scheduler.queue_seconds == 0
+
+
+async def test_idle_moments_are_for_preparing_until_nothing_is_left(make_scheduler):
+    class Preparing(FakeEngine):
+        left = 3
+
+        def prepare(self):
+            self.left -= 1
+            return self.left > 0
+
+    engine = Preparing(capacity=1)
+    scheduler = make_scheduler(engine)
+    await until(lambda: engine.left == 0)
+    for _ in range(2):
+        with scheduler.admit() as ticket:
+            assert (await ticket.submit(window()).result).segments
+    assert engine.left == 0  # not asked again
+
+
+async def test_work_comes_between_two_pieces_of_preparing(make_scheduler):
+    class Busy(FakeEngine):
+        prepared = 0
+
+        def prepare(self):
+            self.prepared += 1
+            return True
+
+    engine = Busy(capacity=1)
+    scheduler = make_scheduler(engine)
+    await until(lambda: engine.prepared > 1)
+    with scheduler.admit() as ticket:
+        assert (await ticket.submit(window()).result).segments

@@ -116,10 +116,13 @@ class WhisperEngine:
             self._flight.release(row)
             self._forget(row)
 
+    def prepare(self) -> bool:
+        """Capture a shape of launch that warming up left for later; whether more are left."""
+        return self._flight.prepare()
+
     def warm_up(self) -> None:
-        """Run every shape once that requests will ask for."""
-        with torch.inference_mode():
-            self._flight.warm_up()
+        """Run once what a single request will ask for; the rest is prepared in idle moments."""
+        self._flight.warm_up()
         for count in {1, self._plan.encoder_batch}:
             quiet = [Window(np.zeros(0, np.float32), start=0.0) for _ in range(count)]
             self.step(quiet)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 import torch
 
@@ -70,6 +71,9 @@ class Flight:
         self._rows: list[Row | None] = [None] * machine.slots.count
         self._readings: deque[Reading] = deque()
         self._graphs = Graphs(machine, plan.steps) if plan.buckets and _is_gpu(machine) else None
+        self._uncaptured = list(  # (rows, length), the largest first
+            product(reversed(plan.buckets), reversed(plan.lengths))
+        )
 
     @property
     def active(self) -> list[Row]:
@@ -80,12 +84,27 @@ class Flight:
         return self._rows.count(None)
 
     def warm_up(self) -> None:
-        """Capture every shape of launch, the largest first: the smaller ones fit in its memory."""
+        """Capture what the fewest rows launch: one request is heard at full speed from the start.
+
+        The largest shape comes before, since all others fit in its memory.
+        """
         if self._graphs is None:
             return
-        for rows in reversed(self._plan.buckets):
-            for length in reversed(self._plan.lengths):
-                self._graphs.advance(rows, length, samples=False, aligns=False)
+        fewest = [shape for shape in self._uncaptured if shape[0] == self._plan.buckets[0]]
+        for shape in [*self._uncaptured[:1], *fewest]:
+            self._capture(shape)
+
+    def prepare(self) -> bool:
+        """Capture one more shape of launch while nothing is in flight; whether more are left."""
+        if self._graphs is not None and self._uncaptured:
+            self._capture(self._uncaptured[0])
+        return self._graphs is not None and bool(self._uncaptured)
+
+    def _capture(self, shape: tuple[int, int]) -> None:
+        assert self._graphs is not None
+        with torch.inference_mode():
+            self._graphs.advance(*shape, samples=False, aligns=False)
+        self._uncaptured = [other for other in self._uncaptured if other != shape]
 
     def board(self, rows: Sequence[Row], encoded: torch.Tensor) -> None:
         """Give rows their slots, and the slots their windows, [rows, frames, width]."""
