@@ -34,7 +34,7 @@ def demo() -> engines.WhisperEngine:
 
 def sounds() -> Iterator[Samples]:
     """The samples beside the weights, as far as a window goes, and noise."""
-    for path in sorted((DEMO_MODEL.parent / "samples").glob("*.wav"))[:4]:
+    for path in sorted((DEMO_MODEL.parent / "samples").glob("*.flac"))[:4]:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         if rate == SAMPLE_RATE:
             yield np.ascontiguousarray(samples[: 30 * SAMPLE_RATE, 0])
