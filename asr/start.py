@@ -34,8 +34,8 @@ class Start:
             self._seconds[name] = self._seconds.get(name, 0.0) + time.monotonic() - began
 
     def __str__(self) -> str:
-        stages = [f"{name} {seconds:.1f} s" for name, seconds in self._seconds.items()]
-        return ", ".join([*stages, f"ready after {time.monotonic() - self._began:.1f} s"])
+        stages = [f"{name} {seconds:.2f} s" for name, seconds in self._seconds.items()]
+        return ", ".join([*stages, f"ready after {time.monotonic() - self._began:.2f} s"])
 
 
 def process_age() -> float:

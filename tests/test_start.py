@@ -65,7 +65,7 @@ def test_the_stages_are_told_and_make_up_nearly_all_of_the_start(log):
     assert stages is not None, log
     imports, weights, warm_up, ready = map(float, stages.groups())
     assert min(imports, weights, warm_up) > 0
-    assert 0.7 * ready < imports + weights + warm_up <= ready + 0.2  # rounded to tenths
+    assert 0.7 * ready < imports + weights + warm_up <= ready + 0.02  # rounded
 
 
 @pytest.mark.skipif(
@@ -85,7 +85,7 @@ def test_a_stage_that_comes_twice_is_counted_together(monkeypatch):
     for _ in range(2):
         with start.stage("weights"):
             pass
-    assert str(start) == "imports 2.0 s, weights 6.0 s, ready after 22.0 s"
+    assert str(start) == "imports 2.00 s, weights 6.00 s, ready after 22.00 s"
 
 
 def test_a_process_knows_its_age():
