@@ -21,7 +21,8 @@ from benchmark import folder
 from benchmark.demo import SERVER, DemoFailed, serving
 from benchmark.listening import Server, Unheard
 from benchmark.tables import aligned
-from benchmark.trials import TRIALS, Figure, Ground, Trial, ruled
+from benchmark.trials import TRIALS, Ground, Trial, ruled
+from models.demo.figure import Figure
 
 OWN_RULES: Mapping[str, Mapping[str, str]] = {  # how else our server may cut, and its settings
     "stride of 5 s": {"STRIDE_LENGTH_S": "5"},

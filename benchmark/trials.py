@@ -21,6 +21,7 @@ from benchmark.scoring import (
     start_errors,
 )
 from models.demo import synthesise
+from models.demo.figure import Figure
 from models.demo.synthesise import Recording
 
 AS_SERVED = "cut by the server's rule"  # at pauses, unless it was set otherwise
@@ -31,24 +32,6 @@ CUTS = np.arange(29.0, 31.01, 0.25)  # seconds, where a clip is cut off
 CUT_SHORT = 0.05  # seconds: a word that ends nearer to the cut may be lost
 LAST_SECONDS = 3.0  # before the cut
 QUIET = 19  # of the twenty sounds without speech
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number."""
-
-    name: str
-    value: float
-    unit: str
-    sample: str  # on how much it was measured
-    limit: float | None = None  # the goal, if there is one
-    at_least: bool = False
-
-    @property
-    def holds(self) -> bool:
-        if self.limit is None:
-            return True
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ import argparse
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import transformers
 
+from models.demo.figure import Figure
 from models.demo.hearing import Ear, Heard
 from models.demo.scores import (
     boundary_errors,
@@ -24,25 +24,6 @@ from models.demo.sets import clips, long_recordings, noises, windows
 from models.demo.synthesise import Recording
 
 WEIGHTS = Path(__file__).parent / "weights"
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One measured number of the card."""
-
-    name: str
-    value: float
-    unit: str
-    sample: str  # on how much it was measured
-    limit: float | None = None  # the target; None when the figure is only reported
-    at_least: bool = False
-
-    @property
-    def holds(self) -> bool:
-        """Whether the target, if there is one, is met."""
-        if self.limit is None:
-            return True
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
 
 def main() -> None:

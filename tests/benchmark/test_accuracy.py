@@ -17,8 +17,9 @@ from benchmark.listening import Heard, Server, Timed
 from benchmark.noises import sounds
 from benchmark.recordings import SAMPLE_RATE, Samples
 from benchmark.scoring import Errors, errors, same_words, share_covered
-from benchmark.trials import Figure, Ground
+from benchmark.trials import Ground
 from models.demo import synthesise
+from models.demo.figure import Figure
 from tests.conftest import Server as Process
 
 SHIPPED = DEMO_MODEL.parent / "samples"
