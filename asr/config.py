@@ -130,8 +130,8 @@ class Config:
     max_queue_seconds: float | None = _setting(
         None,
         values.positive,
-        "Audio waiting, all callers together, from which on 429 is answered; unset: 16 times "
-        "what the engine holds",
+        "Audio that is decoded and not heard yet, all callers together, from which on 429 is "
+        "answered; unset: 16 times what the engine holds",
     )
     body_timeout_s: float = _setting(300.0, values.positive, "Longest time that an upload may take")
     fetch_timeout_s: float = _setting(

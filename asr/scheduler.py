@@ -12,11 +12,12 @@ from collections import deque
 from asr.engine import Engine
 from asr.errors import EngineDead, QueueFull
 from asr.metrics import Metrics
-from asr.ticket import UNKNOWN_SECONDS, Pending, Ticket
+from asr.ticket import Pending, Ticket
 from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
 
+FULL_SECONDS = 30.0  # of the longest windows of most models
 QUEUED_ENGINES = 16  # of full windows that may wait, where no setting says otherwise
 RATE_MEMORY = 0.9  # weight of the past in the measured pace
 STOP_SECONDS = 5  # that the step in hand is given when the process ends
@@ -29,7 +30,7 @@ class Scheduler:
     def __init__(self, engine: Engine, max_queue_seconds: float | None, metrics: Metrics) -> None:
         capacity = engine.capacity
         self._engine = engine
-        self._max_queue_seconds = max_queue_seconds or QUEUED_ENGINES * capacity * UNKNOWN_SECONDS
+        self._max_queue_seconds = max_queue_seconds or QUEUED_ENGINES * capacity * FULL_SECONDS
         self._metrics = metrics
         self._changed = threading.Condition()
         self._turns: deque[Ticket] = deque()  # requests with waiting windows, next first
@@ -41,7 +42,7 @@ class Scheduler:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._pace: float | None = None  # audio seconds per second of the engine's work
-        affordable = int(self._max_queue_seconds / 4 / UNKNOWN_SECONDS)
+        affordable = int(self._max_queue_seconds / 4 / FULL_SECONDS)
         self.windows_per_request = max(2, min(2 * capacity, affordable))
         self.failure: str | None = None  # why the engine ended
         metrics.engine_capacity.set(capacity)
@@ -62,7 +63,7 @@ class Scheduler:
     # --- what requests do, in the event loop ---
 
     def admit(self) -> Ticket:
-        """Give a request its place.
+        """Let a request bring its audio; while that is under way it counts for next to nothing.
 
         Raises:
             QueueFull: too much audio is waiting already.
@@ -70,18 +71,19 @@ class Scheduler:
         """
         if self.failure is not None:
             raise EngineDead(f"the engine has ended: {self.failure}")
-        queued = self.queue_seconds
-        if queued >= self._max_queue_seconds:
-            wait = self._wait_seconds(queued)
-            raise QueueFull(
-                f"{queued:.0f} s of audio are waiting, the limit is "
-                f"MAX_QUEUE_SECONDS={self._max_queue_seconds:g}: try again in {wait} s",
-                retry_after=wait,
-            )
+        self._refuse_if_full(self.queue_seconds)
         ticket = Ticket(self)
         self._tickets.add(ticket)
         self.report()
         return ticket
+
+    def enter(self, ticket: Ticket) -> None:
+        """Give a request its place in the queue, now that it has audio for it.
+
+        Raises:
+            QueueFull: too much audio of others has come meanwhile.
+        """
+        self._refuse_if_full(self.queue_seconds - ticket.seconds)
 
     @property
     def queue_seconds(self) -> float:
@@ -115,10 +117,20 @@ class Scheduler:
     def report(self) -> None:
         self._metrics.queue_seconds.set(self.queue_seconds)
 
+    def _refuse_if_full(self, queued: float) -> None:
+        if queued < self._max_queue_seconds:
+            return
+        wait = self._wait_seconds(queued)
+        raise QueueFull(
+            f"{queued:.0f} s of audio are waiting, the limit is "
+            f"MAX_QUEUE_SECONDS={self._max_queue_seconds:g}: try again in {wait} s",
+            retry_after=wait,
+        )
+
     def _wait_seconds(self, queued: float) -> int:
         if self._pace is None:
             return 5
-        surplus = queued - self._max_queue_seconds + UNKNOWN_SECONDS
+        surplus = queued - self._max_queue_seconds + FULL_SECONDS
         return min(LONGEST_WAIT, max(1, math.ceil(surplus / self._pace)))
 
     def _deliver(self, results: list[tuple[Ticket, WindowResult]]) -> None:

@@ -14,7 +14,7 @@ from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import Detection
 from asr.windows import Window, WindowResult
 
-UNKNOWN_SECONDS = 30.0  # of audio that a request counts for until it is decoded
+UNHEARD_SECONDS = 1.0  # that a request counts for at least, until it has a window
 
 
 class Queue(Protocol):
@@ -25,6 +25,8 @@ class Queue(Protocol):
     def enqueue(self, ticket: Ticket, pending: Pending) -> None: ...
 
     def forget(self, ticket: Ticket) -> None: ...
+
+    def enter(self, ticket: Ticket) -> None: ...
 
     def leave(self, ticket: Ticket) -> None: ...
 
@@ -64,7 +66,8 @@ class Ticket:
         self._unfinished: dict[Window, Pending] = {}
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._is_complete = False
+        self._held = 0.0  # seconds that are decoded and not yet a window
+        self._has_entered = False
         self._failure: BaseException | None = None
         self.waiting: deque[Pending] = deque()  # guarded by the scheduler's lock
 
@@ -81,9 +84,9 @@ class Ticket:
 
     @property
     def seconds(self) -> float:
-        """Audio that this request holds in the queue and the engine."""
+        """Audio that this request brought and that is not heard yet."""
         submitted = sum(window.seconds for window in self._unfinished)
-        return submitted if self._is_complete else max(submitted, UNKNOWN_SECONDS)
+        return self._held + submitted if self._has_entered else max(self._held, UNHEARD_SECONDS)
 
     @property
     def unfinished(self) -> list[Pending]:
@@ -93,13 +96,25 @@ class Ticket:
         """Wait until this request may submit another window."""
         await self._has_room.wait()
 
+    def hold(self, seconds: float) -> None:
+        """Say how much audio is decoded and not yet submitted."""
+        self._held = seconds
+        self._scheduler.report()
+
     def submit(self, window: Window) -> Pending:
-        """Queue `window`; its futures are answered, whatever happens."""
+        """Queue `window`; its futures are answered, whatever happens.
+
+        Raises:
+            QueueFull: it is the first one, and others have filled the queue since `admit`.
+        """
         loop = asyncio.get_running_loop()
         pending = Pending(window, loop.create_future(), loop.create_future())
         if self._failure is not None:
             pending.fail(self._failure)
             return pending
+        if not self._has_entered:
+            self._scheduler.enter(self)
+            self._has_entered = True
         self._unfinished[window] = pending
         self._scheduler.enqueue(self, pending)
         self._update_room()
@@ -115,8 +130,7 @@ class Ticket:
 
     def complete(self) -> None:
         """Say that no window will follow."""
-        self._is_complete = True
-        self._scheduler.report()
+        self.hold(0.0)
 
     def finish(self, result: WindowResult) -> None:
         """Take in a result; one window's failure is the request's."""

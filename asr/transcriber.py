@@ -89,7 +89,8 @@ class Transcriber:
         check(options, self._info)
         account = self._account()
         with self._scheduler.admit() as ticket:
-            async with contextlib.aclosing(self._windows(source, Timings(), account)) as windows:
+            windows = self._windows(source, Timings(), account, ticket)
+            async with contextlib.aclosing(windows):
                 async for window in windows:
                     if not account.is_silent(window):
                         pending = ticket.submit(replace(window, options=options))
@@ -163,7 +164,8 @@ class Transcriber:
         """
         try:
             pinned = options
-            async with contextlib.aclosing(self._windows(source, timings, account)) as windows:
+            windows = self._windows(source, timings, account, ticket)
+            async with contextlib.aclosing(windows):
                 async for window in windows:
                     await unread.acquire()
                     await ticket.room()
@@ -193,7 +195,7 @@ class Transcriber:
         return ticket.skip(window)
 
     async def _windows(
-        self, source: Source, timings: Timings, account: Account
+        self, source: Source, timings: Timings, account: Account, ticket: Ticket
     ) -> AsyncGenerator[Window]:
         cutter = Cutter(self._window_seconds, self._stride_seconds)
         if isinstance(source, AsyncIterator):
@@ -210,6 +212,7 @@ class Transcriber:
                 timings.decode += time.monotonic() - started
                 for window in cutter.push(block):
                     yield window
+                ticket.hold(cutter.held_seconds)
                 started = time.monotonic()
         timings.decode = max(0.0, timings.decode - timings.fetch)
         if account.hearing is not None:

@@ -82,6 +82,11 @@ class Cutter:
         self._start = 0  # samples before the held ones
         self._shared = 0  # samples held that the window before has too
 
+    @property
+    def held_seconds(self) -> float:
+        """Of what was taken in and is no whole window yet."""
+        return self._held_samples / SAMPLE_RATE
+
     def push(self, block: Samples) -> Iterator[Window]:
         """Take in `block`, [samples] of any length; yield each window that is now complete."""
         self._held.append(block)
