@@ -10,20 +10,21 @@ import struct
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import BinaryIO
 
 import soundfile
 
 from asr.decoders import (
-    SAMPLE_RATE,
-    Samples,
+    SoundfileDecoder,
     Source,
     ffmpeg_blocks,
     is_wave_or_flac,
     opened_by_soundfile,
-    soundfile_blocks,
 )
 from asr.errors import BadAudio, TooLarge
+from asr.mono import SAMPLE_RATE, Samples
 from asr.spool import in_thread, spooled
+from asr.wave import Header, WaveDecoder, read_header
 
 __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
 
@@ -75,43 +76,63 @@ class Decoder:
         self, source: Source, stack: contextlib.AsyncExitStack
     ) -> AsyncIterator[Samples]:
         """Choose the decoder of `source`; `stack` ends it, also when nobody reads on."""
-        if isinstance(source, AsyncIterator):
-            source = await self._arrived(source, stack)
         if not isinstance(source, AsyncIterator):
-            sound = await in_thread(self._threads, opened_by_soundfile, source)
-            if sound is not None:
-                stack.callback(sound.close)
-                return await _entered(self._with_soundfile(sound), stack)
-            source.seek(0)
-        if isinstance(source, io.BytesIO):
-            source = _once(source.getvalue())
-        await stack.enter_async_context(self._processes)
-        return await _entered(ffmpeg_blocks(source), stack)
+            return await self._open_file(source, stack)
+        head, is_whole = await _head(source)
+        header = read_header(head)
+        if header is None and is_whole and is_wave_or_flac(head):
+            return await self._open_file(io.BytesIO(head), stack)
+        if header is None and needs_seeking(head):
+            return await self._open_file(await self._on_disk(head, source, stack), stack)
+        data = _once(head)
+        if not is_whole:
+            data = _chain(head, await stack.enter_async_context(spooled(source, self._threads)))
+        if header is not None:
+            return await _entered(self._with_wave(header, data), stack)
+        return await self._with_ffmpeg(data, stack)
 
-    async def _arrived(
-        self, stream: AsyncIterator[bytes], stack: contextlib.AsyncExitStack
-    ) -> Source:
-        """The stream itself; a file in its place where a decoder has to seek in it."""
-        head = await _read(stream, HEAD_BYTES)
-        if not head:
-            raise BadAudio("the body is empty: send the bytes of an audio file")
-        if is_wave_or_flac(head):
-            head += await _read(stream, IN_MEMORY_BYTES - len(head))
-            if len(head) < IN_MEMORY_BYTES:
-                return io.BytesIO(head)
-        if not needs_seeking(head):
-            rest = await stack.enter_async_context(spooled(stream, self._threads))
-            return _chain(head, rest)
+    async def _open_file(
+        self, file: BinaryIO, stack: contextlib.AsyncExitStack
+    ) -> AsyncIterator[Samples]:
+        sound = await in_thread(self._threads, opened_by_soundfile, file)
+        if sound is not None:
+            stack.callback(sound.close)
+            return await _entered(self._with_soundfile(sound), stack)
+        file.seek(0)
+        source = _once(file.getvalue()) if isinstance(file, io.BytesIO) else file
+        return await self._with_ffmpeg(source, stack)
+
+    async def _on_disk(
+        self, head: bytes, stream: AsyncIterator[bytes], stack: contextlib.AsyncExitStack
+    ) -> BinaryIO:
         file = stack.enter_context(tempfile.TemporaryFile())
         async for data in _chain(head, stream):
             await in_thread(self._threads, file.write, data)
-        file.seek(0)
         return file
 
+    async def _with_ffmpeg(
+        self, source: Source, stack: contextlib.AsyncExitStack
+    ) -> AsyncIterator[Samples]:
+        await stack.enter_async_context(self._processes)
+        return await _entered(ffmpeg_blocks(source), stack)
+
     async def _with_soundfile(self, sound: soundfile.SoundFile) -> AsyncGenerator[Samples]:
-        blocks = soundfile_blocks(sound)
-        while (block := await in_thread(self._threads, next, blocks, None)) is not None:
-            yield block
+        decoder = SoundfileDecoder(sound)
+        while not decoder.has_ended:
+            yield await in_thread(self._threads, decoder.read)
+
+    async def _with_wave(
+        self, header: Header, stream: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Samples]:
+        decoder = WaveDecoder(header)
+        held = b""
+        async for data in stream:
+            held += decoder.sound(data)
+            while len(held) > header.second_bytes:
+                block, held = held[: header.block_bytes], held[header.block_bytes :]
+                yield await in_thread(self._threads, decoder.push, block, False)
+        if held or decoder.holds_back:
+            yield await in_thread(self._threads, decoder.push, held, True)
 
 
 def needs_seeking(head: bytes) -> bool:
@@ -135,6 +156,17 @@ async def _entered(
     blocks: AsyncGenerator[Samples], stack: contextlib.AsyncExitStack
 ) -> AsyncGenerator[Samples]:
     return await stack.enter_async_context(contextlib.aclosing(blocks))
+
+
+async def _head(stream: AsyncIterator[bytes]) -> tuple[bytes, bool]:
+    """The first bytes of `stream`, of some formats more than of others; whether they are all."""
+    head = await _read(stream, HEAD_BYTES)
+    if not head:
+        raise BadAudio("the body is empty: send the bytes of an audio file")
+    if not is_wave_or_flac(head):
+        return head, len(head) < HEAD_BYTES
+    head += await _read(stream, IN_MEMORY_BYTES - len(head))
+    return head, len(head) < IN_MEMORY_BYTES
 
 
 async def _read(stream: AsyncIterator[bytes], size: int) -> bytes:

@@ -6,25 +6,28 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import BinaryIO
 
 import ffmpeg
 import imageio_ffmpeg
 import numpy as np
-import numpy.typing as npt
 import soundfile
-import soxr
 
 from asr.errors import BadAudio
+from asr.mono import (
+    BLOCK_RATE,
+    BLOCK_SECONDS,
+    LOWEST_RATE,
+    MIXED_CHANNELS,
+    SAMPLE_RATE,
+    Mono,
+    Samples,
+    mixed_integers,
+)
 
 log = logging.getLogger(__name__)
 
-SAMPLE_RATE = 16_000  # samples per second, what every model here hears
-BLOCK_SECONDS = 10  # decoded at a time
-BLOCK_RATE = 100_000  # samples per second up to which a block is that long
-LOWEST_RATE = 1_000  # samples per second
-MIXED_CHANNELS = 2  # mixed in the process; ffmpeg knows what more channels mean
 READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2  # of 16-bit PCM from ffmpeg
 STALL_SECONDS = 60  # without output once all input is given
 STDERR_BYTES = 4096
@@ -35,7 +38,6 @@ FORMATS = (
     "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,mpeg,mpegts,ogg,rm,tta,w64,wav,wv,xwma,mxf"
 )
 
-Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
 Source = AsyncIterator[bytes] | BinaryIO  # a stream, or an open file that can seek
 
 
@@ -65,31 +67,25 @@ def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
     return None
 
 
-def soundfile_blocks(sound: soundfile.SoundFile) -> Iterator[Samples]:
-    frames = BLOCK_SECONDS * min(sound.samplerate, BLOCK_RATE)
-    resampler = None
-    if sound.samplerate != SAMPLE_RATE:
-        resampler = soxr.ResampleStream(sound.samplerate, SAMPLE_RATE, 1, dtype="float32")
-    is_last = False
-    while not is_last:
+class SoundfileDecoder:
+    """The samples of a file that libsndfile has opened."""
+
+    def __init__(self, sound: soundfile.SoundFile) -> None:
+        self._sound = sound
+        self._mono = Mono(sound.samplerate)
+        self._dtype = "int16" if sound.subtype in {"PCM_16", "PCM_S8"} else "float32"
+        self.has_ended = False
+
+    def read(self) -> Samples:
+        """The next block."""
+        frames = BLOCK_SECONDS * min(self._sound.samplerate, BLOCK_RATE)
         try:
-            block = sound.read(frames, dtype="float32", always_2d=True)  # [frames, channels]
+            block = self._sound.read(frames, dtype=self._dtype, always_2d=True)
         except soundfile.LibsndfileError as error:
             log.info("audio damaged: %s", error)
-            block = np.zeros((0, sound.channels), np.float32)
-        is_last = len(block) < frames
-        mono = _mixed(block)  # [frames]
-        if resampler is not None:
-            mono = resampler.resample_chunk(mono, last=is_last)
-        yield mono.clip(-1.0, 1.0)
-
-
-def _mixed(block: npt.NDArray[np.float32]) -> Samples:
-    """[frames, channels] to [frames]; what is no number is silence, what is too loud is cut."""
-    np.nan_to_num(block, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
-    np.clip(block, -1.0, 1.0, out=block)
-    mono: Samples = block.mean(axis=1, dtype=np.float32)
-    return mono
+            block = np.zeros((0, self._sound.channels), np.float32)
+        self.has_ended = len(block) < frames
+        return self._mono.push(block, self.has_ended)
 
 
 async def ffmpeg_blocks(source: Source) -> AsyncGenerator[Samples]:
@@ -110,7 +106,7 @@ async def ffmpeg_blocks(source: Source) -> AsyncGenerator[Samples]:
             is_empty = False
             data = left + data
             left = data[len(data) // 2 * 2 :]
-            yield _from_integers(data)
+            yield mixed_integers(np.frombuffer(data, "<i2", len(data) // 2)[:, None])
         if feeder.done():
             feeder.result()  # the source's own failure comes before the decoder's
         await process.wait()
@@ -132,11 +128,6 @@ def ffmpeg_command(name: str) -> list[str]:
     quiet = output.global_args("-nostdin", "-hide_banner", "-loglevel", "error")
     command: list[str] = quiet.compile(cmd=program)
     return command
-
-
-def _from_integers(data: bytes) -> Samples:
-    whole = np.frombuffer(data, "<i2", len(data) // 2)
-    return whole.astype(np.float32) / np.float32(32_768)
 
 
 async def _read_output(output: asyncio.StreamReader | None, feeder: asyncio.Task[None]) -> bytes:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from concurrent.futures import Executor
 from typing import BinaryIO, TypeVar
@@ -42,7 +41,7 @@ class Spool:
     def __init__(self, threads: Executor, stack: contextlib.AsyncExitStack) -> None:
         self._threads = threads
         self._stack = stack
-        self._memory: deque[bytes] = deque()
+        self._memory: list[bytes] = []
         self._held = 0  # bytes in memory
         self._file: BinaryIO | None = None
         self._written = self._read = 0  # bytes that went through the file
@@ -90,8 +89,9 @@ class Spool:
         if self._failure is not None:
             raise self._failure
         if self._memory:
-            data = self._memory.popleft()
-            self._held -= len(data)
+            data = b"".join(self._memory)
+            self._memory.clear()
+            self._held = 0
             return data
         if self._read == self._written:
             return b""

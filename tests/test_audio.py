@@ -75,6 +75,7 @@ async def test_soundfile_and_ffmpeg_agree(
 ) -> None:
     in_process = await decoded(decoder, stream(encoded(name)))
     monkeypatch.setattr("asr.audio.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("asr.audio.read_header", lambda _: None)
     by_ffmpeg = await decoded(decoder, stream(encoded(name)))
     length = min(len(in_process), len(by_ffmpeg))
     assert abs(len(in_process) - len(by_ffmpeg)) <= 160
@@ -89,7 +90,7 @@ def with_sizes(data: bytes, size: int) -> bytes:
     return bytes(changed)
 
 
-@pytest.mark.parametrize("seconds", [3.0, 60.0])  # decoded in the process, and by ffmpeg
+@pytest.mark.parametrize("seconds", [3.0, 60.0])  # in memory at once, and as it arrives
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
 async def test_a_wav_of_unknown_length_is_heard_to_its_end(
     decoder: Decoder, size: int, seconds: float

@@ -9,8 +9,8 @@ from tests.conftest import ROOT
 
 FLOORS = [
     {"asr", "errors", "transcript", "metrics", "start", "values"},
-    {"config"},
-    {"decoders", "spool"},
+    {"config", "mono"},
+    {"decoders", "spool", "wave"},
     {"audio", "captions", "logprobs", "outbound"},
     {"formats", "speech"},
     {"loudness", "silero"},
