@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from asr.audio import Samples
 from asr.speech import CHUNK, Chunks, Flags, Numbers, Span, chunks_between, has_run, spans
@@ -50,9 +51,17 @@ class Loudness:
         """dB by which each chunk between `start` and `end` is above what is always there."""
         place = chunks_between(start, end)
         around = chunks_between(start - MEMORY_SECONDS, end)
-        levels = np.frombuffer(bytes(self._levels[around]), np.uint8) * STEP + LOWEST
+        steps = np.frombuffer(bytes(self._levels[around]), np.uint8)
+        levels: Numbers = steps * STEP + LOWEST
         if not len(levels):
             return levels
-        floor = max(QUIETEST_FLOOR, float(np.percentile(levels, FLOOR_SHARE)))
-        found: Numbers = levels[place.start - around.start :] - floor
-        return found
+        floor = max(QUIETEST_FLOOR, _percentile(steps, FLOOR_SHARE) * STEP + LOWEST)
+        return levels[place.start - around.start :] - floor
+
+
+def _percentile(values: npt.NDArray[np.uint8], share: float) -> float:
+    """As numpy's own, which takes several times as long for so few values."""
+    ordered = np.sort(values)
+    place = (len(ordered) - 1) * share / 100
+    below, above = ordered[int(place) : int(place) + 2].astype(float)[[0, -1]].tolist()
+    return float(below + (above - below) * (place - int(place)))

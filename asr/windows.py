@@ -44,7 +44,7 @@ class Window:
 
     @property
     def is_silent(self) -> bool:
-        return bool(np.max(np.abs(self.samples), initial=0.0) < SILENCE_PEAK)
+        return peak(self.samples) < SILENCE_PEAK
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Cutter:
         held = np.concatenate(self._held)
         while len(held) > self._size + self._ahead:
             end = self._cut(held)
-            yield self._window(held[:end])
+            yield self._window(held[:end].copy())
             kept = end - self._overlap
             self._start += kept
             self._shared = self._overlap
@@ -121,11 +121,11 @@ class Cutter:
         longer = len(held) - self._size
         if not 0 < longer <= SCRAP_SECONDS * SAMPLE_RATE:
             return held
-        return held[: self._size] if np.max(np.abs(held[-longer:])) < SCRAP_PEAK else held
+        return held[: self._size] if peak(held[-longer:]) < SCRAP_PEAK else held
 
     def _window(self, samples: Samples) -> Window:
         overlap = self._shared / SAMPLE_RATE
-        return Window(samples.copy(), start=self._start / SAMPLE_RATE, overlap=overlap)
+        return Window(samples, start=self._start / SAMPLE_RATE, overlap=overlap)
 
     def _cut(self, held: Samples) -> int:
         """Where the window that starts `held` ends, in samples."""
@@ -137,6 +137,11 @@ class Cutter:
         if last - first < 2 * PAUSE_FRAMES * FRAME:
             return last
         return first + quietest(held[first:last])
+
+
+def peak(samples: Samples) -> float:
+    """The largest of `samples`, [n], by its size."""
+    return max(float(np.max(samples, initial=0.0)), -float(np.min(samples, initial=0.0)))
 
 
 def quietest(samples: Samples) -> int:
