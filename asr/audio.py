@@ -15,10 +15,11 @@ from typing import BinaryIO
 import soundfile
 
 from asr.decoders import (
+    HEAD_BYTES,
     SoundfileDecoder,
     Source,
+    bytes_in_memory,
     ffmpeg_blocks,
-    is_wave_or_flac,
     opened_by_soundfile,
 )
 from asr.errors import BadAudio, TooLarge
@@ -28,9 +29,7 @@ from asr.wave import Header, WaveDecoder, read_header
 
 __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
 
-HEAD_BYTES = 64 * 1024  # read before the format is judged
 THREADS = 2 * (os.cpu_count() or 1)
-IN_MEMORY_BYTES = 2**20  # WAV and FLAC up to here are decoded in the process: a window or so
 
 
 class Decoder:
@@ -80,7 +79,7 @@ class Decoder:
             return await self._open_file(source, stack)
         head, is_whole = await _head(source)
         header = read_header(head)
-        if header is None and is_whole and is_wave_or_flac(head):
+        if header is None and is_whole and bytes_in_memory(head):
             return await self._open_file(io.BytesIO(head), stack)
         if header is None and needs_seeking(head):
             return await self._open_file(await self._on_disk(head, source, stack), stack)
@@ -163,10 +162,9 @@ async def _head(stream: AsyncIterator[bytes]) -> tuple[bytes, bool]:
     head = await _read(stream, HEAD_BYTES)
     if not head:
         raise BadAudio("the body is empty: send the bytes of an audio file")
-    if not is_wave_or_flac(head):
-        return head, len(head) < HEAD_BYTES
-    head += await _read(stream, IN_MEMORY_BYTES - len(head))
-    return head, len(head) < IN_MEMORY_BYTES
+    wanted = max(HEAD_BYTES, bytes_in_memory(head))
+    head += await _read(stream, wanted - len(head))
+    return head, len(head) < wanted
 
 
 async def _read(stream: AsyncIterator[bytes], size: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -14,6 +15,7 @@ import imageio_ffmpeg
 import numpy as np
 import soundfile
 
+from asr import mpeg
 from asr.errors import BadAudio
 from asr.mono import (
     BLOCK_RATE,
@@ -28,6 +30,9 @@ from asr.mono import (
 
 log = logging.getLogger(__name__)
 
+HEAD_BYTES = 64 * 1024  # read before the format is judged
+IN_MEMORY_BYTES = 2**20  # at most, decoded in the process once all is there
+MP3_SECONDS = 35  # of audio in the same: no window is complete before
 READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2  # of 16-bit PCM from ffmpeg
 STALL_SECONDS = 60  # without output once all input is given
 STDERR_BYTES = 4096
@@ -45,13 +50,26 @@ def is_wave_or_flac(head: bytes) -> bool:
     return head[:4] == b"fLaC" or (head[:4] == b"RIFF" and head[8:12] == b"WAVE")
 
 
+def bytes_in_memory(head: bytes) -> int:
+    """Up to how many bytes a file that begins with `head` is decoded here: a window or so."""
+    if is_wave_or_flac(head):
+        return IN_MEMORY_BYTES
+    return min(IN_MEMORY_BYTES, mpeg.bytes_of(MP3_SECONDS, head))
+
+
 def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
-    """WAV and FLAC, opened; None for anything that is better left to ffmpeg."""
+    """WAV, FLAC and short MP3, opened; None for anything that is better left to ffmpeg."""
     file.seek(0)
-    is_known = is_wave_or_flac(file.read(12))
-    file.seek(0)
-    if not is_known:
+    head = file.read(HEAD_BYTES)
+    most = bytes_in_memory(head)
+    if not most:
         return None
+    if not is_wave_or_flac(head):
+        frames = mpeg.frames(head + file.read(most - len(head) + 1))
+        if frames is None:
+            return None
+        file = io.BytesIO(frames)
+    file.seek(0)
     try:
         sound = soundfile.SoundFile(file)
     except soundfile.LibsndfileError as error:

@@ -42,10 +42,9 @@ def _mixed(frames: Frames) -> Samples:
     """[frames, channels] to [frames]; what is no number is silence, what is too loud is cut."""
     if frames.dtype == np.int16:
         return mixed_integers(frames)
-    loud = np.nan_to_num(frames, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
-    np.clip(loud, -1.0, 1.0, out=loud)
-    mono: Samples = loud.mean(axis=1, dtype=np.float32)
-    return mono
+    heard: Samples = np.nan_to_num(frames, copy=False, nan=0.0, posinf=1.0, neginf=-1.0)
+    np.clip(heard, -1.0, 1.0, out=heard)
+    return heard[:, 0] if heard.shape[1] == 1 else (heard[:, 0] + heard[:, 1]) * np.float32(0.5)
 
 
 def mixed_integers(frames: Frames) -> Samples:

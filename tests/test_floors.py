@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 FLOORS = [
     {"asr", "errors", "transcript", "metrics", "start", "values"},
-    {"config", "mono"},
+    {"config", "mono", "mpeg"},
     {"decoders", "spool", "wave"},
     {"audio", "captions", "logprobs", "outbound"},
     {"formats", "speech"},
