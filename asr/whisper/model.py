@@ -19,7 +19,8 @@ def encode(encoder: Encoder, features: torch.Tensor) -> torch.Tensor:
     """Log-mel features [n, mels, 2 T] → encoder output [n, T, D]."""
     x = F.gelu(F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1))
     x = F.gelu(F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1))
-    x = x.transpose(1, 2) + encoder.positions  # [n, T, D]
+    x = x.transpose(1, 2).contiguous()  # what every layer adds to keeps its strides
+    x = x + encoder.positions  # [n, T, D]
     for layer in encoder.layers:
         x = _encoder_layer(layer, encoder.heads, x)
     return _normed(x, encoder.norm)
