@@ -15,7 +15,7 @@ from asr.windows import Window, WindowResult, quietest, shifted
 
 SHORTEST_GAP = 1.0  # seconds of speech without text that are heard again, and reported
 INACCURACY = 0.5  # seconds by which a text may miss its speech: so much is no gap
-BEFORE_GAP = 0.3  # seconds heard ahead of a gap, where nothing is written of them
+BEFORE_GAP = 0.3  # seconds heard ahead of a gap, where nothing else is asked
 HEARD_AGAIN = 2  # windows at most, of a window with gaps
 LONGEST_AGAIN = 0.5  # of the window: what is longer is heard in two parts, not the same way
 ASTRAY = 1.0  # seconds between a text and the speech it may belong to
@@ -37,10 +37,18 @@ class Account:
     Args:
         hearing: what a detector makes of the recording; None where none listens.
         overlap: seconds that neighbouring windows share; gaps there are for both to fill.
+        padding: seconds heard ahead of a gap, where nothing is written of them.
     """
 
-    def __init__(self, hearing: Hearing | None, overlap: float, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        hearing: Hearing | None,
+        overlap: float,
+        metrics: Metrics,
+        padding: float = BEFORE_GAP,
+    ) -> None:
         self.hearing = hearing
+        self._padding = padding
         self._overlap = overlap
         self._metrics = metrics
         self._speech: list[Span] = []
@@ -85,7 +93,7 @@ class Account:
         gaps = sorted(missed(speech, texts, start, end), key=lambda gap: -gap.speech.seconds)
         parts: list[Window] = []
         for gap in gaps[:HEARD_AGAIN]:
-            cut = list(_cut_again(window, gap, result.language))
+            cut = list(_cut_again(window, gap, result.language, self._padding))
             if len(parts) + len(cut) <= HEARD_AGAIN:
                 parts += cut
         self._metrics.gaps_heard_again.inc(len(parts))
@@ -203,8 +211,10 @@ def word_count(text: str) -> float:
     return wide * WORDS_OF_A_WIDE_LETTER if wide > len(text) / 2 else len(split_words(text))
 
 
-def _cut_again(window: Window, gap: Missed, language: str | None) -> Iterator[Window]:
-    start = max(gap.room.start, gap.speech.start - BEFORE_GAP)
+def _cut_again(
+    window: Window, gap: Missed, language: str | None, padding: float
+) -> Iterator[Window]:
+    start = max(gap.room.start, gap.speech.start - padding)
     first, last = round(start * SAMPLE_RATE), round(gap.room.end * SAMPLE_RATE)
     options = replace(window.options, language=window.options.language or language)
     samples = window.samples[first:last]

@@ -19,7 +19,7 @@ from asr.audio import Source
 from asr.errors import BadRequest, Failure, NotFound, UnsupportedMedia
 from asr.keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
 from asr.openai_plan import Plan, plan, read_form
-from asr.openai_schemas import Model, Models, TranslationForm
+from asr.openai_schemas import AudioForm, Model, Models
 from asr.replies import answer_headers, body_limits, log_request, server_headers
 from asr.streaming import Event
 from asr.transcriber import Timings, Transcriber
@@ -102,25 +102,29 @@ async def _read(
         raise UnsupportedMedia(
             "the body is not multipart/form-data: send the audio as its part 'file'"
         )
-    info = request.app[ENGINE].info
+    info, hearing = request.app[ENGINE].info, request.app[TRANSCRIBER].hearing_info
+
+    def decide(fields: Fields) -> Plan:
+        return plan(read_form(fields), task, info, hearing)
+
     upload = Upload(request, body_limits(request), stack)
     fields = await upload.before()
     if upload.has_file and "stream" in fields:
-        planned = plan(read_form(fields, task), task, info)
+        planned = decide(fields)
         if planned.is_streamed:
-            return upload.live(_confirmation(fields, planned, task, info)), planned
+            return upload.live(_confirmation(fields, planned, decide)), planned
     rest = await upload.rest()
-    form = read_form(merged(fields, rest.fields), task)
-    return rest.file or _located(request, form, stack), plan(form, task, info)
+    fields = merged(fields, rest.fields)
+    return rest.file or _located(request, read_form(fields), stack), decide(fields)
 
 
 def _confirmation(
-    fields: Fields, planned: Plan, task: Task, info: EngineInfo
+    fields: Fields, planned: Plan, decide: Callable[[Fields], Plan]
 ) -> Callable[[Fields], None]:
     """For fields that come after the file: they may not ask for another plan."""
 
     def confirm(late: Fields) -> None:
-        if plan(read_form(merged(fields, late), task), task, info) != planned:
+        if decide(merged(fields, late)) != planned:
             raise BadRequest(
                 f"{', '.join(late)} came after the file, which is being streamed already: "
                 "send the file last",
@@ -130,9 +134,7 @@ def _confirmation(
     return confirm
 
 
-def _located(
-    request: web.Request, form: TranslationForm, stack: contextlib.AsyncExitStack
-) -> Source:
+def _located(request: web.Request, form: AudioForm, stack: contextlib.AsyncExitStack) -> Source:
     if form.url is None:
         raise BadRequest(
             "the form has no file: send the audio as the part 'file', with a file name", "file"

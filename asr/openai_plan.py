@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,14 +11,15 @@ from asr.captions import Layout
 from asr.errors import BadRequest
 from asr.openai_schemas import (
     LISTS,
+    STRATEGY,
+    AudioForm,
     Granularity,
     ResponseFormat,
-    TranscriptionForm,
-    TranslationForm,
+    ServerVad,
 )
 from asr.parameters import allowed_languages
 from asr.rules import language_code
-from asr.transcript import EngineInfo, Options, Task
+from asr.transcript import EngineInfo, HearingInfo, Listening, Options, Task
 
 TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
 WITH_LOGPROBS = {"json", "verbose_json"}
@@ -43,7 +43,6 @@ DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
     "top_p": (1,),
     "use_beam_search": (0,),
     "vad_filter": (0,),
-    "chunking_strategy[type]": ("server_vad", "auto"),
 }
 NO_DIARIZER = "needs a diarizer, and none is loaded here"
 
@@ -60,13 +59,14 @@ class Plan:
     warnings: tuple[str, ...]  # what cannot be honoured
 
 
-def read_form(fields: Mapping[str, Sequence[str]], task: Task) -> TranslationForm:
+def read_form(fields: Mapping[str, Sequence[str]]) -> AudioForm:
     """The form's fields as what they mean; empty ones count as not sent.
 
     Raises:
         BadRequest: names the first field that cannot be used.
     """
     found: dict[str, object] = {}
+    strategy: dict[str, str] = {}
     for name, values in fields.items():
         plain = name.removesuffix("[]")
         if plain == "temperature":
@@ -74,22 +74,26 @@ def read_form(fields: Mapping[str, Sequence[str]], task: Task) -> TranslationFor
         sent = [value for value in values if value != ""]
         if plain in LISTS and plain == name:
             sent = [part.strip() for value in sent for part in value.split(",")]
-        if sent:
+        if sent and plain.startswith(f"{STRATEGY}["):
+            strategy[plain.removeprefix(f"{STRATEGY}[").removesuffix("]")] = sent[-1]
+        elif sent:
             found[plain] = sent if plain in LISTS else sent[-1]
-    form: type[TranslationForm] = TranscriptionForm if task == "transcribe" else TranslationForm
+    if strategy:
+        found[STRATEGY] = strategy
     try:
-        return form.model_validate(found)
+        return AudioForm.model_validate(found)
     except ValidationError as error:
         raise _bad_field(error) from error
 
 
 def _bad_field(error: ValidationError) -> BadRequest:
     problem = error.errors(include_url=False, include_context=False)[0]
-    name = str(problem["loc"][0])
-    return BadRequest(f"{name}: {problem['msg']}; see /docs for what is accepted", name)
+    name, *inner = map(str, problem["loc"])
+    place = f"{name}[{inner[-1]}]" if name == STRATEGY and inner else name
+    return BadRequest(f"{place}: {problem['msg']}; see /docs for what is accepted", name)
 
 
-def plan(form: TranslationForm, task: Task, info: EngineInfo) -> Plan:
+def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: HearingInfo) -> Plan:
     """Decide how `form` is carried out.
 
     Raises:
@@ -99,8 +103,6 @@ def plan(form: TranslationForm, task: Task, info: EngineInfo) -> Plan:
         raise BadRequest(f"response_format=diarized_json {NO_DIARIZER}", "response_format")
     unhonoured = Unhonoured()
     unhonoured.extras(form)
-    if isinstance(form, TranscriptionForm):
-        _note_transcription(form, unhonoured)
     for name in form.without_effect(info):
         unhonoured.add(name, f"has no effect: {_on(info)} tells no probabilities")
     granularities = _granularities(form, info, unhonoured)
@@ -115,6 +117,7 @@ def plan(form: TranslationForm, task: Task, info: EngineInfo) -> Plan:
         seed=form.seed,
         pieces=_wants_pieces(form, info, unhonoured),
         thresholds=form.thresholds,
+        listening=_listening(form, hearing, unhonoured),
     )
     if form.strict:
         unhonoured.refuse(form.model, info)
@@ -137,7 +140,7 @@ class Unhonoured:
     def add(self, name: str, reason: str) -> None:
         self.found.setdefault(name, f"{name} {reason}")
 
-    def extras(self, form: TranslationForm) -> None:
+    def extras(self, form: AudioForm) -> None:
         """Note what the fields of other servers ask beyond what is done anyway."""
         for name, value in (form.model_extra or {}).items():
             if name in DONE_ANYWAY and _number(value) in DONE_ANYWAY[name]:
@@ -157,23 +160,28 @@ class Unhonoured:
             raise BadRequest("; ".join(self.found.values()), next(iter(self.found)))
 
 
-def _note_transcription(form: TranscriptionForm, unhonoured: Unhonoured) -> None:
-    strategy = form.chunking_strategy
-    if strategy in {None, "auto", "server_vad"}:
-        return
-    try:
-        parameters = json.loads(strategy or "")
-    except ValueError:
-        parameters = None
-    if not isinstance(parameters, dict) or parameters.pop("type", None) != "server_vad":
-        message = "chunking_strategy is neither auto nor an object of the type server_vad"
-        raise BadRequest(message, "chunking_strategy")
-    for name in parameters:
-        unhonoured.add(f"chunking_strategy[{name[:50]}]", "has no effect here: leave it out")
+def _listening(form: AudioForm, hearing: HearingInfo, unhonoured: Unhonoured) -> Listening:
+    """How the form wants speech to be found and the recording to be cut."""
+    asked = form.chunking_strategy
+    for name in (asked.model_extra or {}) if asked else ():
+        unhonoured.add(f"{STRATEGY}[{name[:50]}]", "has no effect here: leave it out")
+    if not isinstance(asked, ServerVad):
+        return Listening()
+    deaf = "has no effect: nothing listens for speech here"
+    unlikely = "has no effect: speech is told by its loudness here"
+    uncut = "has no effect: windows are not cut at pauses here, they overlap"
+    for name, reason, is_heeded in (
+        ("threshold", unlikely if hearing.finds_speech else deaf, hearing.has_threshold),
+        ("prefix_padding_ms", deaf, hearing.finds_speech),
+        ("silence_duration_ms", uncut, hearing.cuts_at_pauses),
+    ):
+        if getattr(asked, name) is not None and not is_heeded:
+            unhonoured.add(f"{STRATEGY}[{name}]", reason)
+    return asked.listening
 
 
 def _granularities(
-    form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured
+    form: AudioForm, info: EngineInfo, unhonoured: Unhonoured
 ) -> frozenset[Granularity]:
     asked = frozenset(form.timestamp_granularities)
     if "word" in asked and not info.has_words:
@@ -188,7 +196,7 @@ def _granularities(
     return asked or frozenset({"segment"})
 
 
-def _wants_pieces(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> bool:
+def _wants_pieces(form: AudioForm, info: EngineInfo, unhonoured: Unhonoured) -> bool:
     if not form.include:
         return False
     if not info.has_pieces:
@@ -201,7 +209,7 @@ def _wants_pieces(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoure
 
 
 def _languages(
-    form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured
+    form: AudioForm, info: EngineInfo, unhonoured: Unhonoured
 ) -> tuple[str | None, tuple[str, ...]]:
     """The language that is spoken, or those of which one is."""
     language = language_code(form.language, info)
@@ -218,7 +226,7 @@ def _languages(
     return language, allowed if language is None else ()
 
 
-def _prompt(form: TranslationForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
+def _prompt(form: AudioForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
     """The prompt with the vocabulary at its end, which the model remembers best."""
     prompt = " ".join(filter(None, [form.prompt, ", ".join(form.keywords), form.hotwords]))
     if prompt and not info.can_prompt:

@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from asr.parameters import AudioFile, Trust
-from asr.transcript import Task
+from asr.transcript import Listening, Task
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv", "diarized_json"]
 Granularity = Literal["segment", "word"]
 
 LISTS = frozenset({"languages", "keywords", "timestamp_granularities", "include"})
+STRATEGY = "chunking_strategy"  # an object: JSON, or a field `chunking_strategy[name]` for each key
+LONGEST_MS = 5000  # of what is heard before speech, and of a pause: searched within ten seconds
 
 
-class TranslationForm(Trust):
-    """What a translation may be asked; fields of other servers are taken as well."""
+class Auto(BaseModel):
+    """As the server does by itself."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["auto"]
+
+
+class ServerVad(BaseModel):
+    """How speech is told from other sounds, and where a recording is cut."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["server_vad"]
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description=(
+            "Probability from which on a sound is speech; what may be speech is heard from 0.3 "
+            "less on; unset: 0.5. Without effect where speech is told by its loudness"
+        ),
+    )
+    prefix_padding_ms: int | None = Field(
+        None,
+        ge=0,
+        le=LONGEST_MS,
+        description="Heard ahead of speech that is heard again, having got no text; unset: 300",
+    )
+    silence_duration_ms: int | None = Field(
+        None,
+        ge=0,
+        le=LONGEST_MS,
+        description="A recording is cut amid the quietest stretch of this length; unset: 300",
+    )
+
+    @property
+    def listening(self) -> Listening:
+        return Listening(
+            self.threshold, _seconds(self.prefix_padding_ms), _seconds(self.silence_duration_ms)
+        )
+
+
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
+def _strategy(value: object) -> object:
+    """An object as it is; of a text, the JSON in it, or the type that it names."""
+    if not isinstance(value, str):
+        return value
+    if value in {"auto", "server_vad"}:
+        return {"type": value}
+    try:
+        found = json.loads(value)
+    except ValueError:
+        found = None
+    if isinstance(found, dict):
+        return found
+    raise PydanticCustomError("strategy", "neither auto nor an object of the type server_vad")
+
+
+Strategy = Annotated[Auto | ServerVad, Field(discriminator="type")]
+
+
+class AudioForm(Trust):
+    """What may be asked of audio; fields of other servers are taken as well."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -52,21 +122,20 @@ class TranslationForm(Trust):
     strict: bool = Field(
         False, description="Answer 400 to whatever cannot be honoured, instead of a warning"
     )
-
-
-class TranscriptionForm(TranslationForm):
-    """What a transcription may be asked."""
-
-    chunking_strategy: str | None = Field(
-        None, description="`auto` or `server_vad`: audio is cut at its pauses either way"
+    chunking_strategy: Annotated[Strategy | None, BeforeValidator(_strategy)] = Field(
+        None,
+        description=(
+            "`auto`, or an object of the type `server_vad`, as JSON or as fields "
+            "`chunking_strategy[type]` ...; audio is cut at its pauses either way"
+        ),
     )
 
 
-class TranscriptionUpload(TranscriptionForm, AudioFile):
+class TranscriptionUpload(AudioForm, AudioFile):
     """A multipart form; lists may be sent as `name[]`, repeated."""
 
 
-class TranslationUpload(TranslationForm, AudioFile):
+class TranslationUpload(AudioForm, AudioFile):
     """A multipart form; lists may be sent as `name[]`, repeated."""
 
 

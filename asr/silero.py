@@ -28,6 +28,7 @@ WIDTH = 128  # of the recurrent layer
 AT_ONCE = 64  # chunks whose intermediate results fit in a processor's cache
 POSSIBLE = 0.2  # in a row: noise, hum, tones and clicks stay below, speech at -77 dBFS does not
 LIKELY, SURE = 0.35, 0.5  # Silero's own thresholds for staying in speech and entering it
+LEAST = 0.01  # of any of the three, as the network is never quite certain of silence
 GGML_HEADER_INTEGERS = 22
 
 
@@ -53,15 +54,22 @@ class Silero:
         threadpoolctl.ThreadpoolController().select(prefix="libscipy_openblas").limit(limits=1)
         return cls(Layers.of(dict(tensors(path.read_bytes()))))
 
-    def begin(self) -> SileroHearing:
-        return SileroHearing(self._layers)
+    def begin(self, threshold: float | None = None) -> SileroHearing:
+        return SileroHearing(self._layers, SURE if threshold is None else threshold)
 
 
 class SileroHearing:
-    """One recording; keeps a byte for each chunk."""
+    """One recording; keeps a byte for each chunk.
 
-    def __init__(self, layers: Layers) -> None:
+    Args:
+        threshold: probability of sure speech; what is likely and possible moves with it.
+    """
+
+    def __init__(self, layers: Layers, threshold: float = SURE) -> None:
         self._layers = layers
+        self._possible, self._likely, self._sure = (
+            max(LEAST, level + threshold - SURE) for level in (POSSIBLE, LIKELY, SURE)
+        )
         self._chunks = Chunks()
         self._context: Samples = np.zeros(CONTEXT, np.float32)
         self._state: Samples = np.zeros(WIDTH, np.float32)
@@ -75,11 +83,11 @@ class SileroHearing:
         self._take(self._chunks.finish())
 
     def is_possible(self, start: float, end: float) -> bool:
-        return has_run(self.probabilities(start, end) >= POSSIBLE)
+        return has_run(self.probabilities(start, end) >= self._possible)
 
     def spans(self, start: float, end: float) -> list[Span]:
         found = self.probabilities(start, end)
-        return spans(found >= SURE, found >= LIKELY, chunks_between(start, end).start)
+        return spans(found >= self._sure, found >= self._likely, chunks_between(start, end).start)
 
     def probabilities(self, start: float, end: float) -> Numbers:
         """That somebody speaks, of each chunk between `start` and `end`."""

@@ -49,7 +49,12 @@ class Hearing(Protocol):
         """Where somebody is surely speaking between `start` and `end`, in order."""
 
 
-Listen = Callable[[], Hearing]  # begins a recording
+@dataclass(frozen=True)
+class Detector:
+    """What listens for speech."""
+
+    begin: Callable[[float | None], Hearing]  # a recording, at a threshold; None: at its own
+    has_threshold: bool = False
 
 
 class Chunks:

@@ -9,15 +9,15 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from asr.audio import SAMPLE_RATE, Decoder, Source
-from asr.coverage import Account, spliced
+from asr.coverage import BEFORE_GAP, Account, spliced
 from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.rules import Rules, check
 from asr.scheduler import Scheduler
-from asr.speech import Listen
+from asr.speech import Detector
 from asr.ticket import Pending, Ticket
-from asr.transcript import Detection, EngineInfo, Options, Transcript
-from asr.windows import Cutter, Joiner, Window, WindowResult
+from asr.transcript import Detection, EngineInfo, HearingInfo, Listening, Options, Transcript
+from asr.windows import PAUSE, Cutter, Joiner, Window, WindowResult
 
 
 @dataclass
@@ -51,16 +51,25 @@ class Transcriber:
         stride_seconds: float | None,
         metrics: Metrics,
         rules: Rules | None = None,
-        listen: Listen | None = None,
+        detector: Detector | None = None,
     ) -> None:
         self._rules = rules or Rules()
-        self._listen = listen
+        self._detector = detector
         self._decoder = decoder
         self._scheduler = scheduler
         self._info = info
         self._window_seconds = min(window_seconds, info.longest_window)
         self._stride_seconds = stride_seconds
         self._metrics = metrics
+
+    @property
+    def hearing_info(self) -> HearingInfo:
+        detector = self._detector
+        return HearingInfo(
+            finds_speech=detector is not None,
+            has_threshold=detector is not None and detector.has_threshold,
+            cuts_at_pauses=self._stride_seconds is None,
+        )
 
     async def transcribe(self, source: Source, options: Options) -> tuple[Transcript, Timings]:
         """Hear all of `source`.
@@ -87,9 +96,10 @@ class Transcriber:
             raise BadRequest(f"the model {self._info.model_id} does not tell languages apart")
         options = Options(languages=options.languages, timestamps="none")
         check(options, self._info)
-        account = self._account()
+        account = self._account(options.listening)
         with self._scheduler.admit() as ticket:
-            windows = self._windows(source, Timings(), account, ticket)
+            cutter = self._cutter(options.listening)
+            windows = self._windows(source, Timings(), account, ticket, cutter)
             async with contextlib.aclosing(windows):
                 async for window in windows:
                     if not account.is_silent(window):
@@ -105,7 +115,7 @@ class Transcriber:
         Each part has the language known so far; the last one's duration is the whole audio's.
         """
         joiner = Joiner(self._overlap)
-        account = self._account()
+        account = self._account(options.listening)
         language = self._rules.language or options.language
         async with contextlib.aclosing(self.results(source, options, timings, account)) as results:
             async for result in results:
@@ -128,7 +138,7 @@ class Transcriber:
         account: Account | None = None,
     ) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
-        account = account or self._account()
+        account = account or self._account(options.listening)
         options = self._rules.apply(options)
         check(options, self._info)
         queue: asyncio.Queue[Pending | None] = asyncio.Queue()
@@ -163,8 +173,9 @@ class Transcriber:
         Not faster than the engine hears, nor than the caller reads: results hold their PCM.
         """
         try:
-            pinned = options
-            windows = self._windows(source, timings, account, ticket)
+            pinned = replace(options, listening=Listening())
+            cutter = self._cutter(options.listening)
+            windows = self._windows(source, timings, account, ticket, cutter)
             async with contextlib.aclosing(windows):
                 async for window in windows:
                     await unread.acquire()
@@ -195,9 +206,8 @@ class Transcriber:
         return ticket.skip(window)
 
     async def _windows(
-        self, source: Source, timings: Timings, account: Account, ticket: Ticket
+        self, source: Source, timings: Timings, account: Account, ticket: Ticket, cutter: Cutter
     ) -> AsyncGenerator[Window]:
-        cutter = Cutter(self._window_seconds, self._stride_seconds)
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
         samples = 0
@@ -212,7 +222,7 @@ class Transcriber:
                 timings.decode += time.monotonic() - started
                 for window in cutter.push(block):
                     yield window
-                ticket.hold(cutter.held_seconds)
+                ticket.hold(cutter.held_samples / SAMPLE_RATE)
                 started = time.monotonic()
         timings.decode = max(0.0, timings.decode - timings.fetch)
         if account.hearing is not None:
@@ -220,10 +230,15 @@ class Transcriber:
         for window in cutter.finish():
             yield window
 
-    def _account(self) -> Account:
+    def _account(self, asked: Listening) -> Account:
         """Begin the account of a recording."""
-        hearing = None if self._listen is None else self._listen()
-        return Account(hearing, self._overlap, self._metrics)
+        hearing = None if self._detector is None else self._detector.begin(asked.threshold)
+        padding = BEFORE_GAP if asked.padding is None else asked.padding
+        return Account(hearing, self._overlap, self._metrics, padding)
+
+    def _cutter(self, asked: Listening) -> Cutter:
+        pause = PAUSE if asked.pause is None else asked.pause
+        return Cutter(self._window_seconds, self._stride_seconds, pause)
 
     @property
     def _overlap(self) -> float:

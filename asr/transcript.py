@@ -23,6 +23,15 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Listening:
+    """How speech is found and where a recording is cut; None: as the server does by itself."""
+
+    threshold: float | None = None  # probability from which on a sound is speech
+    padding: float | None = None  # seconds heard ahead of speech that is heard again
+    pause: float | None = None  # seconds of the quietest stretch, which a cut lies amid
+
+
+@dataclass(frozen=True)
 class Options:
     """How a caller wants the audio transcribed; equal options may share a batch."""
 
@@ -35,6 +44,7 @@ class Options:
     seed: int | None = None  # of what is drawn at a temperature
     pieces: bool = False  # whether each token's text and probability are wanted
     thresholds: Thresholds = Thresholds()
+    listening: Listening = Listening()  # nothing to the engine: no window has it
 
 
 @dataclass(frozen=True)
@@ -163,3 +173,12 @@ class EngineInfo:
     @property
     def is_on_gpu(self) -> bool:
         return self.device_name != NO_CUDA
+
+
+@dataclass(frozen=True)
+class HearingInfo:
+    """What is done with audio before the engine has it."""
+
+    finds_speech: bool = False
+    has_threshold: bool = False  # that makes a sound speech
+    cuts_at_pauses: bool = True  # or windows overlap

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from asr.loudness import Loudness
 from asr.silero import Silero
-from asr.speech import Listen
+from asr.speech import Detector
 from asr.values import Vad
 
 
-def choose(vad: Vad, is_on_gpu: bool) -> Listen | None:
-    """What begins a recording; None where nothing is to listen.
+def choose(vad: Vad, is_on_gpu: bool) -> Detector | None:
+    """The detector; None where nothing is to listen.
 
     A GPU hears a thousand seconds of audio in one: at that pace Silero, 0.7 ms for each on one
     core, would be what the GPU waits for.
@@ -20,5 +20,5 @@ def choose(vad: Vad, is_on_gpu: bool) -> Listen | None:
     if vad == "off":
         return None
     if vad == "energy" or (vad == "auto" and is_on_gpu):
-        return Loudness
-    return Silero.load().begin
+        return Detector(lambda _: Loudness())
+    return Detector(Silero.load().begin, has_threshold=True)

@@ -17,7 +17,8 @@ from asr.transcript import Detection, Options, Piece, Segment, Word
 Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
 
 FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
-PAUSE_FRAMES = 15  # a cut lies amid the quietest 0.3 s
+PAUSE = 0.3  # seconds: a cut lies amid the quietest
+PAUSE_FRAMES = round(PAUSE * SAMPLE_RATE / FRAME)
 SEARCHED_SHARE = 1 / 3  # of a window, at its end, where a cut is looked for
 AHEAD_SHARE = 1 / 6  # of a window, held beyond its end, so that the last one is not a scrap
 SCRAP_SECONDS = 0.15  # that a codec adds to what was just a window long
@@ -67,31 +68,29 @@ class WindowResult:
 class Cutter:
     """Cuts a stream of PCM into windows of at most `window_seconds`.
 
-    With `stride_seconds` None a window ends amid the quietest 0.3 s of its last third and the
-    next one begins there. Otherwise windows are full and overlap by twice the stride, as the
+    With `stride_seconds` None a window ends amid the quietest `pause_seconds` of its last third and
+    the next one begins there. Otherwise windows are full and overlap by twice the stride, as the
     chunked Transformers pipeline does.
     """
 
-    def __init__(self, window_seconds: float, stride_seconds: float | None) -> None:
+    def __init__(
+        self, window_seconds: float, stride_seconds: float | None, pause_seconds: float = PAUSE
+    ) -> None:
         self._size = round(window_seconds * SAMPLE_RATE)
         self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
         self._cuts_at_pauses = stride_seconds is None
         self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
+        self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
         self._held: list[Samples] = []
-        self._held_samples = 0
+        self.held_samples = 0  # that were taken in and are no whole window yet
         self._start = 0  # samples before the held ones
         self._shared = 0  # samples held that the window before has too
-
-    @property
-    def held_seconds(self) -> float:
-        """Of what was taken in and is no whole window yet."""
-        return self._held_samples / SAMPLE_RATE
 
     def push(self, block: Samples) -> Iterator[Window]:
         """Take in `block`, [samples] of any length; yield each window that is now complete."""
         self._held.append(block)
-        self._held_samples += len(block)
-        if self._held_samples <= self._size + self._ahead:
+        self.held_samples += len(block)
+        if self.held_samples <= self._size + self._ahead:
             return
         held = np.concatenate(self._held)
         while len(held) > self._size + self._ahead:
@@ -102,11 +101,11 @@ class Cutter:
             self._shared = self._overlap
             held = held[kept:]
         self._held = [held]
-        self._held_samples = len(held)
+        self.held_samples = len(held)
 
     def finish(self) -> Iterator[Window]:
         """Yield what is left, in two windows of fair length where it is too long for one."""
-        if self._held_samples > self._shared:
+        if self.held_samples > self._shared:
             held = self._without_scrap(np.concatenate(self._held))
             if len(held) > self._size:
                 end = self._cut_between(held, len(held) // 3, min(self._size, len(held) * 2 // 3))
@@ -114,7 +113,7 @@ class Cutter:
                 self._start += end
                 held = held[end:]
             yield self._window(held)
-        self._held, self._held_samples = [], 0
+        self._held, self.held_samples = [], 0
 
     def _without_scrap(self, held: Samples) -> Samples:
         """`held`, cut to a window where what it is longer by is short and next to silent."""
@@ -134,9 +133,10 @@ class Cutter:
         return self._cut_between(held, self._size - int(self._size * SEARCHED_SHARE), self._size)
 
     def _cut_between(self, held: Samples, first: int, last: int) -> int:
-        if last - first < 2 * PAUSE_FRAMES * FRAME:
+        room = (last - first) // (2 * FRAME)  # frames of the longest pause that is looked for
+        if room < min(self._pause_frames, PAUSE_FRAMES):
             return last
-        return first + quietest(held[first:last])
+        return first + quietest(held[first:last], min(self._pause_frames, room))
 
 
 def peak(samples: Samples) -> float:
@@ -144,14 +144,14 @@ def peak(samples: Samples) -> float:
     return max(float(np.max(samples, initial=0.0)), -float(np.min(samples, initial=0.0)))
 
 
-def quietest(samples: Samples) -> int:
-    """The middle of the quietest 0.3 s in `samples`, [n]; of equals, the last."""
+def quietest(samples: Samples, count: int = PAUSE_FRAMES) -> int:
+    """The middle of the quietest `count` frames in `samples`, [n]; of equals, the last."""
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
     power = np.mean(np.square(frames, dtype=np.float64), axis=1)
     total = np.concatenate([[0.0], np.cumsum(power)])
-    loudness = np.round(total[PAUSE_FRAMES:] - total[:-PAUSE_FRAMES], 9)
+    loudness = np.round(total[count:] - total[:-count], 9)
     last = len(loudness) - 1 - int(np.argmin(loudness[::-1]))
-    return (last * FRAME) + PAUSE_FRAMES * FRAME // 2
+    return (last * FRAME) + count * FRAME // 2
 
 
 def join(results: Sequence[WindowResult]) -> list[Segment]:

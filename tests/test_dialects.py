@@ -1,5 +1,6 @@
 """Real speech through the dialects, in a real process: what clients read of it is true."""
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -63,6 +64,19 @@ def test_the_language_that_is_spoken_is_the_likeliest(server, code):
         server.url + "/detect-language", params={"languages": other}, data=clip, timeout=SECONDS
     ).json()
     assert (forced["language"], forced["probabilities"]) == (other, {other: 1.0})
+
+
+def test_a_higher_threshold_hears_less_speech_and_the_same_words(server, spoken):
+    def asked(threshold):
+        strategy = {"type": "server_vad", "threshold": threshold}
+        fields = {"response_format": "verbose_json", "chunking_strategy": json.dumps(strategy)}
+        return transcribe(server, spoken, **fields).json()
+
+    plain = transcribe(server, spoken, response_format="verbose_json").json()
+    low, usual, high = map(asked, (0.1, 0.5, 0.9))
+    assert usual == plain
+    assert low["coverage"]["speech"] > usual["coverage"]["speech"] > high["coverage"]["speech"]
+    assert low["text"] == usual["text"] == high["text"]
 
 
 def test_only_an_allowed_language_is_written(server, spoken):

@@ -12,6 +12,7 @@ from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.metrics import Metrics
 from asr.rules import Rules
 from asr.scheduler import Scheduler
+from asr.speech import Detector
 from asr.transcriber import Timings, Transcriber
 from asr.transcript import Coverage, Detection, EngineInfo, Gap, Options, Segment
 from asr.windows import WindowResult
@@ -23,7 +24,7 @@ async def make_transcriber():
     running = []
 
     def make(
-        engine, window_seconds=30.0, stride_seconds=None, max_seconds=0.0, rules=None, listen=None
+        engine, window_seconds=30.0, stride_seconds=None, max_seconds=0.0, rules=None, detector=None
     ):
         metrics = Metrics()
         scheduler = Scheduler(engine, 7200, metrics)
@@ -31,7 +32,14 @@ async def make_transcriber():
         decoder = Decoder(max_seconds, 4)
         running.append((scheduler, decoder, engine))
         return Transcriber(
-            decoder, scheduler, engine.info, window_seconds, stride_seconds, metrics, rules, listen
+            decoder,
+            scheduler,
+            engine.info,
+            window_seconds,
+            stride_seconds,
+            metrics,
+            rules,
+            detector,
         )
 
     yield make
@@ -283,7 +291,7 @@ def a_deaf_spot(window):
 
 async def test_speech_that_was_left_out_is_heard_again_and_comes_at_its_place(make_transcriber):
     engine = FakeEngine(hear=a_deaf_spot)
-    transcriber = make_transcriber(engine, 12.0, listen=lambda: Told((0.0, 23.0)))
+    transcriber = make_transcriber(engine, 12.0, detector=Detector(lambda _: Told((0.0, 23.0))))
     timings = Timings()
     parts = [part async for part in transcriber.parts(stream(wav(tone(23.0))), Options(), timings)]
     segments = [segment for part in parts for segment in part.segments]
@@ -301,7 +309,7 @@ async def test_speech_that_was_left_out_is_heard_again_and_comes_at_its_place(ma
 
 async def test_what_is_lost_for_good_is_told(make_transcriber):
     engine = FakeEngine(hear=lambda w: WindowResult(w, (), "en", rejected="repetition"))
-    transcriber = make_transcriber(engine, listen=lambda: Told((1.0, 6.0)))
+    transcriber = make_transcriber(engine, detector=Detector(lambda _: Told((1.0, 6.0))))
     transcript, _ = await transcriber.transcribe(stream(wav(tone(9.0))), Options())
     assert transcript.coverage == Coverage(5.0, 0.0, (Gap(1.0, 6.0, "repetition"),))
     rejected = count(transcriber, "asr_texts_rejected_total", {"reason": "repetition"})
@@ -310,7 +318,7 @@ async def test_what_is_lost_for_good_is_told(make_transcriber):
 
 async def test_a_window_in_which_nobody_speaks_is_not_sent_to_the_model(make_transcriber):
     engine = FakeEngine()
-    transcriber = make_transcriber(engine, 12.0, listen=lambda: Told((0.0, 9.0)))
+    transcriber = make_transcriber(engine, 12.0, detector=Detector(lambda _: Told((0.0, 9.0))))
     transcript, _ = await transcriber.transcribe(stream(wav(tone(36.0))), Options())
     assert [w.start for step in engine.steps for w in step] == [0.0]
     assert len(transcript.segments) == 1
@@ -319,7 +327,7 @@ async def test_a_window_in_which_nobody_speaks_is_not_sent_to_the_model(make_tra
 
 async def test_the_language_is_that_of_the_first_window_in_which_somebody_speaks(make_transcriber):
     engine = FakeEngine()
-    transcriber = make_transcriber(engine, 12.0, listen=lambda: Told((25.0, 30.0)))
+    transcriber = make_transcriber(engine, 12.0, detector=Detector(lambda _: Told((25.0, 30.0))))
     await transcriber.detect(stream(wav(tone(36.0))), Options())
     assert [w.start for step in engine.steps for w in step] == [pytest.approx(24, abs=0.5)]
 

@@ -20,9 +20,10 @@ from asr.silero import SileroHearing
     ],
 )
 def test_the_detector_goes_by_setting_and_pace(setting, is_on_gpu, kind):
-    listen = vad.choose(setting, is_on_gpu)
-    assert isinstance(listen(), kind)
-    assert listen() is not listen()
+    detector = vad.choose(setting, is_on_gpu)
+    assert isinstance(detector.begin(None), kind)
+    assert detector.begin(None) is not detector.begin(None)
+    assert detector.has_threshold == (kind is SileroHearing)
 
 
 def test_none_listens_where_it_is_switched_off():

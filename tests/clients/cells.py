@@ -71,7 +71,8 @@ class Cell:
 
 def cells() -> list[Cell]:
     """Every format, granularity and stream, and what is refused."""
-    return [*_transcriptions(), *_logprobs(), *_translations(), *_refused(), *_models()]
+    spoken = (*_transcriptions(), *_logprobs(), *_strategies(), *_translations())
+    return [*spoken, *_refused(), *_models()]
 
 
 def _transcriptions() -> Iterator[Cell]:
@@ -94,6 +95,13 @@ def _logprobs() -> Iterator[Cell]:
         yield Cell("transcriptions", fields, file=SPEECH["transcriptions"])
 
 
+def _strategies() -> Iterator[Cell]:
+    """The one field that is an object."""
+    vad = {"threshold": 0.5, "prefix_padding_ms": 300, "silence_duration_ms": 300}
+    for strategy in ("auto", {"type": "server_vad", **vad}):
+        yield Cell("transcriptions", {"chunking_strategy": strategy}, file=SPEECH["transcriptions"])
+
+
 def _translations() -> Iterator[Cell]:
     """The clients have neither granularities nor streams here."""
     for response_format in FORMATS:
@@ -110,6 +118,7 @@ def _refused() -> Iterator[Cell]:
             ("language", "tlh"),
             ("temperature", 7),
             ("timestamp_granularities", ["letter"]),
+            ("chunking_strategy", {"type": "server_vad", "threshold": 7}),
         ):
             yield Cell("transcriptions", {name: value, **stream}, Refusal(param=name), speech)
         yield Cell("transcriptions", stream, Refusal(code="bad_audio"), NO_AUDIO)
