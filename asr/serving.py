@@ -8,18 +8,22 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
 from asr.config import Config
+from asr.connection import Connection
 from asr.errors import ShuttingDown
 from asr.keys import SCHEDULER
 from asr.start import Start
 
 log = logging.getLogger(__name__)
 
+BACKLOG = 128  # connections that wait to be taken
 SWEEP_SECONDS = 5
 ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
 
@@ -71,24 +75,34 @@ async def _serve(app: web.Application, config: Config, start: Start) -> None:
     stop = _stop_signal()
     callers = Callers()
     app.middlewares.append(callers.counted)
-    runner = web.AppRunner(
-        app, handler_cancellation=True, shutdown_timeout=ANSWER_SECONDS, access_log=None
-    )
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=ANSWER_SECONDS)
     try:
         if not await _is_set_up(runner, stop):
             return
-        site = web.TCPSite(runner, None if config.host == "*" else config.host, config.port)
-        await site.start()
-        log.info("start: %s", start)
-        async with _silent_ones_closed(runner, config.body_timeout_s):
-            await stop.wait()
-        await site.stop()
+        async with _listening(runner, None if config.host == "*" else config.host, config.port):
+            log.info("start: %s", start)
+            async with _silent_ones_closed(runner, config.body_timeout_s):
+                await stop.wait()
         if not await callers.gone(config.drain_timeout_s):
             limit = f"DRAIN_TIMEOUT_S={config.drain_timeout_s:g}"
             app[SCHEDULER].end(f"the server is shutting down and {limit} is over")
             await callers.gone(ANSWER_SECONDS)
     finally:
         await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _listening(runner: web.AppRunner, host: str | None, port: int) -> AsyncIterator[None]:
+    """Take connections, as `web.TCPSite` does, of a kind of our own."""
+    assert runner.server is not None
+    loop = asyncio.get_running_loop()
+    no_log: Any = None  # of each request: there is a line of our own, aiohttp's types forget it
+    connection = partial(Connection, runner.server, loop=loop, access_log=no_log)
+    listener = await loop.create_server(connection, host, port, backlog=BACKLOG)
+    try:
+        yield
+    finally:
+        listener.close()
 
 
 async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:

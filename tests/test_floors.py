@@ -32,6 +32,7 @@ FLOORS = [
     {"routes", "openai", "detection"},
     {"openapi"},
     {"app"},
+    {"connection"},
     {"serving"},
 ]
 LATE_IMPORTS = {"engine"}  # loads what lies above nothing but itself
