@@ -116,11 +116,19 @@ class Cutter:
         self._held, self.held_samples = [], 0
 
     def _without_scrap(self, held: Samples) -> Samples:
-        """`held`, cut to a window where what it is longer by is short and next to silent."""
+        """`held`, cut to a window where it is a little longer by what is next to silent.
+
+        A codec adds that at the end of a recording and at its beginning.
+        """
         longer = len(held) - self._size
         if not 0 < longer <= SCRAP_SECONDS * SAMPLE_RATE:
             return held
-        return held[: self._size] if peak(held[-longer:]) < SCRAP_PEAK else held
+        loud = np.flatnonzero(np.abs(held[-longer:]) >= SCRAP_PEAK)
+        ahead = int(loud[-1]) + 1 if len(loud) else 0  # samples that have to go at the beginning
+        if ahead and peak(held[:ahead]) >= SCRAP_PEAK:
+            return held
+        self._start += ahead
+        return held[ahead : ahead + self._size]
 
     def _window(self, samples: Samples) -> Window:
         overlap = self._shared / SAMPLE_RATE

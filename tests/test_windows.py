@@ -112,6 +112,17 @@ def test_a_silent_scrap_that_a_codec_added_makes_no_second_window():
     assert len(cut(tone(30.1))) == 2
 
 
+def test_silence_that_a_codec_added_ahead_makes_no_second_window():
+    quiet = np.zeros(round(0.07 * SECOND), np.float32)
+    sound = tone(29.99)
+    [window] = cut(np.concatenate([quiet, sound, quiet[:600]]))
+    assert window.start == pytest.approx(0.06, abs=0.01)
+    assert window.seconds == 30.0
+    place = round((0.07 - window.start) * SECOND)
+    assert np.array_equal(window.samples[place : place + len(sound)], sound)
+    assert len(cut(np.concatenate([tone(0.07), sound, quiet[:600]]))) == 2
+
+
 def test_no_audio_is_no_window():
     assert cut(np.zeros(0, np.float32)) == []
 
