@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import io
 import logging
+import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import BinaryIO
@@ -36,6 +38,7 @@ MP3_SECONDS = 35  # of audio in the same: no window is complete before
 READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2  # of 16-bit PCM from ffmpeg
 STALL_SECONDS = 60  # without output once all input is given
 STDERR_BYTES = 4096
+NICENESS = 10  # of a decoder's process, above the server's
 
 # Demuxers that read one stream and nothing else: no playlist, no script, no network.
 FORMATS = (
@@ -116,6 +119,7 @@ async def ffmpeg_blocks(source: Source) -> AsyncGenerator[Samples]:
         stderr=asyncio.subprocess.PIPE,
         limit=2 * READ_BYTES,
     )
+    _put_behind(process.pid)
     complaint = asyncio.create_task(_first_bytes(process.stderr))
     feeder = asyncio.create_task(_feed(process, stream))
     try:
@@ -136,7 +140,14 @@ async def ffmpeg_blocks(source: Source) -> AsyncGenerator[Samples]:
         await _end(process, feeder, complaint)
 
 
-def ffmpeg_command(name: str) -> list[str]:
+def _put_behind(pid: int) -> None:
+    """Let the server's own threads run first: so many decoders at once hold up every answer."""
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+
+
+@functools.cache
+def ffmpeg_command(name: str) -> tuple[str, ...]:
     """The command that turns `name` into 16-bit 16 kHz mono PCM on its standard output."""
     program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     source = ffmpeg.input(name, protocol_whitelist="pipe,file", format_whitelist=FORMATS, threads=1)
@@ -144,8 +155,7 @@ def ffmpeg_command(name: str) -> list[str]:
         "pipe:1", map="0:a:0", vn=None, sn=None, dn=None, f="s16le", ac=1, ar=SAMPLE_RATE
     )
     quiet = output.global_args("-nostdin", "-hide_banner", "-loglevel", "error")
-    command: list[str] = quiet.compile(cmd=program)
-    return command
+    return tuple(quiet.compile(cmd=program))
 
 
 async def _read_output(output: asyncio.StreamReader | None, feeder: asyncio.Task[None]) -> bytes:

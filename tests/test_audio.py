@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from asr.audio import SAMPLE_RATE, Decoder, needs_seeking
+from asr.decoders import NICENESS
 from asr.errors import BadAudio, BadRequest, TooLarge
 from tests.conftest import tone, wav
 from tests.sounds import (
@@ -197,6 +198,14 @@ async def test_who_stops_reading_leaves_no_decoder_behind(decoder: Decoder, name
         assert len(children()) == len(before) + 1
         await blocks.aclose()
         assert children() == before
+
+
+async def test_a_decoder_lets_the_server_run_first(decoder: Decoder) -> None:
+    before = children()
+    async with contextlib.aclosing(decoder.blocks(stream(encoded("raw.aac") * 50))) as blocks:
+        await anext(blocks)
+        [child] = set(children()) - set(before)
+        assert child.nice() == psutil.Process().nice() + NICENESS
 
 
 async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> None:
