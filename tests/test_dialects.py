@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from models.demo import synthesise
-from tests.test_speech import SAMPLES, errors, flac, shipped
+from tests.test_speech import flac
 
 SECONDS = 120
 
@@ -22,19 +22,6 @@ def transcribe(server, audio, **fields):
     answer = requests.post(url, data=fields, files={"file": audio}, timeout=SECONDS)
     assert answer.status_code == 200, answer.text
     return answer
-
-
-def test_hugging_faces_client_needs_its_address_and_nothing_else(server):
-    """The blog's example: bytes under the field's name, no content type, no model."""
-    sample = shipped()[0]
-    response = requests.post(
-        server.url + "/api/v1/audio/transcriptions",
-        headers={"Authorization": "Bearer hf_xxxxxxxxxxxxxxxxxxxxxxxxxxxxx"},
-        files={"file": (SAMPLES / sample["file"]).read_bytes()},
-        timeout=SECONDS,
-    )
-    response.raise_for_status()
-    assert errors(sample["text"], response.json()["text"]) <= 0.15
 
 
 def test_the_tokens_are_the_text_and_as_likely_as_their_segments(server, spoken):
