@@ -140,6 +140,24 @@ def test_silence_is_not_written_again_and_its_text_is_thrown_away(tiny: Twins) -
     assert kept.rejected is None
 
 
+def test_the_words_of_a_second_attempt_have_the_times_of_that_attempt(tiny: Twins) -> None:
+    options = Options("en", timestamps="word")
+    asked = doubted([Window(noise(seed, 2.0), 0.0, options) for seed in range(5)])
+    engine = DraftingEngine(tiny, slots=3)
+    heats = set()
+    for window, result in zip(asked, engine.hear(asked), strict=True):
+        [heat] = {segment.temperature for segment in result.segments}
+        heats.add(heat)
+        once = replace(window, options=replace(window.options, temperature=heat, seed=0))
+        [expected] = DraftingEngine(tiny, slots=1).hear([once])
+        assert words(result) == words(expected) != []
+    assert len(heats) > 1, "no second attempt was kept"
+
+
+def words(result: WindowResult) -> list[tuple[str, float, float]]:
+    return [(word.text, word.start, word.end) for s in result.segments for word in s.words]
+
+
 def only(twins: Twins, *tokens: int) -> Twins:
     """A model that can write nothing but `tokens`."""
     rules = twins.checkpoint.rules

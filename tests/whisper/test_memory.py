@@ -9,15 +9,17 @@ from typing import Any
 import pytest
 import torch
 
+from asr.transcript import Options
 from asr.whisper import engine as engines
 from asr.whisper import flight
 from asr.whisper import plan as planning
 from asr.whisper.model import encode
 from asr.whisper.plan import CPU_SLOTS, free_bytes, plan
 from asr.whisper.slots import Slots, slot_bytes
+from asr.windows import Window
 
 from .conftest import Twins
-from .models import Caller, recording, windows, written
+from .models import Caller, RecordingEngine, noise, recording, windows, written
 
 CPU = torch.device("cpu")
 
@@ -97,6 +99,33 @@ def test_rows_that_do_not_fit_wait_until_the_slots_are_fewer(
     assert written(engine, asked) == expected
     assert engine.capacity == 2
     assert engine._flight.free == 2
+
+
+def test_words_whose_alignment_does_not_fit_are_heard_again(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options("en", timestamps="word")
+    asked = [Window(noise(seed, 2.0), 0.0, options) for seed in range(6)]
+    expected = timed(recording(tiny.checkpoint), asked)
+    calls: list[int] = []
+    align = Slots.heard
+    monkeypatch.setattr(
+        Slots, "heard", refusing(align, lambda *_: calls.append(1) or len(calls) in (1, 4))
+    )
+    engine = recording(tiny.checkpoint, slots=4, encoder_batch=1)
+    assert timed(engine, asked) == expected
+    assert len(calls) == len(asked) + 2
+    assert engine.capacity == 1
+    assert engine._flight.free == 1
+
+
+def timed(engine: RecordingEngine, asked: list[Window]) -> list[list[tuple[str, float, float]]]:
+    """The words of each window."""
+    caller = Caller(engine)
+    caller.run(asked)
+    found = [[w for s in caller.finals[window].segments for w in s.words] for window in asked]
+    assert all(found)
+    return [[(word.text, word.start, word.end) for word in words] for words in found]
 
 
 def test_slots_that_cannot_be_allocated_are_halved(
