@@ -5,16 +5,19 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import reduce
+from itertools import groupby, pairwise
 
 from asr.audio import SAMPLE_RATE
 from asr.metrics import Metrics
-from asr.speech import Hearing, Span
+from asr.speech import LONGEST_PAUSE, Hearing, Span
 from asr.transcript import Coverage, Gap, Segment, split_words
 from asr.windows import Window, WindowResult, quietest, shifted
 
 SHORTEST_GAP = 1.0  # seconds of speech without text that are heard again, and reported
-INACCURACY = 0.5  # seconds by which a text may miss its speech: so much is no gap
+SHORTEST_LAST = 0.5  # likewise, behind the last text of a window that has any
+SHORTEST_OPENED = 0.2  # likewise, where the model says itself that a segment begins
+INACCURACY = LONGEST_PAUSE + 0.2  # by which texts beside a pause may miss their span: no gap
 BEFORE_GAP = 0.3  # seconds heard ahead of a gap, where nothing else is asked
 HEARD_AGAIN = 2  # windows at most, of a window with gaps
 LONGEST_AGAIN = 0.5  # of the window: what is longer is heard in two parts, not the same way
@@ -29,6 +32,12 @@ class Missed:
 
     speech: Span
     room: Span
+    is_opened: bool = False  # the model says itself that a segment begins there
+
+    def __add__(self, later: Missed) -> Missed:
+        """Both at once, where only a pause is between them."""
+        speech = Span(self.speech.start, later.speech.end)
+        return Missed(speech, self.room, self.is_opened or later.is_opened)
 
 
 class Account:
@@ -90,9 +99,9 @@ class Account:
             for span in self.hearing.spans(window.start + start, window.start + end)
         ]
         texts = [Span(s.start, s.end) for s in result.segments if s.text.strip()]
-        gaps = sorted(missed(speech, texts, start, end), key=lambda gap: -gap.speech.seconds)
+        gaps = missed(speech, texts, start, end, result.opened)
         parts: list[Window] = []
-        for gap in gaps[:HEARD_AGAIN]:
+        for gap in sorted(gaps, key=_urgency)[:HEARD_AGAIN]:
             cut = list(_cut_again(window, gap, result.language, self._padding))
             if len(parts) + len(cut) <= HEARD_AGAIN:
                 parts += cut
@@ -148,14 +157,28 @@ class Account:
 
 
 def missed(
-    speech: Sequence[Span], texts: Sequence[Span], start: float, end: float
+    speech: Sequence[Span],
+    texts: Sequence[Span],
+    start: float,
+    end: float,
+    opened: float | None = None,
 ) -> Iterator[Missed]:
-    """Speech of a second and more without text between `start` and `end`, and the room around."""
+    """Speech without text between `start` and `end` that is to be heard again, and its room.
+
+    Args:
+        opened: where the model says that a segment begins which it has not written.
+    """
+    last = max((text.end for text in texts), default=end)
+    found: list[Missed] = []
     for piece in uncovered(speech, texts):
-        if piece.seconds >= SHORTEST_GAP:
+        is_opened = opened is not None and piece.end > opened
+        shortest = SHORTEST_LAST if piece.start >= last else SHORTEST_GAP
+        if piece.seconds >= (SHORTEST_OPENED if is_opened else shortest):
             before = max((text.end for text in texts if text.start <= piece.start), default=start)
             after = min((text.start for text in texts if text.start >= piece.end), default=end)
-            yield Missed(piece, Span(max(before, start), min(after, end)))
+            found.append(Missed(piece, Span(max(before, start), min(after, end)), is_opened))
+    for _, alike in groupby(found, key=lambda gap: gap.room):
+        yield reduce(Missed.__add__, alike)
 
 
 def uncovered(speech: Iterable[Span], texts: Iterable[Span]) -> Iterator[Span]:
@@ -209,6 +232,11 @@ def word_count(text: str) -> float:
     """Words; letters of scripts that are written without spaces count as parts of them."""
     wide = sum(unicodedata.east_asian_width(letter) == "W" for letter in text)
     return wide * WORDS_OF_A_WIDE_LETTER if wide > len(text) / 2 else len(split_words(text))
+
+
+def _urgency(gap: Missed) -> tuple[bool, float]:
+    """Sorts first what is to be heard again first."""
+    return not gap.is_opened, -gap.speech.seconds
 
 
 def _cut_again(

@@ -57,6 +57,7 @@ class WindowResult:
     language: str | None = None  # code heard or asked; None where the model does not say
     probabilities: Mapping[str, float] = field(default_factory=dict)  # by code, where detected
     rejected: str | None = None  # why text was thrown away, such as "repetition"
+    opened: float | None = None  # seconds, where a segment begins that was not written
     error: Exception | None = None  # why this window, and only this one, failed
     is_final: bool = True  # False: the language alone, ahead of the text
 

@@ -1,5 +1,6 @@
 """No speech without text goes unnoticed, no text without speech goes out, nothing comes twice."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -37,7 +38,7 @@ def test_speech_without_text_is_heard_again_from_shortly_before_it_to_the_next_t
 
 
 def test_what_has_its_text_costs_no_second_hearing():
-    result = WindowResult(window(), (said(0.5, 9.2), said(10.1, 29.5)))
+    result = WindowResult(window(), (said(0.5, 9.2), said(10.1, 29.6)))
     books = account((0.0, 10.0), (10.0, 30.0))
     assert books.again(result) == []
     books.heard(result)
@@ -54,6 +55,37 @@ def test_times_that_are_a_little_off_are_no_gap():
     assert (books.coverage().speech, books.coverage().covered) == (10.0, 10.0)
 
 
+def test_a_pause_between_two_texts_that_a_span_runs_over_is_no_gap():
+    result = WindowResult(window(), (said(0, 4.9), said(5.5, 10)))
+    books = account((0.0, 10.0))
+    books.heard(result)
+    books.written(result.segments)
+    assert books.coverage().share == 1.0
+
+
+def test_speech_is_heard_again_however_short_where_the_model_opens_a_segment_it_does_not_write():
+    result = WindowResult(window(60.0, 29.0), (said(1, 27.1),), "en", opened=28.2)
+    [again] = account((61.0, 87.1), (88.2, 88.6)).again(result)
+    assert (again.start, again.end) == (87.9, 89.0)
+    assert account((61.0, 87.1), (88.2, 88.3)).again(result) == []  # shorter than any word
+    assert account((61.0, 87.1)).again(result) == []
+    unopened = replace(result, opened=None)
+    assert account((61.0, 87.1), (88.2, 88.6)).again(unopened) == []
+
+
+def test_what_the_model_opens_is_heard_again_ahead_of_longer_gaps():
+    result = WindowResult(window(), (said(2, 4), said(9, 11), said(16, 29)), opened=29.2)
+    parts = account((0.0, 30.0)).again(result)
+    assert [(p.start, p.end) for p in parts] == [(4, 9), (29, 30)]
+
+
+def test_behind_the_last_text_half_a_second_is_heard_again():
+    result = WindowResult(window(), (said(1, 8), said(10, 28)))
+    [again] = account((1.0, 8.9), (10.0, 28.0), (28.4, 29.0)).again(result)
+    assert (again.start, again.end) == (28.1, 30.0)
+    assert account((1.0, 8.9), (10.0, 28.0), (28.4, 28.8)).again(result) == []
+
+
 def test_most_of_a_window_is_heard_again_in_two_parts():
     first, second = account((1.0, 29.0)).again(WindowResult(window(), ()))
     assert first.start == 0.7
@@ -66,6 +98,17 @@ def test_of_many_gaps_the_two_longest_are_heard_again_in_order():
     segments = (said(2, 4), said(9, 11), said(13, 16), said(19, 20))
     parts = account((0.0, 24.0)).again(WindowResult(window(), segments))
     assert [(p.start, p.end) for p in parts] == [(4, 9), (20, 30)]
+
+
+def test_sentences_that_only_a_pause_parts_are_heard_again_together():
+    """Each alone would be heard up to the next text, and the later one twice."""
+    result = WindowResult(window(), (said(1, 8), said(20, 29)))
+    [again] = account((1.0, 8.0), (10.0, 12.0), (13.0, 14.5), (20.0, 29.0)).again(result)
+    assert (again.start, again.end) == (9.7, 20.0)
+    nothing = WindowResult(window(), ())
+    first, second = account((2.0, 4.0), (26.0, 28.5)).again(nothing)
+    assert (first.start, second.end) == (1.7, 30.0)
+    assert first.end == pytest.approx(second.start)
 
 
 def test_what_two_windows_share_is_left_to_both():

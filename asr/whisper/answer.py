@@ -13,7 +13,7 @@ from asr.transcript import Detection, Segment
 from asr.whisper.alignment import Heard
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.flight import Row
-from asr.whisper.tokens import Vocabulary, segments, spelled
+from asr.whisper.tokens import Vocabulary, segments, spelled, unwritten
 from asr.whisper.trust import Attempt, kept, next_temperature
 from asr.whisper.words import with_words
 from asr.windows import Window, WindowResult
@@ -112,7 +112,7 @@ def chosen(
     if isinstance(place, str):
         return WindowResult(window, rejected=place)
     found = drafts[place].segments(window, language, vocabulary, tokenizer)
-    return WindowResult(window, found)
+    return WindowResult(window, found, opened=unwritten(drafts[place].tokens, vocabulary))
 
 
 def answer(

@@ -144,6 +144,17 @@ def segments(
     return tuple(found)
 
 
+def unwritten(tokens: Sequence[int], vocabulary: Vocabulary) -> float | None:
+    """Seconds, where the model says that somebody speaks whose words it does not write.
+
+    Of a sentence that the window's end cuts off Whisper was taught to write the start alone.
+    """
+    written = [token for token in tokens if token != vocabulary.end_of_text]
+    times = [token - vocabulary.first_timestamp for token in written[-2:]]
+    is_open = bool(times) and min(times) >= 0 and (len(times) == 2 or times[0] > 0)
+    return round(times[-1] * TIME_PRECISION, 2) if is_open else None
+
+
 def _parted(
     tokens: Sequence[int], vocabulary: Vocabulary, seconds: float
 ) -> Iterator[tuple[slice, float, float]]:

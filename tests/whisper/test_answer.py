@@ -11,7 +11,7 @@ import torch
 from asr.audio import SAMPLE_RATE
 from asr.transcript import Options
 from asr.whisper.answer import Draft
-from asr.whisper.tokens import BYTES, segments
+from asr.whisper.tokens import BYTES, segments, unwritten
 from asr.windows import Window, WindowResult
 
 from .conftest import Twins
@@ -57,6 +57,28 @@ def test_a_segment_has_the_times_that_open_and_close_it(tiny: Twins) -> None:
         (zero + 40, 8),
     ]
     assert [(s.start, s.end) for s in found] == [(0.2, 0.4), (0.6, 0.8), (0.8, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("times", "opened"),
+    [
+        ([0, "a", 20, 30], 0.6),  # a sentence that the window's end cuts off
+        ([0, "a", 20, 20], 0.4),
+        ([30], 0.6),  # nothing but such a sentence
+        ([0], None),  # the way to write that nobody speaks
+        ([0, "a", 20], None),
+        ([0, "a", 20, 20, "b"], None),  # its end is missing, not its text
+        (["a"], None),
+        ([], None),
+    ],
+)
+@pytest.mark.parametrize("end", [[END], []])
+def test_a_time_behind_which_nothing_is_written_opens_a_segment(
+    tiny: Twins, times: list[int | str], opened: float | None, end: list[int]
+) -> None:
+    zero = tiny.checkpoint.vocabulary.first_timestamp
+    tokens = [5 if isinstance(time, str) else zero + time for time in times]
+    assert unwritten([*tokens, *end], tiny.checkpoint.vocabulary) == opened
 
 
 def test_pieces_come_where_they_are_asked_for_and_are_the_text(tiny: Twins) -> None:
