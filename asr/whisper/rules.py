@@ -120,7 +120,7 @@ def choose(scores: torch.Tensor, chance: Chance | None) -> tuple[torch.Tensor, t
         chance: None where all rows take the likeliest token.
     """
     tokens = scores.argmax(dim=1) if chance is None else draw(scores, chance)
-    likelihood = scores.gather(1, tokens[:, None]).squeeze(1) - scores.logsumexp(dim=1)
+    likelihood = scores.log_softmax(dim=1).gather(1, tokens[:, None]).squeeze(1)
     return tokens, likelihood
 
 
