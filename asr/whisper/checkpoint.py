@@ -32,8 +32,6 @@ log = logging.getLogger(__name__)
 
 Encode = Callable[[torch.Tensor], torch.Tensor]  # [n, mels, 2 T] → [n, T, D]
 
-SAFE_CUDNN = 91_501  # before 9.15.1 attention is wrong at 1500 frames (pytorch#169849)
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -93,9 +91,12 @@ def is_whisper(config: Config) -> bool:
 
 
 def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
-    """Load the model of `config` onto `device`."""
-    if (torch.backends.cudnn.version() or 0) < SAFE_CUDNN:
-        torch.backends.cuda.enable_cudnn_sdp(False)
+    """Load the model of `config` onto `device`.
+
+    Attention is not left to cuDNN: it plans for half a second wherever a shape is new, as prompts
+    and batches are, and before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
     path, cache = config.model_path, config.cache_dir
     settings = WhisperConfig.from_pretrained(path, cache_dir=cache)
     try:
