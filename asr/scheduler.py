@@ -37,7 +37,7 @@ class Scheduler:
         self._inside: dict[Window, Ticket] = {}  # windows that the engine holds
         self._dropped: list[Window] = []
         self._stopping = False
-        self._may_prepare = True  # the engine has work for idle moments
+        self._may_prepare = True  # the engine may have work for idle moments
         self._tickets: set[Ticket] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
@@ -171,6 +171,7 @@ class Scheduler:
         admitted = self._take(self._engine.free())
         started = time.monotonic()
         results = self._engine.step(admitted)
+        self._may_prepare = True
         self._measure(results, time.monotonic() - started)
         self._call_loop(self._deliver, self._collect(results))
         return True

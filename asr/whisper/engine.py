@@ -74,7 +74,7 @@ class WhisperEngine:
         self._checkpoint = checkpoint
         self._max_new_tokens = max_new_tokens or checkpoint.longest
         self._plan = plan
-        self._must_shrink = False  # to the plan's slots, as soon as nothing is in flight
+        self._must_shrink = False  # to the plan's memory, as soon as nothing is in flight
         self._waiting: deque[Window] = deque()
         self._windows: dict[Row, Window] = {}  # in flight
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
@@ -259,7 +259,7 @@ class WhisperEngine:
             error = TranscriptionFailed("out of memory with one window in flight")
             return [WindowResult(window, error=error) for window in windows]
         log.warning("out of memory: %s", smaller)
-        self._must_shrink |= smaller.slots < self._plan.slots
+        self._must_shrink |= smaller.memory != self._plan.memory
         self._plan = smaller
         self._waiting.extendleft(reversed(windows))
         if self._checkpoint.weights.device.type == "cuda":
@@ -283,12 +283,10 @@ class WhisperEngine:
     def _fitted(self) -> Flight:
         """As many slots as planned, or as many as there is memory for."""
         parts = self._checkpoint
+        given = parts.weights, parts.rules, parts.vocabulary
         while True:
             try:
-                machine = Machine.assemble(
-                    parts.weights, parts.rules, parts.vocabulary, self._plan.slots
-                )
-                return Flight(machine, self._plan)
+                return Flight(Machine.assemble(*given, *self._plan.memory), self._plan)
             except RuntimeError as error:
                 if not lacks_memory(error) or self._plan.slots == 1:
                     raise

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from itertools import product
 
 import torch
 
 from asr.whisper.alignment import Heard
-from asr.whisper.graphs import Graphs
+from asr.whisper.graphs import Graphs, Shape
 from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
-from asr.whisper.model import hear
 from asr.whisper.plan import Plan
 from asr.whisper.trust import LOOK_EVERY, loops
 
@@ -40,7 +38,7 @@ class Reading:
     """Numbers on their way to the host."""
 
     rows: Sequence[Row]
-    values: torch.Tensor  # begun: [4 or more, rows]; else [steps, 2, rows]
+    values: torch.Tensor  # begun: [4 or more, rows]; else [steps, 2, as many rows or more]
     copied: torch.cuda.Event | None
 
     @classmethod
@@ -50,7 +48,7 @@ class Reading:
         pinned = torch.empty(values.shape, pin_memory=True)
         pinned.copy_(values, non_blocking=True)
         copied = torch.cuda.Event()
-        copied.record()
+        copied.record(torch.cuda.current_stream(values.device))  # whichever is current else
         return cls(rows, pinned, copied)
 
     def numbers(self) -> list[list[list[float]]]:
@@ -70,10 +68,7 @@ class Flight:
         self._plan = plan
         self._rows: list[Row | None] = [None] * machine.slots.count
         self._readings: deque[Reading] = deque()
-        self._graphs = Graphs(machine, plan.steps) if plan.buckets and _is_gpu(machine) else None
-        self._uncaptured = list(  # (rows, length), the largest first
-            product(reversed(plan.buckets), reversed(plan.lengths))
-        )
+        self._graphs = Graphs(machine, plan) if plan.buckets and _is_gpu(machine) else None
 
     @property
     def active(self) -> list[Row]:
@@ -84,27 +79,13 @@ class Flight:
         return self._rows.count(None)
 
     def warm_up(self) -> None:
-        """Capture what the fewest rows launch: one request is heard at full speed from the start.
-
-        The largest shape comes before, since all others fit in its memory.
-        """
-        if self._graphs is None:
-            return
-        fewest = [shape for shape in self._uncaptured if shape[0] == self._plan.buckets[0]]
-        for shape in [*self._uncaptured[:1], *fewest]:
-            self._capture(shape)
+        """Capture what a single request launches."""
+        if self._graphs is not None:
+            self._graphs.warm_up()
 
     def prepare(self) -> bool:
         """Capture one more shape of launch while nothing is in flight; whether more are left."""
-        if self._graphs is not None and self._uncaptured:
-            self._capture(self._uncaptured[0])
-        return self._graphs is not None and bool(self._uncaptured)
-
-    def _capture(self, shape: tuple[int, int]) -> None:
-        assert self._graphs is not None
-        with torch.inference_mode():
-            self._graphs.advance(*shape, samples=False, aligns=False)
-        self._uncaptured = [other for other in self._uncaptured if other != shape]
+        return self._graphs is not None and self._graphs.prepare()
 
     def board(self, rows: Sequence[Row], encoded: torch.Tensor) -> None:
         """Give rows their slots, and the slots their windows, [rows, frames, width]."""
@@ -112,7 +93,7 @@ class Flight:
         if start is None:
             self._close_gaps()
             start = len(self.active)
-        hear(self._machine.weights, self._machine.slots, start, encoded)
+        self._machine.slots.cross.hear(start, encoded)
         self._begin(rows, start)
 
     def _begin(self, rows: Sequence[Row], start: int) -> None:
@@ -152,10 +133,10 @@ class Flight:
         if self._graphs is None:
             values = advance(self._machine, count, length, steps, samples, aligns)
         else:
-            values = self._graphs.advance(count, length, samples, aligns)
+            values = self._graphs.advance(Shape(count, length, samples, aligns))
         for row in rows:
             row.reach += steps
-        self._readings.append(Reading.of(rows, values[:, :, : len(rows)]))
+        self._readings.append(Reading.of(rows, values))
 
     def land(self) -> list[Row]:
         """Read all launches but those that may still be under way; rows with news."""
@@ -247,4 +228,4 @@ def moves(rows: Sequence[Row | None]) -> list[tuple[int, int]]:
 
 
 def _is_gpu(machine: Machine) -> bool:
-    return bool(machine.slots.cross.is_cuda)
+    return bool(machine.slots.own.is_cuda)

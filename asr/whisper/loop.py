@@ -81,6 +81,17 @@ class State:
         own = [self.tokens, self.positions, self.temperatures, self.seeds]
         return [*own, *self.written.tensors]
 
+    def saved(self) -> list[torch.Tensor]:
+        return [tensor.clone() for tensor in self.tensors]
+
+    def restore(self, saved: Sequence[torch.Tensor]) -> None:
+        """Make undone what was written since.
+
+        The caches need no care: what lies beyond a row's position is written again.
+        """
+        for tensor, before in zip(self.tensors, saved, strict=True):
+            tensor.copy_(before)
+
     def chance(self, rows: slice, positions: torch.Tensor) -> Chance:
         """What decides the tokens that rows write next, at `positions`."""
         return Chance(self.temperatures[rows], self.seeds[rows], positions)
@@ -100,7 +111,12 @@ class Machine:
 
     @classmethod
     def assemble(
-        cls, weights: Weights, rules: Rules, vocabulary: Vocabulary, slots: int
+        cls,
+        weights: Weights,
+        rules: Rules,
+        vocabulary: Vocabulary,
+        slots: int,
+        keeps_whole: bool = False,
     ) -> Machine:
         return cls(
             weights,
@@ -108,7 +124,7 @@ class Machine:
             rules,
             vocabulary,
             torch.tensor(list(vocabulary.languages.values()), device=weights.device),
-            Slots.allocate(weights, slots),
+            Slots.allocate(weights, slots, keeps_whole),
             State.blank(slots, rules, weights.device),
         )
 
@@ -134,7 +150,8 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     tokens = _sent(padded, device)  # [n, L]
     lengths = _sent([len(opening.tokens) for opening in openings], device)
     starts = _sent([opening.start for opening in openings], device)
-    languages, probabilities = torch.zeros(count, device=device), torch.zeros(0, count).to(device)
+    languages = torch.zeros(count, device=device)
+    probabilities = torch.zeros(0, count, device=device)
     if any(opening.lacks_language for opening in openings):
         languages, probabilities = detect(machine, start, openings)
         tokens = torch.where(tokens == UNDETECTED, languages[:, None], tokens)

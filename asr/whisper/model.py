@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from asr.whisper import onednn
+from asr.whisper.cross import attend, by_head, merged
 from asr.whisper.slots import Slots
 from asr.whisper.weights import DecoderLayer, Encoder, EncoderLayer, Norm, Weights, linear
 
@@ -28,24 +29,14 @@ def encode(encoder: Encoder, features: torch.Tensor) -> torch.Tensor:
 
 def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
-    query, key, value = (_by_head(part, heads) for part in projected.chunk(3, dim=-1))
+    query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
     if layer.query_key_value.is_packed:
         heard = onednn.attention(query, key, value)  # [n, H, T, S]
     else:
         heard = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    x = x + linear(_merged(heard), layer.attention_out)
+    x = x + linear(merged(heard), layer.attention_out)
     x = x + linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
-
-
-def hear(weights: Weights, slots: Slots, start: int, encoded: torch.Tensor) -> None:
-    """Write what the decoder will attend to, of encoder output [n, T, D], from slot `start` on."""
-    decoder = weights.decoder
-    stop = start + len(encoded)
-    for layer, cross in zip(decoder.layers, slots.cross, strict=True):
-        key_value = linear(encoded, layer.cross_key_value)  # [n, T, 2 D]
-        for part, kept in zip(key_value.chunk(2, dim=-1), cross, strict=True):
-            kept[start:stop] = _by_head(part, decoder.heads)
 
 
 def read(weights: Weights, slots: Slots, start: int, tokens: torch.Tensor) -> torch.Tensor:
@@ -58,16 +49,16 @@ def read(weights: Weights, slots: Slots, start: int, tokens: torch.Tensor) -> to
     count, length = tokens.shape
     rows = slice(start, start + count)
     x = decoder.tokens[tokens] + decoder.positions[:length]  # [n, L, D]
-    for layer, own, cross in zip(decoder.layers, slots.own, slots.cross, strict=True):
+    for number, (layer, own) in enumerate(zip(decoder.layers, slots.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, L, 3 D]
-        query, key, value = (_by_head(part, decoder.heads) for part in projected.chunk(3, dim=-1))
+        query, key, value = (by_head(part, decoder.heads) for part in projected.chunk(3, dim=-1))
         own[0, rows, :, :length] = key
         own[1, rows, :, :length] = value
         said = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
-        x = x + linear(_merged(said), layer.attention_out)
-        query = _by_head(linear(_normed(x, layer.cross_norm), layer.cross_query), decoder.heads)
-        heard = F.scaled_dot_product_attention(query, cross[0, rows], cross[1, rows], scale=1.0)
-        x = x + linear(_merged(heard), layer.cross_out)
+        x = x + linear(merged(said), layer.attention_out)
+        query = by_head(linear(_normed(x, layer.cross_norm), layer.cross_query), decoder.heads)
+        heard = slots.cross.attend(number, query, rows)
+        x = x + linear(heard, layer.cross_out)
         x = _fed(layer, x)
     return _normed(x, decoder.norm)
 
@@ -93,19 +84,18 @@ def write(
     places = (slots.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
     later = torch.arange(length, device=x.device) > positions[:, None, None, None]
     mask = torch.zeros_like(later, dtype=x.dtype).masked_fill_(later, -torch.inf)  # [n, 1, 1, L]
-    caches = zip(decoder.layers, slots.own, slots.cross, strict=True)
-    for number, (layer, own, cross) in enumerate(caches):
+    for number, (layer, own) in enumerate(zip(decoder.layers, slots.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, 3 D]
         query, key_value = projected.tensor_split([x.shape[1]], dim=1)
         size = x.shape[1] // heads
         own.view(-1, size).index_copy_(0, places, key_value.reshape(-1, size))
         past = own[:, :count, :, :length]
         said = attend(query.reshape(count, heads, 1, size), past[0], past[1], mask)
-        x = x + linear(said, layer.attention_out)
+        x = x + linear(said.squeeze(1), layer.attention_out)
         query = linear(_normed(x, layer.cross_norm), layer.cross_query)
         query = query.view(count, heads, 1, size)
-        heard = attend(query, cross[0, :count], cross[1, :count])
-        x = x + linear(heard, layer.cross_out)
+        heard = slots.cross.attend(number, query, slice(count))
+        x = x + linear(heard.squeeze(1), layer.cross_out)
         x = _fed(layer, x)
         if aligns:
             asked += [query[:, head, 0] for at, head in decoder.aligning if at == number]
@@ -116,37 +106,8 @@ def write(
     return _normed(x, decoder.norm)
 
 
-def attend(
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    mask: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """One query a row, [n, H, 1, S], over [n, H, L, S] → [n, D].
-
-    On a CPU plain products: bfloat16's fused kernel takes 6 to 11 times as long there. The keys
-    are the first factor, which oneDNN reads as they lie: a second one it copies and reorders.
-    """
-    if query.device.type == "cpu":
-        scores = (keys @ query.transpose(2, 3)).transpose(2, 3)  # [n, H, 1, L]
-        weights = (scores if mask is None else scores + mask).softmax(dim=-1)
-        return (weights @ values).flatten(1)
-    found = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
-    return found.flatten(1)
-
-
 def _fed(layer: DecoderLayer, x: torch.Tensor) -> torch.Tensor:
     return x + linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
-
-
-def _by_head(x: torch.Tensor, heads: int) -> torch.Tensor:
-    """[n, L, D] → [n, H, L, S]."""
-    return x.unflatten(2, (heads, -1)).transpose(1, 2)
-
-
-def _merged(x: torch.Tensor) -> torch.Tensor:
-    """[n, H, L, S] → [n, L, D]."""
-    return x.transpose(1, 2).flatten(2)
 
 
 def _normed(x: torch.Tensor, norm: Norm) -> torch.Tensor:

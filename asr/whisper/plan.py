@@ -14,6 +14,7 @@ from asr.whisper.weights import Weights
 GPU_RESERVE = 3 * 2**29  # bytes for graphs, encoder scratch and what others take: 1.5 GiB
 GPU_SHARE = 0.9  # of the free memory that is planned with
 GPU_SLOTS = 128  # more rows only wait for memory bandwidth
+FEW_SLOTS = 8  # with fewer keys and values of every layer are too much to keep
 GPU_BUCKETS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)
 GPU_LENGTHS = (128, 448)  # positions that a captured step looks at
 CPU_SHARE = 0.5
@@ -33,14 +34,22 @@ class Plan:
     few_rows: int  # with fewer in flight the encoder has the right of way
     encoder_spacing: int  # else: tokens that rows write between two encoder batches
     head_start: int = 0  # tokens that the first row after idleness writes undisturbed
-    buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any count
+    buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any count, no GPU
     lengths: tuple[int, ...] = ()  # cache lengths that are captured; empty: any length
+    keeps_whole: bool = False  # what is heard, not keys and values of it: a slot is smaller
+
+    @property
+    def memory(self) -> tuple[int, bool]:
+        """What is allocated by."""
+        return self.slots, self.keeps_whole
 
     def halved(self) -> Plan:
-        """Half of the encoder's batch, or where that is 1, half of the slots."""
+        """Half of the encoder's batch, or where that is 1, smaller slots or half of them."""
         if self.encoder_batch > 1:
             return replace(self, encoder_batch=self.encoder_batch // 2)
         slots = max(1, self.slots // 2)
+        if self.buckets and slots < FEW_SLOTS and not self.keeps_whole:
+            return replace(self, keeps_whole=True)
         buckets = self.buckets and (*(rows for rows in self.buckets if rows < slots), slots)
         return replace(self, slots=slots, buckets=buckets)
 
@@ -57,9 +66,9 @@ def plan(weights: Weights, free: int | None = None) -> Plan:
     """Plan for what is free on the weights' device now, or for `free` bytes."""
     device = weights.device
     free = free_bytes(device) if free is None else free
-    each = slot_bytes(weights)
     if device.type == "cuda":
-        slots = max(1, min(GPU_SLOTS, int(free * GPU_SHARE - GPU_RESERVE) // each))
+        keeps_whole = _gpu_slots(weights, free, keeps_whole=False) < FEW_SLOTS
+        slots = max(1, _gpu_slots(weights, free, keeps_whole))
         positions = int(weights.decoder.positions.shape[0])
         return Plan(
             slots=slots,
@@ -71,8 +80,9 @@ def plan(weights: Weights, free: int | None = None) -> Plan:
             encoder_spacing=8,
             buckets=(*(bucket for bucket in GPU_BUCKETS if bucket < slots), slots),
             lengths=tuple(sorted({min(length, positions) for length in GPU_LENGTHS})),
+            keeps_whole=keeps_whole,
         )
-    slots = max(1, min(CPU_SLOTS, int(free * CPU_SHARE) // each))
+    slots = max(1, min(CPU_SLOTS, int(free * CPU_SHARE) // slot_bytes(weights)))
     return Plan(
         slots=slots,
         encoder_batch=1,
@@ -83,6 +93,10 @@ def plan(weights: Weights, free: int | None = None) -> Plan:
         encoder_spacing=16,
         head_start=160,
     )
+
+
+def _gpu_slots(weights: Weights, free: int, keeps_whole: bool) -> int:
+    return min(GPU_SLOTS, int(free * GPU_SHARE - GPU_RESERVE) // slot_bytes(weights, keeps_whole))
 
 
 def free_bytes(device: torch.device) -> int:

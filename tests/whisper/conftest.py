@@ -26,28 +26,48 @@ class Twins:
     checkpoint: Checkpoint
 
     @classmethod
-    def of(cls, shape: models.Shape, ends: bool = True) -> Twins:
+    def of(cls, shape: models.Shape, ends: bool = True, keeps_whole: bool = False) -> Twins:
         model = models.random_model(shape, ends=ends)
-        return cls(shape, model, models.extractor(shape), models.checkpoint(model, shape))
+        loaded = models.checkpoint(model, shape, keeps_whole)
+        return cls(shape, model, models.extractor(shape), loaded)
 
     def reference(self, samples: Samples, options: Options) -> list[int]:
         return models.reference(self.model, self.extractor, samples, options)
 
 
+BOTH_FORMS = {"test_engine", "test_fallback", "test_alignment", "test_words", "test_model"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What tells of the decoder holds for both forms of what it hears."""
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if "keeps_whole" in metafunc.fixturenames and module in BOTH_FORMS:
+        forms = {"keys and values": False, "whole": True}
+        metafunc.parametrize(
+            "keeps_whole", forms.values(), ids=forms, indirect=True, scope="session"
+        )
+
+
+@pytest.fixture(scope="session")
+def keeps_whole(request: pytest.FixtureRequest) -> bool:
+    """Whether the slots keep the encoder's output, not keys and values of every layer."""
+    return bool(getattr(request, "param", False))
+
+
 @pytest.fixture(scope="session", params=models.SHAPES)
-def twins(request: pytest.FixtureRequest) -> Twins:
-    return Twins.of(models.SHAPES[request.param])
+def twins(request: pytest.FixtureRequest, keeps_whole: bool) -> Twins:
+    return Twins.of(models.SHAPES[request.param], keeps_whole=keeps_whole)
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Twins:
-    return Twins.of(models.TINY)
+def tiny(keeps_whole: bool) -> Twins:
+    return Twins.of(models.TINY, keeps_whole=keeps_whole)
 
 
 @pytest.fixture(scope="session")
-def endless() -> Twins:
+def endless(keeps_whole: bool) -> Twins:
     """A model that never writes the end of text."""
-    return Twins.of(models.TINY, ends=False)
+    return Twins.of(models.TINY, ends=False, keeps_whole=keeps_whole)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from transformers import (
     GenerationConfig,
@@ -19,6 +20,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.audio import SAMPLE_RATE
 from asr.transcript import EngineInfo, Options
+from asr.whisper import onednn
 from asr.whisper.answer import Draft
 from asr.whisper.checkpoint import Checkpoint, assemble
 from asr.whisper.engine import WhisperEngine
@@ -164,10 +166,17 @@ def extractor(shape: Shape) -> WhisperFeatureExtractor:
     return WhisperFeatureExtractor(feature_size=shape.mels, chunk_length=SECONDS)
 
 
-def checkpoint(model: Any, shape: Shape) -> Checkpoint:
-    """The model as the engine wants it, with nothing of its own in it."""
+def checkpoint(model: Any, shape: Shape, keeps_whole: bool = False) -> Checkpoint:
+    """The model as the engine wants it, with nothing of its own in it.
+
+    Args:
+        keeps_whole: with weights for slots that keep the encoder's output, as on a GPU.
+    """
     tokenizer = NumberTokenizer(model.generation_config)
-    weights = take(copy.deepcopy(model).state_dict(), model.config)
+    with pytest.MonkeyPatch.context() as patch:
+        if keeps_whole:
+            patch.setattr(onednn, "is_usable", lambda _: False)
+        weights = take(copy.deepcopy(model).state_dict(), model.config)
     return assemble(weights, model.generation_config, extractor(shape), tokenizer)
 
 
@@ -239,7 +248,8 @@ class Caller:
             self.step(admitted)
 
 
-def plan(**changes: Any) -> Plan:
+def plan(loaded: Checkpoint, **changes: Any) -> Plan:
+    """A small one, for slots that `loaded` was made for: with packed weights keys and values."""
     settings: dict[str, Any] = {
         "slots": 4,
         "encoder_batch": 2,
@@ -248,13 +258,14 @@ def plan(**changes: Any) -> Plan:
         "lookahead": 0,
         "few_rows": 4,
         "encoder_spacing": 0,
+        "keeps_whole": not loaded.weights.decoder.head.is_packed,
     }
     return Plan(**{**settings, **changes})
 
 
 def recording(loaded: Checkpoint, limit: int | None = None, **changes: Any) -> RecordingEngine:
-    """An engine over `loaded` with a plan of `plan(**changes)`."""
-    return RecordingEngine(loaded, plan(**changes), INFO, limit)
+    """An engine over `loaded` with a plan of `plan(loaded, **changes)`."""
+    return RecordingEngine(loaded, plan(loaded, **changes), INFO, limit)
 
 
 def written(engine: RecordingEngine, windows: Sequence[Window]) -> list[list[int]]:

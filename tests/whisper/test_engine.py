@@ -279,7 +279,7 @@ def test_numbers_that_overflow_end_their_own_window(tiny: Twins) -> None:
     engine = recording(tiny.checkpoint)
     caller, asked = Caller(engine), windows(2, OPTIONS[:1])
     caller.step(asked)
-    engine._flight._machine.slots.cross[:, :, 1] = torch.nan
+    engine._flight._machine.slots.cross.of(1).fill_(torch.nan)
     caller.run([])
     assert caller.finals[asked[0]].error is None
     assert "overflowed in float32" in str(caller.finals[asked[1]].error)

@@ -28,7 +28,7 @@ class DraftingEngine(RecordingEngine):
 
     def __init__(self, twins: Twins, **changes: Any) -> None:
         self.drafts: dict[Window, list[Draft]] = {}
-        super().__init__(twins.checkpoint, plan(**changes), INFO)
+        super().__init__(twins.checkpoint, plan(twins.checkpoint, **changes), INFO)
 
     def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> WindowResult:
         self.drafts[window] = list(drafts)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,29 +38,6 @@ def test_moves_leave_no_gap_and_move_no_more_than_needed(taken: list[bool]) -> N
         slots[source], slots[target] = None, slots[source]
     assert {row for row in slots[: len(before)] if row is not None} == before
     assert len(steps) == sum(not is_taken for is_taken in taken[: len(before)])
-
-
-class Recorder:
-    """Stands where launches are captured, and notes which."""
-
-    def __init__(self) -> None:
-        self.shapes: list[tuple[int, int]] = []
-
-    def advance(self, rows: int, length: int, samples: bool, aligns: bool) -> None:
-        assert (samples, aligns) == (False, False)
-        self.shapes.append((rows, length))
-
-
-def test_one_row_is_captured_before_the_start_and_the_rest_in_idle_moments(tiny: Twins) -> None:
-    parts = tiny.checkpoint
-    planned = replace(plan(parts.weights), buckets=(1, 2, 4), lengths=(16, 64))
-    machine = Machine.assemble(parts.weights, parts.rules, parts.vocabulary, 4)
-    flight, graphs = Flight(machine, planned), Recorder()
-    flight._graphs = graphs  # type: ignore[assignment]
-    flight.warm_up()
-    assert graphs.shapes == [(4, 64), (1, 64), (1, 16)]
-    assert [flight.prepare() for _ in range(4)] == [True, True, False, False]
-    assert sorted(graphs.shapes) == [(r, n) for r in (1, 2, 4) for n in (16, 64)]
 
 
 def test_where_nothing_is_captured_nothing_is_prepared(tiny: Twins) -> None:

@@ -67,13 +67,22 @@ def test_a_plan_is_halved_down_to_one_window(tiny: Twins) -> None:
     seen = []
     while smaller != smaller.halved():
         smaller = smaller.halved()
-        seen.append((smaller.slots, smaller.encoder_batch, smaller.buckets))
+        seen.append((smaller.slots, smaller.encoder_batch, smaller.buckets, smaller.keeps_whole))
     assert seen == [
-        (5, 2, (1, 2, 4, 5)),
-        (5, 1, (1, 2, 4, 5)),
-        (2, 1, (1, 2)),
-        (1, 1, (1,)),
+        (5, 2, (1, 2, 4, 5), False),
+        (5, 1, (1, 2, 4, 5), False),
+        (5, 1, (1, 2, 4, 5), True),
+        (2, 1, (1, 2), True),
+        (1, 1, (1,), True),
     ]
+
+
+def test_without_a_gpu_keys_and_values_are_kept_however_few(tiny: Twins) -> None:
+    smallest = recording(tiny.checkpoint, slots=5)._plan
+    while smallest != smallest.halved():
+        smallest = smallest.halved()
+    assert (smallest.slots, smallest.keeps_whole) == (1, False)
+    assert not plan(tiny.checkpoint.weights, free=0).keeps_whole
 
 
 def test_an_encoder_batch_that_does_not_fit_is_halved(
@@ -132,7 +141,7 @@ def test_slots_that_cannot_be_allocated_are_halved(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     allocate = Slots.allocate
-    monkeypatch.setattr(Slots, "allocate", refusing(allocate, lambda _, count: count > 3))
+    monkeypatch.setattr(Slots, "allocate", refusing(allocate, lambda _, count, *__: count > 3))
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
     assert engine.capacity == 2
     monkeypatch.setattr(Slots, "allocate", refusing(allocate, lambda *_: True))

@@ -9,10 +9,12 @@ import torch
 
 from asr.audio import SAMPLE_RATE
 from asr.whisper import model, onednn, weights
+from asr.whisper.cross import KeysAndValues, Whole
 from asr.whisper.features import log_mel
 from asr.whisper.slots import Slots, slot_bytes
 from asr.whisper.weights import linear, take
 
+from . import models
 from .conftest import Twins
 from .models import noise
 
@@ -35,13 +37,15 @@ def test_encoder_output_equals_transformers(twins: Twins) -> None:
 
 
 @torch.inference_mode()
-def test_logits_equal_transformers_at_every_position_whatever_the_slot(twins: Twins) -> None:
+def test_logits_equal_transformers_at_every_position_whatever_the_slot(
+    twins: Twins, keeps_whole: bool
+) -> None:
     loaded, count, first = twins.checkpoint.weights, 2, 3
     tokens = torch.randint(0, 50_000, (count, 20))
     expected = twins.model(extracted(twins, count), decoder_input_ids=tokens).logits
     encoded = model.encode(loaded.encoder, features(twins, count))
-    slots = Slots.allocate(loaded, 5)
-    model.hear(loaded, slots, first, encoded)
+    slots = Slots.allocate(loaded, 5, keeps_whole)
+    slots.cross.hear(first, encoded)
     hidden = model.read(loaded, slots, first, tokens[:, :8])
     assert torch.allclose(linear(hidden, loaded.decoder.head), expected[:, :8], atol=1e-4)
     for target, source in enumerate(range(first, first + count)):
@@ -54,12 +58,14 @@ def test_logits_equal_transformers_at_every_position_whatever_the_slot(twins: Tw
 
 
 @torch.inference_mode()
-def test_rows_at_different_positions_do_not_disturb_each_other(tiny: Twins) -> None:
+def test_rows_at_different_positions_do_not_disturb_each_other(
+    tiny: Twins, keeps_whole: bool
+) -> None:
     loaded = tiny.checkpoint.weights
     tokens = torch.randint(0, 50_000, (2, 12))
     expected = tiny.model(extracted(tiny, 2), decoder_input_ids=tokens).logits
-    slots = Slots.allocate(loaded, 2)
-    model.hear(loaded, slots, 0, model.encode(loaded.encoder, features(tiny, 2)))
+    slots = Slots.allocate(loaded, 2, keeps_whole)
+    slots.cross.hear(0, model.encode(loaded.encoder, features(tiny, 2)))
     padded = tokens[:, :9].clone()
     padded[1, 4:] = 0  # the second row's opening is shorter
     model.read(loaded, slots, 0, padded)
@@ -163,11 +169,30 @@ def has_fields(part: object) -> bool:
     return hasattr(part, "__dataclass_fields__")
 
 
-def test_a_slot_takes_what_is_planned_for_it(twins: Twins) -> None:
+@torch.inference_mode()
+@pytest.mark.parametrize("queries", [1, 16, 17])  # a head is 16 wide
+def test_both_forms_of_what_is_heard_answer_alike(queries: int) -> None:
+    loaded = Twins.of(models.TINY, keeps_whole=True).checkpoint.weights
+    query = torch.randn(2, 3, queries, 16)
+    answers = []
+    for form in (KeysAndValues, Whole):
+        cross = form.allocate(loaded, 4)
+        cross.hear(1, torch.linspace(-2, 2, 2 * 100 * 48).sin().view(2, 100, 48))
+        cross.of(0).copy_(cross.of(1))
+        keys = cross.keys(1, 2, slot=2, frames=70)
+        answers.append(
+            (cross.attend(1, query, slice(1, 3)), cross.attend(0, query[:1], slice(1)), keys)
+        )
+    for one, other in zip(*answers, strict=True):
+        assert torch.allclose(one, other, atol=1e-5)
+        assert one.std() > 0.01
+
+
+def test_a_slot_takes_what_is_planned_for_it(twins: Twins, keeps_whole: bool) -> None:
     loaded = twins.checkpoint.weights
-    slots = Slots.allocate(loaded, 3)
-    kept = slots.cross.nbytes + slots.own.nbytes + slots.queries.nbytes
-    assert kept == 3 * slot_bytes(loaded)
+    slots = Slots.allocate(loaded, 3, keeps_whole)
+    kept = slots.cross.kept.nbytes + slots.own.nbytes + slots.queries.nbytes
+    assert kept == 3 * slot_bytes(loaded, keeps_whole)
 
 
 @torch.inference_mode()

@@ -1,0 +1,138 @@
+"""A graphics card that is not there: torch.cuda's calls on a CPU, and what graphs do, for real.
+
+A capture records every operation and leaves all memory as it was; a replay runs the recorded ones
+again on the same memory. So a capture that takes in a number, or a tensor that is replaced where it
+should be written to, is replayed as falsely as on a card.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from asr.whisper import chance, flight, rules
+from asr.whisper.flight import Reading
+
+SYNCHRONISING = {"_local_scalar_dense", "nonzero", "masked_select", "item", "equal", "is_nonzero"}
+
+
+class Tape(TorchDispatchMode):
+    """Notes each operation and what it wrote."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[tuple[Callable[..., Any], Any, Any, Any]] = []
+        self.before: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # by address: memory written
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any | None = None
+    ) -> Any:
+        name = func._schema.name.removeprefix("aten::")
+        assert name not in SYNCHRONISING, f"{name} waits for the card within a capture"
+        given = kwargs or {}
+        if func._schema.is_mutable:
+            for argument, value in zip(func._schema.arguments, args, strict=False):
+                if argument.alias_info is not None and argument.alias_info.is_write:
+                    whole = value.untyped_storage()
+                    keep = torch.empty(0, dtype=torch.uint8).set_(whole)
+                    self.before.setdefault(whole.data_ptr(), (keep, keep.clone()))
+        found = func(*args, **given)
+        self.notes.append((func, args, given, found))
+        return found
+
+    def rewind(self) -> None:
+        """Leave all memory as it was before the recording."""
+        for memory, before in self.before.values():
+            memory.copy_(before)
+
+    def play(self) -> None:
+        for func, args, kwargs, found in self.notes:
+            again = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(found), tree_leaves(again), strict=True):
+                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                    old.copy_(new)
+
+
+class Graph:
+    """Stands for torch.cuda.CUDAGraph."""
+
+    def __init__(self) -> None:
+        self.tape = Tape()
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+        self.tape.play()
+
+
+@dataclass(eq=False)
+class Stream:
+    device: Any = None
+    awaited: list[Stream] = field(default_factory=list)
+
+    def wait_stream(self, other: Stream) -> None:
+        self.awaited.append(other)
+
+
+class Card:
+    """What was asked of it."""
+
+    def __init__(self) -> None:
+        self.graphs: list[Graph] = []
+        self.captured_on: list[Stream] = []
+        self.ran_on: list[Stream] = []  # aside of the main stream
+        self.pools: list[object] = []
+        self.free = 2**40  # bytes
+        self.main = Stream()
+        self.is_full: Callable[[], bool] = lambda: False  # whether a capture is out of memory
+
+    @contextmanager
+    def graph(
+        self, graph: Graph, pool: object, stream: Stream, capture_error_mode: str
+    ) -> Iterator[None]:
+        assert pool is self.pools[-1]
+        assert capture_error_mode == "thread_local", "other threads may spoil it"
+        assert self.main in stream.awaited, "it was not run on the side before"
+        assert stream in self.main.awaited, "the main stream goes on before that has ended"
+        self.graphs.append(graph)
+        self.captured_on.append(stream)
+        if self.is_full():
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        with graph.tape:
+            yield
+        graph.tape.rewind()
+
+    def pool(self) -> object:
+        self.pools.append(object())
+        return self.pools[-1]
+
+    def aside(self, stream: Stream) -> AbstractContextManager[None]:
+        self.ran_on.append(stream)
+        return nullcontext()
+
+    @classmethod
+    def stand_in(cls, patch: pytest.MonkeyPatch) -> Card:
+        """Put in the place of torch's own."""
+        card = cls()
+        for name, value in {
+            "CUDAGraph": Graph,
+            "Stream": Stream,
+            "graph": card.graph,
+            "graph_pool_handle": card.pool,
+            "stream": card.aside,
+            "current_stream": lambda *_: card.main,
+            "device": lambda _: nullcontext(),
+            "mem_get_info": lambda _: (card.free, 2**40),
+        }.items():
+            patch.setattr(torch.cuda, name, value)
+        patch.setattr(flight, "_is_gpu", lambda _: True)
+        patch.setattr(flight.Reading, "of", lambda rows, found: Reading(rows, found.clone(), None))
+        patch.setattr(rules, "draw", chance._drawn)  # as on a card: for all rows, none picked out
+        return card

@@ -1,0 +1,176 @@
+"""Launches are captured once for each shape, and write what plain ones do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from asr.transcript import Options, Thresholds
+from asr.whisper import graphs, loop
+from asr.whisper.cross import KeysAndValues, Whole
+from asr.whisper.engine import WhisperEngine
+from asr.whisper.graphs import PATIENCE, Shape
+from asr.whisper.slots import Slots
+
+from . import models
+from .card import Card
+from .conftest import Twins
+from .models import POSITIONS, recording, windows, written
+
+KINDS = [
+    Options(language="en"),
+    Options(language="en", temperature=0.8, seed=3),
+    Options(language="de", timestamps="word"),
+    Options(thresholds=Thresholds(avg_logprob=0.0, compression_ratio=2.4)),
+]
+PLAN: dict[str, Any] = {
+    "slots": 6,
+    "encoder_batch": 2,
+    "steps": 4,
+    "launches": 1,
+    "lookahead": 1,
+    "few_rows": 6,
+    "buckets": (1, 2, 6),
+    "lengths": (16, POSITIONS),
+}
+PLAIN = [Shape(rows, length, False, False) for rows in (6, 2, 1) for length in (POSITIONS, 16)]
+SAMPLED = [shape._replace(samples=True) for shape in PLAIN]
+
+
+@pytest.fixture(autouse=True)
+def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
+    return Card.stand_in(monkeypatch)
+
+
+def captures(engine: WhisperEngine) -> dict[Shape, graphs.Captured]:
+    found = engine._flight._graphs
+    assert found is not None
+    return found._captured
+
+
+@pytest.mark.parametrize("kept", ["keys and values", "whole"])
+def test_replayed_launches_write_what_plain_ones_do(card: Card, kept: str) -> None:
+    twins = Twins.of(models.TINY, keeps_whole=kept == "whole")
+    asked = windows(8, KINDS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("asr.whisper.flight._is_gpu", lambda _: False)
+        expected = written(recording(twins.checkpoint), asked)
+    engine = recording(twins.checkpoint, **PLAN)
+    engine.warm_up()
+    while engine.prepare():
+        pass
+    assert written(engine, asked) == expected
+    assert sum(graph.replays > 0 for graph in card.graphs) > 4
+    assert written(engine, asked) == expected, "a replay has spoilt what another one reads"
+
+
+def test_a_capture_while_rows_are_in_flight_leaves_them_where_they_are(
+    tiny: Twins, card: Card, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graphs, "PATIENCE", 1)
+    asked = windows(8, KINDS)
+    engine = recording(tiny.checkpoint, **PLAN)
+    found = written(engine, asked)
+    assert len(card.graphs) > 3
+    with monkeypatch.context() as patch:
+        patch.setattr("asr.whisper.flight._is_gpu", lambda _: False)
+        assert found == written(recording(tiny.checkpoint), asked)
+
+
+def test_a_single_request_is_captured_for_before_the_start(tiny: Twins) -> None:
+    engine = recording(tiny.checkpoint, **PLAN)
+    engine.warm_up()
+    assert list(captures(engine)) == [PLAIN[0], *PLAIN[-2:]]
+
+
+def test_idle_moments_are_for_what_texts_and_second_attempts_launch(
+    tiny: Twins, card: Card
+) -> None:
+    engine = recording(tiny.checkpoint, **PLAN)
+    rounds = 1
+    while engine.prepare():
+        rounds += 1
+    assert list(captures(engine)) == [*PLAIN, *SAMPLED]
+    assert rounds == len(PLAIN) + len(SAMPLED)
+    assert not engine.prepare()
+    assert len({id(stream) for stream in [*card.captured_on, *card.ran_on]}) == 1
+    assert len(card.pools) == 1
+
+
+def test_timed_words_are_prepared_for_once_somebody_wants_them(tiny: Twins) -> None:
+    engine = recording(tiny.checkpoint, **PLAN)
+    while engine.prepare():
+        pass
+    written(engine, windows(1, KINDS[2:3]))
+    while engine.prepare():
+        pass
+    assert set(captures(engine)) - {*PLAIN, *SAMPLED} == {
+        shape._replace(aligns=True) for shape in PLAIN
+    }
+
+
+def test_memory_that_others_may_need_is_left_alone(tiny: Twins, card: Card) -> None:
+    card.free = graphs.MARGIN - 1
+    engine = recording(tiny.checkpoint, **PLAN)
+    assert not engine.prepare()
+    assert not captures(engine)
+
+
+def test_nobody_waits_for_a_capture_until_its_shape_has_come_often(
+    endless: Twins, card: Card
+) -> None:
+    engine = recording(endless.checkpoint, **{**PLAN, "lengths": (POSITIONS,)})
+    for _ in range(PATIENCE):
+        engine.step(windows(1, KINDS[:1]) if not engine.held() else [])
+    assert not card.graphs
+    engine.step([])
+    assert list(captures(engine)) == [Shape(1, POSITIONS, False, False)]
+    [graph] = card.graphs
+    assert graph.replays == 1
+
+
+def test_what_there_is_no_memory_to_capture_runs_uncaptured_and_is_not_let_go_of(
+    tiny: Twins, card: Card
+) -> None:
+    asked = windows(8, KINDS)
+    engine = recording(tiny.checkpoint, **PLAN)
+    while engine.prepare():
+        pass
+    expected = written(engine, asked)
+    card.is_full = lambda: len(card.graphs) % 2 == 0
+    engine = recording(tiny.checkpoint, **PLAN)
+    before = len(card.graphs)
+    while engine.prepare():
+        pass
+    kept = captures(engine).values()
+    assert written(engine, asked) == expected
+    assert {captured.found is None for captured in kept} == {True, False}
+    assert {id(graph) for graph in card.graphs[before:]} == {
+        id(captured.graph) for captured in captures(engine).values()
+    }
+
+
+def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was heard is kept whole then: that frees more than half of the slots would."""
+    loaded, asked = Twins.of(models.TINY, keeps_whole=True).checkpoint, windows(12, KINDS[:1])
+    planned = {**PLAN, "keeps_whole": False, "buckets": (1, 2, 3, 6)}
+    expected = written(recording(loaded, **planned), asked)
+    write, calls = loop.model.write, 0
+
+    def limited(weights: Any, slots: Slots, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        if len(tokens) > 3 and isinstance(slots.cross, KeysAndValues) and calls % 4 == 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return write(weights, slots, tokens, *rest)
+
+    monkeypatch.setattr(loop.model, "write", limited)
+    engine = recording(loaded, **planned)
+    assert written(engine, asked) == expected
+    assert engine.capacity == PLAN["slots"]
+    assert isinstance(engine._flight._machine.slots.cross, Whole)
