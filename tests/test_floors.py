@@ -12,7 +12,7 @@ FLOORS = [
     {"config", "mono", "mpeg"},
     {"decoders", "spool", "wave"},
     {"audio", "captions", "logprobs", "outbound"},
-    {"formats", "speech"},
+    {"formats", "seams", "speech"},
     {"loudness", "silero"},
     {"vad"},
     {"windows", "sources"},

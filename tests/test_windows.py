@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.seams import splice
 from asr.transcript import Piece, Segment, Word
 from asr.windows import (
     SAMPLE_RATE,
@@ -16,7 +17,6 @@ from asr.windows import (
     WindowResult,
     join,
     quietest,
-    splice,
 )
 from tests.conftest import tone
 
