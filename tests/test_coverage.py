@@ -241,7 +241,8 @@ def test_a_lost_stretch_of_each_window_is_heard_again_or_reported(data, count, i
     books = account((0.0, float(count)))
     joiner = Joiner(0.0)
     written = []
-    for piece in cut(recited(count), 20.0, None):
+    pieces = cut(recited(count), 20.0, None)
+    for piece in pieces:
         words = words_between(piece.start, piece.end)
         first = data.draw(st.integers(0, len(words)))
         lost = words[first : first + data.draw(st.integers(0, len(words) - first))]
@@ -261,7 +262,8 @@ def test_a_lost_stretch_of_each_window_is_heard_again_or_reported(data, count, i
     reported = {n for gap in coverage.gaps for n in range(round(gap.start), round(gap.end))}
     assert said_ == [f" w{n}" for n in range(count) if n not in reported]
     assert coverage.speech == pytest.approx(count, abs=SCRAP_SECONDS)  # a silent scrap is left
-    assert 0.8 * len(said_) - 0.01 <= coverage.covered <= len(said_) + 0.01
+    pauses = 0.2 * len(pieces)  # that a cut parts from the word before, too short to be gaps
+    assert 0.8 * len(said_) - 0.01 <= coverage.covered <= len(said_) + pauses
     if is_mended:
         assert not reported
     assert all(a.end <= b.start + 1e-6 for a, b in pairwise(written))
