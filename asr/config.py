@@ -14,6 +14,7 @@ from asr.values import ConfigError, TimestampRule
 __all__ = ["DEMO_MODEL", "Config", "ConfigError", "TimestampRule", "without_effect"]
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "weights"
+MODEL_FILE = "config.json"  # where it lies there is a model
 WITHOUT_EFFECT = {  # variables of other servers that this one takes and need not heed
     "VLLM_ATTENTION_BACKEND": "the attention kernel is chosen by the hardware",
     "VLLM_KV_CACHE_DTYPE": "the cache has the model's dtype",
@@ -101,17 +102,17 @@ class Config:
     )
     logprob_threshold: float | None = _setting(
         -1.0,
-        values.threshold,
+        values.logprob,
         "Mean log-probability of a window's tokens below which its text is doubted; `none`: never",
     )
     compression_ratio_threshold: float | None = _setting(
         2.4,
-        values.threshold,
+        values.ratio,
         "Compression ratio of a window's text above which it repeats itself; `none`: never",
     )
     no_speech_threshold: float | None = _setting(
         0.6,
-        values.threshold,
+        values.probability,
         "Probability of no speech above which a doubted text is dropped; `none`: never",
     )
     temperature_fallback: bool = _setting(
@@ -154,13 +155,15 @@ class Config:
         False, values.flag, "`1` lets `url` name loopback, private and link-local addresses"
     )
     api_key: str | None = _setting(
-        None, values.text, "Key wanted as `Authorization: Bearer` or `x-admin-api-key`"
+        None, values.secret, "Key wanted as `Authorization: Bearer` or `x-admin-api-key`"
     )
-    salad_machine_id: str = _setting("", values.text, "Sent back as `X-Salad-Machine-ID`")
+    salad_machine_id: str = _setting("", values.header, "Sent back as `X-Salad-Machine-ID`")
     salad_container_group_id: str = _setting(
-        "", values.text, "Sent back as `X-Salad-Container-Group-ID`"
+        "", values.header, "Sent back as `X-Salad-Container-Group-ID`"
     )
-    log_level: str = _setting("INFO", values.text, "`DEBUG`, `INFO`, `WARNING` or `ERROR`")
+    log_level: str = _setting(
+        "INFO", values.log_level, "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
@@ -178,9 +181,11 @@ class Config:
             try:
                 values[setting.name] = setting.metadata["parse"](environment[name])
             except ConfigError as error:
-                raise ConfigError(f"{name}={environment[name]!r} {error}") from None
+                raise ConfigError(
+                    f"{name}={environment[name]!r} {error}; {_remedy(setting)}"
+                ) from None
         config = cls(**values)
-        if not environment.get("MODEL_ID") and (config.mounted_model / "config.json").is_file():
+        if not environment.get("MODEL_ID") and (config.mounted_model / MODEL_FILE).is_file():
             config = replace(config, model_id=str(config.mounted_model))
         config.check()
         return config
@@ -216,10 +221,24 @@ def environment_name(setting: Field[Any]) -> str:
     return setting.name.upper()
 
 
+def _remedy(setting: Field[Any]) -> str:
+    if setting.default in (None, ""):
+        return "correct it or leave it unset"
+    default = setting.default
+    shown = f"{default:g}" if isinstance(default, bool | float) else str(default)
+    return f"correct it or leave it unset, which means {shown}"
+
+
 def without_effect(environment: Mapping[str, str]) -> list[str]:
     """What to tell of variables that are set and mean nothing here."""
+    reasons = dict(WITHOUT_EFFECT)
+    if environment.get("FLASH_ATTENTION_2") not in {"0", "1"}:
+        reasons["FLASH_ATTENTION_2"] = "only 1 asks for it"
+    mounted = environment.get("MOUNTED_MODEL")
+    if mounted and not environment.get("MODEL_ID") and not (Path(mounted) / MODEL_FILE).is_file():
+        reasons["MOUNTED_MODEL"] = f"it holds no {MODEL_FILE}"
     return [
         f"{name}={environment[name]!r} has no effect: {reason}"
-        for name, reason in WITHOUT_EFFECT.items()
+        for name, reason in reasons.items()
         if environment.get(name)
     ]

@@ -40,6 +40,11 @@ def test_an_empty_environment_gives_the_defaults():
         ("NO_SPEECH_THRESHOLD", "none", None),
         ("COMPRESSION_RATIO_THRESHOLD", "off", None),
         ("TEMPERATURE_FALLBACK", "0", False),
+        ("TEMPERATURE_FALLBACK", "Off", False),
+        ("LOGPROB_THRESHOLD", "0", 0.0),
+        ("NO_SPEECH_THRESHOLD", "1", 1.0),
+        ("LOG_LEVEL", "warning", "WARNING"),
+        ("API_KEY", "from-a-file\n", "from-a-file"),
     ],
 )
 def test_a_value_is_read_with_its_meaning(name, value, expected):
@@ -49,22 +54,49 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
 @pytest.mark.parametrize(
     ("name", "value", "reason"),
     [
-        ("BATCH_SIZE", "many", "BATCH_SIZE='many' is not a whole number"),
-        ("BATCH_SIZE", "0", "BATCH_SIZE='0' is not at least 1"),
+        ("BATCH_SIZE", "many", "BATCH_SIZE='many' is not a whole number of at least 1"),
+        ("BATCH_SIZE", "0", "BATCH_SIZE='0' is not a whole number of at least 1"),
+        ("PORT", "0", "PORT='0' is not a port number (1 to 65535)"),
         ("PORT", "70000", "PORT='70000' is not a port number (1 to 65535)"),
-        ("CHUNK_LENGTH_S", "0", "CHUNK_LENGTH_S='0' is not more than 0"),
+        ("PORT", "http", "PORT='http' is not a port number (1 to 65535)"),
+        ("CHUNK_LENGTH_S", "0", "CHUNK_LENGTH_S='0' is not a number above 0"),
         ("MAX_AUDIO_SECONDS", "nan", "MAX_AUDIO_SECONDS='nan' is not a number of at least 0"),
-        ("STRIDE_LENGTH_S", "wide", "STRIDE_LENGTH_S='wide' is not a number"),
+        ("MAX_BODY_MB", "inf", "MAX_BODY_MB='inf' is not a number above 0"),
+        ("STRIDE_LENGTH_S", "wide", "STRIDE_LENGTH_S='wide' is not a number of at least 0"),
         ("STRIDE_LENGTH_S", "15", "less than half"),
         ("AUDIO_ROOT", "/nowhere/at/all", "AUDIO_ROOT='/nowhere/at/all' is not a directory"),
         ("DEVICE", "tpu", "DEVICE='tpu' is not auto, cpu, cuda or cuda:N"),
-        ("DTYPE", "int3", "DTYPE='int3' is not one of"),
-        ("OPENVINO", "yes", "OPENVINO='yes' is not auto, 0 or 1"),
-        ("LOGPROB_THRESHOLD", "low", "LOGPROB_THRESHOLD='low' is neither a number nor none"),
+        ("DTYPE", "int3", "DTYPE='int3' is not one of auto, float32"),
+        ("ENGINE", "vllm", "ENGINE='vllm' is not one of auto, whisper, pipeline"),
+        ("OPENVINO", "yes", "OPENVINO='yes' is not one of auto, 0, 1"),
+        ("LOGPROB_THRESHOLD", "5", "LOGPROB_THRESHOLD='5' is neither a number of at most 0 nor"),
+        ("LOGPROB_THRESHOLD", "low", "LOGPROB_THRESHOLD='low' is neither a number"),
+        ("COMPRESSION_RATIO_THRESHOLD", "0", "='0' is neither a number above 0 nor none"),
+        ("NO_SPEECH_THRESHOLD", "1.5", "='1.5' is neither a number from 0 to 1 nor none"),
+        ("NO_SPEECH_THRESHOLD", "nan", "='nan' is neither a number from 0 to 1 nor none"),
+        ("TEMPERATURE_FALLBACK", "maybe", "TEMPERATURE_FALLBACK='maybe' is not one of 1, 0, true"),
+        ("ALLOW_PRIVATE_URLS", "2", "ALLOW_PRIVATE_URLS='2' is not one of 1, 0, true"),
+        ("LOG_LEVEL", "chatty", "='chatty' is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
+        ("API_KEY", " \n", "API_KEY=' \\n' is blank"),
+        ("SALAD_MACHINE_ID", "a\r\nb", "SALAD_MACHINE_ID='a\\r\\nb' holds more than one line"),
     ],
 )
 def test_a_bad_value_is_named_with_its_reason(name, value, reason):
     with pytest.raises(ConfigError, match=re.escape(reason)):
+        read(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "remedy"),
+    [
+        ("BATCH_SIZE", "0", "unset, which means 16"),
+        ("CHUNK_LENGTH_S", "-1", "unset, which means 30"),
+        ("TEMPERATURE_FALLBACK", "maybe", "unset, which means 1"),
+        ("MAX_NEW_TOKENS", "0", "or leave it unset"),
+    ],
+)
+def test_a_bad_value_is_told_with_what_to_do(name, value, remedy):
+    with pytest.raises(ConfigError, match=f"{remedy}$"):
         read(**{name: value})
 
 
@@ -128,6 +160,18 @@ def test_variables_of_other_servers_are_named_when_they_mean_nothing_here():
     assert without_effect({"VLLM_USE_FLASHINFER": "", "PORT": "80"}) == []
     [notice] = without_effect({"VLLM_KV_CACHE_DTYPE": "fp8"})
     assert notice == "VLLM_KV_CACHE_DTYPE='fp8' has no effect: the cache has the model's dtype"
+
+
+def test_settings_that_are_passed_over_are_told(tmp_path):
+    assert without_effect({"FLASH_ATTENTION_2": "1"}) == without_effect({}) == []
+    [notice] = without_effect({"FLASH_ATTENTION_2": "true"})
+    assert notice == "FLASH_ATTENTION_2='true' has no effect: only 1 asks for it"
+    mounted = {"MOUNTED_MODEL": str(tmp_path)}
+    assert without_effect({**mounted, "MODEL_ID": "demo"}) == []
+    [notice] = without_effect(mounted)
+    assert notice.endswith("has no effect: it holds no config.json")
+    (tmp_path / "config.json").write_text("{}")
+    assert without_effect(mounted) == []
 
 
 def test_without_the_fallback_no_text_is_doubted():
