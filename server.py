@@ -1,5 +1,6 @@
 """Start the service with the settings of the environment."""
 
+import argparse
 import logging
 import os
 import sys
@@ -14,6 +15,11 @@ from asr.start import Start
 
 def main() -> None:
     start = Start.of_process()
+    argparse.ArgumentParser(
+        description="Serve speech recognition over HTTP, until SIGTERM.",
+        epilog="Settings are environment variables, such as PORT=8000 and MODEL_ID=demo: "
+        "README.md has a table of them.",
+    ).parse_args()
     try:
         config = Config.from_environment(os.environ)
         logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")

@@ -5,25 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
 from asr.config import Config
-from asr.connection import Connection
 from asr.errors import ShuttingDown
 from asr.keys import SCHEDULER
+from asr.listening import listen, reserve
 from asr.start import Start
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 128  # connections that wait to be taken
 SWEEP_SECONDS = 5
 ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
 
@@ -35,9 +34,26 @@ def run(app: web.Application, config: Config, start: Start) -> None:
 
     aiohttp's own `run_app` drops the rest of an upload that is under way when the signal comes,
     and waits for twice its time limit.
+
+    Raises:
+        ConfigError: HOST and PORT cannot be listened on, or the model cannot be loaded.
     """
     server_logger.addFilter(_is_ours)
     asyncio.run(_serve(app, config, start))
+    log.info("stopped")
+    _leave()
+
+
+def _leave() -> None:
+    """End the process at once.
+
+    The interpreter would take torch apart for seconds, and where a thread still computes (the
+    model is loading, a step does not end) C++ aborts.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 class Callers:
@@ -62,6 +78,11 @@ class Callers:
             if self._count == 0:
                 self._are_gone.set()
 
+    @property
+    def count(self) -> int:
+        """Requests in flight."""
+        return self._count
+
     async def gone(self, seconds: float) -> bool:
         """Take no more requests, and wait until those in flight are answered."""
         self._are_welcome = False
@@ -76,33 +97,31 @@ async def _serve(app: web.Application, config: Config, start: Start) -> None:
     callers = Callers()
     app.middlewares.append(callers.counted)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=ANSWER_SECONDS)
+    listener = await reserve(runner, config)
     try:
         if not await _is_set_up(runner, stop):
+            log.info("stopping: the model is not loaded yet")
             return
-        async with _listening(runner, None if config.host == "*" else config.host, config.port):
-            log.info("start: %s", start)
-            async with _silent_ones_closed(runner, config.body_timeout_s):
-                await stop.wait()
-        if not await callers.gone(config.drain_timeout_s):
-            limit = f"DRAIN_TIMEOUT_S={config.drain_timeout_s:g}"
-            app[SCHEDULER].end(f"the server is shutting down and {limit} is over")
-            await callers.gone(ANSWER_SECONDS)
+        await listen(listener, config)
+        log.info("start: %s", start)
+        async with _silent_ones_closed(runner, config.body_timeout_s):
+            await stop.wait()
+        listener.close()
+        await _drain(app, callers, config.drain_timeout_s)
     finally:
+        listener.close()
         await runner.cleanup()
 
 
-@contextlib.asynccontextmanager
-async def _listening(runner: web.AppRunner, host: str | None, port: int) -> AsyncIterator[None]:
-    """Take connections, as `web.TCPSite` does, of a kind of our own."""
-    assert runner.server is not None
-    loop = asyncio.get_running_loop()
-    no_log: Any = None  # of each request: there is a line of our own, aiohttp's types forget it
-    connection = partial(Connection, runner.server, loop=loop, access_log=no_log)
-    listener = await loop.create_server(connection, host, port, backlog=BACKLOG)
-    try:
-        yield
-    finally:
-        listener.close()
+async def _drain(app: web.Application, callers: Callers, seconds: float) -> None:
+    """Answer those in flight, in time."""
+    limit = f"DRAIN_TIMEOUT_S={seconds:g}"
+    log.info("stopping: waiting for %d requests, at most %s", callers.count, limit)
+    if await callers.gone(seconds):
+        return
+    log.warning("stopping: %d requests are not done after %s", callers.count, limit)
+    app[SCHEDULER].end(f"the server is shutting down and {limit} is over")
+    await callers.gone(ANSWER_SECONDS)
 
 
 async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
@@ -159,6 +178,7 @@ def _stop_signal() -> asyncio.Event:
         stop.set()
         for kind in kinds:
             loop.remove_signal_handler(kind)
+            signal.signal(kind, signal.SIG_DFL)
 
     for kind in kinds:
         loop.add_signal_handler(kind, heed)

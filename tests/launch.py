@@ -14,6 +14,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+
 from asr.app import create_app
 from asr.config import Config, ConfigError
 from asr.serving import run
@@ -46,7 +48,7 @@ def load_engine(_: Config) -> Controlled:
     control = Path(os.environ["ENGINE_CONTROL"])
     (control / "loading").touch()
     while (control / "hold-load").exists():
-        time.sleep(POLL_SECONDS)
+        torch.ones(300, 300) @ torch.ones(300, 300)  # as a model computes while it warms up
     seconds = float(os.environ.get("ENGINE_SECONDS", "0"))
     return Controlled(int(os.environ.get("ENGINE_CAPACITY", "4")), control=control, seconds=seconds)
 
@@ -54,10 +56,10 @@ def load_engine(_: Config) -> Controlled:
 def main() -> None:
     try:
         config = Config.from_environment(os.environ)
+        logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        run(create_app(config, load_engine), config, Start.of_process())
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
-    logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
-    run(create_app(config, load_engine), config, Start.of_process())
 
 
 if __name__ == "__main__":

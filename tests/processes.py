@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import os
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
 import psutil
 import pytest
 
@@ -102,3 +105,31 @@ def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[
         if process.poll() is None:
             process.kill()
         process.wait(WAIT_SECONDS)
+
+
+def post(server: Controlled, body: bytes) -> tuple[int, dict[str, object]]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        connection.request("POST", "/asr", body=body)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read())
+    finally:
+        connection.close()
+
+
+def get(server: Controlled, path: str) -> tuple[int, dict[str, object]]:
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    try:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"{}")
+    finally:
+        connection.close()
+
+
+async def answer(
+    session: aiohttp.ClientSession, server: Controlled, data: bytes
+) -> tuple[int, object]:
+    async with session.post(server.url + "/asr?language=en", data=data) as response:
+        content = await response.json()
+        return response.status, content.get("text", content.get("error"))

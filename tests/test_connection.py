@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.processes import Controlled, controlled
-from tests.test_process import get
+from tests.processes import Controlled, controlled, get
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ FLOORS = [
     {"openapi"},
     {"app"},
     {"connection"},
+    {"listening"},
     {"serving"},
 ]
 LATE_IMPORTS = {"engine"}  # loads what lies above nothing but itself

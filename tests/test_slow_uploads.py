@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import tone, wav
-from tests.processes import Controlled, controlled, until
-from tests.test_process import post
+from tests.processes import Controlled, controlled, post, until
 
 IDLE = 130
 
