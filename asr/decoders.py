@@ -152,7 +152,15 @@ def ffmpeg_command(name: str) -> tuple[str, ...]:
     program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     source = ffmpeg.input(name, protocol_whitelist="pipe,file", format_whitelist=FORMATS, threads=1)
     output = source.output(
-        "pipe:1", map="0:a:0", vn=None, sn=None, dn=None, f="s16le", ac=1, ar=SAMPLE_RATE
+        "pipe:1",
+        map="0:a:0",
+        vn=None,
+        sn=None,
+        dn=None,
+        f="s16le",
+        ac=1,
+        ar=SAMPLE_RATE,
+        flush_packets=0,  # a second at a time, not every frame of the codec
     )
     quiet = output.global_args("-nostdin", "-hide_banner", "-loglevel", "error")
     return tuple(quiet.compile(cmd=program))
