@@ -25,7 +25,8 @@ def compiled(
     """What computes as the encoder of a `WhisperForConditionalGeneration` does.
 
     It takes [n, mels, 2 T], float32, and gives [n, T, D] in the tensors' dtype. The weights are in
-    memory as they were stored and as OpenVINO packs them.
+    memory as the tensors' dtype has them and as OpenVINO packs them; of `tensors` nothing is kept,
+    which may have a whole file mapped.
 
     Raises:
         RuntimeError: OpenVINO cannot run it here.
@@ -37,13 +38,14 @@ def compiled(
         "INFERENCE_PRECISION_HINT": TYPES[graph.dtype],
     }
     request = openvino.Core().compile_model(graph.model(), "CPU", settings).create_infer_request()
+    constants, dtype, shape = graph.constants, graph.dtype, graph.shape
 
     def encode(features: torch.Tensor) -> torch.Tensor:
-        assert graph.constants  # kept: OpenVINO reads them where they lie
+        assert constants  # kept: OpenVINO reads them where they lie
         heard = [request.infer([window[None]])[0] for window in features.numpy()]  # each [1, T, D]
-        return torch.from_numpy(np.concatenate(heard)).to(graph.dtype)
+        return torch.from_numpy(np.concatenate(heard)).to(dtype)
 
-    encode(torch.zeros(1, *graph.shape))  # packs the weights, before memory is planned
+    encode(torch.zeros(1, *shape))  # packs the weights, before memory is planned
     return encode
 
 

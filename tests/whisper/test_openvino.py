@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import gc
 import sys
+import weakref
 from typing import Any
 
 import pytest
@@ -20,6 +22,10 @@ from .conftest import Twins
 from .models import OPTIONS, noise, recording, windows, written
 
 CPU = torch.device("cpu")
+
+
+class Stored(dict[str, torch.Tensor]):
+    """May be referred to weakly, which a bare dict may not."""
 
 
 @pytest.fixture
@@ -49,6 +55,16 @@ def test_its_output_is_that_of_transformers(
     found = encode(features)
     assert found.dtype == dtype
     assert (found.float() - expected).norm() <= rounding * expected.norm()
+
+
+def test_the_file_that_the_weights_were_read_from_is_let_go(openvino: Any, tiny: Twins) -> None:
+    stored = Stored(tiny.model.state_dict())
+    reference = weakref.ref(stored)
+    encode = openvino.compiled(stored, tiny.model.config, threads=1)
+    del stored
+    gc.collect()
+    assert reference() is None
+    assert encode(extracted(tiny)).isfinite().all()
 
 
 def test_every_token_is_the_one_that_generate_writes(openvino: Any, twins: Twins) -> None:
