@@ -89,6 +89,11 @@ class Scheduler:
     def queue_seconds(self) -> float:
         return sum(ticket.seconds for ticket in self._tickets)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the engine would begin at once with what is submitted."""
+        return not self._turns and not self._inside
+
     def enqueue(self, ticket: Ticket, pending: Pending) -> None:
         with self._changed:
             if not ticket.waiting:

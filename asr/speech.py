@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -55,6 +56,36 @@ class Detector:
 
     begin: Callable[[float | None], Hearing]  # a recording, at a threshold; None: at its own
     has_threshold: bool = False
+
+
+class Listener:
+    """Leads a detector through a recording no further than is asked: first words wait for less."""
+
+    def __init__(self, hearing: Hearing) -> None:
+        self._hearing = hearing
+        self._unheard: deque[Samples] = deque()
+        self._heard = 0  # samples
+
+    def take(self, samples: Samples) -> None:
+        """Keep what follows, [samples] of any length, until it is to be heard."""
+        self._unheard.append(samples)
+
+    def hear(self, until: float) -> None:
+        """Let the detector hear what lies before `until` seconds and has been taken."""
+        wanted = round(until * SAMPLE_RATE)
+        while self._unheard and self._heard < wanted:
+            block = self._unheard.popleft()
+            now, later = np.split(block, [wanted - self._heard])
+            if len(later):
+                self._unheard.appendleft(later)
+            self._hearing.push(now)
+            self._heard += len(now)
+
+    def finish(self) -> None:
+        """Let it hear the rest: nothing follows."""
+        while self._unheard:
+            self._hearing.push(self._unheard.popleft())
+        self._hearing.finish()
 
 
 class Chunks:

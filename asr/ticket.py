@@ -22,6 +22,9 @@ class Queue(Protocol):
 
     windows_per_request: int
 
+    @property
+    def is_idle(self) -> bool: ...
+
     def enqueue(self, ticket: Ticket, pending: Pending) -> None: ...
 
     def forget(self, ticket: Ticket) -> None: ...
@@ -43,6 +46,7 @@ class Pending:
     submitted_at: float = field(default_factory=time.monotonic)
     admitted_at: float = math.inf  # into the engine
     finished_at: float = math.inf
+    leads: bool = False  # its request, into an engine with nothing else to do
 
     def finish(self, result: WindowResult) -> None:
         self.finished_at = time.monotonic()
@@ -115,6 +119,7 @@ class Ticket:
         if not self._has_entered:
             self._scheduler.enter(self)
             self._has_entered = True
+            pending.leads = self._scheduler.is_idle
         self._unfinished[window] = pending
         self._scheduler.enqueue(self, pending)
         self._update_room()

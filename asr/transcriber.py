@@ -9,15 +9,17 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
 from asr.audio import SAMPLE_RATE, Decoder, Source
-from asr.coverage import BEFORE_GAP, Account, spliced
+from asr.coverage import ASTRAY, BEFORE_GAP, Account, spliced
 from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.rules import Rules, check
 from asr.scheduler import Scheduler
-from asr.speech import Detector
+from asr.speech import Detector, Listener
 from asr.ticket import Pending, Ticket
 from asr.transcript import Detection, EngineInfo, HearingInfo, Listening, Options, Transcript
 from asr.windows import PAUSE, Cutter, Joiner, Window, WindowResult
+
+LEAD_SECONDS = 1.0  # at most, that the first window is heard in with nothing else going on
 
 
 @dataclass
@@ -98,7 +100,7 @@ class Transcriber:
         check(options, self._info)
         account = self._account(options.listening)
         with self._scheduler.admit() as ticket:
-            cutter = self._cutter(options.listening)
+            cutter = self._cutter(options.listening, is_early=False)
             windows = self._windows(source, Timings(), account, ticket, cutter)
             async with contextlib.aclosing(windows):
                 async for window in windows:
@@ -116,10 +118,10 @@ class Transcriber:
         """
         joiner = Joiner(self._overlap)
         account = self._account(options.listening)
-        language = self._rules.language or options.language
+        language: str | None = None
         async with contextlib.aclosing(self.results(source, options, timings, account)) as results:
             async for result in results:
-                language = language or result.language
+                language = self._rules.language or options.language or result.language or language
                 account.heard(result)
                 segments = tuple(joiner.push(result))
                 account.written(segments)
@@ -182,8 +184,13 @@ class Transcriber:
                     await ticket.room()
                     pending = self._submit(replace(window, options=pinned), ticket, account)
                     queue.put_nowait(pending)
+                    if pending.leads and not self._info.is_on_gpu:
+                        # decoders and detectors would take its processors from the engine
+                        await asyncio.wait([pending.result], timeout=LEAD_SECONDS)
                     if pinned.language is None and len(self._info.languages) > 1:
-                        pinned = replace(pinned, language=(await pending.detection).language)
+                        heard = await pending.detection
+                        if window.start or heard.is_sure:
+                            pinned = replace(pinned, language=heard.language)
         except Exception as error:
             ticket.fail(error)
             raise
@@ -210,6 +217,7 @@ class Transcriber:
     ) -> AsyncGenerator[Window]:
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
+        listener = Listener(account.hearing) if account.hearing is not None else None
         samples = 0
         started = time.monotonic()
         async with contextlib.aclosing(self._decoder.blocks(source)) as blocks:
@@ -217,16 +225,18 @@ class Transcriber:
                 samples += len(block)
                 timings.audio = samples / SAMPLE_RATE
                 self._metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
-                if account.hearing is not None:
-                    await asyncio.to_thread(account.hearing.push, block)
-                timings.decode += time.monotonic() - started
+                if listener is not None:
+                    listener.take(block)
                 for window in cutter.push(block):
+                    if listener is not None:
+                        await asyncio.to_thread(listener.hear, window.end + ASTRAY)
+                    timings.decode += time.monotonic() - started
                     yield window
+                    started = time.monotonic()
                 ticket.hold(cutter.held_samples / SAMPLE_RATE)
-                started = time.monotonic()
-        timings.decode = max(0.0, timings.decode - timings.fetch)
-        if account.hearing is not None:
-            account.hearing.finish()  # one chunk at most: less work than to hand it to a thread
+        if listener is not None:
+            await asyncio.to_thread(listener.finish)
+        timings.decode = max(0.0, timings.decode + time.monotonic() - started - timings.fetch)
         for window in cutter.finish():
             yield window
 
@@ -236,9 +246,9 @@ class Transcriber:
         padding = BEFORE_GAP if asked.padding is None else asked.padding
         return Account(hearing, self._overlap, self._metrics, padding)
 
-    def _cutter(self, asked: Listening) -> Cutter:
+    def _cutter(self, asked: Listening, is_early: bool = True) -> Cutter:
         pause = PAUSE if asked.pause is None else asked.pause
-        return Cutter(self._window_seconds, self._stride_seconds, pause)
+        return Cutter(self._window_seconds, self._stride_seconds, pause, is_early)
 
     @property
     def _overlap(self) -> float:

@@ -9,6 +9,8 @@ from typing import Literal
 Task = Literal["transcribe", "translate"]
 Timestamps = Literal["segment", "word", "none"]
 
+SURE = 0.5  # probability from which a language that was detected is not asked for again
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -112,6 +114,11 @@ class Detection:
 
     language: str | None = None  # code; None where nobody speaks or the model does not say
     probabilities: Mapping[str, float] = field(default_factory=dict)  # by code, together 1
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the language is likelier than all others together, where the model says."""
+        return self.probabilities.get(self.language or "", 1.0) >= SURE
 
 
 @dataclass(frozen=True)

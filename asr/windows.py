@@ -19,6 +19,7 @@ FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
 PAUSE = 0.3  # seconds: a cut lies amid the quietest
 PAUSE_FRAMES = round(PAUSE * SAMPLE_RATE / FRAME)
 SEARCHED_SHARE = 1 / 3  # of a window, at its end, where a cut is looked for
+EARLY_SHARE = 0.4  # of a window: a long recording's first one at most, for its words to be early
 AHEAD_SHARE = 1 / 6  # of a window, held beyond its end, so that the last one is not a scrap
 SCRAP_SECONDS = 0.15  # that a codec adds to what was just a window long
 SCRAP_PEAK = 0.01  # -40 dBFS: a scrap that stays below it is left out
@@ -71,14 +72,23 @@ class Cutter:
     With `stride_seconds` None a window ends amid the quietest `pause_seconds` of its last third and
     the next one begins there. Otherwise windows are full and overlap by twice the stride, as the
     chunked Transformers pipeline does.
+
+    Args:
+        is_early: whether the first window of a longer recording is parted once more, amid a pause,
+            for the first words to be written early.
     """
 
     def __init__(
-        self, window_seconds: float, stride_seconds: float | None, pause_seconds: float = PAUSE
+        self,
+        window_seconds: float,
+        stride_seconds: float | None,
+        pause_seconds: float = PAUSE,
+        is_early: bool = True,
     ) -> None:
         self._size = round(window_seconds * SAMPLE_RATE)
         self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
         self._cuts_at_pauses = stride_seconds is None
+        self._is_early = is_early and self._cuts_at_pauses  # and the first window is not cut yet
         self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
         self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
         self._held: list[Samples] = []
@@ -95,6 +105,13 @@ class Cutter:
         held = np.concatenate(self._held)
         while len(held) > self._size + self._ahead:
             end = self._cut(held)
+            if self._is_early:
+                self._is_early = False
+                early = round(self._size * EARLY_SHARE)
+                first = self._cut_between(held, early // 2, early)
+                yield self._window(held[:first].copy())
+                self._start = first
+                held, end = held[first:], end - first
             yield self._window(held[:end].copy())
             kept = end - self._overlap
             self._start += kept

@@ -17,7 +17,7 @@ from asr.windows import WindowResult
 from tests.conftest import FakeEngine, tone, wav
 from tests.test_captions import letters, timed
 
-AUDIO = wav(tone(3.0))  # two windows of at most 2 s
+AUDIO = wav(tone(2.3))  # two windows of at most 2 s
 TIMED = {"timestamp_granularities[]": ["segment", "word"]}
 
 

@@ -53,6 +53,21 @@ async def test_windows_of_many_callers_share_one_step(make_scheduler):
     assert [len(step) for step in engine.steps] == [1, 3]
 
 
+async def test_only_the_first_window_of_a_request_leads_and_only_into_an_idle_engine(
+    make_scheduler,
+):
+    engine = FakeEngine(capacity=1)
+    scheduler = make_scheduler(engine)
+    with scheduler.admit() as first, scheduler.admit() as second:
+        engine.gate.clear()
+        pendings = [first.submit(window()), second.submit(window())]
+        engine.gate.set()
+        await asyncio.gather(*(pending.result for pending in pendings))
+        pendings.append(first.submit(window()))
+        await pendings[-1].result
+    assert [pending.leads for pending in pendings] == [True, False, False]
+
+
 async def test_a_short_clip_does_not_wait_behind_a_long_file(make_scheduler):
     engine = FakeEngine(capacity=2)
     scheduler = make_scheduler(engine)

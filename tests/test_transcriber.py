@@ -14,7 +14,7 @@ from asr.rules import Rules
 from asr.scheduler import Scheduler
 from asr.speech import Detector
 from asr.transcriber import Timings, Transcriber
-from asr.transcript import Coverage, Detection, EngineInfo, Gap, Options, Segment
+from asr.transcript import NO_CUDA, Coverage, Detection, EngineInfo, Gap, Options, Segment
 from asr.windows import WindowResult
 from tests.conftest import RATE, FakeEngine, Told, heard, tone, wav
 
@@ -75,6 +75,45 @@ async def test_the_language_of_the_first_window_is_pinned_for_the_rest(make_tran
     asked = [w.options.language for step in engine.steps for w in step]
     assert asked == [None, *["es"] * (len(asked) - 1)]
     assert transcript.language == "es"
+
+
+@pytest.mark.parametrize("sure", [False, True])
+async def test_a_first_window_that_is_unsure_of_the_language_does_not_decide_it(
+    make_transcriber, sure
+):
+    def hear(window):
+        code = window.options.language or ("es" if window.start else "en")
+        return WindowResult(window, (), code, {code: 0.6 if sure else 0.4})
+
+    engine = FakeEngine(hear=hear)
+    transcriber = make_transcriber(engine, window_seconds=2.0)
+    transcript, _ = await transcriber.transcribe(stream(wav(tone(9.0))), Options())
+    decided = "en" if sure else "es"
+    asked = [w.options.language for step in engine.steps for w in step]
+    assert asked == [None, *([] if sure else [None]), *[decided] * (len(asked) - 2 + sure)]
+    assert transcript.language == decided
+
+
+@pytest.mark.parametrize("on_gpu", [False, True])
+async def test_nothing_is_decoded_while_a_processor_hears_the_first_window(
+    make_transcriber, monkeypatch, on_gpu
+):
+    monkeypatch.setattr("asr.transcriber.LEAD_SECONDS", 30.0)
+    device = "a card" if on_gpu else NO_CUDA
+    engine = FakeEngine(capacity=1, info=EngineInfo("m", "whisper", device, "none"))
+    engine.gate.clear()
+    transcriber = make_transcriber(engine, window_seconds=30.0)
+    results = transcriber.results(stream(wav(tone(200.0))), Options(), timings := Timings())
+    first = asyncio.ensure_future(anext(results))
+    async with asyncio.timeout(20):
+        while not engine.steps or (on_gpu and timings.audio < 50):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    for _ in range(50):
+        await asyncio.sleep(0.001)
+    assert on_gpu or timings.audio < 50
+    engine.gate.set()
+    await first
+    assert len([result async for result in results]) == 7
 
 
 class Linguist(FakeEngine):
@@ -283,7 +322,7 @@ async def test_a_caller_that_reads_slowly_does_not_fill_the_memory(make_transcri
 def a_deaf_spot(window):
     """Hears all of a window but its seconds 4 to 8, unless that is where it begins."""
     text = f" from {window.start:.0f}"
-    if window.seconds < 6:
+    if window.seconds < 8:
         return WindowResult(window, (Segment(0.3, window.seconds, text),), "en")
     segments = (Segment(0.0, 4.0, text), Segment(8.0, window.seconds, " on"))
     return WindowResult(window, segments, "en")
@@ -291,15 +330,15 @@ def a_deaf_spot(window):
 
 async def test_speech_that_was_left_out_is_heard_again_and_comes_at_its_place(make_transcriber):
     engine = FakeEngine(hear=a_deaf_spot)
-    transcriber = make_transcriber(engine, 12.0, detector=Detector(lambda _: Told((0.0, 23.0))))
+    transcriber = make_transcriber(engine, 20.0, detector=Detector(lambda _: Told((0.0, 38.0))))
     timings = Timings()
-    parts = [part async for part in transcriber.parts(stream(wav(tone(23.0))), Options(), timings)]
+    parts = [part async for part in transcriber.parts(stream(wav(tone(38.0))), Options(), timings)]
     segments = [segment for part in parts for segment in part.segments]
     starts = [segment.start for segment in segments]
     assert starts == sorted(starts)
     texts = [segment.text for segment in segments]
-    assert texts == [" from 0", " from 4", " on", " from 12", " from 16", " on"]
-    assert segments[1].end == segments[2].start == 8.0
+    assert texts == [" from 0", " from 8", " from 12", " on", " from 20", " from 24", " on"]
+    assert segments[2].end == segments[3].start == segments[1].start + 8.0
     assert parts[-1].coverage.share == 1.0
     assert [part.coverage for part in parts[:-1]] == [None] * (len(parts) - 1)
     asked = [w.options.language for step in engine.steps for w in step if w.seconds < 6]
@@ -320,8 +359,8 @@ async def test_a_window_in_which_nobody_speaks_is_not_sent_to_the_model(make_tra
     engine = FakeEngine()
     transcriber = make_transcriber(engine, 12.0, detector=Detector(lambda _: Told((0.0, 9.0))))
     transcript, _ = await transcriber.transcribe(stream(wav(tone(36.0))), Options())
-    assert [w.start for step in engine.steps for w in step] == [0.0]
-    assert len(transcript.segments) == 1
+    assert [w.start for step in engine.steps for w in step] == [0.0, pytest.approx(4.8, abs=0.3)]
+    assert len(transcript.segments) == 2
     assert count(transcriber, "asr_windows_skipped_total") == 3
 
 
