@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import logging
 import os
 import struct
 import tempfile
@@ -28,6 +29,8 @@ from asr.spool import in_thread, spooled
 from asr.wave import Header, WaveDecoder, read_header
 
 __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
+
+log = logging.getLogger(__name__)
 
 THREADS = 2 * (os.cpu_count() or 1)
 
@@ -96,10 +99,8 @@ class Decoder:
         sound = await in_thread(self._threads, opened_by_soundfile, file)
         if sound is not None:
             stack.callback(sound.close)
-            return await _entered(self._with_soundfile(sound), stack)
-        file.seek(0)
-        source = _once(file.getvalue()) if isinstance(file, io.BytesIO) else file
-        return await self._with_ffmpeg(source, stack)
+            return await _entered(self._with_soundfile(sound, file, stack), stack)
+        return await self._with_ffmpeg(_from_its_start(file), stack)
 
     async def _on_disk(
         self, head: bytes, stream: AsyncIterator[bytes], stack: contextlib.AsyncExitStack
@@ -115,10 +116,22 @@ class Decoder:
         await stack.enter_async_context(self._processes)
         return await _entered(ffmpeg_blocks(source), stack)
 
-    async def _with_soundfile(self, sound: soundfile.SoundFile) -> AsyncGenerator[Samples]:
-        decoder = SoundfileDecoder(sound)
+    async def _with_soundfile(
+        self, sound: soundfile.SoundFile, file: BinaryIO, stack: contextlib.AsyncExitStack
+    ) -> AsyncGenerator[Samples]:
+        decoder, heard = SoundfileDecoder(sound), 0
         while not decoder.has_ended:
-            yield await in_thread(self._threads, decoder.read)
+            try:
+                block = await in_thread(self._threads, decoder.read)
+            except soundfile.LibsndfileError as error:
+                log.info("audio damaged, the rest is left to ffmpeg: %s", error)
+                break
+            heard += len(block)
+            yield block
+        else:
+            return
+        async for block in _after(heard, await self._with_ffmpeg(_from_its_start(file), stack)):
+            yield block
 
     async def _with_wave(
         self, header: Header, stream: AsyncIterator[bytes]
@@ -149,6 +162,22 @@ def needs_seeking(head: bytes) -> bool:
             return True
         place += size
     return place > 0
+
+
+def _from_its_start(file: BinaryIO) -> Source:
+    file.seek(0)
+    return _once(file.getvalue()) if isinstance(file, io.BytesIO) else file
+
+
+async def _after(heard: int, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Samples]:
+    """`blocks` without their first `heard` samples; where some were heard, none need follow."""
+    try:
+        async for block in blocks:
+            yield block[heard:]
+            heard = max(0, heard - len(block))
+    except BadAudio:
+        if not heard:
+            raise
 
 
 async def _entered(

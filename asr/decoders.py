@@ -98,13 +98,13 @@ class SoundfileDecoder:
         self.has_ended = False
 
     def read(self) -> Samples:
-        """The next block."""
+        """The next block.
+
+        Raises:
+            soundfile.LibsndfileError: the file is damaged in it; nothing of it is returned.
+        """
         frames = BLOCK_SECONDS * min(self._sound.samplerate, BLOCK_RATE)
-        try:
-            block = self._sound.read(frames, dtype=self._dtype, always_2d=True)
-        except soundfile.LibsndfileError as error:
-            log.info("audio damaged: %s", error)
-            block = np.zeros((0, self._sound.channels), np.float32)
+        block = self._sound.read(frames, dtype=self._dtype, always_2d=True)
         self.has_ended = len(block) < frames
         return self._mono.push(block, self.has_ended)
 

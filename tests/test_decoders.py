@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import struct
+import tempfile
 import tracemalloc
 
 import numpy as np
 import pytest
+import soundfile
 
 from asr.audio import Decoder
 from asr.decoders import ffmpeg_command
 from asr.errors import BadAudio, TooLarge
-from tests.conftest import wav
-from tests.sounds import assert_is_the_sweep, decoded, encoded, stream
+from tests.conftest import RATE, wav
+from tests.sounds import assert_is_the_sweep, decoded, encoded, stream, sweep
 
 
 @pytest.fixture
@@ -69,3 +72,37 @@ def test_the_decoder_may_open_nothing_but_its_input() -> None:
     formats = command[command.index("-format_whitelist") + 1].split(",")
     assert not {"hls", "concat", "dash", "sdp", "image2", "lavfi", "tee"} & set(formats)
     assert command[command.index("-protocol_whitelist") + 1] == "pipe,file"
+
+
+def flac(samples: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, samples, RATE, format="FLAC")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("seconds", [4.0, 24.0])  # damaged in the first block, and in the second
+async def test_a_flac_that_is_cut_off_is_heard_to_where_it_ends(
+    decoder: Decoder, seconds: float
+) -> None:
+    whole = sweep(seconds)
+    data = flac(whole)
+    samples = await decoded(decoder, stream(data[: len(data) * 6 // 10]))
+    assert 0.5 < len(samples) / len(whole) < 0.7
+    assert np.max(np.abs(samples - whole[: len(samples)])) < 1e-3
+
+
+@pytest.mark.parametrize("seconds", [4.0, 24.0])
+async def test_what_follows_a_hole_in_a_flac_is_heard(decoder: Decoder, seconds: float) -> None:
+    whole = sweep(seconds)
+    data = bytearray(flac(whole))
+    place = len(data) * 6 // 10
+    data[place : place + 100] = bytes(100)
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        for source in (stream(bytes(data)), file):
+            samples = await decoded(decoder, source)
+            assert abs(len(samples) - len(whole)) < RATE
+            end = RATE // 2
+            assert np.max(np.abs(samples[-end:] - whole[-end:])) < 1e-3
+            start = len(whole) // 2
+            assert np.max(np.abs(samples[:start] - whole[:start])) < 1e-3
