@@ -27,6 +27,7 @@ from asr.outbound import Limits, Outbound
 from asr.rules import Rules, forced_language
 from asr.scheduler import Scheduler
 from asr.transcriber import Transcriber
+from asr.transcript import EngineInfo
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +96,9 @@ async def _outbound(app: web.Application) -> AsyncIterator[None]:
 
 def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
-        config, metrics = app[keys.CONFIG], app[keys.METRICS]
-        loaded = await _in_background(load_engine, config)
+        asked, metrics = app[keys.CONFIG], app[keys.METRICS]
+        loaded = await _in_background(load_engine, asked)
+        config = _fitted(asked, loaded.info)
         rules = Rules(
             forced_language(config.language_force, loaded.info),
             config.timestamps,
@@ -123,6 +125,27 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
         decoder.close()
 
     return context
+
+
+def _fitted(config: Config, info: EngineInfo) -> Config:
+    """The settings with windows that the model can hear.
+
+    Raises:
+        ConfigError: their overlap leaves nothing of them.
+    """
+    longest = info.longest_window
+    if config.chunk_length_s <= longest:
+        return config
+    if config.chunk_length_s != Config.chunk_length_s:  # asked, not the default
+        log.warning(
+            "CHUNK_LENGTH_S=%g is more than %s hears at once: windows have %g s",
+            config.chunk_length_s,
+            info.model_id,
+            longest,
+        )
+    config = replace(config, chunk_length_s=longest)
+    config.check()
+    return config
 
 
 async def _in_background(load_engine: LoadEngine, config: Config) -> engine.Engine:

@@ -57,10 +57,27 @@ def load(config: Config, start: Start | None = None) -> Engine:
         ConfigError: the settings ask for what the model or the machine cannot do.
     """
     start = start or Start()
-    loaded = _load(config, start)
+    loaded = _read(config, start)
     with start.stage("warm-up"):
         loaded.warm_up()
     return loaded
+
+
+def _read(config: Config, start: Start) -> Loaded:
+    with start.stage("imports"):
+        from asr import hub
+    with start.stage("weights"):
+        hub.check(config)
+    try:
+        return _load(config, start)
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:  # what libraries say to files that they cannot use
+        log.debug("the model cannot be loaded", exc_info=True)
+        raise ConfigError(
+            f"MODEL_ID={config.model_id!r} cannot be loaded: {hub.first_line(error)} "
+            "(LOG_LEVEL=DEBUG tells where)"
+        ) from error
 
 
 def _load(config: Config, start: Start) -> Loaded:

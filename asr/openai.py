@@ -199,9 +199,11 @@ async def _stream(
     events = _events(request.app[TRANSCRIBER], source, planned, timings, request.app[ENGINE].info)
     headers = {**server_headers(request), **_warning_header(planned.warnings)}
     framing = streaming.SERVER_SENT_EVENTS
-    response = await streaming.send(request, events, framing, problem, headers)
-    log_request(request, timings, time.monotonic() - started)
-    return response
+
+    def done() -> None:
+        log_request(request, timings, time.monotonic() - started)
+
+    return await streaming.send(request, events, framing, problem, headers, done)
 
 
 def _events(

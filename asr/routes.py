@@ -75,9 +75,11 @@ async def _stream(
         lambda last: {"duration": last.duration},
     )
     framing, headers = streaming.JSON_LINES, server_headers(request)
-    response = await streaming.send(request, events, framing, problem, headers)
-    log_request(request, timings, time.monotonic() - started)
-    return response
+
+    def done() -> None:
+        log_request(request, timings, time.monotonic() - started)
+
+    return await streaming.send(request, events, framing, problem, headers, done)
 
 
 def problem(failure: Failure) -> dict[str, object]:

@@ -48,10 +48,12 @@ async def send(
     framing: Framing,
     problem: Callable[[Failure], Event],
     headers: Mapping[str, str],
+    done: Callable[[], None],
 ) -> web.StreamResponse:
     """Send each event when it comes, and a heartbeat where none comes for long.
 
-    A failure after the first byte is sent as the last event, in the shape of `problem`.
+    A failure after the first byte is sent as the last event, in the shape of `problem`; `done` is
+    called where there is none.
 
     Raises:
         Exception: what `events` raises in its first second, while the status is still open.
@@ -71,8 +73,13 @@ async def send(
     except Exception as error:  # the boundary: the caller must learn why the stream ends
         if not response.prepared:
             raise
-        await response.write(framing.frame(problem(_told(request, error))))
+        last = framing.frame(problem(_told(request, error)))
+        with contextlib.suppress(ConnectionError):  # the log knows already that it was broken off
+            await response.write(last)
+            await response.write_eof()
+        return response
     await response.write_eof()
+    done()
     return response
 
 

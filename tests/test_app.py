@@ -3,10 +3,11 @@
 import re
 
 import pytest
+from aiohttp import web
 from openapi_pydantic import OpenAPI
 
 from asr.app import create_app
-from asr.config import Config
+from asr.config import Config, ConfigError
 from tests.conftest import FakeEngine, tone, wav
 
 OPEN = ["/hc", "/health", "/docs", "/docs/", "/openapi.json"]
@@ -92,3 +93,20 @@ async def test_the_documentation_page_loads_nothing_from_elsewhere(client):
 def test_two_apps_share_nothing():
     first, second = (create_app(Config(), lambda _: FakeEngine()) for _ in range(2))
     assert first is not second
+
+
+@pytest.mark.parametrize(("asked", "notices"), [(60.0, 1), (30.0, 0), (12.5, 0)])
+async def test_a_window_longer_than_the_model_hears_is_told(make_client, caplog, asked, notices):
+    await make_client(chunk_length_s=asked)
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert (
+        told == ["CHUNK_LENGTH_S=60 is more than fake hears at once: windows have 30 s"] * notices
+    )
+
+
+async def test_an_overlap_that_leaves_nothing_of_the_models_window_stops_the_start(engine):
+    config = Config(chunk_length_s=60.0, stride_length_s=20.0)
+    runner = web.AppRunner(create_app(config, lambda _: engine))
+    with pytest.raises(ConfigError, match=r"STRIDE_LENGTH_S=20 overlaps .* CHUNK_LENGTH_S=30"):
+        await runner.setup()
+    await runner.cleanup()

@@ -17,7 +17,7 @@ FLOORS = [
     {"vad"},
     {"windows", "sources"},
     {"coverage", "rules"},
-    {"hardware", "whisper"},
+    {"hardware", "hub", "whisper"},
     {"generation"},
     {"pipeline"},
     {"engine"},

@@ -1,6 +1,7 @@
 """Events as they come: paced by heartbeats, framed as lines, ended by what went wrong."""
 
 import asyncio
+import io
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.captions import Layout
+from asr.errors import EngineDead
 from asr.formats import writer, written
 from asr.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
 from asr.transcript import Coverage, Transcript
@@ -133,3 +135,22 @@ async def test_asr_tells_failures_of_a_stream_in_its_own_shape(make_client, engi
     lines = [json.loads(line) async for line in response.content]
     assert lines[0] == {"type": "heartbeat"}
     assert lines[-1] == {"error": "the model failed on this audio: ValueError"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("path", ["/asr?stream=true", "/v1/audio/transcriptions"])
+async def test_a_stream_is_logged_once_as_heard_or_as_broken_off(
+    make_client, engine, caplog, path, fails
+):
+    caplog.set_level("INFO")
+    client = await make_client(stream_heartbeat_s=0.02)
+    engine.gate.clear()
+    if fails:
+        engine.hear = lambda window: WindowResult(window, error=EngineDead("gone"))
+    form = {"file": io.BytesIO(CLIP), "stream": "true"}
+    response = await client.post(path, data=CLIP if path.startswith("/asr") else form)
+    engine.gate.set()
+    await response.read()
+    name = response.headers["X-Request-ID"]
+    [line] = [record.message for record in caplog.records if record.message.startswith(name)]
+    assert ("broken off: 'gone'" if fails else "1.0 s of audio, fetch") in line

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from asr.config import Config, ConfigError
 
@@ -51,7 +51,10 @@ class SafeFile:
     """A file of safetensors, mapped into memory."""
 
     def __init__(self, path: Path) -> None:
-        self._file: Any = safe_open(path, "pt")
+        try:
+            self._file: Any = safe_open(path, "pt")
+        except SafetensorError as error:
+            raise ConfigError(f"{path} is damaged, fetch it again: {error}") from error
 
     def keys(self) -> list[str]:
         return list(self._file.keys())
