@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 FULL_SECONDS = 30.0  # of the longest windows of most models
 QUEUED_ENGINES = 16  # of full windows that may wait, where no setting says otherwise
 RATE_MEMORY = 0.9  # weight of the past in the measured pace
-STOP_SECONDS = 5  # that the step in hand is given when the process ends
+STOP_SECONDS = 1  # that the step in hand is given when the process ends: nobody waits for it then
 LONGEST_WAIT = 60  # seconds that Retry-After says at most
 
 
