@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import json
 import re
@@ -25,6 +26,10 @@ JSON_ERRORS = (ValueError, RecursionError)  # the latter: nested too deep
 JSON_BYTES = 32 * 2**20  # of a body with keys; a data URI in it may hold 24 MiB of audio
 BLANK_BYTES = 64 * 1024  # white space before a JSON object
 BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark
+TEXT_BYTES = (
+    64  # of a head that tell text from audio: every format has bytes there that no text has
+)
+PRINTED = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
 FORM_FIELDS = 100
 LISTS = {"languages", "temperature"}  # that may be repeated; of others the last one counts
 
@@ -45,13 +50,20 @@ async def read(
         return await _read_form(request, query, stack, kind)
     body = sources.body(request, body_limits(request))
     head = await _head(body)
-    if head.lstrip(BLANK)[:1] == b"{" or request.content_type == "application/json":
+    is_text = _is_text(head)
+    is_json = request.content_type == "application/json"  # though clients say so of audio too
+    if head.lstrip(BLANK)[:1] == b"{" or (is_json and is_text):
         data = await _whole(head, body)
         return _located(request, {**query, **_json_object(data)}, stack, kind)
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if is_form and _begins_a_form(head, kind):
         fields = _url_form(await _whole(head, body))
         return _located(request, {**query, **fields}, stack, kind)
+    if head and is_text:
+        raise BadRequest(
+            "the body is text, neither audio nor a JSON object: "
+            'send {"url": "..."} or the bytes of an audio file'
+        )
     return _again(head, body), kind.model_validate(query)
 
 
@@ -124,13 +136,22 @@ def _url_form(data: bytes) -> dict[str, object]:
 
 
 async def _head(body: AsyncIterator[bytes]) -> bytes:
-    """The body's first bytes: enough to tell JSON from audio; b"" for an empty body."""
+    """The body's first bytes: enough to tell text from audio; b"" for an empty body."""
     head = b""
     async for data in body:
         head += data
-        if head.strip(BLANK) or len(head) > BLANK_BYTES:
+        if len(head.strip(BLANK)) >= TEXT_BYTES or len(head) > BLANK_BYTES:
             break
     return head
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether the bytes that begin a body are UTF-8 without control characters."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return PRINTED.fullmatch(text) is not None
 
 
 async def _whole(head: bytes, body: AsyncIterator[bytes]) -> bytes:

@@ -106,28 +106,42 @@ async def _read_form(
             raise BadRequest(f"the form has more than {FIELDS} parts")
         if not isinstance(part, aiohttp.BodyPartReader) or part.name is None:
             raise BadRequest("a part of the form has no name, or holds parts itself")
-        if part.name == file_name and result.file is None and part.filename is not None:
+        if part.name == file_name and part.filename is not None:
+            if result.file is not None:
+                raise BadRequest(f"the form has two parts {file_name!r}: send one", file_name)
             result.file = await _spool(part, limits, stack)
             continue
-        text = await _read_text(part, FIELD_BYTES - held)
+        text = await _read_text(part, FIELD_BYTES - held, file_name)
         held += len(text)
         result.fields.setdefault(part.name, []).append(text)
     return result
 
 
-async def _read_text(part: aiohttp.BodyPartReader, room: int) -> str:
+async def _read_text(part: aiohttp.BodyPartReader, room: int, file_name: str) -> str:
     data = bytearray()
     while chunk := await part.read_chunk():
         data += chunk
         if len(data) > room:
+            if part.filename is not None:
+                raise _misnamed(part, file_name)
             raise TooLarge(
                 f"the form's text fields have more than {FIELD_BYTES} bytes with {part.name!r}: "
-                "send audio as one part with a file name"
+                f"send audio as the part {file_name!r}, with a file name"
             )
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise BadRequest(f"the form field {part.name!r} is not UTF-8 text") from error
+        raise _misnamed(part, file_name) from error
+
+
+def _misnamed(part: aiohttp.BodyPartReader, file_name: str) -> BadRequest:
+    """A file, most likely the audio, that is no part `file_name`, or has no file name."""
+    kind = "is not UTF-8 text" if part.filename is None else "is a file"
+    return BadRequest(
+        f"the form field {part.name!r} {kind}: if it is the audio, send it as {file_name!r}, "
+        "with a file name",
+        part.name,
+    )
 
 
 async def _spool(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sounds import encoded
+from tests.sounds import encoded, stream
 from tests.test_bad_input import LONGEST, WAV, assert_fine, assert_well
 
 JSON = {
@@ -187,3 +187,59 @@ async def test_a_packed_body_is_heard_or_the_callers_mistake(
         await assert_fine(response, statuses)
     await assert_well(client)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize(
+    "name", ["speech.mp3", "stereo.flac", "sound.wma", "narrow.amr", "pcm16.wav"]
+)
+@pytest.mark.parametrize("size", [5, 2**20])  # bytes that arrive at once
+async def test_audio_is_heard_where_its_headers_call_it_json(
+    client: Any, name: str, size: int
+) -> None:
+    headers = {"Content-Type": "application/json"}
+    response = await client.post("/asr", data=stream(encoded(name)[:60_000], size), headers=headers)
+    await assert_fine(response, {200})
+
+
+NO_OBJECTS = ['["a"]', '"https://a.example/b.mp3"', "https://a.example/b.mp3", "17", "ünï" * 99]
+
+
+@pytest.mark.parametrize("text", NO_OBJECTS)
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "audio/wav"])
+async def test_text_that_is_no_object_is_told_what_was_expected(
+    client: Any, text: str, kind: str
+) -> None:
+    response = await client.post("/asr", data=text.encode(), headers={"Content-Type": kind})
+    told = (await response.json())["error"]
+    assert response.status == 400
+    assert "text, neither audio nor a JSON object" in told
+    assert 'send {"url": "..."}' in told
+
+
+@pytest.mark.parametrize("path", ["/asr", "/detect-language", "/v1/audio/transcriptions"])
+@pytest.mark.parametrize(
+    ("name", "file", "data"),
+    [
+        ("audio", "a.mp3", encoded("speech.mp3")),
+        ("audio_file", "a.wav", WAV * 50),  # more than text fields may have
+        ("file", None, WAV),
+    ],
+)
+async def test_audio_under_another_name_is_told_its_own(
+    client: Any, path: str, name: str, file: str | None, data: bytes
+) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+    response = await client.post(
+        path, data=io.BytesIO(multipart((name, file, data))), headers=headers
+    )
+    told = await response.text()
+    assert response.status == 400, told
+    assert f"the form field '{name}' is" in told
+    assert "send it as 'file', with a file name" in told
+
+
+async def test_a_second_file_is_refused(client: Any) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=edge"}
+    response = await client.post("/asr", data=multipart(AUDIO, AUDIO), headers=headers)
+    await assert_fine(response, {400})
+    assert "two parts 'file'" in await response.text()

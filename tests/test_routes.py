@@ -135,7 +135,8 @@ async def test_unknown_keys_are_ignored_unless_strict(client):
     ("request_", "status", "named"),
     [
         ({"data": b""}, 400, "empty"),
-        ({"data": b"not audio at all"}, 400, "decoded"),
+        ({"data": b"not audio at all"}, 400, "neither audio nor"),
+        ({"data": b"not audio at all\0"}, 400, "decoded"),
         ({"data": b"{broken"}, 400, "not JSON"),
         ({"json": {}}, 422, "url"),
         ({"json": ["a"]}, 422, "not a JSON object"),
