@@ -20,7 +20,13 @@ from asr.errors import BadRequest, Failure, NotFound, UnsupportedMedia
 from asr.keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
 from asr.openai_plan import Plan, plan, read_form
 from asr.openai_schemas import AudioForm, Model, Models
-from asr.replies import answer_headers, body_limits, log_request, server_headers
+from asr.replies import (
+    answer_headers,
+    body_limits,
+    log_request,
+    server_headers,
+    warning_header,
+)
 from asr.streaming import Event
 from asr.transcriber import Timings, Transcriber
 from asr.transcript import EngineInfo, Task, Transcript
@@ -90,7 +96,7 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
     told = answer_headers(request, timings, elapsed, transcript.coverage)
-    headers = {**told, **_warning_header(planned.warnings)}
+    headers = {**told, **warning_header(planned.warnings)}
     return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
 
 
@@ -185,19 +191,12 @@ def _gaps(transcript: Transcript) -> list[str]:
     return []
 
 
-def _warning_header(warnings: tuple[str, ...]) -> dict[str, str]:
-    """Printable ASCII, whatever the names of the fields are."""
-    text = "; ".join(warnings)[:2000]
-    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
-    return {"X-Warnings": printable} if printable else {}
-
-
 async def _stream(
     request: web.Request, source: Source, planned: Plan, started: float
 ) -> web.StreamResponse:
     timings = Timings()
     events = _events(request.app[TRANSCRIBER], source, planned, timings, request.app[ENGINE].info)
-    headers = {**server_headers(request), **_warning_header(planned.warnings)}
+    headers = {**server_headers(request), **warning_header(planned.warnings)}
     framing = streaming.SERVER_SENT_EVENTS
 
     def done() -> None:

@@ -18,7 +18,7 @@ from asr.openai_schemas import (
     ServerVad,
 )
 from asr.parameters import allowed_languages
-from asr.rules import language_code
+from asr.rules import language_code, overruled
 from asr.transcript import EngineInfo, HearingInfo, Listening, Options, Task
 
 TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
@@ -44,6 +44,7 @@ DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
     "use_beam_search": (0,),
     "vad_filter": (0,),
 }
+OPENAI_MODEL = "whisper-1"  # OpenAI's name of Whisper, which its clients' code has
 NO_DIARIZER = "needs a diarizer, and none is loaded here"
 
 
@@ -107,6 +108,8 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: HearingInfo) ->
         unhonoured.add(name, f"has no effect: {_on(info)} tells no probabilities")
     granularities = _granularities(form, info, unhonoured)
     language, languages = _languages(form, info, unhonoured)
+    for name in overruled(hearing.forced_language, form.language, form.languages, info):
+        unhonoured.add(name, f"is overruled: here LANGUAGE_FORCE is {hearing.forced_language}")
     options = Options(
         language=language,
         languages=languages,
@@ -154,7 +157,7 @@ class Unhonoured:
 
     def refuse(self, model: str | None, info: EngineInfo) -> None:
         """For callers who would rather have nothing than less than they asked."""
-        if model not in {None, info.model_id}:
+        if model not in {None, OPENAI_MODEL, info.model_id}:
             self.add("model", f"{model!r} is not served here: use {info.model_id!r}")
         if self.found:
             raise BadRequest("; ".join(self.found.values()), next(iter(self.found)))

@@ -97,7 +97,7 @@ class AudioForm(Trust):
     )
     model: str | None = Field(
         None,
-        description="Any name: one model is served; with `strict` its own",
+        description="Any name: one model is served; with `strict` its own or `whisper-1`",
         examples=["whisper-1"],
     )
     prompt: str = Field("", max_length=10_000, description="Text in the style of the audio")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -12,6 +13,8 @@ from asr.transcriber import Timings
 from asr.transcript import Coverage
 
 log = logging.getLogger(__name__)
+
+WARNING_CHARS = 2000
 
 
 def body_limits(request: web.Request) -> sources.Limits:
@@ -43,6 +46,13 @@ def server_headers(request: web.Request) -> dict[str, str]:
         "X-Hardware": info.hardware,
         "X-Model-ID": info.model_id,
     }
+
+
+def warning_header(warnings: Iterable[str]) -> dict[str, str]:
+    """What cannot be honoured, as printable ASCII, whatever the names of the fields are."""
+    text = "; ".join(warnings)[:WARNING_CHARS]
+    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in text)
+    return {"X-Warnings": printable} if printable else {}
 
 
 def answer_headers(

@@ -17,8 +17,8 @@ from asr.captions import words_of
 from asr.errors import BadRequest, Failure
 from asr.keys import ENGINE, METRICS, SCHEDULER, TRANSCRIBER
 from asr.parameters import allowed_languages
-from asr.replies import answer_headers, log_request, server_headers
-from asr.rules import language_code
+from asr.replies import answer_headers, log_request, server_headers, warning_header
+from asr.rules import language_code, overruled
 from asr.schemas import AsrAnswer, AsrParameters, Chunk, Health
 from asr.transcriber import Timings
 from asr.transcript import EngineInfo, Options, Transcript
@@ -51,19 +51,24 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     async with contextlib.AsyncExitStack() as stack:
         source, parameters = await doors.read(request, stack, AsrParameters)
         options = _options(parameters, request.app[ENGINE].info)
+        warnings = _overruled(request, parameters)
         if parameters.stream:
-            return await _stream(request, source, options, started)
+            return await _stream(request, source, options, warnings, started)
         transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
     return web.json_response(
         text=_answer(transcript, options).model_dump_json(),
-        headers=answer_headers(request, timings, elapsed, transcript.coverage),
+        headers=answer_headers(request, timings, elapsed, transcript.coverage) | warnings,
     )
 
 
 async def _stream(
-    request: web.Request, source: Source, options: Options, started: float
+    request: web.Request,
+    source: Source,
+    options: Options,
+    warnings: dict[str, str],
+    started: float,
 ) -> web.StreamResponse:
     """The events of OpenAI's dialect, one JSON object in each line."""
     timings = Timings()
@@ -74,7 +79,7 @@ async def _stream(
         granularities,
         lambda last: {"duration": last.duration},
     )
-    framing, headers = streaming.JSON_LINES, server_headers(request)
+    framing, headers = streaming.JSON_LINES, server_headers(request) | warnings
 
     def done() -> None:
         log_request(request, timings, time.monotonic() - started)
@@ -93,6 +98,18 @@ def _answer(transcript: Transcript, options: Options) -> AsrAnswer:
         parts = words_of(segment) if options.timestamps == "word" else (segment,)
         timed += [Chunk(timestamp=(part.start, part.end), text=part.text) for part in parts]
     return AsrAnswer(text=transcript.text, chunks=timed)
+
+
+def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
+    """The header that tells of a language that is asked and not heard."""
+    forced = request.app[TRANSCRIBER].hearing_info.forced_language
+    names = overruled(forced, asked.language, asked.languages, request.app[ENGINE].info)
+    if names and asked.strict:
+        raise BadRequest(
+            f"{', '.join(names)}: here LANGUAGE_FORCE is {forced}, leave it out or drop 'strict'",
+            names[0],
+        )
+    return warning_header(f"{name} is overruled: here LANGUAGE_FORCE is {forced}" for name in names)
 
 
 def _options(parameters: AsrParameters, info: EngineInfo) -> Options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
 
 from asr.config import ConfigError, TimestampRule
@@ -63,6 +64,17 @@ def forced_language(text: str | None, info: EngineInfo) -> str | None:
         known = ", ".join(sorted(info.languages)) or "no choice of language"
         raise ConfigError(f"LANGUAGE_FORCE={text!r}: the model {info.model_id} knows {known}")
     return code
+
+
+def overruled(
+    forced: str | None, language: str | None, languages: Collection[str], info: EngineInfo
+) -> list[str]:
+    """The fields that ask for other languages than LANGUAGE_FORCE does."""
+    if forced is None:
+        return []
+    names = ["language"] if language_code(language, info) not in {None, forced} else []
+    allowed = {language_code(each, info) for each in languages}
+    return [*names, "languages"] if allowed and forced not in allowed else names
 
 
 def check(options: Options, info: EngineInfo) -> None:

@@ -71,6 +71,7 @@ class Transcriber:
             finds_speech=detector is not None,
             has_threshold=detector is not None and detector.has_threshold,
             cuts_at_pauses=self._stride_seconds is None,
+            forced_language=self._rules.language,
         )
 
     async def transcribe(self, source: Source, options: Options) -> tuple[Transcript, Timings]:

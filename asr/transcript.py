@@ -189,3 +189,4 @@ class HearingInfo:
     finds_speech: bool = False
     has_threshold: bool = False  # that makes a sound speech
     cuts_at_pauses: bool = True  # or windows overlap
+    forced_language: str | None = None  # heard whatever is asked

@@ -175,6 +175,7 @@ async def test_what_cannot_be_honoured_is_a_warning_and_a_400_when_strict(
         {"chunking_strategy": "server_vad"},
         {"chunking_strategy": '{"type": "server_vad"}'},
         {"model": "fake"},
+        {"model": "whisper-1"},
     ],
 )
 async def test_what_is_done_anyway_is_no_warning_even_when_strict(client, fields):
@@ -317,6 +318,34 @@ async def test_a_forced_language_and_untimed_segments_hold_for_every_request(mak
     assert answer["language"] == "spanish"
     asked = options_asked(engine)
     assert (asked.language, asked.timestamps) == ("es", "none")
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [({"language": "en"}, "language"), ({"languages[]": "en"}, "languages")],
+)
+async def test_a_language_that_is_overruled_is_told(make_client, engine, fields, name):
+    client = await make_client(language_force="es")
+    told = f"{name} is overruled: here LANGUAGE_FORCE is es"
+    response = await transcribe(client, **fields, response_format="verbose_json")
+    assert response.headers["X-Warnings"] == told
+    assert told in (await response.json())["warnings"]
+    query = {part.removesuffix("[]"): value for part, value in fields.items()}
+    for stream in ("true", "false"):
+        response = await client.post("/asr", params={**query, "stream": stream}, data=CLIP)
+        assert (response.status, response.headers["X-Warnings"]) == (200, told)
+    status, found = await refused(client, **fields, strict="true")
+    assert (status, found.param, told in found.message) == (400, name, True)
+    response = await client.post("/asr", params={**query, "strict": "true"}, data=CLIP)
+    assert (response.status, "LANGUAGE_FORCE" in await response.text()) == (400, True)
+    assert {window.options.language for [window] in engine.steps} == {"es"}
+
+
+async def test_a_forced_language_that_is_asked_is_no_warning(make_client):
+    client = await make_client(language_force="es")
+    for fields in ({"language": "Spanish"}, {"languages[]": "es"}, {"languages": "en,es"}):
+        response = await transcribe(client, **fields, strict="true")
+        assert "X-Warnings" not in response.headers
 
 
 # --- streams ---
