@@ -170,8 +170,12 @@ def peak(samples: Samples) -> float:
 
 
 def quietest(samples: Samples, count: int = PAUSE_FRAMES) -> int:
-    """The middle of the quietest `count` frames in `samples`, [n]; of equals, the last."""
+    """The middle of the quietest `count` frames in `samples`, [n]; of equals, the last.
+
+    Where there are fewer, it is the middle of all: one there must be.
+    """
     frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    count = min(count, len(frames))
     power = np.mean(np.square(frames, dtype=np.float64), axis=1)
     total = np.concatenate([[0.0], np.cumsum(power)])
     loudness = np.round(total[count:] - total[:-count], 9)

@@ -94,6 +94,15 @@ def test_most_of_a_window_is_heard_again_in_two_parts():
     assert 9 < first.seconds < 20
 
 
+@pytest.mark.parametrize("seconds", [0.5, 0.8, 1.2, 1.5])
+def test_of_a_window_that_is_hardly_longer_than_a_pause_everything_is_heard_again(seconds):
+    result = WindowResult(window(seconds=seconds), (), opened=0.0)
+    parts = account((0.0, seconds)).again(result)
+    assert parts[0].start == 0.0
+    assert parts[-1].end == pytest.approx(seconds)
+    assert sum(part.seconds for part in parts) == pytest.approx(seconds)
+
+
 def test_of_many_gaps_the_two_longest_are_heard_again_in_order():
     segments = (said(2, 4), said(9, 11), said(13, 16), said(19, 20))
     parts = account((0.0, 24.0)).again(WindowResult(window(), segments))
