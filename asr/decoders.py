@@ -22,6 +22,7 @@ from asr.errors import BadAudio
 from asr.mono import (
     BLOCK_RATE,
     BLOCK_SECONDS,
+    HIGHEST_RATE,
     LOWEST_RATE,
     MIXED_CHANNELS,
     SAMPLE_RATE,
@@ -78,7 +79,8 @@ def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
     except soundfile.LibsndfileError as error:
         log.debug("libsndfile does not open the file: %s", error)
         return None
-    if sound.frames and sound.channels <= MIXED_CHANNELS and sound.samplerate >= LOWEST_RATE:
+    is_usual = LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE
+    if sound.frames and sound.channels <= MIXED_CHANNELS and is_usual:
         return sound
     sound.close()
     if sound.samplerate < LOWEST_RATE:  # a few bytes would be hours of nothing

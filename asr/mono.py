@@ -9,6 +9,7 @@ import soxr
 SAMPLE_RATE = 16_000  # samples per second
 MIXED_CHANNELS = 2  # at most; ffmpeg knows what more channels mean
 LOWEST_RATE = 1_000  # samples per second: below, a few bytes would be hours of nothing
+HIGHEST_RATE = 768_000  # of any recorder: beyond, a second could be gigabytes
 BLOCK_SECONDS = 10  # decoded at a time
 BLOCK_RATE = 100_000  # samples per second up to which a block is that long
 FULL_SCALE = 32_768  # of 16-bit integers

@@ -9,7 +9,16 @@ from dataclasses import dataclass
 import numpy as np
 import soundfile
 
-from asr.mono import BLOCK_RATE, BLOCK_SECONDS, LOWEST_RATE, MIXED_CHANNELS, Frames, Mono, Samples
+from asr.mono import (
+    BLOCK_RATE,
+    BLOCK_SECONDS,
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    MIXED_CHANNELS,
+    Frames,
+    Mono,
+    Samples,
+)
 
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # mmreg.h
 MICROSOFT = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID, after the format's number
@@ -39,11 +48,12 @@ class Header:
 
     @property
     def block_bytes(self) -> int:
-        return BLOCK_SECONDS * min(self.rate, BLOCK_RATE) * self.frame_bytes
+        return BLOCK_SECONDS * self.second_bytes
 
     @property
     def second_bytes(self) -> int:
-        return self.rate * self.frame_bytes
+        """Of a second, or of as much of it as is decoded at once at a high rate."""
+        return min(self.rate, BLOCK_RATE) * self.frame_bytes
 
 
 def read_header(head: bytes) -> Header | None:
@@ -74,9 +84,9 @@ def _header(form: bytes, start: int, size: int | None) -> Header | None:
         if valid_bits not in {0, bits}:
             return None
     subtype = FORMATS.get((kind, bits))
-    if subtype is None or not 1 <= channels <= MIXED_CHANNELS or rate < LOWEST_RATE:
+    if subtype is None or not 1 <= channels <= MIXED_CHANNELS:
         return None
-    if frame_bytes != channels * bits // 8:
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE or frame_bytes != channels * bits // 8:
         return None
     return Header(subtype, rate, channels, frame_bytes, start, size)
 

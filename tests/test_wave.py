@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.audio import SAMPLE_RATE, Decoder
+from asr.errors import BadAudio
 from asr.wave import FORMATS, WaveDecoder, read_header
 from tests.conftest import tone, wav
 from tests.sounds import decoded, encoded, stream, sweep
@@ -36,9 +37,15 @@ def file_of(*chunks: bytes, kind: bytes = b"RIFF") -> bytes:
     return kind + struct.pack("<I", 4 + sum(map(len, chunks))) + b"WAVE" + b"".join(chunks)
 
 
-def form(kind: int = 1, channels: int = 1, bits: int = 16, frame: int | None = None) -> bytes:
+def form(
+    kind: int = 1,
+    channels: int = 1,
+    bits: int = 16,
+    frame: int | None = None,
+    rate: int = SAMPLE_RATE,
+) -> bytes:
     size = channels * bits // 8 if frame is None else frame
-    return chunk(b"fmt ", FIELDS.pack(kind, channels, SAMPLE_RATE, SAMPLE_RATE * size, size, bits))
+    return chunk(b"fmt ", FIELDS.pack(kind, channels, rate, SAMPLE_RATE * size, size, bits))
 
 
 def integers(samples: np.ndarray) -> bytes:
@@ -118,10 +125,12 @@ async def test_a_wav_that_breaks_off_is_heard_as_far_as_it_goes(decoder: Decoder
         form(frame=0),
         form(frame=3),
         form(kind=3, bits=16),
+        form(rate=999),
+        form(rate=768_001),
         form()[:20],
         b"",
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_what_is_not_plain_is_left_to_others(head: bytes) -> None:
     assert read_header(file_of(head, chunk(b"data", bytes(1000)))) is None
@@ -132,8 +141,17 @@ def test_packed_samples_and_many_channels_are_left_to_others(name: str) -> None:
     assert read_header(encoded(name)) is None
 
 
+async def test_a_rate_of_no_recorder_is_not_taken_at_its_word(decoder: Decoder) -> None:
+    """A second of it would be held until it is whole: all that is ever sent."""
+    data = file_of(form(rate=2**31 - 1), chunk(b"data", bytes(2_000_000)))
+    for source in (stream(data, 60_000), io.BytesIO(data)):
+        with pytest.raises(BadAudio):
+            await decoded(decoder, source)
+
+
 def test_a_block_has_ten_seconds_or_as_much_as_a_high_rate_allows() -> None:
     header = read_header(wav(tone(0.1)))
     assert header is not None
     assert header.block_bytes == 10 * SAMPLE_RATE * 2
-    assert replace(header, rate=2**31).block_bytes == 2_000_000
+    fast = replace(header, rate=768_000)
+    assert (fast.block_bytes, fast.second_bytes) == (2_000_000, 200_000)
