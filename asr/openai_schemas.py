@@ -75,7 +75,7 @@ def _strategy(value: object) -> object:
         return {"type": value}
     try:
         found = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: nested too deep
         found = None
     if isinstance(found, dict):
         return found

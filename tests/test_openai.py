@@ -199,6 +199,7 @@ async def test_what_is_done_anyway_is_no_warning_even_when_strict(client, fields
         ({"language": "en", "languages[]": "es"}, "language", "not among"),
         ({"chunking_strategy": "none"}, "chunking_strategy", "server_vad"),
         ({"chunking_strategy": '["server_vad"]'}, "chunking_strategy", "server_vad"),
+        ({"chunking_strategy": "[" * 50_000}, "chunking_strategy", "server_vad"),
         ({"chunking_strategy[threshold]": "0.4"}, "chunking_strategy", "'type'"),
         ({"temperature": "0.0,2"}, "temperature", "less than or equal to 1"),
         ({"seed": "-1"}, "seed", "greater than or equal to 0"),
