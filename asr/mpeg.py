@@ -73,7 +73,7 @@ def tag_bytes(head: bytes) -> int:
     return TAG_BYTES + size + has_footer * TAG_BYTES
 
 
-@functools.cache
+@functools.lru_cache(1024)  # any file's first bytes are asked about
 def _frame(sync: int, second: int, third: int) -> tuple[int, int] | None:
     """Bytes and kbit/s of the frame that these begin; None where they begin none."""
     version, layer = second >> 3 & 3, second >> 1 & 3
