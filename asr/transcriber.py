@@ -232,6 +232,7 @@ class Transcriber:
                     if listener is not None:
                         await asyncio.to_thread(listener.hear, window.end + ASTRAY)
                     timings.decode += time.monotonic() - started
+                    ticket.hold(cutter.held_samples / SAMPLE_RATE)
                     yield window
                     started = time.monotonic()
                 ticket.hold(cutter.held_samples / SAMPLE_RATE)
@@ -239,6 +240,7 @@ class Transcriber:
             await asyncio.to_thread(listener.finish)
         timings.decode = max(0.0, timings.decode + time.monotonic() - started - timings.fetch)
         for window in cutter.finish():
+            ticket.hold(cutter.held_samples / SAMPLE_RATE)
             yield window
 
     def _account(self, asked: Listening) -> Account:

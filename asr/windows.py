@@ -92,7 +92,7 @@ class Cutter:
         self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
         self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
         self._held: list[Samples] = []
-        self.held_samples = 0  # that were taken in and are no whole window yet
+        self.held_samples = 0  # that were taken in and are in no window yet
         self._start = 0  # samples before the held ones
         self._shared = 0  # samples held that the window before has too
 
@@ -148,6 +148,7 @@ class Cutter:
         return held[ahead : ahead + self._size]
 
     def _window(self, samples: Samples) -> Window:
+        self.held_samples -= len(samples)
         overlap = self._shared / SAMPLE_RATE
         return Window(samples, start=self._start / SAMPLE_RATE, overlap=overlap)
 

@@ -234,6 +234,24 @@ async def test_a_caller_that_leaves_frees_its_place(make_transcriber):
     assert transcriber._scheduler.queue_seconds == 0
 
 
+@pytest.mark.parametrize("seconds", [9.0, 33.0, 60.0])
+async def test_audio_that_waits_to_be_heard_counts_once_in_the_queue(make_transcriber, seconds):
+    """Its language is not known before, so that nothing more of it is submitted."""
+    engine = FakeEngine()
+    transcriber = make_transcriber(engine)
+    engine.gate.clear()
+    timings = Timings()
+    results = transcriber.results(stream(wav(tone(seconds))), Options(), timings)
+    first = asyncio.ensure_future(anext(results))
+    async with asyncio.timeout(10):
+        while not engine.steps:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+    assert transcriber._scheduler.queue_seconds == pytest.approx(timings.audio)
+    engine.gate.set()
+    await first
+    await results.aclose()
+
+
 async def test_many_callers_get_their_own_words(make_transcriber):
     def hear(window):
         return WindowResult(window, (heard(window).segments[0],), "en")
