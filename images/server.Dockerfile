@@ -3,6 +3,10 @@
 # Layers, from the one that changes least: Python, torch, the other packages, the code. Times of files
 # are fixed, bytecode is not compared with them, and directories come whole out of /layers, so that
 # equal contents are equal layers wherever and whenever they are built.
+# Of CUDA's gigabytes a fifth is left out: libraries that no library of torch is linked to, parts for
+# whoever compiles, and triton, which without a C compiler can only fail. Torch would use it all the
+# same, for products of vectors (rotary positions), where it finds it. Its name stays, or pip would
+# bring it back.
 ARG PYTHON=python:3.11.14-slim-bookworm
 ARG BUILDER=${PYTHON}
 
@@ -16,8 +20,10 @@ RUN python -m venv --without-pip /opt/torch \
       ${TORCH_INDEX:+--extra-index-url "${TORCH_INDEX}"} --requirement torch.txt \
       --constraint constraints.txt \
  && rm -rf /opt/torch/lib/python*/site-packages/torch/include \
-      /opt/torch/lib/python*/site-packages/torch/test \
+      /opt/torch/lib/python*/site-packages/torch/test /opt/torch/lib/python*/site-packages/triton \
  && find /opt/torch/lib/python*/site-packages/torch/bin -type f ! -name torch_shm_manager -delete \
+ && find /opt/torch/lib/python*/site-packages \( -name '*.alt.so.*' -o -name 'libcusolverMg.*' \
+      -o -name 'libnvperf_*' -o -name 'libnvshmem_device.*' -o -name '*.a' \) -delete \
  && { python -m compileall -qq --invalidation-mode unchecked-hash /opt/torch/lib || true; } \
  && mkdir -p /layers/torch/opt \
  && mv /opt/torch /layers/torch/opt/ \
