@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -81,6 +82,9 @@ def _read(config: Config, start: Start) -> Loaded:
 
 
 def _load(config: Config, start: Start) -> Loaded:
+    # On a GPU torch would hand products of vectors (rotary positions) to Triton, which compiles at
+    # the first one and cannot without a C compiler. It is read when torch is imported.
+    os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
     with start.stage("imports"):
         from asr.whisper import checkpoint
     with start.stage("weights"):

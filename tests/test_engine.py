@@ -1,6 +1,7 @@
 """Which engine runs which model."""
 
 import logging
+import os
 
 import pytest
 
@@ -34,3 +35,9 @@ def test_flash_attention_is_said_to_be_the_pipelines(caplog):
     with caplog.at_level(logging.INFO):
         demo(flash_attention_2=True)
     assert "ENGINE=pipeline" in caplog.text
+
+
+def test_torch_compiles_no_kernels_by_itself(monkeypatch):
+    monkeypatch.delenv("TORCH_DISABLE_NATIVE_JIT", raising=False)
+    demo()
+    assert os.environ["TORCH_DISABLE_NATIVE_JIT"] == "1"
