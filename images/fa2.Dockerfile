@@ -16,9 +16,12 @@ RUN python -m venv /build/venv \
 ENV CUDA_HOME=/build/venv/lib/python3.11/site-packages/nvidia/cu13 \
     PATH=/build/venv/bin:${PATH} \
     FLASH_ATTENTION_FORCE_BUILD=TRUE
+# Training's kernels and ALiBi's, most of what there is to compile: no transcription asks for them.
+ARG OMITTED="-DFLASHATTENTION_DISABLE_BACKWARD -DFLASHATTENTION_DISABLE_DROPOUT -DFLASHATTENTION_DISABLE_ALIBI"
 ARG ARCHITECTURES=80;90;100;120
 ARG JOBS=2
-RUN FLASH_ATTN_CUDA_ARCHS="${ARCHITECTURES}" MAX_JOBS="${JOBS}" NVCC_THREADS=1 \
+RUN CFLAGS="${OMITTED}" NVCC_APPEND_FLAGS="${OMITTED}" FLASH_ATTN_CUDA_ARCHS="${ARCHITECTURES}" \
+    MAX_JOBS="${JOBS}" NVCC_THREADS=1 \
     python -m pip wheel --no-cache-dir --no-deps --no-build-isolation --no-binary flash-attn \
       --require-hashes --requirement flash-attn.txt --wheel-dir /build/wheels \
  && python -m pip install --no-cache-dir --no-deps --no-compile --target /layer/opt/flash-attn \
