@@ -160,7 +160,8 @@ async def _wait_until_ready(target: Target, wait_s: float) -> None:
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--url", default="http://localhost:8000", help="the server (%(default)s)")
+    port = environment.get("PORT") or 8000
+    add("--url", default=f"http://localhost:{port}", help="the server (%(default)s)")
     add("--route", choices=ROUTES, default=ROUTES[0], help="where audio is sent (%(default)s)")
     add(
         "--audio",
