@@ -9,6 +9,7 @@ COPY images/bake.py ./
 ARG MODEL_ID
 ARG MODEL_REVISION=main
 ARG DTYPE=float16
+ARG HF_ENDPOINT
 RUN --mount=type=secret,id=hf_token,uid=10001 python bake.py "${MODEL_ID}" --revision "${MODEL_REVISION}" --dtype "${DTYPE}" \
       --into /data/layer/models
 

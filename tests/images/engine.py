@@ -1,7 +1,4 @@
-"""A Docker engine and a stand-in for the Python base image, both from Debian's packages.
-
-No image registry is asked for anything.
-"""
+"""A Docker engine: the one that runs here, or one from Debian's packages."""
 
 from __future__ import annotations
 
@@ -16,24 +13,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CACHE = ROOT / ".cache" / "images"
-BASE = "asr-api-python"  # in the place of python:3.11-slim-bookworm
-BUILDER = "asr-api-builder"  # the same with wheels of all requirements, so that builds are offline
-UNNEEDED = ("doc", "info", "locale", "man")
 START_S = 60
-BASE_DOCKERFILE = f"""
-FROM {BASE}:debian
-RUN ln -s /usr/bin/python3 /usr/local/bin/python
-"""
-BUILDER_DOCKERFILE = f"""
-FROM {BASE}
-COPY wheels /wheels
-RUN PYTHONPATH="$(echo /wheels/pip-*.whl)" python -m pip install --break-system-packages \
-      --no-index --find-links /wheels pip \
- && printf '[global]\\nno-index = true\\nfind-links = /wheels\\n' >/etc/pip.conf
-"""
-
-
-PROGRAMS = {"shellcheck": "shellcheck", "mmdebstrap": "mmdebstrap"}  # and their packages
+PROGRAMS = {  # and their packages
+    "shellcheck": "shellcheck",
+    "mmdebstrap": "mmdebstrap",
+    "arch-test": "arch-test",
+    "qemu-aarch64-static": "qemu-user-static",
+}
 
 
 class NoEngine(Exception):
@@ -48,7 +34,7 @@ def check_as_it_is() -> None:
     """
     if not _answers():
         raise NoEngine("no Docker engine runs")
-    for program in PROGRAMS:
+    for program in ("shellcheck", "mmdebstrap"):
         if shutil.which(program) is None:
             raise NoEngine(f"there is no {program}")
 
@@ -107,43 +93,6 @@ def install(program: str, package: str = "") -> None:
     command = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
     if subprocess.run(command, capture_output=True).returncode:
         raise NoEngine(f"apt-get cannot install {package}")
-
-
-def make_base_images() -> None:
-    """Make `BASE` and `BUILDER`; a base that is there is kept."""
-    if not _has(BASE):
-        install("mmdebstrap")
-        print("making a stand-in for the Python base image ...", flush=True)
-        CACHE.mkdir(parents=True, exist_ok=True)
-        archive = CACHE / "debian.tar"
-        packages = ["--variant=minbase", "--include=python3,ca-certificates"]
-        leave_out = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNNEEDED]
-        run("mmdebstrap", "--quiet", *packages, *leave_out, "bookworm", str(archive))
-        run("docker", "import", str(archive), f"{BASE}:debian")
-        archive.unlink()
-        _build(BASE, BASE_DOCKERFILE, CACHE / "empty")
-    print("fetching the wheels of requirements.txt ...", flush=True)
-    _download_wheels(CACHE / "builder" / "wheels")
-    _build(BUILDER, BUILDER_DOCKERFILE, CACHE / "builder")
-
-
-def _has(image: str) -> bool:
-    return (
-        subprocess.run(["docker", "image", "inspect", image], capture_output=True).returncode == 0
-    )
-
-
-def _download_wheels(directory: Path) -> None:
-    """With this machine's own configuration of pip, wherever that takes them from."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--python-version", "3.11"]
-    requirements = ["--requirement", "requirements.txt", "--constraint", "images/constraints.txt"]
-    run(*command, "--only-binary=:all:", "--dest", str(directory), "pip", *requirements)
-
-
-def _build(image: str, dockerfile: str, context: Path) -> None:
-    context.mkdir(parents=True, exist_ok=True)
-    (context / "Dockerfile").write_text(dockerfile)
-    run("docker", "build", "--network=none", "--tag", image, str(context))
 
 
 def run(*command: str) -> str:
