@@ -73,7 +73,10 @@ async def test_what_stays_below_the_threshold_is_not_sent_to_the_model(make_clie
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_recording_is_cut_amid_the_pause_that_was_asked(make_client, engine, way):
-    """A silent pause of 0.4 s at 22 s, and a long one at 27 s that is not quite silent."""
+    """A silent pause of 0.4 s at 22 s, and a long one at 27 s that is not quite silent.
+
+    Before them a long recording is cut once more, for its first words to be early.
+    """
     sound = tone(40.0)
     sound[22 * 16_000 : round(22.4 * 16_000)] = 0
     sound[27 * 16_000 : 29 * 16_000] *= 0.01
@@ -85,7 +88,8 @@ async def test_a_recording_is_cut_amid_the_pause_that_was_asked(make_client, eng
     ):
         engine.steps.clear()
         await ask(client, wav(sound), **fields)
-        assert low < min(window.end for step in engine.steps for window in step) < high
+        _, cut, _ = sorted(window.end for step in engine.steps for window in step)
+        assert low < cut < high
 
 
 async def test_what_is_heard_again_begins_as_long_before_its_speech_as_was_asked(
