@@ -9,7 +9,7 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import replace
 from types import MappingProxyType
@@ -176,15 +176,24 @@ async def answer_everything(request: web.Request, handler: Handler) -> web.Strea
     """Give the request its id, turn failures into JSON, and count the answer."""
     asked = request.headers.get("X-Request-ID", "")
     request[keys.REQUEST_ID] = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
-    status = CLIENT_LEFT
+    status, route = CLIENT_LEFT, await _route(request)
     try:
         response = await _answered(request, handler)
         status = response.status
         return response
     finally:
-        resource = request.match_info.route.resource
-        route = resource.canonical if resource is not None else "unknown"
         request.app[keys.METRICS].requests.labels(route, str(status)).inc()
+
+
+async def _route(request: web.Request) -> str:
+    """The route as metrics name it, also where it does not take the request's method."""
+    resources: Iterable[web.AbstractResource | None] = [request.match_info.route.resource]
+    if isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
+        resources = request.app.router.resources()
+    for resource in resources:
+        if resource is not None and any(await resource.resolve(request)):
+            return resource.canonical
+    return "unknown"
 
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -12,7 +12,7 @@ from asr import doors
 from asr.errors import BadRequest
 from asr.keys import ENGINE, REQUEST_ID, TRANSCRIBER
 from asr.parameters import allowed_languages
-from asr.replies import server_headers
+from asr.replies import decimals, server_headers
 from asr.schemas import DetectionAnswer, DetectionParameters
 from asr.transcript import Detection, EngineInfo, Options
 
@@ -33,7 +33,7 @@ async def detect(request: web.Request) -> web.Response:
     log.info("%s %s: %s, %.2f s", request[REQUEST_ID], request.path, detection.language, elapsed)
     return web.json_response(
         text=_answer(detection, info).model_dump_json(),
-        headers={**server_headers(request), "X-Processing-Time": str(elapsed)},
+        headers={**server_headers(request), "X-Processing-Time": decimals(elapsed)},
     )
 
 

@@ -63,8 +63,13 @@ def answer_headers(
     return {
         **covered,
         **server_headers(request),
-        "X-Processing-Time": str(elapsed),
+        "X-Processing-Time": decimals(elapsed),
         "X-Audio-Length": str(round(timings.audio, 3)),
-        "X-Realtime-Factor": str(timings.audio / elapsed),
-        "X-Queue-Time": str(timings.queue),
+        "X-Realtime-Factor": decimals(timings.audio / elapsed),
+        "X-Queue-Time": decimals(timings.queue),
     }
+
+
+def decimals(figure: float) -> str:
+    """A figure as headers have it, never with an exponent."""
+    return f"{figure:.4f}"

@@ -84,12 +84,16 @@ async def _stream(
     def done() -> None:
         log_request(request, timings, time.monotonic() - started)
 
-    return await streaming.send(request, events, framing, problem, headers, done)
+    return await streaming.send(request, events, framing, _last_event, headers, done)
 
 
 def problem(failure: Failure) -> dict[str, object]:
     """A failure as the service's own routes tell it."""
     return {"error": failure.message}
+
+
+def _last_event(failure: Failure) -> dict[str, object]:
+    return {"type": "error", **problem(failure)}
 
 
 def _answer(transcript: Transcript, options: Options) -> AsrAnswer:

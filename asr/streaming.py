@@ -100,6 +100,8 @@ async def events(
 ) -> AsyncGenerator[Event]:
     """A transcript as OpenAI's events: the deltas joined are the text of the last event.
 
+    A segment comes before the deltas of its text, in every format.
+
     Args:
         parts: of the transcript, in order.
         writer: makes the deltas.
@@ -115,11 +117,11 @@ async def events(
             for segment in part.segments:
                 if tokens is not None:
                     tokens.push(segment)
-                if text := writer.push(segment):
-                    deltas.append(_delta_event(text, tokens))
-                    yield deltas[-1]
                 if granularities:
                     yield _segment_event(f"seg_{number}", segment, "word" in granularities)
+                if text := writer.push(segment):  # subtitles hold back what may yet change
+                    deltas.append(_delta_event(text, tokens))
+                    yield deltas[-1]
                 number += 1
     if text := writer.finish():
         deltas.append(_delta_event(text, tokens))

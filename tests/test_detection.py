@@ -120,7 +120,7 @@ async def test_failures_are_told_in_the_shape_of_the_path(client, engine, path):
         400,
         "the form has no file: send the audio as the part 'file', or a 'url'",
     )
-    status, message = await told(b"no audio")
+    status, message = await told(b"no audio\0")
     assert (status, "decoded" in message) == (400, True)
     engine.info = replace(engine.info, languages={})
     status, message = await told(CLIP)

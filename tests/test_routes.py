@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import re
 
 import numpy as np
 import pytest
@@ -113,8 +114,18 @@ async def test_the_answer_carries_the_headers_of_the_contract(make_client):
     length = float(response.headers["X-Audio-Length"])
     elapsed = float(response.headers["X-Processing-Time"])
     assert length == 2.0
-    assert float(response.headers["X-Realtime-Factor"]) == pytest.approx(length / elapsed)
+    assert float(response.headers["X-Realtime-Factor"]) == pytest.approx(length / elapsed, rel=0.1)
     assert 0 <= float(response.headers["X-Queue-Time"]) <= elapsed
+
+
+@pytest.mark.parametrize("path", ["/asr", "/v1/audio/transcriptions", "/detect-language"])
+async def test_times_in_headers_have_four_decimals_and_no_exponent(client, path):
+    form = FormData()
+    form.add_field("file", SPEECH, filename="clip")
+    headers = (await client.post(path, data=form)).headers
+    assert "X-Processing-Time" in headers
+    for name in ("X-Processing-Time", "X-Queue-Time", "X-Realtime-Factor"):
+        assert re.fullmatch(r"\d+\.\d{4}", headers.get(name, "0.0000")), name
 
 
 async def test_every_answer_has_a_request_id_and_a_bad_one_is_replaced(client):
@@ -232,9 +243,15 @@ async def test_a_dead_engine_turns_every_health_route_to_503(client, engine):
 async def test_metrics_count_what_happened(client):
     await client.post("/asr", data=SPEECH)
     await client.post("/asr", data=b"")
+    await client.get("/asr")
+    await client.post("/v1/models/fake")
+    await client.get("/nowhere")
     text = await (await client.get("/metrics")).text()
     assert 'asr_requests_total{route="/asr",status="200"} 1.0' in text
     assert 'asr_requests_total{route="/asr",status="400"} 1.0' in text
+    assert 'asr_requests_total{route="/asr",status="405"} 1.0' in text
+    assert 'asr_requests_total{route="/v1/models/{id}",status="405"} 1.0' in text
+    assert 'asr_requests_total{route="unknown",status="404"} 1.0' in text
     assert "asr_audio_seconds_total 2.0" in text
     assert "asr_queue_audio_seconds 0.0" in text
     assert "asr_engine_up 1.0" in text

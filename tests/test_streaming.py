@@ -12,7 +12,7 @@ from asr.captions import Layout
 from asr.errors import EngineDead
 from asr.formats import writer, written
 from asr.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
-from asr.transcript import Coverage, Transcript
+from asr.transcript import Coverage, Segment, Transcript
 from asr.windows import WindowResult
 from tests.conftest import tone, wav
 from tests.test_captions import letters, timed
@@ -97,6 +97,23 @@ def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments,
     assert letters(timed_text) == letters("".join(words)) == said
 
 
+@pytest.mark.parametrize("text_format", ["text", "srt", "vtt", "tsv"])
+async def test_a_segment_comes_before_the_deltas_of_its_text_in_every_format(text_format):
+    said = ["one", "two", "three"]
+
+    async def parts():
+        for start, text in enumerate(said):
+            segment = Segment(float(start), start + 0.9, f" {text}")
+            yield Transcript((segment,), "en", 3.0)
+
+    writing = writer(text_format, Layout())
+    told = [e async for e in events(parts(), writing, {"segment"}, lambda _: {})][:-1]
+    for text in said:
+        [timed_at] = [n for n, e in enumerate(told) if e.get("text") == f" {text}"]
+        [written_at] = [n for n, e in enumerate(told) if text in e.get("delta", "")]
+        assert timed_at < written_at
+
+
 async def test_the_last_event_tells_how_much_of_the_speech_is_covered():
     async def parts():
         yield Transcript((), "en", 4.0)
@@ -134,7 +151,7 @@ async def test_asr_tells_failures_of_a_stream_in_its_own_shape(make_client, engi
     engine.gate.set()
     lines = [json.loads(line) async for line in response.content]
     assert lines[0] == {"type": "heartbeat"}
-    assert lines[-1] == {"error": "the model failed on this audio: ValueError"}
+    assert lines[-1] == {"type": "error", "error": "the model failed on this audio: ValueError"}
 
 
 @pytest.mark.parametrize("fails", [False, True])
