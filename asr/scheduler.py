@@ -46,6 +46,7 @@ class Scheduler:
         self.windows_per_request = max(2, min(2 * capacity, affordable))
         self.failure: str | None = None  # why the engine ended
         metrics.engine_capacity.set(capacity)
+        metrics.queue_seconds.set_function(lambda: self.queue_seconds)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -74,7 +75,6 @@ class Scheduler:
         self._refuse_if_full(self.queue_seconds)
         ticket = Ticket(self)
         self._tickets.add(ticket)
-        self.report()
         return ticket
 
     def enter(self, ticket: Ticket) -> None:
@@ -100,7 +100,6 @@ class Scheduler:
                 self._turns.append(ticket)
             ticket.waiting.append(pending)
             self._changed.notify()
-        self.report()
 
     def forget(self, ticket: Ticket) -> None:
         """Drop the request's windows from the queue and from the engine."""
@@ -117,10 +116,6 @@ class Scheduler:
     def leave(self, ticket: Ticket) -> None:
         self.forget(ticket)
         self._tickets.discard(ticket)
-        self.report()
-
-    def report(self) -> None:
-        self._metrics.queue_seconds.set(self.queue_seconds)
 
     def _refuse_if_full(self, queued: float) -> None:
         if queued < self._max_queue_seconds:
@@ -141,7 +136,6 @@ class Scheduler:
     def _deliver(self, results: list[tuple[Ticket, WindowResult]]) -> None:
         for ticket, result in results:
             ticket.finish(result)
-        self.report()
 
     def end(self, reason: str) -> None:
         """Answer everyone: nothing will be transcribed any more."""

@@ -33,8 +33,6 @@ class Queue(Protocol):
 
     def leave(self, ticket: Ticket) -> None: ...
 
-    def report(self) -> None: ...
-
 
 @dataclass(eq=False)
 class Pending:
@@ -103,7 +101,6 @@ class Ticket:
     def hold(self, seconds: float) -> None:
         """Say how much audio is decoded and not yet submitted."""
         self._held = seconds
-        self._scheduler.report()
 
     def submit(self, window: Window) -> Pending:
         """Queue `window`; its futures are answered, whatever happens.
