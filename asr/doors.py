@@ -26,9 +26,7 @@ JSON_ERRORS = (ValueError, RecursionError)  # the latter: nested too deep
 JSON_BYTES = 32 * 2**20  # of a body with keys; a data URI in it may hold 24 MiB of audio
 BLANK_BYTES = 64 * 1024  # white space before a JSON object
 BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark
-TEXT_BYTES = (
-    64  # of a head that tell text from audio: every format has bytes there that no text has
-)
+TEXT_BYTES = 64  # that tell text from audio: every format has some there that no text has
 PRINTED = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
 FORM_FIELDS = 100
 LISTS = {"languages", "temperature"}  # that may be repeated; of others the last one counts
