@@ -157,7 +157,6 @@ def _whole(transcript: Transcript, planned: Plan, info: EngineInfo) -> tuple[str
         return "application/json", json.dumps(found)
     if wanted == "verbose_json":
         return "application/json", json.dumps(_verbose(transcript, planned, info))
-    assert wanted != "diarized_json"  # it is not planned
     return "text/plain", formats.written(transcript.segments, wanted, planned.layout)
 
 

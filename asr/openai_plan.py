@@ -100,8 +100,6 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: HearingInfo) ->
     Raises:
         BadRequest: what is asked cannot be done; with `strict`, not all of it.
     """
-    if form.response_format == "diarized_json":
-        raise BadRequest(f"response_format=diarized_json {NO_DIARIZER}", "response_format")
     unhonoured = Unhonoured()
     unhonoured.extras(form)
     for name in form.without_effect(info):

@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from asr.parameters import AudioFile, Trust
 from asr.transcript import Listening, Task
 
-ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv", "diarized_json"]
+ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv"]
 Granularity = Literal["segment", "word"]
 
 LISTS = frozenset({"languages", "keywords", "timestamp_granularities", "include"})
@@ -82,6 +82,13 @@ def _strategy(value: object) -> object:
     raise PydanticCustomError("strategy", "neither auto nor an object of the type server_vad")
 
 
+def _undiarized(value: object) -> object:
+    """A format of OpenAI's that is known, and refused with its own reason."""
+    if value == "diarized_json":
+        raise PydanticCustomError("diarizer", "diarized_json needs a diarizer, none is loaded here")
+    return value
+
+
 Strategy = Annotated[Auto | ServerVad, Field(discriminator="type")]
 
 
@@ -102,9 +109,7 @@ class AudioForm(Trust):
     )
     prompt: str = Field("", max_length=10_000, description="Text in the style of the audio")
     hotwords: str = Field("", max_length=10_000, description="Words that occur in the audio")
-    response_format: ResponseFormat = Field(
-        "json", description="`diarized_json` is refused: there is no diarizer"
-    )
+    response_format: Annotated[ResponseFormat, BeforeValidator(_undiarized)] = "json"
     language: str | None = Field(
         None, description="Code, tag or English name of the spoken language; unset: detected"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import re
 import socket
 import time
@@ -267,5 +268,22 @@ def _failure(url: str, error: aiohttp.ClientError) -> Exception:
             return BadUrl(f"the host of {shown(url)} is not known: check its name")
     if isinstance(error, aiohttp.InvalidURL):
         return BadUrl(f"{shown(url)!r} is not a URL that can be fetched: check its host")
-    reason = error.message if isinstance(error, aiohttp.ClientResponseError) else error
-    return FetchFailed(f"{shown(url)} cannot be fetched: {reason}")
+    return FetchFailed(f"{shown(url)} cannot be fetched: {_reason(error)}")
+
+
+def _reason(error: aiohttp.ClientError) -> object:
+    """What the far server did, in words for people who do not know the HTTP library."""
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
+        return f"its server's certificate is not trusted here ({reason})"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "its server speaks no TLS that is understood here: try http for https"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        code = error.os_error.errno
+        reason = os.strerror(code) if code and code > 0 else "no route to it"
+        return f"its server takes no connection ({reason}): check its name and port"
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
+        return "its server broke off: try again, or send the bytes"
+    if isinstance(error, aiohttp.ClientOSError) and error.errno:
+        return f"its server broke off ({os.strerror(error.errno)})"
+    return error.message if isinstance(error, aiohttp.ClientResponseError) else error

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import re
 from dataclasses import replace
 
 import aiohttp
@@ -214,6 +215,14 @@ async def test_a_field_that_cannot_be_used_is_a_400_that_names_it(client, fields
     status, found = await refused(client, **fields)
     assert (status, found.param) == (400, param)
     assert named in found.message
+
+
+async def test_the_formats_that_are_offered_are_those_that_are_served(client):
+    _, found = await refused(client, response_format="docx")
+    offered = re.findall(r"'(\w+)'", found.message)
+    assert "diarized_json" not in offered
+    for response_format in offered:
+        await transcribe(client, response_format=response_format)
 
 
 async def test_a_form_without_a_file_is_told_what_to_send(client):

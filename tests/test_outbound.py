@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ipaddress
+import re
+import socket
 
 import pytest
 from aiohttp import web
@@ -201,8 +203,23 @@ async def test_a_server_that_breaks_off_is_a_failed_fetch(origin: Origin) -> Non
         return response
 
     origin.handlers["/broken"] = breaks
-    with pytest.raises(FetchFailed):
+    with pytest.raises(FetchFailed, match="its server broke off"):
         await fetched(f"http://127.0.0.1:{origin.port}/broken", allow_private=True)
+
+
+async def test_a_closed_port_and_a_server_without_tls_are_told_in_plain_words(
+    origin: Origin,
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        closed = free.getsockname()[1]
+    for url, reason in (
+        (f"https://127.0.0.1:{closed}/a", r"takes no connection \(Connection refused\)"),
+        (f"https://127.0.0.1:{origin.port}/a", "speaks no TLS"),
+    ):
+        with pytest.raises(FetchFailed, match=reason) as raised:
+            await fetched(url, allow_private=True)
+        assert not re.search(r"ssl:|Connect call|Errno|\[", str(raised.value))
 
 
 async def test_a_server_that_does_not_speak_http_is_a_failed_fetch() -> None:
