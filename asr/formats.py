@@ -24,6 +24,8 @@ FRAME_SECONDS = 0.01  # that `seek` counts, as openai/whisper does
 class Writer(Protocol):
     """Writes a text format piece by piece; the pieces joined are the whole."""
 
+    holds_back: int  # segments, at most, whose text is not written until more come
+
     def push(self, segment: Segment) -> str: ...
 
     def finish(self) -> str: ...
@@ -47,6 +49,8 @@ def written(segments: Iterable[Segment], text_format: TextFormat, layout: Layout
 class Verbatim:
     """The text as the model wrote it."""
 
+    holds_back = 0
+
     def push(self, segment: Segment) -> str:
         return segment.text
 
@@ -56,6 +60,8 @@ class Verbatim:
 
 class PlainText:
     """The text without white space at its ends."""
+
+    holds_back = 0
 
     def __init__(self) -> None:
         self._has_begun = False
@@ -75,6 +81,8 @@ class PlainText:
 
 class Subtitles:
     """Cues under a heading, numbered from 1."""
+
+    holds_back = 1  # its last cue, whose end may yet change
 
     def __init__(
         self, captioner: Captioner, heading: str, write: Callable[[int, Cue], str]
@@ -120,6 +128,8 @@ def _clock(milliseconds: int, point: str) -> str:
 
 class Table:
     """Tab-separated values as openai/whisper writes them: start, end in milliseconds, text."""
+
+    holds_back = 0
 
     def __init__(self) -> None:
         self._heading = "start\tend\ttext\n"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,7 @@ async def events(
 ) -> AsyncGenerator[Event]:
     """A transcript as OpenAI's events: the deltas joined are the text of the last event.
 
-    A segment comes before the deltas of its text, in every format.
+    A segment comes after the deltas of its text, in every format.
 
     Args:
         parts: of the transcript, in order.
@@ -110,6 +111,7 @@ async def events(
         with_logprobs: whether the deltas, of text, have their tokens.
     """
     deltas: list[Event] = []
+    waiting: deque[Event] = deque()  # segments whose text is not all written
     tokens = Logprobs() if with_logprobs else None
     number = 0
     async with contextlib.aclosing(parts) as coming:
@@ -117,15 +119,20 @@ async def events(
             for segment in part.segments:
                 if tokens is not None:
                     tokens.push(segment)
-                if granularities:
-                    yield _segment_event(f"seg_{number}", segment, "word" in granularities)
-                if text := writer.push(segment):  # subtitles hold back what may yet change
+                if text := writer.push(segment):
                     deltas.append(_delta_event(text, tokens))
                     yield deltas[-1]
+                if granularities:
+                    identity = f"seg_{number}"
+                    waiting.append(_segment_event(identity, segment, "word" in granularities))
                 number += 1
+                while len(waiting) > writer.holds_back:
+                    yield waiting.popleft()
     if text := writer.finish():
         deltas.append(_delta_event(text, tokens))
         yield deltas[-1]
+    for event in waiting:
+        yield event
     yield {**_done_event(deltas, part, with_logprobs), **closing(part)}
 
 

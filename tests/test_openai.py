@@ -380,7 +380,7 @@ async def test_a_stream_tells_each_window_when_it_is_heard(make_client, engine):
     told = await events(response)
     kinds = [event["type"].removeprefix("transcript.text.") for event in told]
     heard = sum(len(step) for step in engine.steps)
-    assert kinds == ["segment", "delta"] * heard + ["done"]
+    assert kinds == ["delta", "segment"] * heard + ["done"]
     assert [e["id"] for e in told if "id" in e] == [f"seg_{n}" for n in range(heard)]
     whole = await (await transcribe(client, file=wav(tone(7.0)))).json()
     assert "".join(event.get("delta", "") for event in told) == told[-1]["text"] == whole["text"]
@@ -463,7 +463,7 @@ async def test_text_is_streamed_while_the_file_is_still_being_sent(make_client):
     response = await client.post(PATH, **slow_form(("stream", "true"), after=late, sent=sent))
     while not (line := await response.content.readline()).startswith(b"data: "):
         pass  # a loaded machine: the heart beats before the first window is heard
-    assert json.loads(line[6:])["type"] == "transcript.text.segment"
+    assert json.loads(line[6:])["type"] == "transcript.text.delta"
     assert not sent.is_set()
     sent.set()
     assert await response.content.readline() == b"\n"
