@@ -15,10 +15,10 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
+from asr.address import listen, reserve
 from asr.config import Config
 from asr.errors import ShuttingDown
 from asr.keys import SCHEDULER
-from asr.listening import listen, reserve
 from asr.start import Start
 
 log = logging.getLogger(__name__)

@@ -7,13 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from asr.audio import SAMPLE_RATE
+from asr.audio import SAMPLE_RATE, Samples
 from asr.seams import splice
 from asr.transcript import Detection, Options, Segment
-
-Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
 
 FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
 PAUSE = 0.3  # seconds: a cut lies amid the quietest

@@ -33,7 +33,7 @@ FLOORS = [
     {"openapi"},
     {"app"},
     {"connection"},
-    {"listening"},
+    {"address"},
     {"serving"},
 ]
 LATE_IMPORTS = {"engine"}  # loads what lies above nothing but itself

@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
+from asr.audio import Samples
 from asr.transcript import Options
 from asr.whisper.checkpoint import Checkpoint
-from asr.windows import Samples
 
 from . import models
 

@@ -18,7 +18,7 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from asr.audio import SAMPLE_RATE
+from asr.audio import SAMPLE_RATE, Samples
 from asr.transcript import EngineInfo, Options
 from asr.whisper import onednn
 from asr.whisper.answer import Draft
@@ -27,7 +27,7 @@ from asr.whisper.engine import WhisperEngine
 from asr.whisper.flight import Row
 from asr.whisper.plan import Plan
 from asr.whisper.weights import take
-from asr.windows import Samples, Window, WindowResult
+from asr.windows import Window, WindowResult
 
 INFO = EngineInfo(model_id="random", engine="whisper", device_name="", hardware="")
 SECONDS = 2  # of a window of these models

@@ -10,13 +10,13 @@ import soundfile
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from asr.audio import SAMPLE_RATE
+from asr.audio import SAMPLE_RATE, Samples
 from asr.config import DEMO_MODEL, Config
 from asr.transcript import Options, Segment
 from asr.whisper import engine as engines
 from asr.whisper.checkpoint import is_whisper
 from asr.whisper.tokens import segments, token_bytes
-from asr.windows import Samples, Window
+from asr.windows import Window
 
 from .models import Caller, noise
 
