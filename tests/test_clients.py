@@ -1,9 +1,11 @@
 """OpenAI's own clients get every answer right, from a server process: -s prints the table."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
+from tests.clients import official
 from tests.clients.cells import KEY, SPEECH, Cell, Refusal
 from tests.clients.official import Absent, Answer
 from tests.clients.table import CLIENTS, asked, told
@@ -130,3 +132,15 @@ def test_a_stream_that_is_written_otherwise_than_the_whole_is_told() -> None:
     json, whole, streamed = compare(judge("a", [JSON, *cells], [Answer({"text": SAID}), *answers]))
     assert (json.problem, whole.problem) == (None, None)
     assert streamed.problem == "not written as text, of a"
+
+
+def test_an_answer_that_does_not_come_is_waited_for_so_long_and_each_cell_is_told(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(official, "REQUEST_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
+        answers = official.ask_python(url, [JSON, SRT])
+    assert [(answer.error or {})["name"] for answer in answers] == ["APITimeoutError"] * 2
+    told = sorted(capfd.readouterr().err.splitlines())
+    assert told == [f"Python: transcriptions {{'response_format': '{f}'}}" for f in ("json", "srt")]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import shutil
 import subprocess
+import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ AT_ONCE = 4  # requests of one client
 NODE_SOURCE = Path(__file__).resolve().parent.parent / "node"
 INSTALL_SECONDS = 120
 ANSWER_SECONDS = 300
+REQUEST_SECONDS = 60  # for one answer, after which the cell is wrong
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
 
 
@@ -38,7 +40,10 @@ class Answer:
 
 
 def ask_python(url: str, cells: Sequence[Cell]) -> list[Answer]:
-    """The answers of `openai` for Python, which checks them against its types itself."""
+    """The answers of `openai` for Python, which checks them against its types itself.
+
+    Each cell is told on standard error as soon as it is done.
+    """
 
     async def all_of_them() -> list[Answer]:
         turn = asyncio.Semaphore(AT_ONCE)
@@ -51,15 +56,23 @@ async def _python_answer(url: str, cell: Cell, turn: asyncio.Semaphore) -> Answe
     async with (
         turn,
         openai.AsyncOpenAI(
-            base_url=url, api_key=cell.key, max_retries=0, _strict_response_validation=True
+            base_url=url,
+            api_key=cell.key,
+            max_retries=0,
+            timeout=REQUEST_SECONDS,
+            _strict_response_validation=True,
         ) as client,
     ):
         try:
             return await _python_call(client, cell)
+        except openai.APITimeoutError as error:
+            return Answer(error={"name": type(error).__name__, "status": None})
         except openai.APIStatusError as error:
             told = {name: getattr(error, name) for name in ("type", "param", "code")}
             status = error.status_code
             return Answer(error={"name": type(error).__name__, "status": status, **told})
+        finally:
+            print(f"Python: {cell.route} {dict(cell.fields)}", file=sys.stderr, flush=True)
 
 
 async def _python_call(client: openai.AsyncOpenAI, cell: Cell) -> Answer:
@@ -87,13 +100,18 @@ def ask_node(url: str, cells: Sequence[Cell], cache: Path) -> list[Answer]:
     """
     folder = install_node_client(cache)
     told = [{**asdict(cell), "refusal": None, "file": str(cell.file)} for cell in cells]
-    asked = {"url": url, "key": KEY, "at_once": AT_ONCE, "cells": told}
+    limits = {"at_once": AT_ONCE, "request_seconds": REQUEST_SECONDS}
+    asked = {"url": url, "key": KEY, **limits, "cells": told}
     command = ["node", str(folder / "client.mjs")]
     done = subprocess.run(
-        command, input=json.dumps(asked), capture_output=True, text=True, timeout=ANSWER_SECONDS
+        command,
+        input=json.dumps(asked),
+        stdout=subprocess.PIPE,  # what it tells of each cell, and its failure, goes to ours
+        text=True,
+        timeout=ANSWER_SECONDS,
     )
     if done.returncode:
-        raise RuntimeError(f"client.mjs: {done.stderr}")
+        raise RuntimeError(f"client.mjs ended with {done.returncode}; its standard error says why")
     return [Answer(**answer) for answer in json.loads(done.stdout)]
 
 

@@ -1,7 +1,8 @@
 // OpenAI's client for Node does what it is told on stdin, and tells what it got on stdout.
 //
-// stdin: {"url", "key", "at_once", "cells": [{"route", "file", "key", "fields"}]}
+// stdin: {"url", "key", "at_once", "request_seconds", "cells": [{"route", "file", "key", "fields"}]}
 // stdout: a list of answers, {"body"}, {"events"} or {"error"}, one for each cell
+// stderr: a line for each cell that is done
 import { createReadStream } from "node:fs";
 import { json } from "node:stream/consumers";
 
@@ -14,11 +15,20 @@ await Promise.all(Array.from({ length: asked.at_once }, work));
 console.log(JSON.stringify(answers));
 
 async function work() {
-  for (const number of numbers) answers[number] = await answer(asked.cells[number]);
+  for (const number of numbers) {
+    const cell = asked.cells[number];
+    answers[number] = await answer(cell);
+    console.error(`Node: ${cell.route} ${JSON.stringify(cell.fields)}`);
+  }
 }
 
 async function answer(cell) {
-  const client = new OpenAI({ baseURL: asked.url, apiKey: cell.key ?? asked.key, maxRetries: 0 });
+  const client = new OpenAI({
+    baseURL: asked.url,
+    apiKey: cell.key ?? asked.key,
+    maxRetries: 0,
+    timeout: 1000 * (asked.request_seconds ?? 60),
+  });
   try {
     if (cell.route === "models") return { body: await models(client, cell.fields.model) };
     const fields = { file: createReadStream(cell.file), model: "whisper-1", ...cell.fields };
