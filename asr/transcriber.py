@@ -154,7 +154,7 @@ class Transcriber:
                 while (pending := await queue.get()) is not None:
                     result = await pending.result
                     timings.heard(pending)
-                    yield await self._whole(result, ticket, account)
+                    yield await self._whole(result, ticket, account, timings)
                     unread.release()
                 await producer
             finally:
@@ -199,12 +199,15 @@ class Transcriber:
             ticket.complete()
             queue.put_nowait(None)
 
-    async def _whole(self, result: WindowResult, ticket: Ticket, account: Account) -> WindowResult:
+    async def _whole(
+        self, result: WindowResult, ticket: Ticket, account: Account, timings: Timings
+    ) -> WindowResult:
         """`result` without what nobody said, and with what a second hearing of its gaps gives."""
         result = account.trusted(result)
         again = [ticket.submit(window) for window in account.again(result)]
         for pending in again:
             result = spliced(result, account.trusted(await pending.result))
+            timings.heard(pending)
         return result
 
     def _submit(self, window: Window, ticket: Ticket, account: Account) -> Pending:

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 
 import numpy as np
 import pytest
@@ -362,6 +363,20 @@ async def test_speech_that_was_left_out_is_heard_again_and_comes_at_its_place(ma
     asked = [w.options.language for step in engine.steps for w in step if w.seconds < 6]
     assert asked == ["en", "en"]
     assert count(transcriber, "asr_gaps_heard_again_total") == 2
+
+
+async def test_a_second_hearing_counts_for_the_time_of_the_model(make_transcriber):
+    heard_at = []
+
+    def hear(window):
+        heard_at.append(time.monotonic())
+        return a_deaf_spot(window)
+
+    engine = FakeEngine(hear=hear)
+    transcriber = make_transcriber(engine, detector=Detector(lambda _: Told((0.0, 12.0))))
+    _, timings = await transcriber.transcribe(stream(wav(tone(12.0))), Options())
+    assert len(heard_at) == 2
+    assert timings.taken_at + timings.model > heard_at[-1]
 
 
 async def test_what_is_lost_for_good_is_told(make_transcriber):
