@@ -6,6 +6,7 @@ import os
 import sys
 from functools import partial
 
+from asr import cores
 from asr.app import create_app
 from asr.config import Config, ConfigError, without_effect
 from asr.engine import load
@@ -25,6 +26,7 @@ def main() -> None:
         logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
         for notice in without_effect(os.environ):
             logging.warning(notice)
+        cores.settle(os.environ)
         run(create_app(config, partial(load, start=start)), config, start)
     except ConfigError as error:
         sys.exit(f"configuration: {error}")

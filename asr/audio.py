@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import io
 import logging
-import os
 import struct
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -15,6 +14,7 @@ from typing import BinaryIO
 
 import soundfile
 
+from asr import cores
 from asr.decoders import (
     HEAD_BYTES,
     SoundfileDecoder,
@@ -32,7 +32,7 @@ __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
 
 log = logging.getLogger(__name__)
 
-THREADS = 2 * (os.cpu_count() or 1)
+THREADS = 2 * cores.usable()
 
 
 class Decoder:

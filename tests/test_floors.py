@@ -8,7 +8,7 @@ import pytest
 from tests.conftest import ROOT
 
 FLOORS = [
-    {"asr", "errors", "transcript", "metrics", "start", "values"},
+    {"asr", "cores", "errors", "transcript", "metrics", "start", "values"},
     {"config", "mono", "mpeg"},
     {"decoders", "spool", "wave"},
     {"audio", "captions", "logprobs", "outbound"},
