@@ -199,11 +199,13 @@ def test_a_port_in_use_is_told_before_the_model_is_loaded(tmp_path: Path) -> Non
 def test_a_port_that_was_taken_while_the_model_loaded_is_told_as_plainly(tmp_path: Path) -> None:
     second = tmp_path / "second"
     second.mkdir()
-    (second / "hold-load").touch()
+    for directory in (tmp_path, second):
+        (directory / "hold-load").touch()
     with controlled(tmp_path, wait=False) as server:
         port = str(server.port)
         with controlled(second, wait=False, PORT=port) as slow:
             until((second / "loading").exists)
+            (tmp_path / "hold-load").unlink()
             until(server.answers)
             (second / "hold-load").unlink()
             assert slow.process.wait(WAIT_SECONDS) == 1
