@@ -65,11 +65,6 @@ class Config:
     flash_attention_2: bool = _setting(
         False, values.exactly_one, "`1` asks for FlashAttention-2; needs compute capability 8.0"
     )
-    openvino: str = _setting(
-        "auto",
-        values.openvino,
-        "On a CPU Whisper's encoder runs through OpenVINO: `auto`, where it is installed; `1`; `0`",
-    )
     batch_size: int = _setting(
         16, values.count, "Windows that the pipeline engine takes in one step"
     )

@@ -143,10 +143,6 @@ def engine(value: str) -> str:
     return _one_of({name: name for name in ENGINES}, value.strip().lower())
 
 
-def openvino(value: str) -> str:
-    return _one_of({"auto": "auto", "0": "0", "1": "1"}, value.strip().lower())
-
-
 def device(value: str) -> str:
     kind, _, index = value.strip().lower().partition(":")
     if kind not in {"auto", "cpu", "cuda"} or (index and not index.isdigit()):

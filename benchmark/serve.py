@@ -9,11 +9,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from aiohttp import web
-
 from asr import engine
 from asr.app import create_app
 from asr.config import Config
+from asr.serving import run
+from asr.start import Start
 from asr.transcript import EngineInfo, Segment
 from asr.windows import Window, WindowResult
 
@@ -53,14 +53,7 @@ class Mute:
 def main() -> None:
     config = Config.from_environment(os.environ)
     app = create_app(config, (lambda _: Mute()) if sys.argv[1] == MUTE else engine.load)
-    web.run_app(
-        app,
-        host=config.host,
-        port=config.port,
-        handler_cancellation=True,
-        access_log=None,
-        print=None,
-    )
+    run(app, config, Start.of_process())
 
 
 if __name__ == "__main__":

@@ -158,6 +158,8 @@ def serving(
         "LOG_LEVEL": "WARNING",
         "PYTHONPATH": str(ROOT),
     }
+    if engine != MUTE:  # made-up sound is no speech, and its text no sense
+        settings |= {"VAD": "off", "TEMPERATURE_FALLBACK": "0"}
     command = [sys.executable, "-m", "benchmark.serve", engine]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **settings})
     try:

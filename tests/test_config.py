@@ -28,7 +28,6 @@ def test_an_empty_environment_gives_the_defaults():
         ("STRIDE_LENGTH_S", "", None),
         ("STRIDE_LENGTH_S", "0", 0.0),
         ("FLASH_ATTENTION_2", "1", True),
-        ("OPENVINO", "0", "0"),
         ("FLASH_ATTENTION_2", "true", False),  # only 1, as it always was
         ("MAX_NEW_TOKENS", "128", 128),
         ("DTYPE", "half", "float16"),
@@ -68,7 +67,6 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("DEVICE", "tpu", "DEVICE='tpu' is not auto, cpu, cuda or cuda:N"),
         ("DTYPE", "int3", "DTYPE='int3' is not one of auto, float32"),
         ("ENGINE", "vllm", "ENGINE='vllm' is not one of auto, whisper, pipeline"),
-        ("OPENVINO", "yes", "OPENVINO='yes' is not one of auto, 0, 1"),
         ("LOGPROB_THRESHOLD", "5", "LOGPROB_THRESHOLD='5' is neither a number of at most 0 nor"),
         ("LOGPROB_THRESHOLD", "low", "LOGPROB_THRESHOLD='low' is neither a number"),
         ("COMPRESSION_RATIO_THRESHOLD", "0", "='0' is neither a number above 0 nor none"),

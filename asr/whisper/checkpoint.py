@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,10 +26,6 @@ from asr.whisper.tensors import Tensors, find
 from asr.whisper.tokens import Vocabulary, prompt_tokens
 from asr.whisper.weights import Weights, take
 
-log = logging.getLogger(__name__)
-
-Encode = Callable[[torch.Tensor], torch.Tensor]  # [n, mels, 2 T] → [n, T, D]
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -42,7 +36,6 @@ class Checkpoint:
     tokenizer: Any
     vocabulary: Vocabulary
     rules: Rules
-    outside: Encode | None = None  # the encoder, where it does not run in torch
 
     @property
     def longest(self) -> int:
@@ -101,8 +94,7 @@ def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint
     settings = WhisperConfig.from_pretrained(path, cache_dir=cache)
     try:
         tensors = Tensors(find(config), device, dtype)
-        outside = _compiled(tensors, settings, config, device)
-        weights = take(tensors, settings, holds_encoder=outside is None)
+        weights = take(tensors, settings)
     except KeyError as error:
         raise ConfigError(f"{config.model_id} lacks the tensor {error}") from error
     return assemble(
@@ -110,16 +102,11 @@ def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint
         GenerationConfig.from_pretrained(path, cache_dir=cache),
         WhisperFeatureExtractor.from_pretrained(path, cache_dir=cache),
         WhisperTokenizer.from_pretrained(path, cache_dir=cache),
-        outside,
     )
 
 
 def assemble(
-    weights: Weights,
-    generation_config: Any,
-    extractor: Any,
-    tokenizer: Any,
-    outside: Encode | None = None,
+    weights: Weights, generation_config: Any, extractor: Any, tokenizer: Any
 ) -> Checkpoint:
     """A checkpoint of what Transformers' classes read of it, and its weights."""
     vocabulary = Vocabulary.of(generation_config, tokenizer)
@@ -132,28 +119,4 @@ def assemble(
         tokenizer,
         vocabulary,
         Rules.of(generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens),
-        outside,
     )
-
-
-def _compiled(
-    tensors: Mapping[str, torch.Tensor], settings: Any, config: Config, device: torch.device
-) -> Encode | None:
-    """The encoder through OpenVINO, where it is installed and wanted.
-
-    Raises:
-        ConfigError: it was asked for by name and is not installed.
-    """
-    if config.openvino == "0" or device.type != "cpu":
-        return None
-    try:
-        from asr.whisper import openvino  # late: it is optional
-    except ImportError as error:
-        if config.openvino == "1":
-            raise ConfigError(f"OPENVINO='1' but it cannot be imported: {error}") from error
-        return None
-    try:
-        return openvino.compiled(tensors, settings, torch.get_num_threads())
-    except RuntimeError:  # whatever it cannot do here, torch can
-        log.warning("OpenVINO cannot run the encoder, torch does", exc_info=True)
-        return None

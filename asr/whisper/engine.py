@@ -45,7 +45,7 @@ def load(
         model_id=config.model_id,
         engine="whisper",
         device_name=device_name,
-        hardware=reason + "; encoder through OpenVINO" * (checkpoint.outside is not None),
+        hardware=reason,
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,
@@ -193,8 +193,6 @@ class WhisperEngine:
         """Encoder output, [windows, frames, width]."""
         weights, settings = self._checkpoint.weights, self._checkpoint.log_mel
         features = log_mel(settings.pad([window.samples for window in windows]), settings)
-        if self._checkpoint.outside is not None:
-            return self._checkpoint.outside(features)
         return encode(weights.encoder, features.to(weights.dtype))
 
     def _write(self) -> list[WindowResult]:

@@ -106,7 +106,7 @@ def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     return F.gelu(y) if gelu else y
 
 
-def take(tensors: Mapping[str, torch.Tensor], config: Any, holds_encoder: bool = True) -> Weights:
+def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
     """The weights of a `WhisperForConditionalGeneration` with this configuration.
 
     Each tensor is asked for once, and nothing larger than a layer is in memory twice. On a CPU
@@ -127,7 +127,7 @@ def take(tensors: Mapping[str, torch.Tensor], config: Any, holds_encoder: bool =
             positions=encoder.weight("embed_positions"),
             layers=tuple(
                 _encoder_layer(encoder.part(f"layers.{number}."), heads[0], laid)
-                for number in range(config.encoder_layers if holds_encoder else 0)
+                for number in range(config.encoder_layers)
             ),
             norm=Norm(*encoder.pair("layer_norm")),
             heads=heads[0],

@@ -118,15 +118,6 @@ class Entry:
 HERE = ("torch", "transformers")
 ENTRIES = (
     Entry("ours", "ours", HERE, dtypes=("float32", "bfloat16"), gpu_dtypes=("float16", "bfloat16")),
-    Entry(
-        "ours without OpenVINO",
-        "ours",
-        HERE,
-        dtypes=("float32", "bfloat16"),
-        gpu_dtypes=(),
-        options={"openvino": "0"},
-        note="the encoder runs in torch, as it does where openvino is not installed",
-    ),
     Entry("pipeline engine", "ours", HERE, options={"kind": "pipeline"}, note="batches of 16"),
     Entry("transformers greedy", "plain", HERE, options={"beams": 1}, note="batches of 16"),
     Entry(

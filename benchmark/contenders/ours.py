@@ -54,14 +54,12 @@ class Ours:
 def load(
     settings: Settings,
     kind: Literal["whisper", "pipeline"] = "whisper",
-    openvino: Literal["auto", "0"] = "auto",
 ) -> Ours:
     config = Config(
         model_id=str(settings.checkpoint),
         engine=kind,
         device=settings.device,
         dtype=settings.dtype,
-        openvino=openvino,
         batch_size=BATCH,
     )
     if kind == "pipeline":
