@@ -59,7 +59,8 @@ class Config:
     dtype: str = _setting(
         "auto",
         values.dtype,
-        "`auto` (float16 on a GPU, float32 on a CPU), `float16`, `bfloat16` ...",
+        "`auto` (float16 on a GPU, float32 on a CPU), `float16`, `bfloat16` (on a CPU that has it "
+        "1.5 times as fast) ...",
         "VLLM_DTYPE",
     )
     flash_attention_2: bool = _setting(

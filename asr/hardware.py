@@ -12,6 +12,7 @@ from asr.transcript import NO_CUDA
 
 FLASH_ATTENTION_CAPABILITY = (8, 0)  # Ampere, the least that flash-attn 2 runs on
 BFLOAT16_CAPABILITY = (8, 0)
+BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # of a processor, as torch names them
 
 
 @dataclass(frozen=True)
@@ -21,13 +22,16 @@ class Machine:
     gpu_name: str | None  # None: no usable GPU
     capability: tuple[int, int] | None
     has_flash_attention: bool
+    has_bfloat16: bool = False  # the processor multiplies in it
 
     @classmethod
     def probe(cls, device: str = "auto") -> Machine:
         """Ask torch about the machine; `device` as in the setting DEVICE."""
         has_flash_attention = importlib.util.find_spec("flash_attn") is not None
         if device == "cpu" or not torch.cuda.is_available():
-            return cls(None, None, has_flash_attention)
+            flags = torch.cpu.get_capabilities()
+            has_bfloat16 = any(flags.get(name) for name in BFLOAT16_FLAGS)
+            return cls(None, None, has_flash_attention, has_bfloat16)
         index = int(device.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
             raise ConfigError(
@@ -85,7 +89,8 @@ def _cuda_device(asked: str) -> str:
 def _dtype(asked: str, machine: Machine) -> tuple[torch.dtype, str]:
     if asked == "auto":
         if machine.gpu_name is None:
-            return torch.float32, "exact on a CPU"
+            hint = "; DTYPE=bfloat16 is faster on this one" if machine.has_bfloat16 else ""
+            return torch.float32, f"exact on a CPU{hint}"
         return torch.float16, "fastest on a GPU"
     if asked == "bfloat16" and machine.capability and machine.capability < BFLOAT16_CAPABILITY:
         return torch.float16, "bfloat16 needs compute capability 8.0"

@@ -42,6 +42,19 @@ def test_otherwise_sdpa_is_used_and_the_reason_told(machine, why):
     assert why in chosen.reason
 
 
+def test_a_processor_that_multiplies_in_bfloat16_is_told_of_it():
+    able = Machine(None, None, has_flash_attention=False, has_bfloat16=True)
+    assert "DTYPE=bfloat16 is faster" in choose(Config(), able).reason
+    assert "DTYPE=bfloat16" not in choose(Config(dtype="bfloat16"), able).reason
+    assert "DTYPE=bfloat16" not in choose(Config(), NO_GPU).reason
+
+
+def test_what_the_processor_can_do_is_found_out(monkeypatch):
+    for flags, expected in (({"avx512_bf16": True}, True), ({"avx2": True, "bf16": False}, False)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
+        assert Machine.probe("cpu").has_bfloat16 is expected
+
+
 def test_float32_has_no_flash_attention():
     chosen = choose(Config(flash_attention_2=True, dtype="float32"), gpu((9, 0)))
     assert chosen.attention == "sdpa"
