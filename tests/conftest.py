@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import signal
@@ -28,10 +29,11 @@ from asr.speech import Span
 from asr.transcript import EngineInfo, Segment
 from asr.windows import Window, WindowResult
 
-pytest_plugins = ["tests.checkpoints", "tests.origin"]
+pytest_plugins = ["tests.checkpoints", "tests.origin", "tests.schedulers", "tests.transcribers"]
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000
+PATIENCE_SECONDS = 120  # of a test with what it waits for: a machine may be slow and busy
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -81,7 +83,7 @@ class FakeEngine:
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         self.steps.append(list(admitted))
-        self.gate.wait(30)
+        self.gate.wait(PATIENCE_SECONDS)
         return [(self.hear or heard)(window) for window in admitted]
 
     def drop(self, window: Window) -> None:
@@ -95,6 +97,13 @@ def heard(window: Window) -> WindowResult:
     text = f" {window.seconds:.2f} s"
     language = window.options.language or "en"
     return WindowResult(window, (Segment(0.0, window.seconds, text),), language)
+
+
+async def eventually(claim: Callable[[], object]) -> None:
+    """Let the loop run until `claim` holds of another thread: it can only be asked again."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not claim():  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
 
 
 class Told:
@@ -160,7 +169,7 @@ class Server:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE_SECONDS)
 
 
 def start_server(log: Path, **environment: str) -> Server:
@@ -177,7 +186,7 @@ def start_server(log: Path, **environment: str) -> Server:
             stderr=subprocess.STDOUT,
         )
     server = Server(process, f"http://127.0.0.1:{port}", log)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(server.url + "/hc", timeout=5).close()

@@ -10,7 +10,7 @@ from aiohttp import FormData
 from asr.schemas import DetectionAnswer
 from asr.windows import WindowResult
 from tests.conftest import FakeEngine, tone, wav
-from tests.test_openai import problem
+from tests.forms import problem
 
 CLIP = wav(tone(1.0))
 UNDER_OPENAI = [

@@ -13,7 +13,7 @@ from asr.openai_schemas import TextAnswer, VerboseAnswer
 from asr.transcript import Piece, Segment, Transcript
 from asr.windows import WindowResult
 from tests.conftest import FakeEngine, tone, wav
-from tests.test_openai import events, transcribe
+from tests.forms import events, transcribe
 
 LETTERS = st.characters(exclude_categories=["Cs"])
 CLIP = wav(tone(1.0))

@@ -11,7 +11,7 @@ from asr.transcript import Segment
 from asr.windows import WindowResult
 from models.demo import synthesise
 from tests.conftest import FakeEngine
-from tests.test_openai import events, transcribe
+from tests.forms import events, transcribe
 from tests.test_speech import flac
 
 HEARD = 4.0  # seconds of the recording that the engine writes down

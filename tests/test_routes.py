@@ -11,7 +11,7 @@ from aiohttp import FormData, web
 
 import asr
 from asr.windows import WindowResult
-from tests.conftest import tone, wav
+from tests.conftest import eventually, tone, wav
 
 SPEECH = wav(tone(2.0))
 ANSWER = {"text": " 2.00 s", "chunks": [{"timestamp": [0.0, 2.0], "text": " 2.00 s"}]}
@@ -190,9 +190,7 @@ async def test_a_full_queue_answers_429_with_retry_after(make_client, engine):
     client = await make_client(max_queue_seconds=30)
     engine.gate.clear()
     first = asyncio.create_task(client.post("/asr", data=wav(tone(30))))
-    async with asyncio.timeout(10):
-        while not engine.steps:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
+    await eventually(lambda: engine.steps)
     response = await client.post("/asr", data=SPEECH)
     assert response.status == 429
     assert int(response.headers["Retry-After"]) >= 1

@@ -35,7 +35,15 @@ class Twins:
         return models.reference(self.model, self.extractor, samples, options)
 
 
-BOTH_FORMS = {"test_engine", "test_fallback", "test_alignment", "test_words", "test_model"}
+BOTH_FORMS = {
+    "test_engine",
+    "test_results",
+    "test_turns",
+    "test_fallback",
+    "test_alignment",
+    "test_words",
+    "test_model",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,0 +1,43 @@
+"""Transcribers over an engine of the test's, and the audio that they are given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from asr.audio import Decoder
+from asr.metrics import Metrics
+from asr.scheduler import Scheduler
+from asr.transcriber import Transcriber
+from tests.conftest import FakeEngine
+
+
+async def whole(data: bytes) -> AsyncIterator[bytes]:
+    """A body that is there at once."""
+    yield data
+
+
+@pytest.fixture
+async def make_transcriber(
+    make_scheduler: Callable[..., Scheduler],
+) -> AsyncIterator[Callable[..., Transcriber]]:
+    decoders = []
+
+    def make(
+        engine: FakeEngine,
+        window_seconds: float = 30.0,
+        max_seconds: float = 0.0,
+        **judges: Any,  # rules and detector
+    ) -> Transcriber:
+        scheduler = make_scheduler(engine)
+        decoder = Decoder(max_seconds, 4)
+        decoders.append(decoder)
+        return Transcriber(
+            decoder, scheduler, engine.info, window_seconds, None, Metrics(), **judges
+        )
+
+    yield make
+    for decoder in decoders:
+        decoder.close()
