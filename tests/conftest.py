@@ -29,7 +29,13 @@ from asr.speech import Span
 from asr.transcript import EngineInfo, Segment
 from asr.windows import Window, WindowResult
 
-pytest_plugins = ["tests.checkpoints", "tests.origin", "tests.schedulers", "tests.transcribers"]
+pytest_plugins = [
+    "tests.checkpoints",
+    "tests.clock",
+    "tests.origin",
+    "tests.schedulers",
+    "tests.transcribers",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000

@@ -20,6 +20,7 @@ from asr.errors import (
     TooLarge,
 )
 from asr.outbound import Limits, Outbound, Patience, is_public, shown
+from tests.clock import Clock
 from tests.origin import Names, Origin, fetched
 
 PRIVATE = [
@@ -151,31 +152,38 @@ async def test_a_server_that_stalls_is_given_up(origin: Origin, sends_headers: b
         await fetched(f"http://127.0.0.1:{origin.port}/slow", allow_private=True, timeout_s=0.3)
 
 
-async def test_a_reader_that_takes_its_time_does_not_use_up_the_servers(origin: Origin) -> None:
+async def test_a_reader_that_takes_its_time_does_not_use_up_the_servers(
+    origin: Origin, clock: Clock
+) -> None:
     async def body(_: web.Request) -> web.Response:
         return web.Response(body=b"\0" * 2**20)
 
     origin.handlers["/large"] = body
-    outbound = Outbound(Limits(2**21, 0.5, True))
+    outbound = Outbound(Limits(2**21, 20, True))
     await outbound.open()
     received = 0
     async for data in outbound.fetch(f"http://127.0.0.1:{origin.port}/large"):
         if not received:
-            await asyncio.sleep(1)  # longer than FETCH_TIMEOUT_S: a busy model does this
+            clock.advance(60)  # longer than FETCH_TIMEOUT_S: a busy model does this
         received += len(data)
     assert received == 2**20
     await outbound.close()
 
 
-async def test_patience_counts_waiting_alone() -> None:
-    patience = Patience(0.2)
+async def test_patience_counts_waiting_alone(clock: Clock) -> None:
+    patience = Patience(20)
+
+    async def wait(seconds: float) -> None:
+        async with patience.waiting():
+            clock.advance(seconds)
+            for _ in range(2):  # turns of the loop, which sees what time it is
+                await asyncio.sleep(0)
+
     for _ in range(3):
-        async with patience.waiting():
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.1)
+        await wait(6)
+        clock.advance(60)
     with pytest.raises(TimeoutError):
-        async with patience.waiting():
-            await asyncio.Event().wait()
+        await wait(3)
 
 
 ANSWERS = {400: BadUrl, 401: BadUrl, 403: BadUrl, 404: NotFound, 410: NotFound, 204: BadUrl}

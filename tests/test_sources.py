@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+import tempfile
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from aiohttp import FormData
 
-from tests.conftest import FakeEngine, tone, wav
+from asr.outbound import Patience
+from tests.clock import Clock
+from tests.conftest import FakeEngine, eventually, tone, wav
 from tests.sounds import encoded, stream
 
 WAV = wav(tone(2.0))
@@ -91,16 +95,34 @@ async def test_a_body_that_stalls_is_given_up(make_client: Any, door: str) -> No
     is_given_up.set()
 
 
+class Watched(Patience):
+    """Tells whether anybody waits for bytes."""
+
+    waits = 0
+
+    @contextlib.asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        async with super().waiting():
+            Watched.waits += 1
+            try:
+                yield
+            finally:
+                Watched.waits -= 1
+
+
 @pytest.mark.parametrize("name", ["wav", "mp3"])
 async def test_a_busy_model_does_not_use_up_the_callers_time(
-    make_client: Any, engine: FakeEngine, name: str
+    make_client: Any, engine: FakeEngine, clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    client = await make_client(body_timeout_s=0.5)
+    monkeypatch.setattr("asr.sources.Patience", Watched)
+    for store in ("MEMORY_BYTES", "FILE_BYTES"):  # full, so that the caller has to wait
+        monkeypatch.setattr(f"asr.spool.{store}", 2**16)
+    client = await make_client(body_timeout_s=20)
     engine.gate.clear()
     data = wav(tone(600)) if name == "wav" else encoded("ten-minutes.mp3")
     asked = asyncio.create_task(client.post("/asr", data=io.BytesIO(data)))
-    _, waiting = await asyncio.wait([asked], timeout=1)  # longer than BODY_TIMEOUT_S
-    assert waiting == {asked}
+    await eventually(lambda: engine.steps and not Watched.waits)
+    clock.advance(60)
     engine.gate.set()
     heard = await text(await asked)
     assert heard.count(" s") > 15
@@ -109,10 +131,21 @@ async def test_a_busy_model_does_not_use_up_the_callers_time(
 async def test_a_large_upload_lies_in_a_file(
     make_client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asr.sources.IN_MEMORY_BYTES", 1000)
+    files: list[BinaryIO] = []
+    make = tempfile.TemporaryFile
+
+    def made(**how: Any) -> BinaryIO:
+        files.append(make(**how))
+        return files[-1]
+
+    monkeypatch.setattr("asr.sources.tempfile.TemporaryFile", made)
     client = await make_client()
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
+    assert files == []
+    monkeypatch.setattr("asr.sources.IN_MEMORY_BYTES", 1000)
+    assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert await text(await client.post("/asr", data=form(encoded("index-at-end.m4a"))))
+    assert [file.closed for file in files] == [True, True]
 
 
 async def test_the_last_of_several_values_counts_and_a_second_file_is_refused(
