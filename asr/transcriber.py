@@ -19,7 +19,7 @@ from asr.ticket import Pending, Ticket
 from asr.transcript import Detection, EngineInfo, HearingInfo, Listening, Options, Transcript
 from asr.windows import PAUSE, Cutter, Joiner, Window, WindowResult
 
-LEAD_SECONDS = 1.0  # at most, that the first window is heard in with nothing else going on
+LEAD_SECONDS = 1.0  # at most, that a stream's first window has the processors to itself
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Transcriber:
             ServerError: the engine or the far server failed.
         """
         timings = Timings()
-        parts = [part async for part in self.parts(source, options, timings)]
+        parts = [part async for part in self._parts(source, options, timings)]
         segments = tuple(segment for part in parts for segment in part.segments)
         return replace(parts[-1], segments=segments), timings
 
@@ -110,13 +110,18 @@ class Transcriber:
                         return await pending.detection
         return Detection()
 
-    async def parts(
+    def parts(
         self, source: Source, options: Options, timings: Timings
     ) -> AsyncGenerator[Transcript]:
         """The transcript in parts, each as soon as nothing later can change it; at least one.
 
         Each part has the language known so far; the last one's duration is the whole audio's.
         """
+        return self._parts(source, replace(options, is_streamed=True), timings)
+
+    async def _parts(
+        self, source: Source, options: Options, timings: Timings
+    ) -> AsyncGenerator[Transcript]:
         joiner = Joiner(self._overlap)
         account = self._account(options.listening)
         language: str | None = None
@@ -185,7 +190,7 @@ class Transcriber:
                     await ticket.room()
                     pending = self._submit(replace(window, options=pinned), ticket, account)
                     queue.put_nowait(pending)
-                    if pending.leads and not self._info.is_on_gpu:
+                    if options.is_streamed and pending.leads and not self._info.is_on_gpu:
                         # decoders and detectors would take its processors from the engine
                         await asyncio.wait([pending.result], timeout=LEAD_SECONDS)
                     if pinned.language is None and len(self._info.languages) > 1:

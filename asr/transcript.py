@@ -47,6 +47,7 @@ class Options:
     pieces: bool = False  # whether each token's text and probability are wanted
     thresholds: Thresholds = Thresholds()
     listening: Listening = Listening()  # nothing to the engine: no window has it
+    is_streamed: bool = field(default=False, compare=False)  # somebody waits for the first words
 
 
 @dataclass(frozen=True)

@@ -29,24 +29,36 @@ async def test_a_long_file_is_heard_in_windows_and_joined_in_order(make_transcri
     assert transcript.text == "".join(segment.text for segment in transcript.segments)
 
 
-@pytest.mark.parametrize("on_gpu", [False, True])
-async def test_nothing_is_decoded_while_a_processor_hears_the_first_window(
-    make_transcriber, monkeypatch, on_gpu
+@pytest.mark.parametrize(("on_gpu", "is_streamed"), [(False, True), (True, True), (False, False)])
+async def test_nothing_is_decoded_while_a_processor_hears_a_streams_first_window(
+    make_transcriber, monkeypatch, on_gpu, is_streamed
 ):
+    waits = is_streamed and not on_gpu
     monkeypatch.setattr("asr.transcriber.LEAD_SECONDS", PATIENCE_SECONDS)
     device = "a card" if on_gpu else NO_CUDA
     engine = FakeEngine(capacity=1, info=EngineInfo("m", "whisper", device, "none"))
     engine.gate.clear()
     transcriber = make_transcriber(engine, window_seconds=30.0)
     sound = wav(tone(200.0))
-    results = transcriber.results(whole(sound), Options(), timings := Timings())
+    options = Options(is_streamed=is_streamed)
+    results = transcriber.results(whole(sound), options, timings := Timings())
     first = asyncio.ensure_future(anext(results))
-    await eventually(lambda: engine.steps and (timings.audio >= 50 or not on_gpu))
+    await eventually(lambda: engine.steps and (timings.audio >= 50 or waits))
     await make_transcriber(FakeEngine()).transcribe(whole(sound), Options())  # time enough
-    assert on_gpu or timings.audio < 50
+    assert timings.audio < 50 or not waits
     engine.gate.set()
     await first
     assert len([result async for result in results]) == 7
+
+
+async def test_the_engine_is_told_whether_somebody_waits_for_the_first_words(make_transcriber):
+    engine = FakeEngine()
+    transcriber, sound = make_transcriber(engine), wav(tone(3.0))
+    await transcriber.transcribe(whole(sound), Options())
+    parts = transcriber.parts(whole(sound), Options(), Timings())
+    assert [part async for part in parts]
+    windows = [window for step in engine.steps for window in step]
+    assert [window.options.is_streamed for window in windows] == [False, True]
 
 
 async def test_digital_silence_is_not_sent_to_the_model(make_transcriber):

@@ -80,7 +80,7 @@ class WhisperEngine:
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
         self._drafts: dict[Row, list[Draft]] = {}  # what was written before and not trusted
         self._since_encoding = 0  # tokens that each row has written
-        self._leader: Row | None = None  # the first row after idleness
+        self._leader: Row | None = None  # a stream's row, the first after idleness
         self._was_idle = True  # before the step in hand: nothing in flight, nothing waiting
         self._flight = self._fitted()
 
@@ -146,7 +146,7 @@ class WhisperEngine:
             if not lacks_memory(error):
                 raise
             return results + self._retreat(windows)
-        if self._was_idle:
+        if self._was_idle and windows[0].options.is_streamed:
             self._leader = next(iter(rows))
         self._windows |= rows
         self._since_encoding = 0

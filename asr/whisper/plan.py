@@ -33,7 +33,7 @@ class Plan:
     lookahead: int  # launches under way when the oldest one's tokens are read
     few_rows: int  # with fewer in flight the encoder has the right of way
     encoder_spacing: int  # else: tokens that rows write between two encoder batches
-    head_start: int = 0  # tokens that the first row after idleness writes undisturbed
+    head_start: int = 0  # tokens that a stream's row writes undisturbed after idleness
     buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any count, no GPU
     lengths: tuple[int, ...] = ()  # cache lengths that are captured; empty: any length
     keeps_whole: bool = False  # what is heard, not keys and values of it: a slot is smaller

@@ -32,7 +32,8 @@ class Ours:
         self._limited = limited  # prepares a task; what it returns tells the tokens written
 
     def hear(self, task: Task, heard: Heard, started: float) -> None:
-        options = Options(language=LANGUAGE, timestamps="none")
+        is_streamed = task.load == "first"
+        options = Options(language=LANGUAGE, timestamps="none", is_streamed=is_streamed)
         windows = [Window(samples, start=0.0, options=options) for samples in task.windows]
         waiting = deque(windows)
         tokens = self._limited(task)

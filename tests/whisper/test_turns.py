@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import pytest
 
+from asr.transcript import Options
 from asr.whisper import engine as engines
 from asr.whisper.model import encode
 from asr.windows import Window
 
 from .conftest import Twins
 from .models import OPTIONS, Caller, noise, recording, windows, written
+
+STREAMED = [replace(OPTIONS[0], is_streamed=True)]
 
 
 def test_a_dropped_window_frees_its_place_wherever_it_is(tiny: Twins) -> None:
@@ -39,20 +45,21 @@ def test_a_clip_is_heard_at_once_though_a_file_has_more_windows_to_encode(endles
     assert all(len(row.tokens) > before[row] for row in before if not row.is_done)
 
 
-def test_the_first_window_after_idleness_is_written_before_the_next_is_encoded(
-    endless: Twins, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("asked", "behind"), [(STREAMED, 19), (OPTIONS[:1], 1)])
+def test_a_streams_first_window_is_written_before_the_next_is_encoded(
+    endless: Twins, monkeypatch: pytest.MonkeyPatch, asked: Sequence[Options], behind: int
 ) -> None:
     encoded: list[int] = []
     monkeypatch.setattr(engines, "encode", lambda *given: encoded.append(1) or encode(*given))
     engine = recording(endless.checkpoint, limit=30, encoder_batch=1, launches=1, head_start=20)
     for _ in range(2):  # idle again after the first round
-        first, second = windows(2, OPTIONS[:1])
+        first, second = windows(2, asked)
         encoded.clear()
         engine.step([first])
-        engine.step([second])
-        for _ in range(18):
-            engine.step([])
-        assert len(encoded) == 1
+        for admitted in ([second], *[[]] * (behind - 1)):
+            assert len(encoded) == 1
+            engine.step(admitted)
+        assert len(encoded) == 1 + (behind == 1)
         engine.step([])
         assert len(encoded) == 2
         Caller(engine).run([])
@@ -62,7 +69,7 @@ def test_the_first_window_after_idleness_is_written_before_the_next_is_encoded(
 def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> None:
     """The others are in flight together, also where their head start is longer than they are."""
     engine = recording(endless.checkpoint, limit=10, encoder_batch=1, launches=1, head_start=40)
-    asked = windows(6, OPTIONS[:1])
+    asked = windows(6, STREAMED)
     together = 0
     for _ in range(200):
         admitted = [asked.pop(0)] if asked and engine.free() else []
