@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -178,11 +180,18 @@ class Server:
         return self.process.wait(PATIENCE_SECONDS)
 
 
+def free_port() -> int:
+    """A port that nobody listens on, and below those that systems give to outgoing connections."""
+    while True:
+        port = random.randint(20_000, 32_000)
+        with socket.socket() as free, contextlib.suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
+
+
 def start_server(log: Path, **environment: str) -> Server:
     """Start `server.py` and wait until it is ready."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = {"MODEL_ID": "demo", "HOST": "127.0.0.1", "PORT": str(port), **environment}
     with log.open("wb") as output:
         process = subprocess.Popen(

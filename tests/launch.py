@@ -1,13 +1,15 @@
 """The server with an engine that works when a test says so: started as a process by tests.
 
-`ENGINE_CONTROL` names a directory. While it holds a file `hold`, the engine waits in its step;
-where it holds `die`, the step raises; every window heard is a line of `heard` there.
+`ENGINE_CONTROL` names a directory. While it holds a file `hold`, the engine waits in its step, once
+it has heard as many windows as the file says; where it holds `die`, the step raises; every window
+heard is a line of `heard` there.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import sys
 import time
@@ -29,19 +31,25 @@ POLL_SECONDS = 0.01
 @dataclasses.dataclass
 class Controlled(FakeEngine):
     control: Path = Path()
-    seconds: float = 0.0  # that a window takes
+    count: int = 0  # of windows heard
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
-        while (self.control / "hold").exists():
+        while self.count >= self._most():
             time.sleep(POLL_SECONDS)
         if (self.control / "die").exists():
             raise RuntimeError("CUDA error: device-side assert triggered")
         with (self.control / "heard").open("a") as record:
             for window in admitted:
-                time.sleep(self.seconds)
                 record.write(f"{window.start:.2f} {window.seconds:.2f}\n")
-                record.flush()
+        self.count += len(admitted)
         return [heard(window) for window in admitted]
+
+    def _most(self) -> float:
+        """How many windows may be heard for now."""
+        try:
+            return int((self.control / "hold").read_text() or 0)
+        except FileNotFoundError:
+            return math.inf
 
 
 def load_engine(_: Config) -> Controlled:
@@ -49,8 +57,7 @@ def load_engine(_: Config) -> Controlled:
     (control / "loading").touch()
     while (control / "hold-load").exists():
         torch.ones(300, 300) @ torch.ones(300, 300)  # as a model computes while it warms up
-    seconds = float(os.environ.get("ENGINE_SECONDS", "0"))
-    return Controlled(int(os.environ.get("ENGINE_CAPACITY", "4")), control=control, seconds=seconds)
+    return Controlled(int(os.environ.get("ENGINE_CAPACITY", "4")), control=control)
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +19,7 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.conftest import ROOT, Server
-
-WAIT_SECONDS = 60
+from tests.conftest import PATIENCE_SECONDS, ROOT, Server, free_port
 
 
 @dataclass
@@ -29,8 +27,9 @@ class Controlled(Server):
     control: Path
     port: int
 
-    def hold(self) -> None:
-        (self.control / "hold").touch()
+    def hold(self, after: int = 0) -> None:
+        """Keep the engine in its step once it has heard `after` windows in all."""
+        (self.control / "hold").write_text(str(after))
 
     def release(self) -> None:
         (self.control / "hold").unlink(missing_ok=True)
@@ -40,19 +39,16 @@ class Controlled(Server):
         return record.read_text().splitlines() if record.exists() else []
 
     def metric(self, name: str) -> float:
-        with urllib.request.urlopen(self.url + "/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(self.url + "/metrics", timeout=PATIENCE_SECONDS) as answer:
             lines = answer.read().decode().splitlines()
         return float(next(line for line in lines if line.startswith(name + " ")).split()[1])
 
     def children(self) -> list[psutil.Process]:
         """Its living child processes: decoders."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            found = psutil.Process(self.process.pid).children(recursive=True)
-            return [child for child in found if child.status() != psutil.STATUS_ZOMBIE]
-        return []
+        return living_children(self.process.pid)
 
     def temporary_files(self) -> list[str]:
-        """Files that it holds open and that have no name any more, or lie in its TMPDIR."""
+        """Files that it holds open and that have no name any more."""
         links = []
         for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -65,7 +61,17 @@ class Controlled(Server):
         return False
 
 
-def until(claim: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
+def living_children(pid: int) -> list[psutil.Process]:
+    """Of a process; one that ends meanwhile is none of them."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
+
+
+def until(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     """Wait until `claim` holds of another process: it can only be asked again and again."""
     deadline = time.monotonic() + seconds
     while not claim():
@@ -76,9 +82,7 @@ def until(claim: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
 @contextlib.contextmanager
 def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[Controlled]:
     """A server process with the engine of `tests/launch.py`, killed in the end if need be."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = directory / "log"
     environment = {
         **os.environ,
@@ -104,23 +108,30 @@ def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(WAIT_SECONDS)
+        process.wait(PATIENCE_SECONDS)
 
 
-def post(server: Controlled, body: bytes) -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    try:
-        connection.request("POST", "/asr", body=body)
-        answer = connection.getresponse()
-        return answer.status, json.loads(answer.read())
-    finally:
-        connection.close()
+def post(
+    server: Controlled, body: bytes, headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, object]]:
+    return ask(server, "POST", "/asr", body, headers)
 
 
 def get(server: Controlled, path: str) -> tuple[int, dict[str, object]]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    return ask(server, "GET", path)
+
+
+def ask(
+    server: Controlled,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, dict[str, object]]:
+    """The status and the object of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     try:
-        connection.request("GET", path)
+        connection.request(method, path, body, headers or {})
         answer = connection.getresponse()
         return answer.status, json.loads(answer.read() or b"{}")
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import struct
 import threading
@@ -15,7 +14,7 @@ import psutil
 import pytest
 
 from tests.conftest import tone, wav
-from tests.processes import Controlled, controlled, until
+from tests.processes import Controlled, controlled, get, post, until
 from tests.sounds import ffmpeg
 
 EXTRA_BYTES = 256 * 2**20  # that one request may cost at its peak
@@ -31,15 +30,10 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
         assert "Traceback" not in server.log.read_text()
 
 
-def post(server: Controlled, body: bytes, **headers: str) -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
-    try:
-        connection.request("POST", "/asr", body=body, headers=headers)
-        answer = connection.getresponse()
-        content = json.loads(answer.read())
-        return answer.status, content.get("error", content.get("text"))
-    finally:
-        connection.close()
+def told(server: Controlled, body: bytes, **headers: str) -> tuple[int, str]:
+    """The status, and the text or the error."""
+    status, content = post(server, body, headers)
+    return status, str(content.get("error", content.get("text")))
 
 
 class Peak:
@@ -79,7 +73,7 @@ class Peak:
 def assert_well(server: Controlled) -> None:
     until(lambda: server.children() == [] and server.metric("asr_queue_audio_seconds") == 0)
     assert server.temporary_files() == []
-    assert post(server, wav(tone(1.0))) == (200, " 1.00 s")
+    assert told(server, wav(tone(1.0))) == (200, " 1.00 s")
 
 
 def low_bitrate_opus() -> bytes:
@@ -96,7 +90,7 @@ def test_hours_of_opus_in_25_mib_are_refused_three_at_once(target: Controlled) -
     assert len(bomb) > 24 * 2**20
     with Peak(target) as peak, ThreadPoolExecutor(3) as callers:
         started = time.monotonic()
-        answers = list(callers.map(lambda _: post(target, bomb), range(3)))
+        answers = list(callers.map(lambda _: told(target, bomb), range(3)))
         elapsed = time.monotonic() - started
     for status, message in answers:
         assert status == 413
@@ -153,7 +147,7 @@ def test_a_body_that_unpacks_a_thousandfold_is_refused(target: Controlled, kind:
     headers = {"Content-Encoding": "gzip", "Content-Type": content_type or "audio/wav"}
     with Peak(target) as peak:
         started = time.monotonic()
-        status, message = post(target, bomb, **headers)
+        status, message = told(target, bomb, **headers)
         elapsed = time.monotonic() - started
     assert status in {400, 413}, message
     assert peak.extra < EXTRA_BYTES
@@ -168,16 +162,7 @@ def test_a_long_path_or_url_does_not_hold_the_loop(target: Controlled) -> None:
             longest = 0.0
             while not asked.done():
                 started = time.monotonic()
-                assert post_health(target) == 200
+                assert get(target, "/hc")[0] == 200
                 longest = max(longest, time.monotonic() - started)
             assert 400 <= asked.result()[0] < 500
         assert longest < 5
-
-
-def post_health(server: Controlled) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
-    try:
-        connection.request("GET", "/hc")
-        return connection.getresponse().status
-    finally:
-        connection.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.server
 import os
 import re
-import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +15,7 @@ import pytest
 
 from asr import engine, hub
 from asr.config import Config, ConfigError
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 ANSWERS = {  # as the hub tells them: the status and its X-Error-Code
     "no": (404, "RepoNotFound"),
@@ -61,16 +60,14 @@ def address() -> Iterator[str]:
 def test_a_model_that_the_hub_does_not_give_stops_the_start(
     model: str, settings: dict[str, str], told: str, address: str, tmp_path: Path
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     where = {"HF_ENDPOINT": address, "CACHE_DIR": str(tmp_path), "HOST": "127.0.0.1", "PORT": port}
     done = subprocess.run(
         [sys.executable, str(ROOT / "server.py")],
         env={**os.environ, "MODEL_ID": model, **where, **settings},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
     told = told.replace("ADDRESS", address).replace("PLACE", str(tmp_path))
     assert done.stderr.splitlines()[-1].startswith(f"configuration: MODEL_ID={model!r}: {told}")

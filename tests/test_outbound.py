@@ -6,7 +6,6 @@ import asyncio
 import gzip
 import ipaddress
 import re
-import socket
 
 import pytest
 from aiohttp import web
@@ -21,6 +20,7 @@ from asr.errors import (
 )
 from asr.outbound import Limits, Outbound, Patience, is_public, shown
 from tests.clock import Clock
+from tests.conftest import free_port
 from tests.origin import Names, Origin, fetched
 
 PRIVATE = [
@@ -218,9 +218,7 @@ async def test_a_server_that_breaks_off_is_a_failed_fetch(origin: Origin) -> Non
 async def test_a_closed_port_and_a_server_without_tls_are_told_in_plain_words(
     origin: Origin,
 ) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        closed = free.getsockname()[1]
+    closed = free_port()
     for url, reason in (
         (f"https://127.0.0.1:{closed}/a", r"takes no connection \(Connection refused\)"),
         (f"https://127.0.0.1:{origin.port}/a", "speaks no TLS"),

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 
 @pytest.mark.parametrize(
@@ -17,14 +17,14 @@ from tests.conftest import ROOT
     ],
 )
 def test_a_setting_that_the_model_or_the_machine_refuses_is_named(name, value, told, tmp_path):
-    settings = {"MODEL_ID": "demo", "PORT": "1", "CACHE_DIR": str(tmp_path), name: value}
+    where = {"PORT": str(free_port()), "CACHE_DIR": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "server.py"],
         cwd=ROOT,
-        env={**os.environ, **settings},
+        env={**os.environ, "MODEL_ID": "demo", **where, name: value},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_SECONDS,
     )
     assert ended.returncode == 1
     assert told in ended.stderr

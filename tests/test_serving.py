@@ -16,8 +16,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.conftest import ROOT, tone, wav
-from tests.processes import WAIT_SECONDS, answer, controlled, get, until
+from tests.conftest import PATIENCE_SECONDS, ROOT, tone, wav
+from tests.processes import answer, controlled, get, until
 
 
 async def test_sigterm_lets_what_is_in_flight_end_and_takes_nothing_new(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ async def test_sigterm_lets_what_is_in_flight_end_and_takes_nothing_new(tmp_path
             answers = await asyncio.gather(*asked)
         assert answers == [(200, f" {seconds:.2f} s") for seconds in range(1, 7)]
         assert "waiting for 6 requests, at most DRAIN_TIMEOUT_S=30" in server.log.read_text()
-        assert await asyncio.to_thread(server.process.wait, WAIT_SECONDS) == 0
+        assert await asyncio.to_thread(server.process.wait, PATIENCE_SECONDS) == 0
 
 
 async def test_an_upload_in_flight_at_sigterm_is_still_answered(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ async def test_an_upload_in_flight_at_sigterm_is_still_answered(tmp_path: Path) 
             await asyncio.to_thread(until, lambda: not server.answers())
             may_end.set()
             assert await asked == (200, " 2.00 s")
-        assert await asyncio.to_thread(server.process.wait, WAIT_SECONDS) == 0
+        assert await asyncio.to_thread(server.process.wait, PATIENCE_SECONDS) == 0
 
 
 @pytest.mark.parametrize("sends_all", [True, False])
@@ -82,7 +82,7 @@ async def test_what_outlasts_the_drain_limit_does_not_hold_the_exit(
                 )
             server.process.send_signal(signal.SIGTERM)
             started = time.monotonic()
-            code = await asyncio.to_thread(server.process.wait, WAIT_SECONDS)
+            code = await asyncio.to_thread(server.process.wait, PATIENCE_SECONDS)
             assert time.monotonic() - started < 30
             assert "1 requests are not done after DRAIN_TIMEOUT_S=2" in server.log.read_text()
             if sends_all:
@@ -111,7 +111,7 @@ def test_sigterm_while_the_model_computes_its_warm_up_ends_the_process(tmp_path:
     with controlled(tmp_path, wait=False) as server:
         until((tmp_path / "loading").exists)
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(WAIT_SECONDS) == 0
+        assert server.process.wait(PATIENCE_SECONDS) == 0
         log = server.log.read_text().splitlines()
         assert "the model is not loaded yet" in log[-2]
         assert log[-1].endswith(" stopped")
@@ -131,7 +131,7 @@ def test_every_address_of_the_machine_is_answered(tmp_path: Path, host: str) -> 
     if host == "::1" and not has_ipv6():
         pytest.skip("this machine has no IPv6")
     with controlled(tmp_path, HOST="*") as server:
-        connection = http.client.HTTPConnection(host, server.port, timeout=20)
+        connection = http.client.HTTPConnection(host, server.port, timeout=PATIENCE_SECONDS)
         connection.request("GET", "/hc")
         assert json.loads(connection.getresponse().read())["status"] == "ok"
         connection.close()
@@ -144,7 +144,7 @@ def started(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str
         env={**os.environ, **settings},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_SECONDS,
     )
 
 
@@ -177,7 +177,7 @@ def test_an_address_that_is_not_the_machines_is_told_before_the_model_is_loaded(
     tmp_path: Path, host: str, reason: str
 ) -> None:
     with controlled(tmp_path, wait=False, HOST=host) as server:
-        assert server.process.wait(WAIT_SECONDS) == 1
+        assert server.process.wait(PATIENCE_SECONDS) == 1
         [line] = server.log.read_text().splitlines()
         assert line.startswith(f"configuration: HOST={host!r} is no address of this machine: ")
         assert reason in line
@@ -189,7 +189,7 @@ def test_a_port_in_use_is_told_before_the_model_is_loaded(tmp_path: Path) -> Non
         second = tmp_path / "second"
         second.mkdir()
         with controlled(second, wait=False, PORT=str(server.port)) as other:
-            assert other.process.wait(WAIT_SECONDS) == 1
+            assert other.process.wait(PATIENCE_SECONDS) == 1
             [line] = other.log.read_text().splitlines()
             assert line.startswith(f"configuration: PORT='{server.port}': address already in use;")
             assert not (second / "loading").exists()
@@ -208,7 +208,7 @@ def test_a_port_that_was_taken_while_the_model_loaded_is_told_as_plainly(tmp_pat
             (tmp_path / "hold-load").unlink()
             until(server.answers)
             (second / "hold-load").unlink()
-            assert slow.process.wait(WAIT_SECONDS) == 1
+            assert slow.process.wait(PATIENCE_SECONDS) == 1
             last = slow.log.read_text().splitlines()[-1]
             assert last.startswith(f"configuration: PORT='{port}': address already in use;")
             assert "Traceback" not in slow.log.read_text()

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from importlib.metadata import version
@@ -14,7 +13,7 @@ import pytest
 import asr.start
 from asr.config import DEMO_MODEL
 from asr.start import Start, process_age
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 UNWANTED = {  # installed, and of no use to the Whisper engine: seconds of every start
     "asr.pipeline",
@@ -32,9 +31,7 @@ def log() -> str:
     """What a server with the embedded model writes until it is ready, each import included."""
     if not (DEMO_MODEL / "model.safetensors").exists():
         pytest.skip("the embedded model is missing")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     settings = {"MODEL_ID": "demo", "DEVICE": "cpu", "HOST": "127.0.0.1", "PORT": port}
     process = subprocess.Popen(
         [sys.executable, "-X", "importtime", "server.py"],
@@ -50,7 +47,7 @@ def log() -> str:
         if " start: " in line:
             break
     process.send_signal(signal.SIGTERM)
-    _, rest = process.communicate(timeout=60)
+    _, rest = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, rest
     return "".join(lines)
 

@@ -15,10 +15,9 @@ from queue import Queue
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 IMAGES = ROOT / "images"
-PATIENCE_S = 20
 
 
 class Stub(BaseHTTPRequestHandler):
@@ -84,10 +83,10 @@ def start() -> Iterator[object]:
 def test_the_health_check_is_the_servers_health(stub, start):
     port = str(stub.server_port)
     check = IMAGES / "healthcheck.py"
-    assert start(check, HOST="127.0.0.1", PORT=port).wait(PATIENCE_S) == 0
+    assert start(check, HOST="127.0.0.1", PORT=port).wait(PATIENCE_SECONDS) == 0
     stub.status = 503
-    assert start(check, HOST="127.0.0.1", PORT=port).wait(PATIENCE_S) == 1
-    assert start(check, HOST="127.0.0.1", PORT="9").wait(PATIENCE_S) == 1
+    assert start(check, HOST="127.0.0.1", PORT=port).wait(PATIENCE_SECONDS) == 1
+    assert start(check, HOST="127.0.0.1", PORT=str(free_port())).wait(PATIENCE_SECONDS) == 1
 
 
 def test_an_ended_engine_asks_for_another_machine(stub, start):
@@ -99,7 +98,7 @@ def test_an_ended_engine_asks_for_another_machine(stub, start):
     }
     start(IMAGES / "reallocate.py", **environment)
     stub.status = 503
-    path, header, body = metadata.posted.get(timeout=PATIENCE_S)
+    path, header, body = metadata.posted.get(timeout=PATIENCE_SECONDS)
     assert (path, header) == ("/v1/reallocate", "true")
     assert "CUDA error" in body["reason"]
     metadata.shutdown()
@@ -107,12 +106,7 @@ def test_an_ended_engine_asks_for_another_machine(stub, start):
 
 
 def test_ping_tells_loading_ready_and_failed_apart(start):
-    with StubServer() as closed:
-        port = closed.server_port
-        closed.shutdown()
-    with StubServer() as free:
-        health_port = free.server_port
-        free.shutdown()
+    port, health_port = free_port(), free_port()
     start(IMAGES / "ping.py", PORT=str(port), PORT_HEALTH=str(health_port))
     assert eventually(health_port) == 204
     with ThreadingHTTPServer(("127.0.0.1", port), Stub) as server:
@@ -127,7 +121,7 @@ def test_ping_tells_loading_ready_and_failed_apart(start):
 
 
 def eventually(port: int) -> int:
-    ends = time.monotonic() + PATIENCE_S
+    ends = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return status(port)
@@ -137,7 +131,7 @@ def eventually(port: int) -> int:
 
 
 def status(port: int, path: str = "/ping") -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         connection.request("GET", path)
         return connection.getresponse().status
@@ -146,10 +140,11 @@ def status(port: int, path: str = "/ping") -> int:
 
 
 SERVER = """
-import signal, sys, time
+import pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, lambda *_: (print("drained", flush=True), sys.exit(7)))
+pathlib.Path("up").touch()
 print("up", flush=True)
-time.sleep(60)
+time.sleep(120)
 """
 
 
@@ -162,16 +157,24 @@ def app(tmp_path: Path) -> Path:
 
 
 def test_sigterm_lets_the_server_end_in_its_own_time(app, start):
-    process = start(app, sys.executable, "-c", "import time; time.sleep(60)")
+    process = start(app, sys.executable, "-c", "import time; time.sleep(120)")
     assert process.stdout.readline() == "up\n"
     process.send_signal(signal.SIGTERM)
-    output, _ = process.communicate(timeout=PATIENCE_S)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert output == "drained\n"
     assert process.returncode == 7
 
 
+ENDING = """
+import pathlib, sys, time
+while not pathlib.Path("up").exists():
+    time.sleep(0.05)  # polling another process: there is nothing to wait on
+sys.exit(3)
+"""
+
+
 def test_when_the_companion_ends_so_does_the_server(app, start):
-    wait = "import sys, time; time.sleep(1); sys.exit(3)"
-    output, _ = (process := start(app, sys.executable, "-c", wait)).communicate(timeout=PATIENCE_S)
+    process = start(app, sys.executable, "-c", ENDING)
+    output, _ = process.communicate(timeout=PATIENCE_SECONDS)
     assert output.endswith("drained\n")
     assert process.returncode == 3
