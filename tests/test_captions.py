@@ -51,7 +51,7 @@ def letters(text):
     return "".join(text.split())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(timed(), max_size=5), st.integers(1, 50), st.integers(1, 3))
 def test_cues_hold_every_letter_in_order_within_their_layout(segments, width, count):
     found = captions(segments, Layout(width, count))
@@ -64,7 +64,7 @@ def test_cues_hold_every_letter_in_order_within_their_layout(segments, width, co
     assert all(before.end <= after.start for before, after in pairwise(found))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(LETTERS, min_size=1, max_size=42), min_size=1, max_size=30))
 def test_a_word_that_fits_a_line_is_never_broken(words):
     found = captions([Segment(0.0, 9.0, " " + " ".join(words))])

@@ -208,7 +208,7 @@ def test_words_that_a_segment_has_beyond_its_time_do_not_come_twice():
 times = st.lists(st.floats(0, 40, width=16), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(spoken=times, texts=times)
 def test_speech_is_what_lies_under_texts_and_what_does_not(spoken, texts):
     speech = [Span(*pair) for pair in zip(*[iter(sorted(spoken))] * 2, strict=False)]
@@ -243,7 +243,7 @@ def cut(samples: np.ndarray, window_seconds: float, stride: float | None) -> lis
     return [*cutter.push(samples), *cutter.finish()]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data(), count=st.integers(8, 70), is_mended=st.booleans())
 def test_a_lost_stretch_of_each_window_is_heard_again_or_reported(data, count, is_mended):
     """Nothing lost, nothing twice, everything in order, and every second accounted for."""

@@ -126,7 +126,7 @@ async def test_the_same_words_everywhere(make_client, engine):
     client = await make_client(chunk_length_s=2.0)
     caller = Caller(str(client.make_url("/")).rstrip("/"))
 
-    @settings(max_examples=25, deadline=None, database=None)
+    @settings(max_examples=25, database=None)
     @given(st.lists(timed(), max_size=4), st.lists(timed(), max_size=4))
     def ask(first, second):
         def hear(window):

@@ -32,7 +32,7 @@ def vtt_text(vtt):
     return [html.unescape(caption.raw_text) for caption in captions]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(timed(), max_size=5))
 def test_every_format_carries_the_same_words(segments):
     heard = transcript(*segments)
@@ -59,7 +59,7 @@ def rows(tsv):
     return [line.split("\t") for line in lines]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(timed(), max_size=5))
 def test_parsers_of_others_find_cues_in_order_that_neither_overlap_nor_are_empty(segments):
     found = list(srt.parse(written(segments, "srt", LAYOUT), ignore_errors=False))
@@ -85,7 +85,7 @@ def test_srt_and_vtt_are_written_as_their_readers_expect():
 PLAIN_WORDS = st.text(st.characters(categories=["L", "N"], include_characters=".,?!'-"), min_size=1)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.lists(st.lists(PLAIN_WORDS, min_size=1, max_size=12), min_size=1, max_size=5))
 def test_every_reader_finds_the_same_words_in_our_subtitles(texts):
     """ffmpeg among them; braces and angles, which it takes for markup, are not in the texts."""

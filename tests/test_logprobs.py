@@ -34,7 +34,7 @@ def cut(draw):
     return Segment(0.0, 1.0, text, pieces=pieces)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(cut(), max_size=6))
 def test_the_bytes_of_the_tokens_are_the_text(segments):
     found = logprobs(Transcript(tuple(segments), "en", 1.0))
@@ -44,7 +44,7 @@ def test_the_bytes_of_the_tokens_are_the_text(segments):
     assert {each["logprob"] for each in found} <= known
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(cut(), max_size=6))
 def test_each_delta_has_the_tokens_of_its_own_text(segments):
     tokens, writer = Logprobs(), PlainText()

@@ -108,7 +108,7 @@ def test_a_count_that_is_not_true_is_left_to_ffmpeg(plain: bytes) -> None:
 
 
 @given(seed=st.integers(0, 2**32))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_damage_within_frames_is_heard_through(seed: int, plain: bytes) -> None:
     noise = random.Random(seed)
     damaged = bytearray(plain)

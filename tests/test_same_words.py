@@ -33,7 +33,7 @@ def clips() -> list[bytes]:
     return [flac(one.samples) for one in made]
 
 
-@settings(max_examples=2, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=2, derandomize=True, phases=[Phase.generate])
 @given(requests=st.lists(REQUESTS, min_size=ASKED, max_size=ASKED, unique=True))
 def test_the_words_are_the_same_alone_and_among_others(
     server: Server, clips: list[bytes], requests: list[Request]

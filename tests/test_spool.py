@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import patch
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr import spool
@@ -36,7 +36,7 @@ async def through(pieces: list[bytes], reader_waits: bool) -> bytes:
 
 
 @given(pieces=PIECES, reader_waits=st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_bytes_come_out_as_they_went_in(pieces: list[bytes], reader_waits: bool) -> None:
     with (
         patch.object(spool, "MEMORY_BYTES", 50),

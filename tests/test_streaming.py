@@ -73,7 +73,7 @@ def test_an_event_is_one_line_of_data_whatever_it_holds():
     assert json.loads(framed[6:]) == json.loads(JSON_LINES.frame(event)) == event
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     segments=st.lists(timed(), max_size=5),
     cut=st.integers(0, 5),

@@ -37,7 +37,7 @@ def speech(*spans):
     return np.concatenate(parts).astype(np.float32)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     length=st.integers(1, 20 * SECOND),
     block=st.integers(400, 4 * SECOND),
@@ -53,7 +53,7 @@ def test_windows_cut_at_pauses_hold_every_sample_once(length, block, window, see
     assert max(w.seconds for w in windows) <= window
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     length=st.integers(1, 20 * SECOND),
     block=st.integers(400, 4 * SECOND),
@@ -186,7 +186,7 @@ words = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(said=words, data=st.data())
 def test_windows_that_heard_the_same_words_join_without_loss_or_repetition(said, data):
     """Each word lasts a second; two windows overlap by four to eight words."""
@@ -205,7 +205,7 @@ def test_windows_that_heard_the_same_words_join_without_loss_or_repetition(said,
     assert times == sorted(times)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data(), stride=st.sampled_from([None, 0.5, 1.0]))
 def test_what_is_given_out_early_is_what_joining_all_at_once_gives(data, stride):
     windows = cut(tone(data.draw(st.integers(1, 20))), 4.0, stride)
