@@ -142,9 +142,10 @@ async def test_asr_streams_the_same_events_as_json_lines(make_client):
 
 
 async def test_asr_tells_failures_of_a_stream_in_its_own_shape(make_client, engine):
-    client = await make_client(stream_heartbeat_s=0.2)
+    client = await make_client()
     response = await client.post("/asr?stream=true", data=b"")
     assert (response.status, "empty" in (await response.json())["error"]) == (400, True)
+    client = await make_client(stream_heartbeat_s=0.2)
     engine.gate.clear()
     engine.hear = lambda window: WindowResult(window, error=ValueError("secret"))
     response = await client.post("/asr?stream=true", data=CLIP)
