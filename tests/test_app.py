@@ -90,9 +90,14 @@ async def test_the_documentation_page_loads_nothing_from_elsewhere(client):
         assert (await client.get(asset)).status == 200, asset
 
 
-def test_two_apps_share_nothing():
-    first, second = (create_app(Config(), lambda _: FakeEngine()) for _ in range(2))
-    assert first is not second
+async def test_two_apps_share_nothing(aiohttp_client):
+    engines = [FakeEngine(), FakeEngine()]
+    apps = [create_app(Config(vad="off"), lambda _, engine=engine: engine) for engine in engines]
+    clients = [await aiohttp_client(app) for app in apps]
+    assert (await clients[0].post("/asr", data=wav(tone(1.0)))).status == 200
+    assert [len(engine.steps) for engine in engines] == [1, 0]
+    told = [await (await client.get("/metrics")).text() for client in clients]
+    assert ["asr_audio_seconds_total 1.0" in text for text in told] == [True, False]
 
 
 @pytest.mark.parametrize(("asked", "notices"), [(60.0, 1), (30.0, 0), (12.5, 0)])

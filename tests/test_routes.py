@@ -114,7 +114,8 @@ async def test_the_answer_carries_the_headers_of_the_contract(make_client):
     length = float(response.headers["X-Audio-Length"])
     elapsed = float(response.headers["X-Processing-Time"])
     assert length == 2.0
-    assert float(response.headers["X-Realtime-Factor"]) == pytest.approx(length / elapsed, rel=0.1)
+    factor = float(response.headers["X-Realtime-Factor"])
+    assert length / factor == pytest.approx(elapsed, abs=1e-4)  # each with four decimals
     assert 0 <= float(response.headers["X-Queue-Time"]) <= elapsed
 
 
@@ -130,7 +131,7 @@ async def test_times_in_headers_have_four_decimals_and_no_exponent(client, path)
 
 async def test_every_answer_has_a_request_id_and_a_bad_one_is_replaced(client):
     response = await client.get("/nowhere", headers={"X-Request-ID": "x" * 500})
-    assert 0 < len(response.headers["X-Request-ID"]) <= 128
+    assert re.fullmatch(r"[^x]{1,128}", response.headers["X-Request-ID"])
 
 
 async def test_unknown_keys_are_ignored_unless_strict(client):

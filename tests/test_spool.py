@@ -62,15 +62,18 @@ async def test_the_sender_is_not_held_up_by_the_reader() -> None:
 
 
 async def test_the_sources_failure_reaches_the_reader_at_once() -> None:
+    failed = asyncio.Event()
+
     async def source() -> AsyncIterator[bytes]:
         yield b"some"
+        failed.set()
         raise TooLarge("too much")
 
     with ThreadPoolExecutor(1) as threads:
         async with spool.spooled(source(), threads) as stream:
-            await asyncio.sleep(0)
+            await failed.wait()
             with pytest.raises(TooLarge):
-                [data async for data in stream]
+                await anext(stream)
 
 
 async def test_a_reader_that_leaves_ends_the_source() -> None:
