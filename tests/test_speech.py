@@ -4,9 +4,10 @@ import asyncio
 import base64
 import io
 import json
+import re
 import subprocess
+import uuid
 from itertools import pairwise
-from pathlib import Path
 
 import aiohttp
 import imageio_ffmpeg
@@ -195,15 +196,22 @@ async def test_a_long_file_loses_and_repeats_nothing(server):
     assert answer["chunks"][-1]["timestamp"][1] == pytest.approx(made.sentences[-1].end, abs=0.3)
 
 
-async def test_what_was_transcribed_is_counted(server):
-    async with (
-        aiohttp.ClientSession() as session,
-        session.get(server.url + "/metrics") as response,
-    ):
-        text = await response.text()
-    assert "asr_engine_up 1.0" in text
-    assert "asr_queue_audio_seconds 0.0" in text
+async def test_what_was_transcribed_is_counted(server, english):
+    async def counted():
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(server.url + "/metrics") as response,
+        ):
+            [found] = re.findall(r"^asr_audio_seconds_total (.*)$", await response.text(), re.M)
+            return float(found)
+
+    before = await counted()
+    await ask(server.url, flac(english.samples))
+    assert await counted() == pytest.approx(before + 14, abs=0.1)
 
 
-def test_the_log_has_a_line_for_each_request(server):
-    assert " s of audio, fetch " in Path(server.log).read_text()
+async def test_the_log_has_a_line_for_each_request(server, english):
+    name = uuid.uuid4().hex
+    await ask(server.url, flac(english.samples), headers={"X-Request-ID": name})
+    [line] = [line for line in server.log.read_text().splitlines() if name in line]
+    assert "14.0 s of audio, fetch " in line
