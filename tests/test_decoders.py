@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import struct
 import tempfile
 import tracemalloc
 
 import numpy as np
 import pytest
-import soundfile
 
 from asr.audio import Decoder
 from asr.decoders import ffmpeg_command
 from asr.errors import BadAudio, TooLarge
+from benchmark.listening import flac
 from tests.conftest import RATE, wav
 from tests.sounds import assert_is_the_sweep, decoded, encoded, stream, sweep
 
@@ -72,12 +71,6 @@ def test_the_decoder_may_open_nothing_but_its_input() -> None:
     formats = command[command.index("-format_whitelist") + 1].split(",")
     assert not {"hls", "concat", "dash", "sdp", "image2", "lavfi", "tee"} & set(formats)
     assert command[command.index("-protocol_whitelist") + 1] == "pipe,file"
-
-
-def flac(samples: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="FLAC")
-    return file.getvalue()
 
 
 @pytest.mark.parametrize("seconds", [4.0, 24.0])  # damaged in the first block, and in the second

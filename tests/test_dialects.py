@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 import requests
 
+from benchmark.listening import flac
 from models.demo import synthesise
-from tests.test_speech import flac
 
 SECONDS = 120
 

@@ -9,10 +9,10 @@ from aiohttp import FormData
 from asr.openai_schemas import VerboseAnswer
 from asr.transcript import Segment
 from asr.windows import WindowResult
+from benchmark.listening import flac
 from models.demo import synthesise
 from tests.conftest import FakeEngine
 from tests.forms import events, transcribe
-from tests.test_speech import flac
 
 HEARD = 4.0  # seconds of the recording that the engine writes down
 

@@ -12,14 +12,10 @@ from aiohttp import FormData, web
 import asr
 from asr.windows import WindowResult
 from tests.conftest import eventually, tone, wav
+from tests.sounds import stream
 
 SPEECH = wav(tone(2.0))
 ANSWER = {"text": " 2.00 s", "chunks": [{"timestamp": [0.0, 2.0], "text": " 2.00 s"}]}
-
-
-async def pieces(data, size=1000):
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +35,7 @@ async def test_raw_bytes_are_audio_whatever_their_content_type(client, headers):
 
 
 async def test_a_body_without_a_length_is_audio(client):
-    response = await client.post("/asr", data=pieces(SPEECH))
+    response = await client.post("/asr", data=stream(SPEECH))
     assert await response.json() == ANSWER
 
 
@@ -181,7 +177,7 @@ async def test_a_form_without_a_file_is_told_what_to_send(client):
 
 async def test_a_body_over_the_limit_is_refused_with_both_figures(make_client):
     client = await make_client(max_body_mb=0.03125)
-    for data in (SPEECH, pieces(SPEECH)):
+    for data in (SPEECH, stream(SPEECH)):
         response = await client.post("/asr", data=data)
         assert response.status == 413
         assert "MAX_BODY_MB=0.03125" in (await response.json())["error"]

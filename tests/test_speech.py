@@ -14,11 +14,12 @@ import imageio_ffmpeg
 import jiwer
 import numpy as np
 import pytest
-import soundfile
 
 from asr.config import DEMO_MODEL
+from benchmark.listening import flac
 from models.demo import synthesise
 from tests.conftest import RATE
+from tests.sounds import stream
 
 SAMPLES = DEMO_MODEL.parent / "samples"
 PLAIN = jiwer.Compose(
@@ -29,12 +30,6 @@ PLAIN = jiwer.Compose(
 def errors(reference: str, heard: str) -> float:
     """Word error rate, letters' case and punctuation aside."""
     return jiwer.wer(PLAIN(reference.replace("¿", "")), PLAIN(heard.replace("¿", "")) or " ")
-
-
-def flac(samples: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    soundfile.write(file, samples, RATE, format="FLAC")
-    return file.getvalue()
 
 
 def converted(data: bytes, *how: str) -> bytes:
@@ -106,13 +101,9 @@ async def test_every_door_leads_to_the_same_words(server, english, aiohttp_serve
     form.add_field("file", data, filename="clip")
     uri = "data:audio/flac;base64," + base64.b64encode(data).decode()
 
-    async def pieces():
-        for start in range(0, len(data), 4096):
-            yield data[start : start + 4096]
-
     answers = [
         await ask(server.url, data),
-        await ask(server.url, pieces()),
+        await ask(server.url, stream(data)),
         await ask(server.url, form),
         await ask(server.url, json={"url": url}),
         await ask(server.url, json={"url": uri}),
