@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from asr.whisper.features import log_mel
 from asr.whisper.flight import Flight, Row
 from asr.whisper.loop import Machine
 from asr.whisper.model import encode
-from asr.whisper.plan import Plan, plan
+from asr.whisper.plan import Plan, lacks_memory, plan
 from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
@@ -117,12 +118,11 @@ class WhisperEngine:
             self._forget(row)
 
     def prepare(self) -> bool:
-        """Capture a shape of launch that warming up left for later; whether more are left."""
+        """Capture one more shape of launch; whether more are left."""
         return self._flight.prepare()
 
     def warm_up(self) -> None:
-        """Run once what a single request will ask for; the rest is prepared in idle moments."""
-        self._flight.warm_up()
+        """Run once what a single request will ask for; what is captured is left to `prepare`."""
         for count in {1, self._plan.encoder_batch}:
             quiet = [Window(np.zeros(0, np.float32), start=0.0) for _ in range(count)]
             self.step(quiet)
@@ -261,7 +261,8 @@ class WhisperEngine:
         self._plan = smaller
         self._waiting.extendleft(reversed(windows))
         if self._checkpoint.weights.device.type == "cuda":
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # torch 2.11, where a capture has failed
+                torch.cuda.empty_cache()
         return []
 
     def _evicted(self) -> list[Window]:
@@ -289,8 +290,3 @@ class WhisperEngine:
                 if not lacks_memory(error) or self._plan.slots == 1:
                     raise
                 self._plan = self._plan.halved()
-
-
-def lacks_memory(error: RuntimeError) -> bool:
-    """Whether less of the same may succeed."""
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

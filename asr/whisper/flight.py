@@ -12,6 +12,7 @@ from asr.whisper.alignment import Heard
 from asr.whisper.graphs import Graphs, Shape
 from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
 from asr.whisper.plan import Plan
+from asr.whisper.transfer import Returning
 from asr.whisper.trust import LOOK_EVERY, loops
 
 
@@ -35,28 +36,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Reading:
-    """Numbers on their way to the host."""
+    """What rows have written, on its way to the host."""
 
     rows: Sequence[Row]
-    values: torch.Tensor  # begun: [4 or more, rows]; else [steps, 2, as many rows or more]
-    copied: torch.cuda.Event | None
-
-    @classmethod
-    def of(cls, rows: Sequence[Row], values: torch.Tensor) -> Reading:
-        if values.device.type != "cuda":
-            return cls(rows, values, None)
-        pinned = torch.empty(values.shape, pin_memory=True)
-        pinned.copy_(values, non_blocking=True)
-        copied = torch.cuda.Event()
-        copied.record(torch.cuda.current_stream(values.device))  # whichever is current else
-        return cls(rows, pinned, copied)
+    values: Returning  # begun: [4 or more, rows]; else [steps, 2, as many rows or more]
 
     def numbers(self) -> list[list[list[float]]]:
-        """Wait for the copy → steps of [kinds][rows]."""
-        if self.copied is not None:
-            self.copied.synchronize()
-        steps = self.values if self.values.ndim == 3 else self.values[None]
-        numbers: list[list[list[float]]] = steps.tolist()
+        """Wait for them → steps of [kinds][rows]."""
+        values = self.values.arrived()
+        numbers: list[list[list[float]]] = (values if values.ndim == 3 else values[None]).tolist()
         return numbers
 
 
@@ -78,11 +66,6 @@ class Flight:
     def free(self) -> int:
         return self._rows.count(None)
 
-    def warm_up(self) -> None:
-        """Capture what a single request launches."""
-        if self._graphs is not None:
-            self._graphs.warm_up()
-
     def prepare(self) -> bool:
         """Capture one more shape of launch while nothing is in flight; whether more are left."""
         return self._graphs is not None and self._graphs.prepare()
@@ -102,7 +85,7 @@ class Flight:
         for slot, row in enumerate(rows, start):
             self._rows[slot] = row
             row.slot, row.reach = slot, len(row.opening.tokens)
-        self._readings.append(Reading.of(rows, values))
+        self._readings.append(Reading(rows, Returning.of(values)))
 
     def again(self, row: Row, temperature: float, seed: int) -> Row:
         """Write a row that has just ended once more: its slot has the window's sound still.
@@ -136,7 +119,7 @@ class Flight:
             values = self._graphs.advance(Shape(count, length, samples, aligns))
         for row in rows:
             row.reach += steps
-        self._readings.append(Reading.of(rows, values))
+        self._readings.append(Reading(rows, Returning.of(values)))
 
     def land(self) -> list[Row]:
         """Read all launches but those that may still be under way; rows with news."""

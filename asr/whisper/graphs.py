@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from asr.whisper.loop import Machine, advance
-from asr.whisper.plan import Plan
+from asr.whisper.plan import Plan, lacks_memory
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Shape(NamedTuple):
 @dataclass(frozen=True)
 class Captured:
     graph: torch.cuda.CUDAGraph
-    found: torch.Tensor | None  # [steps, 2, rows], written by every replay; None: no memory for it
+    found: torch.Tensor | None  # [steps, 2, rows], written by every replay; None: it failed
 
 
 class Graphs:
@@ -41,7 +41,8 @@ class Graphs:
     A shape that is new while rows are in flight runs uncaptured, as capturing takes as long as
     several launches do; it is captured when nothing is in flight, or once it has come often.
     All captures and what runs before them share one stream: each further one would have a
-    workspace of its own for matrix products.
+    workspace of its own for matrix products. All are of the thread that replays them: with
+    another one that workspace may go when it ends (pytorch#192061).
     """
 
     def __init__(self, machine: Machine, plan: Plan) -> None:
@@ -53,75 +54,92 @@ class Graphs:
         self._captured: dict[Shape, Captured] = {}
         self._plain: Counter[Shape] = Counter()  # launches that were not captured
         self._kinds = [(False, False), (True, False)]  # (samples, aligns): texts are written anew
+        self._can_capture = True  # as far as is known
 
     def advance(self, shape: Shape) -> torch.Tensor:
         """As `loop.advance`; read the result before the next call, in stream order."""
         if shape[2:] not in self._kinds:
             self._kinds.append(shape[2:])
-        if shape not in self._captured:
+        if shape not in self._captured and self._can_capture:
             self._plain[shape] += 1
             if self._plain[shape] > PATIENCE:
                 self._captured[shape] = self._capture(shape)
         captured = self._captured.get(shape)
         if captured is None or captured.found is None:
             return self._launch(shape)
-        captured.graph.replay()
+        try:
+            captured.graph.replay()
+        except RuntimeError:
+            self._give_up("%s cannot be replayed: it runs uncaptured", shape)
+            self._captured[shape] = Captured(captured.graph, None)
+            return self._launch(shape)
         return captured.found
-
-    def warm_up(self) -> None:
-        """Capture what the fewest rows launch: one request is heard at full speed from the start.
-
-        The largest shape comes before, since all others fit in its memory.
-        """
-        plain = [shape for shape in self._shapes() if shape[2:] == self._kinds[0]]
-        fewest = [shape for shape in plain if shape.rows == self._plan.buckets[0]]
-        for shape in dict.fromkeys([*plain[:1], *fewest]):
-            self._captured[shape] = self._capture(shape)
 
     def prepare(self) -> bool:
         """Capture one more shape of a kind that is asked for; whether more are left."""
         left = [shape for shape in self._shapes() if shape not in self._captured]
-        if not left or torch.cuda.mem_get_info(self._device)[0] < MARGIN:
+        if not left or not self._can_capture:
+            return False
+        if torch.cuda.mem_get_info(self._device)[0] < MARGIN:
             return False
         self._captured[left[0]] = self._capture(left[0])
-        return len(left) > 1
+        return self._can_capture and len(left) > 1
 
     def _shapes(self) -> list[Shape]:
-        """The largest first."""
+        """The largest first, in whose memory the others fit, then what a single request needs."""
         sizes = list(product(reversed(self._plan.buckets), reversed(self._plan.lengths)))
-        return [Shape(*size, *kind) for kind in self._kinds for size in sizes]
+        fewest = [size for size in sizes if size[0] == self._plan.buckets[0]]
+        order = dict.fromkeys([sizes[0], *fewest, *sizes])
+        return [Shape(*size, *kind) for kind in self._kinds for size in order]
 
     def _advance(self, shape: Shape) -> torch.Tensor:
         rows, length, samples, aligns = shape
         return advance(self._machine, rows, length, self._plan.steps, samples, aligns)
 
     def _capture(self, shape: Shape) -> Captured:
-        """The graph is kept where memory runs out, too.
+        """The graph is kept where it fails, too.
 
         Letting go of one takes away the workspace of all others of its stream (pytorch#193402).
+        Without memory for one shape there may be some for another. After any other failure none
+        is tried again: torch 2.11 believes for ever that the capture goes on (pytorch#180395).
         """
         started = time.monotonic()
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.inference_mode(), torch.cuda.device(self._device):
-                self._rehearse(shape)
-                with torch.cuda.graph(
-                    graph,
-                    pool=self._pool,
-                    stream=self._aside,
-                    capture_error_mode="thread_local",  # what other threads do is no concern
-                ):
-                    found = self._advance(shape)
-        except torch.OutOfMemoryError:
-            log.warning("no memory to capture %s: it runs uncaptured", shape)
+            found = self._recorded(graph, shape)
+        except RuntimeError as error:
+            if lacks_memory(error):
+                log.warning("no memory to capture %s: it runs uncaptured", shape)
+            else:
+                self._can_capture = False
+                self._give_up("%s cannot be captured: whatever is not yet runs uncaptured", shape)
             return Captured(graph, None)
         log.debug("captured %s in %.2f s", shape, time.monotonic() - started)
         return Captured(graph, found)
 
-    def _rehearse(self, shape: Shape) -> None:
+    def _give_up(self, message: str, shape: Shape) -> None:
+        """Tell of the error in hand, and go on without a graph, unless the card is lost."""
+        log.warning(message, shape, exc_info=True)
+        torch.cuda.synchronize(self._device)  # raises for ever where it is: the engine's end
+
+    def _recorded(self, graph: torch.cuda.CUDAGraph, shape: Shape) -> torch.Tensor:
+        with torch.inference_mode(), torch.cuda.device(self._device):
+            here = torch.cuda.current_stream()
+            self._rehearse(shape, here)
+            with (
+                torch.cuda.stream(here),  # torch stays aside where the capture's end fails
+                torch.cuda.graph(
+                    graph,
+                    pool=self._pool,
+                    stream=self._aside,
+                    capture_error_mode="thread_local",  # what other threads do is no concern
+                ),
+            ):
+                return self._advance(shape)
+
+    def _rehearse(self, shape: Shape, here: torch.cuda.Stream) -> None:
         """Run once on the side, as a capture wants it, and leave every row as it was."""
         kept = self._machine.state.saved()
-        here = torch.cuda.current_stream()
         self._aside.wait_stream(here)
         try:
             with torch.cuda.stream(self._aside):
@@ -135,6 +153,7 @@ class Graphs:
         kept = self._machine.state.saved()
         try:
             return self._advance(shape)
-        except torch.OutOfMemoryError:
-            self._machine.state.restore(kept)
+        except RuntimeError as error:
+            if lacks_memory(error):
+                self._machine.state.restore(kept)
             raise

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from asr.whisper.chance import Chance
 from asr.whisper.rules import Rules, Written, choose, constrain, constrain_first
 from asr.whisper.slots import Slots
 from asr.whisper.tokens import Vocabulary
+from asr.whisper.transfer import sent
 from asr.whisper.weights import Linear, Weights, linear
 
 UNDETECTED = -1  # in an opening: the language that the model hears
@@ -147,9 +147,9 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     device = state.tokens.device
     count, longest = len(openings), max(len(opening.tokens) for opening in openings)
     padded = [[*o.tokens, *[0] * (longest - len(o.tokens))] for o in openings]
-    tokens = _sent(padded, device)  # [n, L]
-    lengths = _sent([len(opening.tokens) for opening in openings], device)
-    starts = _sent([opening.start for opening in openings], device)
+    tokens = sent(padded, device)  # [n, L]
+    lengths = sent([len(opening.tokens) for opening in openings], device)
+    starts = sent([opening.start for opening in openings], device)
     languages = torch.zeros(count, device=device)
     probabilities = torch.zeros(0, count, device=device)
     if any(opening.lacks_language for opening in openings):
@@ -162,10 +162,10 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
     scores = linear(hidden[each, lengths - 1], machine.heads.first).float()
     rows = slice(start, start + count)
     written = state.written[rows]
-    written.is_timed.copy_(_sent([opening.is_timed for opening in openings], device))
+    written.is_timed.copy_(sent([opening.is_timed for opening in openings], device))
     constrain_first(scores, written.is_timed, rules)
-    state.temperatures[rows] = _sent([opening.temperature for opening in openings], device)
-    state.seeds[rows] = _sent([opening.seed for opening in openings], device)
+    state.temperatures[rows] = sent([opening.temperature for opening in openings], device)
+    state.seeds[rows] = sent([opening.seed for opening in openings], device)
     samples = any(opening.temperature for opening in openings)
     chosen, likelihood = choose(scores, state.chance(rows, lengths) if samples else None)
     state.tokens[rows] = chosen
@@ -189,7 +189,7 @@ def detect(
     scores = linear(hidden[:, 0], machine.heads.plain)[:, machine.languages].float()
     if any(opening.languages for opening in openings):
         allowed = [[not o.languages or token in o.languages for token in known] for o in openings]
-        scores.masked_fill_(~_sent(allowed, device), -torch.inf)  # [n, languages]
+        scores.masked_fill_(~sent(allowed, device), -torch.inf)  # [n, languages]
     return machine.languages[scores.argmax(dim=1)], scores.softmax(dim=1).T
 
 
@@ -221,9 +221,3 @@ def advance(
         positions.add_(1).clamp_(max=machine.slots.positions - 1)  # rows past their end stay
         found.append(torch.stack([chosen.float(), likelihood]))
     return torch.stack(found)
-
-
-def _sent(numbers: Sequence[Any], device: torch.device) -> torch.Tensor:
-    """Numbers on the device, without waiting for what it is doing."""
-    found = torch.tensor(numbers)
-    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found

@@ -22,6 +22,11 @@ CPU_SLOTS = 16
 UNKNOWN_MEMORY = 4 * 2**20  # KiB, where the system does not say
 MACHINE = Path("/proc/meminfo")
 CGROUP = Path("/sys/fs/cgroup")  # of the container
+NO_MEMORY = (  # said of the host's, by the driver, by cuBLAS; torch's own has a type
+    "can't allocate memory",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 @dataclass(frozen=True)
@@ -118,3 +123,9 @@ def _numbers(path: Path) -> dict[str, int]:
         return {}
     lines = (line.split() for line in path.read_text().splitlines())
     return {name: int(number) for name, number, *_ in lines}
+
+
+def lacks_memory(error: RuntimeError) -> bool:
+    """Whether less of the same may succeed."""
+    told = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or any(word in told for word in NO_MEMORY)

@@ -8,7 +8,7 @@ should be written to, is replayed as falsely as on a card.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from asr.whisper import chance, flight, rules
-from asr.whisper.flight import Reading
+from asr.whisper.transfer import Returning
 
 SYNCHRONISING = {"_local_scalar_dense", "nonzero", "masked_select", "item", "equal", "is_nonzero"}
 
@@ -90,8 +90,10 @@ class Card:
         self.ran_on: list[Stream] = []  # aside of the main stream
         self.pools: list[object] = []
         self.free = 2**40  # bytes
-        self.main = Stream()
+        self.main = self.current = Stream()
         self.is_full: Callable[[], bool] = lambda: False  # whether a capture is out of memory
+        self.is_broken = False  # captures come to nothing
+        self.is_lost = False  # whatever is asked of it is refused
 
     @contextmanager
     def graph(
@@ -105,17 +107,33 @@ class Card:
         self.captured_on.append(stream)
         if self.is_full():
             raise torch.OutOfMemoryError("CUDA out of memory")
-        with graph.tape:
-            yield
-        graph.tape.rewind()
+        before, self.current = self.current, stream
+        try:
+            with graph.tape:
+                yield
+        finally:
+            graph.tape.rewind()
+        if self.is_broken:  # torch goes on with the stream that was captured
+            raise torch.AcceleratorError("CUDA error: an earlier error spoilt the capture")
+        self.current = before
 
     def pool(self) -> object:
         self.pools.append(object())
         return self.pools[-1]
 
-    def aside(self, stream: Stream) -> AbstractContextManager[None]:
-        self.ran_on.append(stream)
-        return nullcontext()
+    @contextmanager
+    def on(self, stream: Stream) -> Iterator[None]:
+        before, self.current = self.current, stream
+        if stream is not self.main:
+            self.ran_on.append(stream)
+        try:
+            yield
+        finally:
+            self.current = before
+
+    def synchronize(self, _: object) -> None:
+        if self.is_lost:
+            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
     @classmethod
     def stand_in(cls, patch: pytest.MonkeyPatch) -> Card:
@@ -126,13 +144,14 @@ class Card:
             "Stream": Stream,
             "graph": card.graph,
             "graph_pool_handle": card.pool,
-            "stream": card.aside,
-            "current_stream": lambda *_: card.main,
+            "stream": card.on,
+            "synchronize": card.synchronize,
+            "current_stream": lambda *_: card.current,
             "device": lambda _: nullcontext(),
             "mem_get_info": lambda _: (card.free, 2**40),
         }.items():
             patch.setattr(torch.cuda, name, value)
         patch.setattr(flight, "_is_gpu", lambda _: True)
-        patch.setattr(flight.Reading, "of", lambda rows, found: Reading(rows, found.clone(), None))
+        patch.setattr(Returning, "of", lambda found: Returning(found.clone(), None))
         patch.setattr(rules, "draw", chance._drawn)  # as on a card: for all rows, none picked out
         return card
