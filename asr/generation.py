@@ -89,7 +89,8 @@ class WhisperModel:
         opening = self._vocabulary.opening(options, options.language)
         start = 0 if prompt is None else len(prompt)
         length = start + len(opening)
-        limit = self._model.config.max_target_positions - length
+        room = self._model.config.max_target_positions - length
+        limits = room, self._max_new_tokens, options.max_new_tokens
         multilingual = bool(self._vocabulary.languages)
         seeds = [seed_of(options, temperature) for _ in windows]
         scribe = Scribe(temperature, torch.tensor(seeds, device=self._device))
@@ -109,7 +110,7 @@ class WhisperModel:
                 do_sample=False,  # the scribe draws
                 logits_processor=[scribe],
                 stopping_criteria=[watch] if watch else None,
-                max_new_tokens=min(limit, self._max_new_tokens or limit),
+                max_new_tokens=min(limit for limit in limits if limit),
                 force_unique_generate_call=True,
             )
         likelihoods = torch.stack(scribe.likelihoods, dim=1).tolist()  # [windows, tokens]

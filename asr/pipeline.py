@@ -183,8 +183,9 @@ class OtherModel:
         generation: dict[str, Any] = {"num_beams": 1, "do_sample": options.temperature > 0}
         if options.temperature > 0:
             generation["temperature"] = options.temperature
-        if self._max_new_tokens is not None:
-            generation["max_new_tokens"] = self._max_new_tokens
+        limits = [limit for limit in (self._max_new_tokens, options.max_new_tokens) if limit]
+        if limits:
+            generation["max_new_tokens"] = min(limits)
         return {"generate_kwargs": generation}
 
 

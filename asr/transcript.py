@@ -45,6 +45,7 @@ class Options:
     temperature: float = 0.0  # 0: greedy, then higher for a text that cannot be trusted
     seed: int | None = None  # of what is drawn at a temperature
     pieces: bool = False  # whether each token's text and probability are wanted
+    max_new_tokens: int | None = None  # of each window; None: as the server does by itself
     thresholds: Thresholds = Thresholds()
     listening: Listening = Listening()  # nothing to the engine: no window has it
     is_streamed: bool = field(default=False, compare=False)  # somebody waits for the first words

@@ -36,6 +36,7 @@ def sounds():
         Options(pieces=True),
         Options(language="en", timestamps="none", pieces=True),
         Options(language="en", prompt="good morning", pieces=True),
+        Options(language="en", max_new_tokens=4, pieces=True),
         Options(languages=("es",), pieces=True),
         Options(language="en", temperature=0.6, seed=5),
         Options(language="en", thresholds=Thresholds(avg_logprob=-0.01, compression_ratio=2.4)),

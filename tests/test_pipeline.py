@@ -49,6 +49,26 @@ def test_a_moonshine_model_gives_text(moonshine_model):
     assert [segment.end for segment in result.segments] == [2.0] * len(result.segments)
 
 
+@pytest.mark.parametrize(
+    ("server", "asked", "limit"), [(9, None, 9), (9, 3, 3), (3, 9, 3), (None, 3, 3)]
+)
+def test_the_lesser_of_the_servers_and_the_windows_limit_of_tokens_holds(
+    moonshine_model, monkeypatch, server, asked, limit
+):
+    loaded = load(moonshine_model, max_new_tokens=server)
+    model = loaded._model._pipeline.model
+    generate, limits = model.generate, []
+
+    def noting(*inputs, **named):
+        limits.append(named["max_new_tokens"])
+        return generate(*inputs, **named)
+
+    monkeypatch.setattr(model, "generate", noting)
+    [result] = loaded.step([window(2.0, max_new_tokens=asked)])
+    assert result.error is None
+    assert limits == [limit]
+
+
 class CountingModel:
     """Hears at most `room` windows at once, as a small GPU does."""
 

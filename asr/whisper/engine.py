@@ -169,25 +169,10 @@ class WhisperEngine:
         while self._waiting and len(rows) < room:
             window = self._waiting.popleft()
             try:
-                rows[self._row(window)] = window
+                rows[Row.of(window, self._checkpoint, self._max_new_tokens)] = window
             except AsrError as error:
                 refused.append(WindowResult(window, error=error))
         return rows, refused
-
-    def _row(self, window: Window) -> Row:
-        if not np.isfinite(window.samples).all():
-            raise TranscriptionFailed("the audio holds samples that are not finite numbers")
-        longest = self._checkpoint.window_seconds
-        if window.seconds > longest:
-            raise TranscriptionFailed(f"a window of {window.seconds:g} s, the most is {longest:g}")
-        opening = self._checkpoint.opening(window.options)
-        room = self._checkpoint.longest - len(opening.tokens)
-        ends_loops = window.options.thresholds.compression_ratio is not None
-        return Row(
-            opening,
-            limit=min(room, self._max_new_tokens),
-            seconds=window.seconds if ends_loops else None,
-        )
 
     def _encoded(self, windows: Sequence[Window]) -> torch.Tensor:
         """Encoder output, [windows, frames, width]."""

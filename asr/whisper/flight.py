@@ -6,14 +6,18 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 
+from asr.errors import TranscriptionFailed
 from asr.whisper.alignment import Heard
+from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.graphs import Graphs, Shape
 from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
 from asr.whisper.plan import Plan
 from asr.whisper.transfer import Returning
 from asr.whisper.trust import LOOK_EVERY, loops
+from asr.windows import Window
 
 
 @dataclass(eq=False)
@@ -32,6 +36,31 @@ class Row:
     seconds: float | None = None  # of the window, where a loop ends the row
     is_loop: bool = False
     is_done: bool = False
+
+    @classmethod
+    def of(cls, window: Window, checkpoint: Checkpoint, most: int) -> Row:
+        """A window's, which has not been heard yet.
+
+        Args:
+            most: tokens of any row.
+
+        Raises:
+            AsrError: it cannot be heard at all.
+        """
+        if not np.isfinite(window.samples).all():
+            raise TranscriptionFailed("the audio holds samples that are not finite numbers")
+        longest = checkpoint.window_seconds
+        if window.seconds > longest:
+            raise TranscriptionFailed(f"a window of {window.seconds:g} s, the most is {longest:g}")
+        options = window.options
+        opening = checkpoint.opening(options)
+        room = checkpoint.longest - len(opening.tokens)
+        ends_loops = options.thresholds.compression_ratio is not None
+        return cls(
+            opening,
+            limit=min(room, most, options.max_new_tokens or room),
+            seconds=window.seconds if ends_loops else None,
+        )
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import repeat
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import transformers
@@ -15,9 +13,8 @@ from asr import engine as engines
 from asr.config import Config
 from asr.engine import Engine
 from asr.transcript import Options
-from asr.whisper.flight import Row
 from asr.windows import Window
-from benchmark.contenders import BATCH, LANGUAGE, Heard, Settings, Task
+from benchmark.contenders import BATCH, LANGUAGE, Heard, Samples, Settings, Task
 from benchmark.contenders.generation import Generation
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
@@ -26,17 +23,17 @@ VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__
 class Ours:
     """Takes windows whenever the engine has room."""
 
-    def __init__(self, engine: Engine, limited: Callable[[Task], Callable[[], list[int]]]) -> None:
+    def __init__(self, engine: Engine, generation: Generation | None = None) -> None:
         self.versions = VERSIONS
         self._engine = engine
-        self._limited = limited  # prepares a task; what it returns tells the tokens written
+        self._generation = generation  # where batches run to their longest window's limit
 
     def hear(self, task: Task, heard: Heard, started: float) -> None:
+        counted = self._generation.begin(task) if self._generation else None
         is_streamed = task.load == "first"
-        options = Options(language=LANGUAGE, timestamps="none", is_streamed=is_streamed)
-        windows = [Window(samples, start=0.0, options=options) for samples in task.windows]
+        windows = [self._window(*each, is_streamed) for each in task.each()]
         waiting = deque(windows)
-        tokens = self._limited(task)
+        tokens: dict[Window, int] = {}
         engine = self._engine
         while waiting or engine.held():
             if task.load == "first" and heard.finished:
@@ -47,9 +44,19 @@ class Ours:
                     raise result.error
                 if result.is_final:
                     heard.finished.append(time.monotonic() - started)
+                    tokens[result.window] = sum(len(part.tokens) for part in result.segments)
         for window in windows:
             engine.drop(window)
-        heard.tokens += tokens()
+        heard.tokens += counted() if counted else [tokens[w] for w in windows if w in tokens]
+
+    def _window(self, samples: Samples, limit: int | None, is_streamed: bool) -> Window:
+        options = Options(
+            language=LANGUAGE,
+            timestamps="none",
+            is_streamed=is_streamed,
+            max_new_tokens=None if self._generation else limit,
+        )
+        return Window(samples, start=0.0, options=options)
 
 
 def load(
@@ -63,34 +70,8 @@ def load(
         dtype=settings.dtype,
         batch_size=BATCH,
     )
-    if kind == "pipeline":
-        generation = Generation()  # before the engine binds it
-        return Ours(engines.load(config), generation.begin)
+    generation = Generation() if kind == "pipeline" else None  # before the engine binds it
     engine = engines.load(config)
-    return Ours(engine, Rows(engine).begin)
-
-
-class Rows:
-    """Gives each window its own number of tokens, which no caller can ask for.
-
-    The engine makes a row of each window as it takes it in; this stands where the row is made.
-    """
-
-    def __init__(self, engine: Any) -> None:
-        self._make: Callable[[Window], Row] = engine._row
-        self._rows: list[Row] = []
-        self._limits: Iterator[int | None] = repeat(None)
-        engine._row = self._limited
-
-    def begin(self, task: Task) -> Callable[[], list[int]]:
-        self._rows = []
-        self._limits = repeat(None) if task.limits is None else iter(task.limits)
-        return lambda: [len(row.tokens) for row in self._rows]
-
-    def _limited(self, window: Window) -> Row:
-        row = self._make(window)
-        limit = next(self._limits)
-        if limit is not None:
-            row.limit = min(row.limit, limit)
-        self._rows.append(row)
-        return row
+    while engine.prepare():  # as a server does before requests come
+        pass
+    return Ours(engine, generation)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asr.transcript import Options
 from asr.whisper.flight import Flight, Row, gap, moves
 from asr.whisper.loop import Machine, Opening
 from asr.whisper.plan import plan
 
 from .conftest import Twins
+from .models import POSITIONS, recording, windows, written
 
 TAKEN = st.lists(st.booleans(), min_size=1, max_size=20)
 
@@ -44,3 +46,14 @@ def test_where_nothing_is_captured_nothing_is_prepared(tiny: Twins) -> None:
     parts = tiny.checkpoint
     machine = Machine.assemble(parts.weights, parts.rules, parts.vocabulary, 4)
     assert not Flight(machine, plan(parts.weights)).prepare()
+
+
+def test_a_windows_own_limit_of_tokens_is_its_alone(endless: Twins) -> None:
+    limits = [3, None, 1, 1000, 7]
+    asked = windows(5, [Options("en", max_new_tokens=limit) for limit in limits])
+    most = POSITIONS - 3  # behind the opening
+    found = written(recording(endless.checkpoint), asked)
+    assert [len(tokens) for tokens in found] == [3, most, 1, most, 7]
+    limited = written(recording(endless.checkpoint, limit=5), asked)
+    assert [len(tokens) for tokens in limited] == [3, 5, 1, 5, 5]
+    assert all(a[:3] == b[:3] for a, b in zip(found, limited, strict=True))
