@@ -19,6 +19,7 @@ from asr.config import Config
 from asr.generation import WhisperModel
 from asr.hardware import Hardware
 from asr.transcript import Detection, EngineInfo, Options, Segment, Word
+from asr.whisper.plan import lacks_memory
 from asr.windows import Window, WindowResult
 
 log = logging.getLogger(__name__)
@@ -88,12 +89,11 @@ class PipelineEngine:
             raise result.error
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
-        detected = self._detected(admitted)
+        detected, results = self._detected(admitted)
         batches: dict[Options, list[Window]] = {}
-        for window in admitted:
-            asked = replace(window.options, language=detected[window].language)
+        for window, found in detected.items():
+            asked = replace(window.options, language=found.language)
             batches.setdefault(asked, []).append(window)
-        results = []
         for asked, windows in batches.items():
             for result in self._hear(windows, asked):
                 heard = detected[result.window]
@@ -101,21 +101,24 @@ class PipelineEngine:
                 results.append(replace(result, language=heard.language, probabilities=odds))
         return results
 
-    def _detected(self, windows: Sequence[Window]) -> dict[Window, Detection]:
-        """The language of each window, asked or heard."""
+    def _detected(
+        self, windows: Sequence[Window]
+    ) -> tuple[dict[Window, Detection], list[WindowResult]]:
+        """The language of each window, asked or heard, and answers where it cannot be heard."""
         unknown = [window for window in windows if window.options.language is None]
-        found = self._in_parts(unknown, self._model.detect) if unknown else []
-        asked = {window: Detection(window.options.language) for window in windows}
-        return asked | dict(zip(unknown, found, strict=True))
+        named = [window for window in windows if window.options.language is not None]
+        known = {window: Detection(window.options.language) for window in named}
+        try:
+            found = self._in_parts(unknown, self._model.detect)
+        except Exception as error:
+            return known, _failures(unknown, error)
+        return known | dict(zip(unknown, found, strict=True)), []
 
     def _hear(self, windows: list[Window], asked: Options) -> list[WindowResult]:
         try:
             return self._in_parts(windows, lambda part: self._model.hear(part, asked))
-        except Exception as error:  # one batch's failure is not the engine's, unless CUDA's
-            if is_fatal(error):
-                raise
-            log.exception("a batch of %d windows failed", len(windows))
-            return [WindowResult(window, error=error) for window in windows]
+        except Exception as error:
+            return _failures(windows, error)
 
     def _in_parts(
         self, windows: Sequence[Window], hear: Callable[[Sequence[Window]], list[Answer]]
@@ -126,8 +129,8 @@ class PipelineEngine:
             part = windows[len(answers) : len(answers) + self._batch_size]
             try:
                 answers += hear(part)
-            except torch.OutOfMemoryError:
-                if len(part) == 1:
+            except RuntimeError as error:
+                if len(part) == 1 or not lacks_memory(error):
                     raise
                 torch.cuda.empty_cache()
                 self._batch_size = max(1, len(part) // 2)
@@ -135,9 +138,17 @@ class PipelineEngine:
         return answers
 
 
+def _failures(windows: Sequence[Window], error: Exception) -> list[WindowResult]:
+    """One batch's failure is not the engine's, unless it is the GPU's."""
+    if is_fatal(error):
+        raise error
+    log.error("a batch of %d windows failed", len(windows), exc_info=error)
+    return [WindowResult(window, error=error) for window in windows]
+
+
 def is_fatal(error: BaseException) -> bool:
     """Whether the GPU cannot be used any more after `error`."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if isinstance(error, RuntimeError) and lacks_memory(error):
         return False
     return isinstance(error, torch.AcceleratorError) or "CUDA error" in str(error)
 

@@ -125,6 +125,21 @@ def test_a_models_failure_is_the_windows_and_a_gpus_failure_is_the_engines():
     with pytest.raises(RuntimeError, match="CUDA"):
         broken.step([window()])
     assert not is_fatal(torch.OutOfMemoryError())
+    assert not is_fatal(torch.AcceleratorError("CUDA error: out of memory"))
+
+
+def test_where_no_language_can_be_heard_only_those_windows_fail_that_name_none():
+    class Deaf(CountingModel):
+        def detect(self, _):
+            raise self.failure if len(self.batches) else ValueError("odd")
+
+    asked = [window(), window(language="es"), window()]
+    model = Deaf()
+    results = {id(r.window): r for r in PipelineEngine(model, 4).step(asked)}
+    assert [type(results[id(w)].error) for w in asked] == [ValueError, type(None), ValueError]
+    model.failure = torch.AcceleratorError("CUDA error: gone")
+    with pytest.raises(torch.AcceleratorError, match="gone"):
+        PipelineEngine(model, 4).step(asked)
 
 
 @pytest.mark.hub
