@@ -80,7 +80,7 @@ class WhisperModel:
             again = {window: next_attempt(drafts[window], window, *known) for window in asked}
             left = {window: heat for window, heat in again.items() if heat is not None}
         language = options.language
-        return [chosen(drafts[window], window, language, *known) for window in windows]
+        return [chosen(drafts[window], window, language, *known).finish() for window in windows]
 
     def _drafts(
         self, windows: Sequence[Window], options: Options, temperature: float

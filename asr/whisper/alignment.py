@@ -18,6 +18,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asr.whisper.transfer import Returning, sent
+
 FRAME_SECONDS = 0.02  # of the encoder's output
 SMOOTHED_FRAMES = 7  # of which the median is taken
 NAMED = "alignment_heads"  # in a checkpoint's generation config
@@ -66,21 +68,36 @@ def frames_of(seconds: float) -> int:
     return max(1, math.ceil(round(seconds / FRAME_SECONDS, 6)))
 
 
-def align(heard: Heard, stretches: Sequence[Stretch]) -> list[Times]:
-    """When the tokens of each stretch were said: their starts and the last one's end."""
-    if not stretches:
-        return []
+@dataclass(frozen=True)
+class Alignment:
+    """What is heard of a window's tokens, on its way to where the ways through it are sought."""
+
+    stretches: Sequence[Stretch]
+    spans: Sequence[range]  # their frames
+    scores: Returning  # [tokens, frames from the stretch's first one on]
+
+    def times(self) -> list[Times]:
+        """When the tokens of each stretch were said: their starts and the last one's end."""
+        scores: Scores = self.scores.arrived().numpy()
+        return [
+            _times(scores[_followed(stretch, len(scores))], stretch, span)
+            for stretch, span in zip(self.stretches, self.spans, strict=True)
+        ]
+
+
+def align(heard: Heard, stretches: Sequence[Stretch]) -> Alignment:
+    """Let the device begin with the times of tokens; nothing here waits for it.
+
+    Args:
+        stretches: one at least.
+    """
     count, frames = heard.queries.shape[1], heard.keys.shape[1]
     spans = [_span(stretch, frames) for stretch in stretches]
     firsts = np.zeros(count, np.int64)  # each token's first frame
     for stretch, span in zip(stretches, spans, strict=True):
         firsts[_followed(stretch, count)] = span.start
     width = max(len(span) for span in spans) + 1
-    scores = scores_of(heard, firsts, width)
-    return [
-        _times(scores[_followed(stretch, count)], stretch, span)
-        for stretch, span in zip(stretches, spans, strict=True)
-    ]
+    return Alignment(stretches, spans, Returning.of(scores_of(heard, firsts, width)))
 
 
 def _followed(stretch: Stretch, count: int) -> list[int]:
@@ -130,16 +147,16 @@ def path(scores: Scores) -> list[int]:
     return [0, *firsts[:0:-1]]
 
 
-def scores_of(heard: Heard, firsts: npt.NDArray[np.int64], width: int) -> Scores:
+def scores_of(heard: Heard, firsts: npt.NDArray[np.int64], width: int) -> torch.Tensor:
     """How much each token is heard in the `width` frames from its first one on.
 
     Returns:
-        [tokens, width]; frames past the window's end repeat the last one.
+        [tokens, width], on the device; frames past the window's end repeat the last one.
     """
     device, frames = heard.keys.device, heard.keys.shape[1]
     margin = SMOOTHED_FRAMES // 2
-    near = np.arange(-margin, width + margin) + firsts[:, None]
-    index = torch.from_numpy(near.clip(0, frames - 1)).to(device)  # [tokens, width + 6]
+    near = torch.arange(-margin, width + margin, device=device)
+    index = (near + sent(firsts, device)[:, None]).clamp_(0, frames - 1)  # [tokens, width + 6]
     total = torch.zeros(len(firsts), width, device=device)
     groups = zip(heard.queries.split(HEADS_AT_ONCE), heard.keys.split(HEADS_AT_ONCE), strict=True)
     for queries, keys in groups:
@@ -148,8 +165,7 @@ def scores_of(heard: Heard, firsts: npt.NDArray[np.int64], width: int) -> Scores
         attention.sub_(mean).div_(spread.clamp_(min=torch.finfo(torch.float32).tiny))
         shown = attention.gather(2, index.expand(len(queries), -1, -1))
         total += smoothed(shown).sum(dim=0)
-    found: Scores = total.cpu().numpy()
-    return found
+    return total
 
 
 def smoothed(values: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.flight import Row
 from asr.whisper.tokens import Vocabulary, segments, spelled, unwritten
 from asr.whisper.trust import Attempt, kept, next_temperature
-from asr.whisper.words import with_words
+from asr.whisper.words import Timing, timing
 from asr.windows import Window, WindowResult
 
 
@@ -52,30 +52,37 @@ class Draft:
         return sum(self.likelihoods) / (written + 1)
 
     def segments(
-        self, window: Window, language: str | None, vocabulary: Vocabulary, tokenizer: Any
+        self, window: Window, vocabulary: Vocabulary, tokenizer: Any
     ) -> tuple[Segment, ...]:
-        """Timed text with what the model thinks of it: of the whole window, in each segment.
-
-        Args:
-            language: code of what is spoken.
-        """
-        options, end = window.options, vocabulary.end_of_text
-        likelihoods = self.likelihoods if options.pieces or self.heard else None
-        found = segments(self.tokens, vocabulary, tokenizer, window.seconds, likelihoods)
-        if self.heard:
-            spelling = "en" if options.task == "translate" else language
-            found = with_words(found, self.tokens, self.heard, end, spelling)
-        average = self.avg_logprob(end)
+        """Timed text with what the model thinks of it: of the whole window, in each segment."""
+        likelihoods = self.likelihoods if window.options.pieces or self.heard else None
+        average = self.avg_logprob(vocabulary.end_of_text)
         return tuple(
             replace(
                 segment,
                 avg_logprob=average,
                 no_speech_prob=self.silence,
                 temperature=self.temperature,
-                pieces=segment.pieces if options.pieces else (),
             )
-            for segment in found
+            for segment in segments(self.tokens, vocabulary, tokenizer, window.seconds, likelihoods)
         )
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """What the engine says of a window but for its words' times, which the device is still at."""
+
+    result: WindowResult
+    timing: Timing | None = None  # where words are to be timed
+
+    def finish(self) -> WindowResult:
+        """Wait for them."""
+        if self.timing is None:
+            return self.result
+        segments = self.timing.finish()
+        if not self.result.window.options.pieces:
+            segments = tuple(replace(segment, pieces=()) for segment in segments)
+        return replace(self.result, segments=segments)
 
 
 def detection(row: Row, window: Window, vocabulary: Vocabulary) -> Detection:
@@ -105,24 +112,34 @@ def chosen(
     language: str | None,
     vocabulary: Vocabulary,
     tokenizer: Any,
-) -> WindowResult:
-    """The window's text of all attempts to write it; its `language` is not told again."""
+) -> Unfinished:
+    """The window's text of all attempts to write it; its `language` is not told again.
+
+    Args:
+        language: code of what is spoken.
+    """
     attempts = [draft.attempt(vocabulary, tokenizer) for draft in drafts]
     place = kept(attempts, window.options.thresholds)
     if isinstance(place, str):
-        return WindowResult(window, rejected=place)
-    found = drafts[place].segments(window, language, vocabulary, tokenizer)
-    return WindowResult(window, found, opened=unwritten(drafts[place].tokens, vocabulary))
+        return Unfinished(WindowResult(window, rejected=place))
+    draft, end = drafts[place], vocabulary.end_of_text
+    found = draft.segments(window, vocabulary, tokenizer)
+    result = WindowResult(window, found, opened=unwritten(draft.tokens, vocabulary))
+    if not draft.heard or not found:
+        return Unfinished(result)
+    spelling = "en" if window.options.task == "translate" else language
+    return Unfinished(result, timing(found, draft.tokens, draft.heard, end, spelling))
 
 
 def answer(
     drafts: Sequence[Draft], heard: Detection, window: Window, checkpoint: Checkpoint
-) -> WindowResult:
+) -> Unfinished:
     """What the engine says of a window that was written in `drafts`."""
     if math.isnan(sum(drafts[-1].likelihoods)):
         dtype = str(checkpoint.weights.dtype).removeprefix("torch.")
         reason = f"the model's numbers overflowed in {dtype}; try DTYPE=bfloat16 or float32"
-        return WindowResult(window, error=TranscriptionFailed(reason))
+        return Unfinished(WindowResult(window, error=TranscriptionFailed(reason)))
     known = checkpoint.vocabulary, checkpoint.tokenizer
     found = chosen(drafts, window, heard.language, *known)
-    return replace(found, language=heard.language, probabilities=heard.probabilities)
+    told = replace(found.result, language=heard.language, probabilities=heard.probabilities)
+    return replace(found, result=told)

@@ -15,7 +15,7 @@ from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import EngineInfo
 from asr.whisper import checkpoint as checkpoints
 from asr.whisper.alignment import Heard, frames_of
-from asr.whisper.answer import Draft, answer, detection, next_attempt
+from asr.whisper.answer import Draft, Unfinished, answer, detection, next_attempt
 from asr.whisper.chance import seed_of
 from asr.whisper.checkpoint import Checkpoint
 from asr.whisper.features import log_mel
@@ -80,6 +80,7 @@ class WhisperEngine:
         self._windows: dict[Row, Window] = {}  # in flight
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
         self._drafts: dict[Row, list[Draft]] = {}  # what was written before and not trusted
+        self._unfinished: list[Unfinished] = []  # of rows that ended, whose words are being timed
         self._since_encoding = 0  # tokens that each row has written
         self._leader: Row | None = None  # a stream's row, the first after idleness
         self._was_idle = True  # before the step in hand: nothing in flight, nothing waiting
@@ -97,7 +98,7 @@ class WhisperEngine:
         return max(0, min(self._flight.free, self._plan.encoder_batch) - len(self._waiting))
 
     def held(self) -> int:
-        return len(self._waiting) + len(self._windows)
+        return len(self._waiting) + len(self._windows) + len(self._unfinished)
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         self._was_idle = not self.held()
@@ -116,6 +117,7 @@ class WhisperEngine:
         for row in [row for row, held in self._windows.items() if held is window]:
             self._flight.release(row)
             self._forget(row)
+        self._unfinished = [one for one in self._unfinished if one.result.window is not window]
 
     def prepare(self) -> bool:
         """Capture one more shape of launch; whether more are left."""
@@ -181,7 +183,10 @@ class WhisperEngine:
         return encode(weights.encoder, features.to(weights.dtype))
 
     def _write(self) -> list[WindowResult]:
-        """The next tokens of every row, and what is new by then."""
+        """The next tokens of every row, and what is new by then.
+
+        Words are waited for behind the launch that follows the end of their row: meanwhile it runs.
+        """
         try:
             self._flight.launch()
         except RuntimeError as error:
@@ -189,7 +194,14 @@ class WhisperEngine:
                 raise
             return self._retreat(self._evicted())
         self._since_encoding += self._plan.steps
-        return [result for row in self._flight.land() for result in self._news(row)]
+        results = self._finished()
+        results += [result for row in self._flight.land() for result in self._news(row)]
+        return results if self._flight.active else results + self._finished()
+
+    def _finished(self) -> list[WindowResult]:
+        """The answers whose words were being timed."""
+        unfinished, self._unfinished = self._unfinished, []
+        return [one.finish() for one in unfinished]
 
     def _news(self, row: Row) -> list[WindowResult]:
         window = self._windows[row]
@@ -210,7 +222,7 @@ class WhisperEngine:
             drafts.append(Draft.of(row, self._heard(row, window)))
             temperature = next_attempt(drafts, window, parts.vocabulary, parts.tokenizer)
             if temperature is None:
-                return [self._final(row, drafts, window)]
+                return self._answered(self._final(row, drafts, window))
             fresh = self._flight.again(row, temperature, seed_of(window.options, temperature))
         except RuntimeError as error:
             if not lacks_memory(error):
@@ -226,9 +238,15 @@ class WhisperEngine:
             return None
         return self._flight.heard(row, frames_of(window.seconds))
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> WindowResult:
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> Unfinished:
         heard = detection(row, window, self._checkpoint.vocabulary)
         return answer(drafts, heard, window, self._checkpoint)
+
+    def _answered(self, found: Unfinished) -> list[WindowResult]:
+        if found.timing is None or not self._plan.lookahead:  # no launch is under way
+            return [found.finish()]
+        self._unfinished.append(found)
+        return []
 
     def _forget(self, row: Row) -> None:
         del self._windows[row]

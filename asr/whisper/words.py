@@ -10,7 +10,7 @@ from statistics import fmean, median
 from string import punctuation
 
 from asr.transcript import Segment, Word
-from asr.whisper.alignment import Heard, Stretch, Times, align
+from asr.whisper.alignment import Alignment, Heard, Stretch, Times, align
 
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # languages that part no words
 OPENING = frozenset("\"'“¿([{-")  # behind a space these belong to the word that follows
@@ -76,31 +76,43 @@ def _is_of(part: Spelling, letters: frozenset[str]) -> bool:
     return letters.issuperset(part.text.strip())
 
 
-def with_words(
+@dataclass(frozen=True)
+class Timing:
+    """One window's segments, whose words are being timed."""
+
+    segments: Sequence[Segment]  # with their pieces
+    alignment: Alignment
+    language: str | None  # code of what is written
+
+    def finish(self) -> tuple[Segment, ...]:
+        """The segments with their words, once the device has what they are timed by.
+
+        The segments' own times stay what the model wrote, whether words are asked for or not;
+        words lie within them.
+        """
+        timed = zip(self.segments, self.alignment.times(), strict=True)
+        return _without_pauses([_timed(segment, its, self.language) for segment, its in timed])
+
+
+def timing(
     segments: Sequence[Segment],
     tokens: Sequence[int],
     heard: Heard,
     end_of_text: int,
     language: str | None,
-) -> tuple[Segment, ...]:
-    """One window's segments, which have their pieces, with their words.
-
-    The segments' own times stay what the model wrote, whether words are asked for or not;
-    words lie within them.
+) -> Timing:
+    """Begin to time the words of one window's segments, one at least, which have their pieces.
 
     Args:
         tokens: all that was written of the window.
         language: code of what is written.
     """
-    found = list(_places(segments, tokens, end_of_text))
+    found = _places(segments, tokens, end_of_text)
     stretches = [
         Stretch(places, segment.start, segment.end)
         for segment, places in zip(segments, found, strict=True)
     ]
-    times = align(heard, stretches)
-    return _without_pauses(
-        [_timed(segment, its, language) for segment, its in zip(segments, times, strict=True)]
-    )
+    return Timing(segments, align(heard, stretches), language)
 
 
 def _places(

@@ -21,7 +21,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from asr.audio import SAMPLE_RATE, Samples
 from asr.transcript import EngineInfo, Options
 from asr.whisper import onednn
-from asr.whisper.answer import Draft
+from asr.whisper.answer import Draft, Unfinished
 from asr.whisper.checkpoint import Checkpoint, assemble
 from asr.whisper.engine import WhisperEngine
 from asr.whisper.flight import Row
@@ -216,7 +216,7 @@ class RecordingEngine(WhisperEngine):
         self.rows: dict[Window, Row] = {}
         super().__init__(*arguments, **named)
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> WindowResult:
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> Unfinished:
         self.rows[window] = row
         return super()._final(row, drafts, window)
 

@@ -11,7 +11,7 @@ import torch
 
 from asr.transcript import Options, Thresholds
 from asr.whisper import engine as engines
-from asr.whisper.answer import Draft
+from asr.whisper.answer import Draft, Unfinished
 from asr.whisper.flight import Row
 from asr.whisper.model import encode
 from asr.windows import Window, WindowResult
@@ -30,7 +30,7 @@ class DraftingEngine(RecordingEngine):
         self.drafts: dict[Window, list[Draft]] = {}
         super().__init__(twins.checkpoint, plan(twins.checkpoint, **changes), INFO)
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> WindowResult:
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> Unfinished:
         self.drafts[window] = list(drafts)
         return super()._final(row, drafts, window)
 

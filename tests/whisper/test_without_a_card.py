@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -19,11 +20,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from asr.whisper import loop, model
+from asr.whisper.alignment import Stretch, align, scores_of
 from asr.whisper.features import log_mel
 from asr.whisper.flight import Flight, Row
 from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
 from asr.whisper.model import encode
 from asr.whisper.plan import plan
+from asr.whisper.transfer import sent
 from asr.whisper.weights import Weights
 
 from . import models
@@ -249,10 +252,19 @@ def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
         heard = flight.heard(rows[0], 20)
         assert (heard.queries.device, heard.keys.device) == (CARD, CARD)
         assert heard.keys.shape == (len(made.weights.decoder.aligning), 20, 16)
+        firsts = np.zeros(3, np.int64)
+        with Devices() as devices:
+            scores = scores_of(heard, firsts, 9)
+        with Devices() as sending:
+            sent(firsts, CARD)
+        assert devices.elsewhere == sending.elsewhere, "nothing comes back"
+        assert (scores.device, scores.shape) == (CARD, (3, 9))
+        on_their_way = align(heard, [Stretch([1, 2], 0.0, 0.4)]).scores
+        assert on_their_way.values.shape == (3, 21)
         fresh = flight.again(rows[0], temperature=0.2, seed=1)
         flight.launch()
         assert flight.active == [fresh, rows[1]]
-    assert list(Copied.streams) == [CARD] * 4
+    assert list(Copied.streams) == [CARD] * 5
 
 
 SIZES = {"large-v3": (32, 10, 3.09e9), "large-v3-turbo": (4, 6, 1.62e9), "distil": (2, 20, 1.51e9)}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ from transformers.models.whisper.tokenization_whisper import _combine_tokens_int
 
 from asr.transcript import Options, Piece, Segment
 from asr.whisper.alignment import Heard
-from asr.whisper.words import spellings, with_words
+from asr.whisper.flight import Flight
+from asr.whisper.words import Timing, spellings, timing
 
 from . import models
 from .conftest import Twins
@@ -110,7 +113,7 @@ def test_words_are_where_their_tokens_were_said() -> None:
     one, two = segment(0.0, 1.2, " good", " mor", "ning", "."), segment(2.0, 3.0, " hello", " you")
     tokens = [END + 1, *one.tokens, *two.tokens, END]
     heard = ridge([0, 0, 16, 30, 48, 55, 100, 100, 124, 140, 150], 150)
-    found = with_words([one, two], tokens, heard, END, "en")
+    found = timing([one, two], tokens, heard, END, "en").finish()
     words = [(w.text, w.start, w.end, w.probability) for part in found for w in part.words]
     assert words == [
         (" good", 0.0, pytest.approx(0.32, abs=0.021), pytest.approx(0.5)),
@@ -124,7 +127,7 @@ def test_words_are_where_their_tokens_were_said() -> None:
 def test_a_pause_at_the_ends_of_a_segment_is_no_word() -> None:
     said = segment(0.0, 6.0, " a", " b", " c", " d", " e")
     heard = ridge([0, 100, 115, 130, 145, 299], 300)
-    [found] = with_words([said], [END + 1, *said.tokens[1:]], heard, END, "en")
+    [found] = timing([said], [END + 1, *said.tokens[1:]], heard, END, "en").finish()
     assert found.words[0].end == pytest.approx(2.0, abs=0.021)
     assert found.words[0].end - found.words[0].start < 0.7
     assert found.words[-1].end - found.words[-1].start < 0.7
@@ -171,3 +174,63 @@ def test_asking_for_words_changes_nothing_else(tiny: Twins) -> None:
             assert not one.words
             assert (one.start, one.end, one.text) == (other.start, other.end, other.text)
             assert (one.tokens, one.avg_logprob) == (other.tokens, other.avg_logprob)
+
+
+WORDS = [Options(language="en", timestamps="word"), Options(language="en")]
+AHEAD = {"lookahead": 1, "launches": 1, "steps": 4}  # as on a GPU
+
+
+def test_the_next_launch_is_under_way_when_words_are_waited_for(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = models.windows(12, WORDS)
+    plain = models.Caller(models.recording(tiny.checkpoint))
+    plain.run(asked)
+    happened: list[str] = []
+    begun, launched, waited = timing, Flight.launch, Timing.finish
+
+    def begin(*given: Any) -> Timing:
+        happened.append("begun")
+        return begun(*given)
+
+    def launch(flight: Flight) -> None:
+        happened.append("launched" if flight.active else "idle")
+        launched(flight)
+
+    def wait(begun: Timing) -> tuple[Segment, ...]:
+        happened.append("waited")
+        return waited(begun)
+
+    monkeypatch.setattr("asr.whisper.answer.timing", begin)
+    monkeypatch.setattr(Flight, "launch", launch)
+    monkeypatch.setattr(Timing, "finish", wait)
+    ahead = models.Caller(models.recording(tiny.checkpoint, **AHEAD))
+    ahead.run(asked)
+    text = " ".join(happened)
+    assert happened.count("begun") == happened.count("waited") > 3
+    assert text.count("begun waited") <= 1, "but for the last one there was something to launch"
+    assert "begun launched waited" in text
+    for window in asked:
+        for one, other in zip(
+            plain.finals[window].segments, ahead.finals[window].segments, strict=True
+        ):
+            assert (one.text, one.tokens) == (other.text, other.tokens)
+            assert [(w.text, w.start, w.end) for w in one.words] == [
+                (w.text, w.start, w.end) for w in other.words
+            ]
+
+
+def test_a_window_that_is_dropped_while_its_words_are_timed_is_not_answered(
+    endless: Twins,
+) -> None:
+    engine = models.recording(endless.checkpoint, **AHEAD)
+    timed, other = models.windows(2, [replace(WORDS[0], max_new_tokens=6), WORDS[1]])
+    told = engine.step([timed, other])
+    while not engine._unfinished:
+        told += engine.step([])
+        assert engine.held() == 2
+    engine.drop(timed)
+    assert engine.held() == 1
+    while engine.held():
+        told += engine.step([])
+    assert [result.window for result in told if result.is_final] == [other]
