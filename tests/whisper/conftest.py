@@ -43,6 +43,7 @@ BOTH_FORMS = {
     "test_alignment",
     "test_words",
     "test_model",
+    "test_gpu",
 }
 
 
