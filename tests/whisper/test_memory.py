@@ -14,7 +14,7 @@ from asr.whisper import engine as engines
 from asr.whisper import flight
 from asr.whisper import plan as planning
 from asr.whisper.model import encode
-from asr.whisper.plan import CPU_SLOTS, free_bytes, plan
+from asr.whisper.plan import CPU_SLOTS, free_bytes, lacks_memory, plan
 from asr.whisper.slots import Slots, slot_bytes
 from asr.windows import Window
 
@@ -172,3 +172,18 @@ def test_a_broken_device_ends_the_engine(tiny: Twins, monkeypatch: pytest.Monkey
     monkeypatch.setattr(engines, "encode", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         engine.step(windows(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), False),
+    ],
+)
+def test_a_lack_of_memory_has_many_names(error: RuntimeError, is_memory: bool) -> None:
+    assert lacks_memory(error) is is_memory

@@ -26,7 +26,7 @@ from asr.whisper.flight import Flight, Row
 from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
 from asr.whisper.model import encode
 from asr.whisper.plan import plan
-from asr.whisper.transfer import sent
+from asr.whisper.transfer import Returning, sent
 from asr.whisper.weights import Weights
 
 from . import models
@@ -265,6 +265,19 @@ def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
         flight.launch()
         assert flight.active == [fresh, rows[1]]
     assert list(Copied.streams) == [CARD] * 5
+
+
+def test_where_no_memory_can_be_pinned_numbers_are_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> torch.Tensor:
+        raise torch.AcceleratorError("CUDA error: out of memory")
+
+    with pretending():
+        values = torch.empty(3, device=CARD)
+        monkeypatch.setattr(torch, "empty", refuse)
+        found = Returning.of(values)
+    assert (found.arrived().device.type, found.copied) == ("cpu", None)
 
 
 SIZES = {"large-v3": (32, 10, 3.09e9), "large-v3-turbo": (4, 6, 1.62e9), "distil": (2, 20, 1.51e9)}
