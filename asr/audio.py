@@ -33,6 +33,7 @@ __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
 log = logging.getLogger(__name__)
 
 THREADS = 2 * cores.usable()
+MOST_BOXES = 256  # of an mp4 that are looked at: a file has a few before its sound
 
 
 class Decoder:
@@ -150,7 +151,9 @@ class Decoder:
 def needs_seeking(head: bytes) -> bool:
     """Whether this is an mp4 or QuickTime file whose index does not come before its data."""
     place = 0
-    while place + 8 <= len(head):
+    for _ in range(MOST_BOXES):
+        if place + 8 > len(head):
+            break
         size, kind = struct.unpack_from(">I4s", head, place)
         if kind == b"moov":
             return False

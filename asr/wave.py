@@ -23,6 +23,7 @@ from asr.mono import (
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # mmreg.h
 MICROSOFT = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID, after the format's number
 UNKNOWN_SIZE = 0xFFFF_FFFF  # written where the length was not known; RF64: it stands in `ds64`
+MOST_CHUNKS = 256  # before the samples: recorders write a few, and thousands would hold up others
 FORMATS = {  # format and bits of a sample: libsndfile's name
     (PCM, 8): "PCM_U8",
     (PCM, 16): "PCM_16",
@@ -61,7 +62,9 @@ def read_header(head: bytes) -> Header | None:
     if head[:4] not in {b"RIFF", b"RF64"} or head[8:12] != b"WAVE":
         return None
     place, long_size, form = 12, None, b""
-    while place + 8 <= len(head):
+    for _ in range(MOST_CHUNKS):
+        if place + 8 > len(head):
+            break
         name, size = struct.unpack_from("<4sI", head, place)
         place += 8
         if name == b"data":

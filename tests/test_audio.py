@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from asr.audio import SAMPLE_RATE, Decoder, needs_seeking
+from asr.audio import MOST_BOXES, SAMPLE_RATE, Decoder, needs_seeking
 from asr.decoders import NICENESS
 from asr.errors import BadAudio, BadRequest, TooLarge
 from tests.conftest import tone, wav
@@ -269,6 +269,15 @@ def test_where_the_index_of_an_mp4_lies_is_seen_in_its_head() -> None:
     assert not needs_seeking(encoded("index-first.m4a")[:4096])
     assert not needs_seeking(encoded("fragmented.mp4")[:4096])
     assert not needs_seeking(encoded("speech.mp3")[:4096])
+
+
+def test_a_list_of_boxes_without_end_is_not_followed() -> None:
+    def listed(count: int) -> bytes:
+        box = struct.Struct(">I4s")
+        return box.pack(8, b"free") * (count - 1) + box.pack(8, b"moov")
+
+    assert not needs_seeking(listed(MOST_BOXES))
+    assert needs_seeking(listed(MOST_BOXES + 1))
 
 
 async def test_a_sweep_keeps_its_place_in_time(decoder: Decoder) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from asr.audio import SAMPLE_RATE, Decoder
 from asr.errors import BadAudio
-from asr.wave import FORMATS, WaveDecoder, read_header
+from asr.wave import FORMATS, MOST_CHUNKS, WaveDecoder, read_header
 from tests.conftest import tone, wav
 from tests.sounds import decoded, encoded, stream, sweep
 
@@ -139,6 +139,16 @@ def test_what_is_not_plain_is_left_to_others(head: bytes) -> None:
 @pytest.mark.parametrize("name", ["adpcm.wav", "ima.wav", "mp3.wav", "surround.wav"])
 def test_packed_samples_and_many_channels_are_left_to_others(name: str) -> None:
     assert read_header(encoded(name)) is None
+
+
+async def test_a_list_of_chunks_without_end_is_left_to_others(decoder: Decoder) -> None:
+    def listed(count: int) -> bytes:
+        samples = chunk(b"data", integers(tone(1.0)))
+        return file_of(*[chunk(b"JUNK", b"")] * (count - 2), form(), samples)
+
+    assert read_header(listed(MOST_CHUNKS)) is not None
+    assert read_header(listed(MOST_CHUNKS + 1)) is None
+    assert len(await decoded(decoder, stream(listed(MOST_CHUNKS + 1)))) == SAMPLE_RATE
 
 
 async def test_a_rate_of_no_recorder_is_not_taken_at_its_word(decoder: Decoder) -> None:
