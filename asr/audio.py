@@ -40,12 +40,13 @@ class Decoder:
     """Turns bytes into PCM off the event loop, in threads and in at most `processes` children.
 
     A child lives as long as its source is transcribed, mostly idle: `processes` bounds memory,
-    not work.
+    not work. Half of them are for sources that still arrive, so that slow ones keep nobody out.
     """
 
     def __init__(self, max_seconds: float, processes: int) -> None:
         self._max_samples = round(max_seconds * SAMPLE_RATE) if max_seconds else None
         self._processes = asyncio.Semaphore(processes)
+        self._arriving = asyncio.Semaphore(max(1, processes // 2))
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
 
     def close(self) -> None:
@@ -87,11 +88,16 @@ class Decoder:
             return await self._open_file(io.BytesIO(head), stack)
         if header is None and needs_seeking(head):
             return await self._open_file(await self._on_disk(head, source, stack), stack)
-        data = _once(head)
+        spool = None
         if not is_whole:
-            data = _chain(head, await stack.enter_async_context(spooled(source, self._threads)))
+            spool = await stack.enter_async_context(spooled(source, self._threads))
+        data = _once(head) if spool is None else _chain(head, spool)
         if header is not None:
             return await _entered(self._with_wave(header, data), stack)
+        if spool is not None and self._arriving.locked():
+            await spool.taken_in()
+        elif spool is not None:
+            await stack.enter_async_context(self._arriving)
         return await self._with_ffmpeg(data, stack)
 
     async def _open_file(

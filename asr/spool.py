@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from typing import BinaryIO, TypeVar
 
@@ -18,9 +18,7 @@ Result = TypeVar("Result")
 
 
 @contextlib.asynccontextmanager
-async def spooled(
-    stream: AsyncIterator[bytes], threads: Executor
-) -> AsyncIterator[AsyncGenerator[bytes]]:
+async def spooled(stream: AsyncIterator[bytes], threads: Executor) -> AsyncIterator[Spool]:
     """The bytes of `stream`, which a task of its own takes in meanwhile.
 
     A failure of `stream` is raised to the reader at once, before bytes still unread.
@@ -29,13 +27,13 @@ async def spooled(
         spool = Spool(threads, stack)
         filler = asyncio.create_task(spool.fill(stream))
         try:
-            yield spool.drain()
+            yield spool
         finally:
             filler.cancel()
             await asyncio.gather(filler, return_exceptions=True)
 
 
-class Spool:
+class Spool(AsyncIterator[bytes]):
     """Bytes on their way: the first in memory, more in a file that is written round and round."""
 
     def __init__(self, threads: Executor, stack: contextlib.AsyncExitStack) -> None:
@@ -58,9 +56,15 @@ class Spool:
         self._has_ended = True
         await self._report()
 
-    async def drain(self) -> AsyncGenerator[bytes]:
-        while data := await self._next():
-            yield data
+    async def __anext__(self) -> bytes:
+        if data := await self._next():
+            return data
+        raise StopAsyncIteration
+
+    async def taken_in(self) -> None:
+        """Wait until all of the stream is here, or as much as there is room for."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._has_ended or not self._has_room())
 
     async def _put(self, data: bytes) -> None:
         if self._file is None and self._held + len(data) <= MEMORY_BYTES:
@@ -73,7 +77,7 @@ class Spool:
         left = memoryview(data)
         while left:
             async with self._changed:
-                await self._changed.wait_for(lambda: self._written - self._read < FILE_BYTES)
+                await self._changed.wait_for(self._has_room)
             place = self._written % FILE_BYTES
             room = min(FILE_BYTES - place, FILE_BYTES - (self._written - self._read))
             size = await in_thread(
@@ -102,6 +106,9 @@ class Spool:
         self._read += len(data)
         await self._report()
         return data
+
+    def _has_room(self) -> bool:
+        return self._written - self._read < FILE_BYTES
 
     def _has_news(self) -> bool:
         return bool(self._memory) or self._read < self._written or self._has_ended

@@ -256,6 +256,30 @@ async def test_no_more_sources_than_allowed_are_decoded_at_once() -> None:
     decoder.close()
 
 
+async def test_senders_who_take_their_time_leave_decoders_to_others() -> None:
+    decoder = Decoder(max_seconds=0, processes=2)
+    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", "-f", "adts", name="long.aac")
+    half, rest = data[: len(data) // 2], data[len(data) // 2 :]
+    may_end = asyncio.Event()
+
+    async def slow(begins: asyncio.Event) -> AsyncIterator[bytes]:
+        yield half
+        begins.set()
+        await may_end.wait()
+        yield rest
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        begun = [asyncio.Event() for _ in range(2)]
+        slow_ones = [group.create_task(decoded(decoder, slow(begins))) for begins in begun]
+        for begins in begun:
+            await begins.wait()
+        assert_is_the_sweep(await decoded(decoder, stream(encoded("opus.ogg"))))
+        quick = await decoded(decoder, stream(data))
+        may_end.set()
+    assert [len(task.result()) for task in slow_ones] == [len(quick)] * 2
+    decoder.close()
+
+
 @pytest.mark.parametrize("data", [b"", b"\0", b"RIFF", b"fLaC", b"ID3", b"OggS", b"\0" * 100_000])
 async def test_what_is_no_audio_is_refused_with_a_remedy(decoder: Decoder, data: bytes) -> None:
     for source in (stream(data), io.BytesIO(data)):

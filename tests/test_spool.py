@@ -90,3 +90,24 @@ async def test_a_reader_that_leaves_ends_the_source() -> None:
         async with spool.spooled(source(), threads) as stream:
             assert await anext(stream) == b"some"
         assert is_closed.is_set()
+
+
+@pytest.mark.parametrize("count", [3, 10**9])
+async def test_it_is_known_when_all_is_here_or_the_room_is_used_up(count: int) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        for _ in range(count):
+            yield bytes(40)
+
+    with (
+        patch.object(spool, "MEMORY_BYTES", 50),
+        patch.object(spool, "FILE_BYTES", 640),
+        ThreadPoolExecutor(1) as threads,
+    ):
+        async with spool.spooled(source(), threads) as stream:
+            await asyncio.wait_for(stream.taken_in(), 30)
+            received = 0
+            async for data in stream:
+                received += len(data)
+                if received >= 120:
+                    break
+    assert received >= 120
