@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import contextlib
 import json
@@ -24,6 +25,7 @@ Parameters = TypeVar("Parameters", bound=BaseModel)
 
 JSON_ERRORS = (ValueError, RecursionError)  # the latter: nested too deep
 JSON_BYTES = 32 * 2**20  # of a body with keys; a data URI in it may hold 24 MiB of audio
+JSON_COMMAS = 100_000  # read within milliseconds; a request has a few, millions stop the loop
 BLANK_BYTES = 64 * 1024  # white space before a JSON object
 BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark
 TEXT_BYTES = 64  # that tell text from audio: every format has some there that no text has
@@ -55,7 +57,7 @@ async def read(
         return _located(request, {**query, **_json_object(data)}, stack, kind)
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if is_form and _begins_a_form(head, kind):
-        fields = _url_form(await _whole(head, body))
+        fields = await asyncio.to_thread(_url_form, await _whole(head, body))
         return _located(request, {**query, **fields}, stack, kind)
     if head and is_text:
         raise BadRequest(
@@ -117,6 +119,8 @@ def _names(kind: type[BaseModel]) -> set[str]:
 
 
 def _json_object(data: bytes) -> dict[str, object]:
+    if data.count(b",") > JSON_COMMAS:
+        raise TooLarge(f"the JSON object has more than {JSON_COMMAS} values: send a few")
     try:
         found = json.loads(data)
     except JSON_ERRORS as error:

@@ -6,7 +6,9 @@ import asyncio
 import base64
 import gzip
 import io
+import threading
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 
@@ -243,3 +245,26 @@ async def test_a_second_file_is_refused(client: Any) -> None:
     response = await client.post("/asr", data=multipart(AUDIO, AUDIO), headers=headers)
     await assert_fine(response, {400})
     assert "two parts 'file'" in await response.text()
+
+
+async def test_countless_values_are_refused_unread(client: Any) -> None:
+    data = b'{"url": "data:,", "a": [' + b"0," * 2**20 + b"0]}"
+    response = await client.post("/asr", data=io.BytesIO(data))
+    assert response.status == 413
+    assert "values" in (await response.json())["error"]
+
+
+async def test_a_url_form_is_read_off_the_loop(
+    client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def read(*arguments: Any, **settings: Any) -> list[tuple[str, str]]:
+        threads.append(threading.current_thread())
+        return parse_qsl(*arguments, **settings)
+
+    monkeypatch.setattr("asr.doors.parse_qsl", read)
+    response = await client.post("/asr", data={"url": "data:,"})
+    assert response.status == 400
+    assert threads
+    assert threading.main_thread() not in threads
