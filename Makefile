@@ -8,7 +8,7 @@ export MODEL_ID CACHE_DIR
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo serve test test-images clients check format bench accuracy clean
+.PHONY: demo serve test test-images clients check format bench accuracy engines first-words clean
 
 demo: .venv/installed          ## transcribe a shipped sample with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
@@ -48,6 +48,12 @@ bench: .venv/developed         ## load a running server: make bench ARGS="--conc
 
 accuracy: .venv/developed      ## how right a server is: make accuracy ARGS="--folder LibriSpeech/test-clean"
 	@$(BIN)/python benchmark/accuracy.py $(ARGS)
+
+engines: .venv/developed       ## engines side by side: make engines ARGS="--weights random:tiny"
+	@$(BIN)/python benchmark/engines.py $(ARGS)
+
+first-words: .venv/developed   ## when the first words of a streamed file come
+	@$(BIN)/python benchmark/first_words.py $(ARGS)
 
 clean:
 	rm -rf .venv .cache

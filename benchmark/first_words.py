@@ -16,6 +16,10 @@ from pathlib import Path
 
 if not __package__:  # run as a script: packages are found from the repository's root
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+if __name__ == "__main__":
+    from benchmark import missing
+
+    missing.explain()
 
 from benchmark.demo import SERVER, DemoFailed, serving
 from benchmark.tables import aligned

@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import aiohttp
-from tqdm import tqdm  # type: ignore[import-untyped]
-
 if not __package__:  # run as a script: packages are found from the repository's root
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+if __name__ == "__main__":
+    from benchmark import missing
+
+    missing.explain()
+
+import aiohttp
+from tqdm import tqdm  # type: ignore[import-untyped]
 
 from benchmark import reporting
 from benchmark.clips import ROUTES, Clip, collect

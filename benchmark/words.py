@@ -12,6 +12,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 
+if __name__ == "__main__":
+    from benchmark import missing
+
+    missing.explain()
+
 import torch
 
 from asr import engine as engines
