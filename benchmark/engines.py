@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
-
-import torch
-import transformers
+from typing import Any
 
 if not __package__:  # run as a script: packages are found from the repository's root
     sys.path[0] = str(Path(__file__).resolve().parent.parent)
+if __name__ == "__main__":
+    from benchmark import missing
 
-from benchmark import environments, goals, plan, recordings, rivals, roofline, serving, tables
+    missing.explain()
+
+import torch
+
+from benchmark import (
+    environments,
+    goals,
+    plan,
+    recordings,
+    rivals,
+    roofline,
+    served,
+    serving,
+    stages,
+    surroundings,
+    tables,
+)
 from benchmark.comparison import Level, Results, compare
 from benchmark.contenders import ENTRIES, CannotRun, Entry, Settings
 from benchmark.goals import Goal
-from benchmark.plan import CACHE, ROOT, Plan
+from benchmark.plan import CACHE, Plan
 from benchmark.rivals import Rival
+from benchmark.serve import MUTE
+from benchmark.served import Case, First, Served
+from benchmark.serving import WHISPER, Setup
 
 LONG_MINUTES = 20  # the file whose first segment is waited for
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of the dtypes that have a roofline
@@ -43,22 +59,24 @@ class Comparison:
     absent: dict[str, str] = field(default_factory=dict)  # contenders that do not run here
     levels: dict[str, Results] = field(default_factory=dict)
     first_windows: float | None = None  # to a long file's first segment, in window times
-    served: list[serving.Served] = field(default_factory=list)
-    streamed: serving.First | None = None
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
+    served: list[Served] = field(default_factory=list)
+    streamed: First | None = None
+    stages: dict[str, dict[str, float]] = field(default_factory=dict)  # format → stage → ms
 
     def goals(self) -> list[Goal]:
-        served = serving.multiples(self.served)
-        outside = goals.outside_goals(served, self.plan.threads)
+        found = served.multiples(self.served)
+        outside = goals.outside_goals(found, self.plan.threads)
         if self.plan.device == "cpu":
             return [*goals.cpu_goals(self.levels, self.first_windows), *outside]
-        return [*goals.gpu_goals(self.plan.weights, self.levels, served), *outside]
+        return [*goals.gpu_goals(self.plan.weights, self.levels, found), *outside]
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "goals": [asdict(goal) for goal in self.goals()]}
 
     def write(self) -> None:
-        if self.plan.output is None:
-            return
-        found = {**asdict(self), "goals": [asdict(goal) for goal in self.goals()]}
-        self.plan.output.write_text(json.dumps(found, indent=2, default=str) + "\n")
+        if self.plan.output is not None:
+            surroundings.write(self.plan.output, self.plain())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environments.install()
         return 0
     CACHE.mkdir(parents=True, exist_ok=True)
-    found = Comparison(asked, plan.checkpoint(asked), machine(asked))
+    found = Comparison(asked, plan.checkpoint(asked), surroundings.described(asked))
     print("\n".join(f"{name}: {value}" for name, value in found.machine.items()), flush=True)
     measure_peaks(found)
     with tempfile.TemporaryDirectory() as folder:
@@ -77,27 +95,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found.write()
     print("\n".join(goal.judged() for goal in found.goals()))
     return 0
-
-
-def machine(asked: Plan) -> dict[str, str]:
-    """What the figures depend on besides the engines."""
-    commit = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    gpu = torch.cuda.get_device_name() if asked.device == "cuda" else "none"
-    return {
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": subprocess.run(
-            commit, capture_output=True, text=True, check=False
-        ).stdout.strip(),
-        "weights": f"{asked.weights} (no accuracy, no real speech)" * asked.is_random
-        or asked.weights,
-        "processor": _processor(),
-        "threads": str(asked.threads),
-        "gpu": gpu,
-        "load": f"{os.getloadavg()[0]:.2f} before the start",
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-    }
 
 
 def measure_peaks(found: Comparison) -> None:
@@ -113,13 +110,14 @@ def measure_peaks(found: Comparison) -> None:
 
 def run(found: Comparison, folder: Path) -> None:
     """Every level, each contender in its own process."""
+    levels = plan.levels(found.plan, folder)
+    if not levels:
+        return
     started = start_all(found)
     try:
-        for level in plan.levels(found.plan, folder):
+        for level in levels:
             results = compare(level, started, found.plan.rounds, tell)
-            add_shares(results, found)
-            found.levels[level.name] = results
-            print("\n" + tables.table(results) + "\n", flush=True)
+            take_in(results, found)
             found.write()
         if found.plan.device == "cpu" and found.plan.is_random:
             found.first_windows = first_windows(found.plan, started, folder)
@@ -155,12 +153,16 @@ def start(entry: Entry, dtype: str, found: Comparison) -> Rival:
     converted = CACHE / "converted" / found.checkpoint.name
     converted.mkdir(parents=True, exist_ok=True)
     settings = Settings(found.checkpoint, converted, asked.device, dtype, asked.threads)
-    log = CACHE / f"{entry.name} {dtype}.log".replace(" ", "-")
-    return rivals.start(entry, settings, program, log)
+    return rivals.start(entry, settings, program, log_of(entry, dtype))
 
 
-def add_shares(results: Results, found: Comparison) -> None:
-    """How much of the machine's own limit each contender used, where that is known."""
+def log_of(entry: Entry, dtype: str) -> Path:
+    """Where a contender's process says what it says."""
+    return CACHE / f"{entry.name} {dtype}.log".replace(" ", "-")
+
+
+def take_in(results: Results, found: Comparison) -> None:
+    """Keep a level and print it, with what share each contender used of the machine's limit."""
     shape = roofline.Shape.of(json.loads((found.checkpoint / "config.json").read_text()))
     for place, one in enumerate(results.figures):
         dtype = one.contender.rpartition(" ")[2]
@@ -171,6 +173,8 @@ def add_shares(results: Results, found: Comparison) -> None:
         )
         share = least * one.windows_per_second
         results.figures[place] = replace(one, roofline_share=share)
+    found.levels[results.level.name] = results
+    print("\n" + tables.table(results) + "\n", flush=True)
 
 
 def first_windows(asked: Plan, started: Sequence[Rival], folder: Path) -> float | None:
@@ -194,29 +198,45 @@ def first_windows(asked: Plan, started: Sequence[Rival], folder: Path) -> float 
 
 def serve(found: Comparison) -> None:
     """Whole requests, and what they cost outside the model."""
+    found.stages = {name: stage_costs(name) for name in found.plan.formats}
+    print(f"\n{served.stage_table(found.stages)}\n", flush=True)
+    for setup, cases in servers(found):
+        with serving.serving(setup) as server:
+            for case in cases:
+                found.served.append(served.measured(server, setup, case))
+                tell(served.told(found.served[-1]))
+                found.write()
+            if setup.engine == WHISPER and found.streamed is None:
+                found.streamed = served.first(server)
+    print(f"\n### HTTP\n\n{served.table(found.served)}\n")
+    print(found.streamed or "")
+
+
+def stage_costs(format_: str) -> dict[str, float]:
+    clip, _ = served.made(format_, served.LONG)
+    return asyncio.run(stages.measure(clip.data or b""))
+
+
+def servers(found: Comparison) -> Iterator[tuple[Setup, list[Case]]]:
+    """Mute for what is outside the model, then for each number of tokens; the first at length."""
     asked = found.plan
-    found.stages = serving.stage_costs()
-    for format_, costs in found.stages.items():
-        shown = ", ".join(f"{stage} {cost:.3f}" for stage, cost in costs.items())
-        print(f"CPU outside the model, ms for a second of {format_}: {shown}", flush=True)
     dtype = (asked.dtypes or (["bfloat16"] if asked.device == "cpu" else ["float16"]))[0]
-    tokens = next((int(tokens) for tokens in asked.tokens if tokens.isdigit()), goals.GOAL_TOKENS)
-    found.served, first = serving.measure(found.checkpoint, asked.device, dtype, tokens, tell)
-    found.streamed = first
-    print(f"\n### HTTP, {dtype}\n\n{serving.table(found.served)}\n", flush=True)
-    print(f"first words, streamed: {first.alone:.2f} s of one window, {first.long:.2f} s of 19:51")
+    mute = Setup(MUTE, found.checkpoint, asked.device, dtype)
+    numbers = [tokens for tokens in asked.tokens if tokens.isdigit() and asked.is_random]
+    first, *others = [replace(mute, engine=WHISPER, tokens=one) for one in numbers or [None]]
+    sent = asked.files, asked.formats
+    few = [count for count in asked.callers if count in served.MUTE_CALLERS]
+    short = [seconds for seconds in asked.files if seconds <= served.WINDOW]
+    some = [count for count in asked.callers if count == served.TOKEN_CALLERS]
+    wanted = [(mute, served.cases(MUTE, *sent, few))]
+    wanted += [(first, served.cases(asked.device, *sent, asked.callers))]
+    wanted += [(one, served.cases(asked.device, short, sent[1][:1], some)) for one in others]
+    yield from ((setup, cases) for setup, cases in wanted if cases)
 
 
 def tell(line: str) -> None:
     """What is going on, apart from the results."""
     print(line, file=sys.stderr, flush=True)
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
-    return platform.processor()
 
 
 if __name__ == "__main__":

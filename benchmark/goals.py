@@ -68,12 +68,11 @@ def gpu_goals(
     Args:
         served: realtime multiples over HTTP: "many" of 30 s files, "long" of one file of 19:51.
     """
-    file = levels.get(f"file {GOAL_TOKENS}")
-    best = best_of(file, OURS)
+    best = best_of(levels.get(f"file {GOAL_TOKENS}"), OURS)
     many, one = best_of(levels.get("clips 32"), OURS), best_of(levels.get("clips 1"), OURS)
     pace = many.windows_per_second / one.windows_per_second if many and one else None
     goals = [
-        Goal("one file: 8 x the greedy pipeline", 8.0, ratio(file, GREEDY)),
+        Goal("one file: 8 x the greedy pipeline", 8.0, _greedy_ratio(levels)),
         Goal(
             "60 % of the roofline",
             60.0,
@@ -94,12 +93,19 @@ def gpu_goals(
 def outside_goals(served: Mapping[str, float], cores: int) -> list[Goal]:
     """What is left for everything but the model, with an engine that answers at once."""
     budget = 0.2 * cores
-    text = f"CPU outside the model: {budget:.1f} ms for a second of WAV"
+    text = f"CPU outside the model, VAD=energy: {budget:.1f} ms for a second of WAV"
     health = "/hc p99 within 20 ms meanwhile"
     return [
         Goal(text, budget, served.get("cpu_ms"), "ms", at_most=True),
         Goal(health, 20.0, served.get("health_ms"), "ms", at_most=True),
     ]
+
+
+def _greedy_ratio(levels: Mapping[str, Results]) -> float | None:
+    """Of the file's windows, or of the first of them where the pipeline hears no more."""
+    files = [level for name, level in levels.items() if name.startswith(f"file {GOAL_TOKENS}")]
+    found = (ratio(level, GREEDY) for level in files)
+    return next((times for times in found if times is not None), None)
 
 
 def ratio(results: Results | None, rival: str) -> float | None:

@@ -88,10 +88,15 @@ async def run(
     clips: Sequence[Clip],
     amount: Amount,
     advance: Callable[[], object],
+    warm_up: Clip | None = None,
 ) -> None:
-    """Fill `level`; `advance` is called after each answer. Cancelled, it keeps what it has."""
+    """Fill `level`; `advance` is called after each answer. Cancelled, it keeps what it has.
+
+    Args:
+        warm_up: sent before all others and not counted; None: the first of `clips`.
+    """
     async with open_session(target) as session:
-        level.warm_up = await send(session, target, clips[0])
+        level.warm_up = await send(session, target, warm_up or clips[0])
         supply = _supply(clips, amount)
         finished = asyncio.Event()
         started = time.monotonic()

@@ -15,6 +15,7 @@ from benchmark import recordings
 from benchmark.checkpoints import SIZES, random_checkpoint
 from benchmark.comparison import Level
 from benchmark.contenders import ENTRIES, Entry
+from benchmark.served import CALLERS, FILES, FORMATS
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "benchmark"
@@ -42,6 +43,9 @@ class Plan:
     threads: int
     pythons: dict[str, str]  # environment → its Python
     http: bool
+    files: Sequence[int]  # of whole requests: seconds of audio in each
+    formats: Sequence[str]
+    callers: Sequence[int]  # at once
     output: Path | None
 
     @property
@@ -70,26 +74,29 @@ def read(arguments: Sequence[str] | None) -> Plan | None:
         minutes=asked.minutes,
         against=[] if asked.against == "all" else asked.against.split(","),
         tokens=[tokens for tokens in asked.tokens.split(",") if tokens],
-        clips=[int(count) for count in asked.clips.split(",") if count],
+        clips=_numbers(asked.clips),
         rounds=asked.rounds,
         dtypes=[DTYPES.get(name, name) for name in asked.dtype.split(",") if name],
         device=device,
         threads=asked.threads,
         pythons=dict(pair.split("=", 1) for pair in asked.python),
         http=asked.http,
+        files=_numbers(asked.files),
+        formats=[name for name in asked.formats.split(",") if name],
+        callers=_numbers(asked.callers),
         output=asked.json,
     )
 
 
-def checkpoint(plan: Plan) -> Path:
-    """The directory of the weights that everyone hears with, made or downloaded first."""
+def checkpoint(plan: Plan, folder: Path = CACHE) -> Path:
+    """The directory of the weights that everyone hears with, made in `folder` or downloaded."""
     if plan.is_random:
         name = plan.weights.removeprefix(RANDOM)
         if name not in SIZES:
             raise SystemExit(f"--weights {plan.weights}: there are {', '.join(SIZES)}")
         dtype = torch.float32 if plan.device == "cpu" else torch.float16
-        folder = CACHE / f"random-{name}-{str(dtype).removeprefix('torch.')}"
-        return random_checkpoint(SIZES[name], folder, dtype, plan.device)
+        place = folder / f"random-{name}-{str(dtype).removeprefix('torch.')}"
+        return random_checkpoint(SIZES[name], place, dtype, plan.device)
     if plan.weights == "demo":
         return DEMO / "weights"
     if Path(plan.weights).is_dir():
@@ -99,9 +106,9 @@ def checkpoint(plan: Plan) -> Path:
 
 def levels(plan: Plan, folder: Path) -> list[Level]:
     """The file at each number of tokens, and the clips of each number of callers."""
-    sound = recording(plan, plan.minutes * 60)
+    sound = recording(plan, 60 * (plan.minutes or 1))
     windows = recordings.windows(sound)
-    asked = plan.tokens if plan.is_random else ["natural"]
+    asked = (plan.tokens if plan.is_random else ["natural"]) if plan.minutes else []
     of_clip = str(CLIP_TOKENS) if plan.is_random else "natural"
     files = [
         Level.of(f"file {tokens}", "file", windows, limits(tokens, len(windows)), folder)
@@ -136,6 +143,14 @@ def recording(plan: Plan, seconds: float) -> recordings.Samples:
     return recordings.spoken(sorted([*samples.glob("*.wav"), *samples.glob("*.flac")]), seconds)
 
 
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
@@ -143,15 +158,18 @@ def _parser() -> argparse.ArgumentParser:
     names = ", ".join(f'"{entry.name}"' for entry in ENTRIES)
     add = parser.add_argument
     add("--weights", default="random:small", help="demo, random:SIZE, a directory or a hub id")
-    add("--minutes", type=float, default=5.0, help="length of the one file")
+    add("--minutes", type=float, default=5.0, help="length of the one file; 0: none")
     add("--against", default="all", help=f"contenders besides ours, by commas: {names}")
-    add("--tokens", default="130", help="in each window: numbers, or 'drawn'; random weights only")
+    add("--tokens", default="130", help="in each window: numbers, 'drawn'; random weights only")
     add("--clips", default="16", help="callers with a clip of 5 s, at once; empty: none")
     add("--rounds", type=int, default=3, help="of each contender, after one to warm up")
     add("--dtype", default="", help="of our engine: fp32, bf16, fp16; empty: all that suit")
     add("--device", choices=("cpu", "cuda"), help="unset: a GPU where there is one")
     add("--threads", type=int, default=os.cpu_count() or 1, help="of each contender, on a CPU")
     add("--http", action="store_true", help="whole requests against our server, too")
+    add("--files", default=_listed(FILES), help="of --http: seconds of audio in a request")
+    add("--formats", default=_listed(FORMATS), help="of --http")
+    add("--callers", default=_listed(CALLERS), help="of --http: at once")
     add("--json", type=Path, help="write everything there")
     add("--python", action="append", default=[], metavar="ENVIRONMENT=PATH", help="its Python")
     add("--install", action="store_true", help="make the others' environments, and end")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
+from asr import vad as detectors
 from asr.audio import SAMPLE_RATE, Decoder, Samples
 from asr.schemas import AsrAnswer, Chunk
+from asr.speech import Hearing
 from asr.transcript import Segment
+from asr.values import Vad
 from asr.windows import Cutter, Window, WindowResult, join
 
 Result = TypeVar("Result")
@@ -18,20 +22,32 @@ WINDOW_SECONDS = 30.0
 BODY_BYTES = 64 * 1024  # of an upload at a time
 SENTENCE = " A sentence of some ten words, as a window has five."
 SENTENCES = 5  # in a window
+DETECTORS: tuple[Vad, ...] = ("energy", "silero")  # a GPU's and a CPU's
 
 
 async def measure(data: bytes) -> dict[str, float]:
-    """Milliseconds of CPU for each second of the audio in `data`, a file's bytes, by stage."""
+    """Milliseconds of CPU for each second of the audio in `data`, a file's bytes, by stage.
+
+    The last of them are sums, each with one of the detectors of speech.
+    """
     before = _cpu_seconds()
     blocks = await decoded(data)
-    decode = _cpu_seconds() - before
+    spent = {"decode": _cpu_seconds() - before, **_after_decoding(blocks)}
+    hearings = {vad: _hearing(vad) for vad in DETECTORS}
+    listening = {vad: _timed(partial(listen, blocks, one))[1] for vad, one in hearings.items()}
+    rest = sum(spent.values())
+    spent |= {f"speech, VAD={vad}": seconds for vad, seconds in listening.items()}
+    spent |= {f"all with VAD={vad}": rest + seconds for vad, seconds in listening.items()}
     audio = sum(len(block) for block in blocks) / SAMPLE_RATE
+    return {stage: 1000 * seconds / audio for stage, seconds in spent.items()}
+
+
+def _after_decoding(blocks: Sequence[Samples]) -> dict[str, float]:
     windows, cut = _timed(lambda: cut_up(blocks))
     results = [WindowResult(window, _said(window)) for window in windows]
     segments, joining = _timed(lambda: join(results))
     _, answering = _timed(lambda: answer(segments))
-    spent = {"decode": decode, "cut": cut, "join": joining, "json": answering}
-    return {stage: 1000 * seconds / audio for stage, seconds in spent.items()}
+    return {"cut": cut, "join": joining, "json": answering}
 
 
 async def decoded(data: bytes) -> list[Samples]:
@@ -40,6 +56,19 @@ async def decoded(data: bytes) -> list[Samples]:
         return [block async for block in decoder.blocks(_body(data))]
     finally:
         decoder.close()
+
+
+def _hearing(vad: Vad) -> Hearing:
+    detector = detectors.choose(vad, is_on_gpu=False)
+    assert detector is not None, "with VAD=off nothing is heard"
+    return detector.begin(None)
+
+
+def listen(blocks: Sequence[Samples], hearing: Hearing) -> None:
+    """Let a detector of speech hear a recording."""
+    for block in blocks:
+        hearing.push(block)
+    hearing.finish()
 
 
 def cut_up(blocks: Sequence[Samples]) -> list[Window]:

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +31,7 @@ def main() -> None:
     try:
         contender = load(order)
     except Exception as error:  # the boundary: the other side reads the reason and goes on
+        traceback.print_exc()
         _say(answers, {"failed": _described(error)})
         raise SystemExit(1) from error
     _say(answers, {"versions": contender.versions})
@@ -54,6 +56,7 @@ def _answer(contender: Contender, asked: dict[str, Any]) -> dict[str, Any]:
     except CannotRun as error:
         return {"skipped": str(error)}
     except Exception as error:  # the boundary: one contender's failure is a line of the table
+        traceback.print_exc()
         return {"failed": _described(error)}
     return {
         "seconds": time.monotonic() - started,

@@ -14,7 +14,10 @@ from aiohttp import web
 from asr.app import create_app
 from asr.config import Config
 from benchmark import load
-from benchmark.reporting import Figures
+from benchmark.goals import GOAL_TOKENS
+from benchmark.level import Level
+from benchmark.reporting import Figures, figures
+from benchmark.served import Served
 from tests.conftest import FakeEngine, tone, wav
 
 SECOND = wav(tone(1.0))
@@ -71,3 +74,14 @@ async def stub_server(
 
 def squeezed(table: str) -> str:
     return re.sub(" +", " ", table)
+
+
+@pytest.fixture
+def answered() -> Callable[..., Served]:
+    """A case that came to so many times real time."""
+
+    def made(seconds: int, callers: int, multiple: float, tokens: str = str(GOAL_TOKENS)) -> Served:
+        load = replace(figures(Level(callers)), realtime_multiple=multiple)
+        return Served("whisper", tokens, "wav", seconds, 1, load, 0.0, 0.0)
+
+    return made

@@ -16,7 +16,7 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from benchmark import environments, goals, plan, recordings, roofline, serving, stages, tables
+from benchmark import environments, goals, plan, recordings, roofline, stages, tables
 from benchmark.checkpoints import SIZES, TEXT_TOKENS, Size, build_tokenizer, random_checkpoint
 from benchmark.comparison import Figures, Level, Results, compare, figures
 from benchmark.contenders import (
@@ -213,8 +213,13 @@ def test_files_hold_the_whole_recording(encode: Any) -> None:
 
 def test_every_stage_outside_the_model_has_its_cost() -> None:
     costs = asyncio.run(stages.measure(wav(tone(2.0))))
-    assert set(costs) == {"decode", "cut", "join", "json"}
-    assert all(cost >= 0 for cost in costs.values())
+    one_by_one = ["decode", "cut", "join", "json"]
+    heard = {vad: costs[f"speech, VAD={vad}"] for vad in ("energy", "silero")}
+    assert costs.keys() > set(one_by_one)
+    rest = sum(costs[stage] for stage in one_by_one)
+    for vad, cost in heard.items():
+        assert costs[f"all with VAD={vad}"] == pytest.approx(rest + cost)
+    assert heard["silero"] > heard["energy"] >= 0
 
 
 def test_every_environment_is_pinned() -> None:
@@ -250,11 +255,24 @@ def test_the_command_line_becomes_a_plan() -> None:
     assert plan.read(["--install"]) is None
 
 
-def test_long_files_are_not_sent_by_many_at_once() -> None:
-    levels = list(serving.matrix("whisper", 1500))
-    assert ("wav", 5, 128) in levels
-    assert ("mp3", 1191, 1) in levels
-    assert ("wav", 1191, 4) not in levels
+def test_no_engine_is_loaded_where_whole_requests_alone_are_wanted(tmp_path: Path) -> None:
+    asked = plan.read(
+        ["--minutes", "0", "--clips", "", "--http", "--files", "5,30", "--callers", "64"]
+    )
+    assert asked is not None
+    assert plan.levels(asked, tmp_path) == []
+    assert (asked.files, asked.callers) == ([5, 30], [64])
+
+
+def test_the_pipeline_may_hear_the_first_windows_of_the_file_alone(level: Level) -> None:
+    both = [_figures("ours x", 2.0), _figures("transformers greedy float16", 18.0)]
+    levels = {
+        "file 130": Results(level, [_figures("ours x", 12.0)]),
+        "file 130, 32 windows": Results(level, both),
+    }
+    said = [goal.judged() for goal in goals.gpu_goals("random:large-v3", levels, {})]
+    assert said[0].startswith("met")
+    assert "9.00 x" in said[0]
 
 
 def test_names_and_filters_of_the_ggml_file() -> None:
