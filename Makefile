@@ -8,7 +8,7 @@ export MODEL_ID CACHE_DIR
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo serve test test-images clients check format bench accuracy engines first-words clean
+.PHONY: demo serve test test-images clients check format bench accuracy engines card first-words clean
 
 demo: .venv/installed          ## transcribe a shipped sample with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
@@ -51,6 +51,9 @@ accuracy: .venv/developed      ## how right a server is: make accuracy ARGS="--f
 
 engines: .venv/developed       ## engines side by side: make engines ARGS="--weights random:tiny"
 	@$(BIN)/python benchmark/engines.py $(ARGS)
+
+card: .venv/developed          ## what a GPU reaches of its goals, in ten minutes: make card ARGS="--json card.json"
+	@$(BIN)/python benchmark/card.py $(ARGS)
 
 first-words: .venv/developed   ## when the first words of a streamed file come
 	@$(BIN)/python benchmark/first_words.py $(ARGS)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("script", ["accuracy", "engines", "first_words", "load"])
+@pytest.mark.parametrize("script", ["accuracy", "card", "engines", "first_words", "load"])
 def test_a_script_without_its_packages_names_the_remedy_in_one_line(script: str) -> None:
     bare = [sys.executable, "-S", f"benchmark/{script}.py"]  # no package is found
     ended = subprocess.run(bare, cwd=ROOT, capture_output=True, text=True, check=False)
