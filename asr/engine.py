@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from asr.config import Config, ConfigError
+from asr.errors import TranscriptionFailed
 from asr.start import Start
 from asr.transcript import EngineInfo
 from asr.windows import Window, WindowResult
@@ -58,10 +59,26 @@ def load(config: Config, start: Start | None = None) -> Engine:
         ConfigError: the settings ask for what the model or the machine cannot do.
     """
     start = start or Start()
-    loaded = _read(config, start)
-    with start.stage("warm-up"):
-        loaded.warm_up()
+    try:
+        loaded = _read(config, start)
+        with start.stage("warm-up"):
+            loaded.warm_up()
+    except TranscriptionFailed as error:
+        raise ConfigError(f"MODEL_ID={config.model_id!r} hears nothing: {error.message}") from error
+    except RuntimeError as error:
+        _refuse_without_memory(config, error)
+        raise
     return loaded
+
+
+def _refuse_without_memory(config: Config, error: RuntimeError) -> None:
+    from asr.hub import first_line
+    from asr.whisper.plan import lacks_memory
+
+    if lacks_memory(error):
+        asked = f"MODEL_ID={config.model_id!r} with DEVICE={config.device!r}"
+        reason = f"{asked} takes more memory than is free: {first_line(error)}"
+        raise ConfigError(reason) from error
 
 
 def _read(config: Config, start: Start) -> Loaded:

@@ -4,6 +4,7 @@ import logging
 import os
 
 import pytest
+import torch
 
 from asr import engine
 from asr.config import Config, ConfigError
@@ -41,3 +42,32 @@ def test_torch_compiles_no_kernels_by_itself(monkeypatch):
     monkeypatch.delenv("TORCH_DISABLE_NATIVE_JIT", raising=False)
     demo()
     assert os.environ["TORCH_DISABLE_NATIVE_JIT"] == "1"
+
+
+def too_large(*_):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore of it")
+
+
+@pytest.mark.parametrize(
+    ("refused", "kind", "told"),
+    [
+        ("asr.whisper.checkpoint.take", "whisper", "memory than is free: CUDA out of memory"),
+        ("asr.whisper.slots.Slots.allocate", "whisper", "memory than is free: CUDA out of memory"),
+        ("asr.whisper.engine.encode", "whisper", "hears nothing: out of memory with one window"),
+        ("asr.generation.WhisperModel.detect", "pipeline", "memory than is free: CUDA out of"),
+    ],
+)
+def test_a_model_that_does_not_fit_ends_the_start_in_plain_words(monkeypatch, refused, kind, told):
+    demo(engine=kind)  # imported by then
+    monkeypatch.setattr(refused, too_large)
+    with pytest.raises(ConfigError, match=f"MODEL_ID='demo'.*{told}"):
+        demo(engine=kind)
+
+
+def test_any_other_failure_of_a_start_is_told_as_it_is(monkeypatch):
+    def broken(*_):
+        raise RuntimeError("CUDA error: no kernel image is available")
+
+    monkeypatch.setattr("asr.whisper.engine.encode", broken)
+    with pytest.raises(RuntimeError, match="no kernel image"):
+        demo()

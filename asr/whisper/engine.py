@@ -124,10 +124,14 @@ class WhisperEngine:
         return self._flight.prepare()
 
     def warm_up(self) -> None:
-        """Run once what a single request will ask for; what is captured is left to `prepare`."""
+        """Run once what a single request will ask for, or raise why that cannot be heard."""
         for count in {1, self._plan.encoder_batch}:
             quiet = [Window(np.zeros(0, np.float32), start=0.0) for _ in range(count)]
-            self.step(quiet)
+            results = self.step(quiet)
+            while self._waiting:  # for want of memory
+                results += self.step([])
+            if errors := [result.error for result in results if result.error is not None]:
+                raise errors[0]
             for window in quiet:
                 self.drop(window)
 

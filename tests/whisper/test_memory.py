@@ -149,6 +149,17 @@ def test_slots_that_cannot_be_allocated_are_halved(
         recording(tiny.checkpoint, slots=8)
 
 
+def test_the_batch_that_fits_is_found_before_any_request_comes(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
+    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x: len(x) > 2))
+    engine.warm_up()
+    assert engine._plan.encoder_batch == 2
+    assert engine.held() == 0
+    assert engine._flight.free == 8
+
+
 def test_a_window_that_never_fits_is_answered_and_the_next_one_is_heard(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
