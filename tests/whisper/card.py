@@ -92,6 +92,7 @@ class Card:
         self.free = 2**40  # bytes
         self.main = self.current = Stream()
         self.is_full: Callable[[], bool] = lambda: False  # whether a capture is out of memory
+        self.is_capturing = False
         self.is_broken = False  # captures come to nothing
         self.is_lost = False  # whatever is asked of it is refused
 
@@ -108,11 +109,13 @@ class Card:
         if self.is_full():
             raise torch.OutOfMemoryError("CUDA out of memory")
         before, self.current = self.current, stream
+        self.is_capturing = True
         try:
             with graph.tape:
                 yield
         finally:
             graph.tape.rewind()
+            self.is_capturing = False
         if self.is_broken:  # torch goes on with the stream that was captured
             raise torch.AcceleratorError("CUDA error: an earlier error spoilt the capture")
         self.current = before
@@ -131,7 +134,9 @@ class Card:
         finally:
             self.current = before
 
-    def synchronize(self, _: object) -> None:
+    def synchronize(self, _: object = None) -> None:
+        if self.is_capturing:
+            raise torch.AcceleratorError("CUDA error: operation not permitted when capturing")
         if self.is_lost:
             raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
@@ -147,6 +152,7 @@ class Card:
             "stream": card.on,
             "synchronize": card.synchronize,
             "current_stream": lambda *_: card.current,
+            "is_current_stream_capturing": lambda: card.is_capturing,
             "device": lambda _: nullcontext(),
             "mem_get_info": lambda _: (card.free, 2**40),
         }.items():
