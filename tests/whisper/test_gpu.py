@@ -149,11 +149,7 @@ def test_memory_does_not_grow_over_ten_thousand_steps(tiny: Twins, keeps_whole: 
 
 
 def test_a_launch_that_cannot_be_captured_runs_as_it_is(
-    tiny: Twins,
-    keeps_whole: bool,
-    device: torch.device,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    device: torch.device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The last of these: torch 2.11 captures nothing more in this process."""
 
@@ -163,11 +159,11 @@ def test_a_launch_that_cannot_be_captured_runs_as_it_is(
             torch.cuda.synchronize()
         return found
 
-    loaded, asked = on(device, tiny), models.windows(8)
-    expected = models.written(recording(loaded, keeps_whole, is_captured=False), asked)
+    loaded, asked = on(device, Twins.of(models.TINY)), models.windows(8)
+    expected = models.written(recording(loaded, keeps_whole=False, is_captured=False), asked)
     before = torch.cuda.current_stream()
     monkeypatch.setattr(graphs, "advance", waiting)
-    engine = recording(loaded, keeps_whole)
+    engine = recording(loaded, keeps_whole=False)
     assert torch.cuda.current_stream() == before
     assert models.written(engine, asked) == expected
     assert caplog.text.count("cannot be captured") == 1
