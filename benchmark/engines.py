@@ -222,8 +222,8 @@ def servers(found: Comparison) -> Iterator[tuple[Setup, list[Case]]]:
     asked = found.plan
     dtype = (asked.dtypes or (["bfloat16"] if asked.device == "cpu" else ["float16"]))[0]
     mute = Setup(MUTE, found.checkpoint, asked.device, dtype)
-    numbers = [tokens for tokens in asked.tokens if tokens.isdigit() and asked.is_random]
-    first, *others = [replace(mute, engine=WHISPER, tokens=one) for one in numbers or [None]]
+    tokens = (asked.is_random and asked.tokens) or [None]
+    first, *others = [replace(mute, engine=WHISPER, tokens=one) for one in tokens]
     sent = asked.files, asked.formats
     few = [count for count in asked.callers if count in served.MUTE_CALLERS]
     short = [seconds for seconds in asked.files if seconds <= served.WINDOW]

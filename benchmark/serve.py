@@ -8,18 +8,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from itertools import cycle
 
 from asr import engine
 from asr.app import create_app
 from asr.config import Config
+from asr.engine import Engine
 from asr.serving import run
 from asr.start import Start
 from asr.transcript import EngineInfo, Segment
 from asr.windows import Window, WindowResult
+from benchmark.recordings import drawn_lengths
 
 MUTE = "mute"  # the name that asks for it
+DRAWN = "drawn"  # asks for a number of tokens of each window's own
 WORDS = " word" * 75  # of a 30 s window of English
 MUTE_WINDOWS = 64
+LENGTHS = 1000  # that are drawn before they come again
 
 
 class Mute:
@@ -50,10 +56,52 @@ class Mute:
         ]
 
 
+class Drawn:
+    """An engine whose windows get as many tokens as are drawn for them, whoever asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lengths = cycle(drawn_lengths(LENGTHS))
+        self._limited: dict[Window, Window] = {}  # as submitted → as the engine hears it
+        self._submitted: dict[Window, Window] = {}  # and back
+        self.info = engine.info
+        self.free = engine.free
+        self.held = engine.held
+        self.prepare = engine.prepare
+
+    @property
+    def capacity(self) -> int:
+        return self._engine.capacity
+
+    def drop(self, window: Window) -> None:
+        if window in self._limited:
+            limited = self._limited.pop(window)
+            del self._submitted[limited]
+            self._engine.drop(limited)
+
+    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
+        for window in admitted:
+            options = replace(window.options, max_new_tokens=next(self._lengths))
+            limited = replace(window, options=options)
+            self._limited[window], self._submitted[limited] = limited, window
+        found = self._engine.step([self._limited[window] for window in admitted])
+        return [self._as_submitted(result) for result in found]
+
+    def _as_submitted(self, result: WindowResult) -> WindowResult:
+        limited = result.window
+        window = self._submitted[limited]
+        if result.is_final:
+            del self._submitted[limited], self._limited[window]
+        return replace(result, window=window)
+
+
 def main() -> None:
     config = Config.from_environment(os.environ)
-    app = create_app(config, (lambda _: Mute()) if sys.argv[1] == MUTE else engine.load)
+    app = create_app(config, LOADERS.get(sys.argv[1], engine.load))
     run(app, config, Start.of_process())
+
+
+LOADERS = {MUTE: lambda _: Mute(), DRAWN: lambda config: Drawn(engine.load(config))}
 
 
 if __name__ == "__main__":

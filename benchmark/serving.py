@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped,unused-ignore]
 
 from benchmark.environments import ROOT
-from benchmark.serve import MUTE
+from benchmark.serve import DRAWN, MUTE
 
 WHISPER = "whisper"
 START_S = 300.0  # the longest start
@@ -32,7 +32,7 @@ class Setup:
     checkpoint: Path
     device: str
     dtype: str
-    tokens: str | None = None  # in each window, a number; None: as the model ends them
+    tokens: str | None = None  # in each window, a number or DRAWN; None: as the model ends them
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def serving(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "benchmark.serve", setup.engine]
+    kind = DRAWN if setup.tokens == DRAWN else setup.engine
+    command = [sys.executable, "-m", "benchmark.serve", kind]
     settings = environment(setup, port, os.environ)
     process = subprocess.Popen(command, cwd=ROOT, env=settings)
     try:
@@ -95,7 +96,7 @@ def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, 
         "LOG_LEVEL": "WARNING",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), given.get("PYTHONPATH")])),
     }
-    if setup.tokens is not None:
+    if setup.tokens is not None and setup.tokens != DRAWN:
         settings["MAX_NEW_TOKENS"] = setup.tokens
     if setup.engine == MUTE:  # what Silero would cost is a stage of its own
         settings["VAD"] = "energy"

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from aiohttp import web
 
 from asr.app import create_app
 from asr.config import Config
 from benchmark import load
+from benchmark.checkpoints import Size, random_checkpoint
 from benchmark.goals import GOAL_TOKENS
 from benchmark.level import Level
 from benchmark.reporting import Figures, figures
@@ -85,3 +87,11 @@ def answered() -> Callable[..., Served]:
         return Served("whisper", tokens, "wav", seconds, 1, load, 0.0, 0.0)
 
     return made
+
+
+@pytest.fixture(scope="package")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model whose texts are as long as allowed."""
+    size = Size(width=48, encoder_layers=1, decoder_layers=2, heads=2)
+    folder = tmp_path_factory.mktemp("weights") / "random"
+    return random_checkpoint(size, folder, torch.float32, "cpu")

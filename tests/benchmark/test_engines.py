@@ -17,7 +17,7 @@ import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from benchmark import environments, goals, plan, recordings, roofline, stages, tables
-from benchmark.checkpoints import SIZES, TEXT_TOKENS, Size, build_tokenizer, random_checkpoint
+from benchmark.checkpoints import SIZES, TEXT_TOKENS, build_tokenizer
 from benchmark.comparison import Figures, Level, Results, compare, figures
 from benchmark.contenders import (
     ENTRIES,
@@ -35,7 +35,6 @@ from benchmark.contenders.ggml import ggml_name, mel_filters
 from benchmark.rivals import Rival, Round
 from tests.conftest import tone, wav
 
-SMALL = Size(width=48, encoder_layers=1, decoder_layers=2, heads=2)
 ENTRY = Entry("nobody", "nothing", ("json",))
 H200 = roofline.Peak(790e12, 4.3e12)
 
@@ -57,12 +56,6 @@ class Scripted(Rival):
         seconds = self._seconds.pop(0)
         written = list(limits or [0])
         return Round(seconds, seconds, written, [seconds] * len(written), 100.0)
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("weights") / "random"
-    return random_checkpoint(SMALL, folder, torch.float32, "cpu")
 
 
 @pytest.fixture

@@ -10,13 +10,18 @@ from typing import Any
 
 from aiohttp import web
 
+from asr.transcript import Options
+from asr.windows import Window
 from benchmark import served, serving
 from benchmark.clips import Clip
+from benchmark.contenders import LANGUAGE, Settings, ours
 from benchmark.level import Amount, Level, Target, run
-from benchmark.serve import MUTE
+from benchmark.recordings import drawn_lengths
+from benchmark.serve import LENGTHS, MUTE, Drawn
 from benchmark.served import FILES, FORMATS, LONG, Case, Served
 from benchmark.serving import WHISPER, Setup
 from tests.benchmark.conftest import SECOND, squeezed, stub_server
+from tests.conftest import tone
 
 SETUP = Setup(MUTE, Path("models/demo/weights"), "cpu", "float32")
 
@@ -88,3 +93,18 @@ def test_stages_stand_beside_each_other_by_format() -> None:
     table = squeezed(served.stage_table({"wav": {"decode": 0.1}, "mp3": {"decode": 0.25}}))
     assert table.splitlines()[0] == "| ms of CPU for a second of audio | wav | mp3 |"
     assert table.splitlines()[-1] == "| decode | 0.100 | 0.250 |"
+
+
+def test_drawn_lengths_are_the_windows_own_whoever_asks(checkpoint: Path) -> None:
+    engine = Drawn(ours.load(Settings(checkpoint, checkpoint, "cpu", "float32", 1))._engine)
+    options = Options(language=LANGUAGE, timestamps="none")
+    waiting = [Window(tone(2.0), start=float(n), options=options) for n in range(5)]
+    left = waiting.pop()  # by its caller, while it is heard
+    found = engine.step([left])
+    engine.drop(left)
+    wanted = list(waiting)
+    while waiting or engine.held():
+        found += engine.step([waiting.pop(0) for _ in range(min(engine.free(), len(waiting)))])
+    tokens = {one.window: sum(len(part.tokens) for part in one.segments) for one in found}
+    assert [tokens[window] for window in wanted] == drawn_lengths(LENGTHS)[1:5]
+    assert left not in tokens
