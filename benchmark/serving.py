@@ -94,14 +94,13 @@ def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, 
         "DEVICE": setup.device,
         "DTYPE": setup.dtype,
         "LOG_LEVEL": "WARNING",
+        "VAD": "energy",  # to Silero made-up sound is no speech; its cost is a stage of its own
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), given.get("PYTHONPATH")])),
     }
     if setup.tokens is not None and setup.tokens != DRAWN:
         settings["MAX_NEW_TOKENS"] = setup.tokens
-    if setup.engine == MUTE:  # what Silero would cost is a stage of its own
-        settings["VAD"] = "energy"
-    else:  # made-up sound is no speech, and its text no sense
-        settings |= {"VAD": "off", "TEMPERATURE_FALLBACK": "0"}
+    if setup.engine != MUTE:  # whose text makes no sense
+        settings["TEMPERATURE_FALLBACK"] = "0"
     return {**given, **settings}
 
 

@@ -31,6 +31,8 @@ def test_on_a_cpu_many_callers_send_short_files_and_one_sends_the_long_ones() ->
     sent = {(case.format, case.seconds, case.callers) for case in cases}
     assert {("wav", 5, 128), ("mp3", 30, 128), ("mp3", LONG, 1), ("wav", 9000, 1)} <= sent
     assert not [case for case in cases if case.seconds >= LONG and case.callers > 1]
+    assert ("mp3", 9000, 1) not in sent, "the model takes the longest file once"
+    assert ("mp3", 9000) in {(c.format, c.seconds) for c in served.cases(MUTE, FILES, FORMATS, [1])}
     assert all(case.requests >= case.callers for case in cases)
     assert max(case.windows for case in cases if case.callers == 128) == 128
 
