@@ -14,7 +14,7 @@ from asr.formats import writer, written
 from asr.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
 from asr.transcript import Coverage, Segment, Transcript
 from asr.windows import WindowResult
-from tests.conftest import tone, wav
+from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.test_captions import letters, timed
 
 CLIP = wav(tone(1.0))
@@ -37,18 +37,22 @@ async def test_a_silence_is_told_after_the_first_pause_and_then_after_each_later
     assert set(map(str, told[:-2])) == {"None"}
 
 
-async def test_whoever_stops_listening_ends_the_events():
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_whoever_stops_listening_ends_the_events(is_silent):
     ended = []
 
     async def some():
         try:
+            yield {"n": 1}
             await asyncio.Event().wait()
             yield {}
         finally:
             ended.append(True)
 
-    listening = paced(some(), 0.01, 0.01)
-    assert await anext(listening) is None
+    listening = paced(some(), PATIENCE_SECONDS, 0.01)
+    assert await anext(listening) == {"n": 1}
+    if is_silent:
+        assert await anext(listening) is None
     await listening.aclose()
     assert ended == [True]
 
