@@ -37,6 +37,7 @@ pytest_plugins = [
     "tests.clock",
     "tests.origin",
     "tests.schedulers",
+    "tests.sounds",
     "tests.transcribers",
 ]
 

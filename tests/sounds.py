@@ -6,7 +6,7 @@ import contextlib
 import functools
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -127,9 +127,24 @@ def expected_pitch(moment: float) -> float:
     return LOW + (HIGH - LOW) * moment / SECONDS
 
 
+def on_disk(data: bytes) -> BinaryIO:
+    file = tempfile.TemporaryFile()
+    file.write(data)
+    file.flush()
+    return file
+
+
 async def stream(data: bytes, size: int = 4096) -> AsyncIterator[bytes]:
     for start in range(0, len(data), size):
         yield data[start : start + size]
+
+
+@pytest.fixture
+def decoder() -> Iterator[Decoder]:
+    """One that takes audio of any length."""
+    decoder = Decoder(max_seconds=0, processes=4)
+    yield decoder
+    decoder.close()
 
 
 async def decoded(decoder: Decoder, source: AsyncIterator[bytes] | BinaryIO) -> np.ndarray:

@@ -18,13 +18,6 @@ from tests.conftest import RATE, wav
 from tests.sounds import assert_is_the_sweep, decoded, encoded, stream, sweep
 
 
-@pytest.fixture
-def decoder() -> object:
-    decoder = Decoder(max_seconds=0, processes=4)
-    yield decoder
-    decoder.close()
-
-
 @pytest.mark.parametrize(("rate", "channels"), [(1, 1), (10, 2), (2**31 - 1, 1), (16_000, 65_535)])
 async def test_absurd_wav_headers_cost_little(rate: int, channels: int) -> None:
     decoder = Decoder(max_seconds=600, processes=1)

@@ -38,13 +38,6 @@ def plain() -> bytes:
     return mp3(KINDS["constant"])
 
 
-@pytest.fixture
-def decoder() -> object:
-    decoder = Decoder(max_seconds=0, processes=1)
-    yield decoder
-    decoder.close()
-
-
 @pytest.mark.parametrize("kind", KINDS)
 async def test_it_sounds_as_by_ffmpeg(
     decoder: Decoder, kind: str, monkeypatch: pytest.MonkeyPatch

@@ -22,13 +22,6 @@ CHUNK = struct.Struct("<4sI")
 FIELDS = struct.Struct("<HHIIHH")  # format, channels, rate, bytes per second and frame, bits
 
 
-@pytest.fixture
-def decoder() -> object:
-    decoder = Decoder(max_seconds=0, processes=1)
-    yield decoder
-    decoder.close()
-
-
 def chunk(name: bytes, content: bytes) -> bytes:
     return CHUNK.pack(name, len(content)) + content + b"\0" * (len(content) % 2)
 
