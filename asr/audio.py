@@ -47,6 +47,7 @@ class Decoder:
         self._max_samples = round(max_seconds * SAMPLE_RATE) if max_seconds else None
         self._processes = asyncio.Semaphore(processes)
         self._arriving = asyncio.Semaphore(max(1, processes // 2))
+        self._starts = asyncio.Lock()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
 
     def close(self) -> None:
@@ -121,7 +122,7 @@ class Decoder:
         self, source: Source, stack: contextlib.AsyncExitStack
     ) -> AsyncIterator[Samples]:
         await stack.enter_async_context(self._processes)
-        return await _entered(ffmpeg_blocks(source), stack)
+        return await _entered(ffmpeg_blocks(source, self._starts), stack)
 
     async def _with_soundfile(
         self, sound: soundfile.SoundFile, file: BinaryIO, stack: contextlib.AsyncExitStack

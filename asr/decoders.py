@@ -111,16 +111,21 @@ class SoundfileDecoder:
         return self._mono.push(block, self.has_ended)
 
 
-async def ffmpeg_blocks(source: Source) -> AsyncGenerator[Samples]:
-    """What the program ffmpeg makes of `source`; its process ends with the generator."""
+async def ffmpeg_blocks(source: Source, starts: asyncio.Lock) -> AsyncGenerator[Samples]:
+    """What the program ffmpeg makes of `source`; its process ends with the generator.
+
+    Args:
+        starts: held while the process starts, which stops the loop: others get turns between.
+    """
     stream = source if isinstance(source, AsyncIterator) else None
-    process = await asyncio.create_subprocess_exec(
-        *ffmpeg_command("/dev/stdin" if stream is None else "pipe:0"),
-        stdin=source if stream is None else asyncio.subprocess.PIPE,  # type: ignore[arg-type]
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=2 * READ_BYTES,
-    )
+    async with starts:
+        process = await asyncio.create_subprocess_exec(
+            *ffmpeg_command("/dev/stdin" if stream is None else "pipe:0"),
+            stdin=source if stream is None else asyncio.subprocess.PIPE,  # type: ignore[arg-type]
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=2 * READ_BYTES,
+        )
     _put_behind(process.pid)
     complaint = asyncio.create_task(_first_bytes(process.stderr))
     feeder = asyncio.create_task(_feed(process, stream))

@@ -9,6 +9,7 @@ import os
 import struct
 import tracemalloc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import psutil
@@ -147,6 +148,27 @@ async def test_who_stops_reading_leaves_no_decoder_behind(decoder: Decoder, name
         assert len(children()) == len(before) + 1
         await blocks.aclose()
         assert children() == before
+
+
+async def test_decoders_start_one_at_a_time(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting, most = 0, 0
+    start = asyncio.create_subprocess_exec
+
+    async def counted(*command: str, **settings: Any) -> asyncio.subprocess.Process:
+        nonlocal starting, most
+        starting += 1
+        most = max(most, starting)
+        process = await start(*command, **settings)
+        starting -= 1
+        return process
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", counted)
+    clips = [decoded(decoder, stream(encoded("opus.ogg"))) for _ in range(4)]
+    for samples in await asyncio.gather(*clips):
+        assert_is_the_sweep(samples)
+    assert most == 1
 
 
 async def test_a_decoder_lets_the_server_run_first(decoder: Decoder) -> None:
