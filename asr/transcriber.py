@@ -236,19 +236,19 @@ class Transcriber:
                 self._metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
                 if listener is not None:
                     listener.take(block)
-                for window in cutter.push(block):
-                    if listener is not None:
-                        await asyncio.to_thread(listener.hear, window.end + ASTRAY)
+                cutter.take(block)
+                while cutter.has_window:
+                    window = await asyncio.to_thread(_cut, cutter, listener)
                     timings.decode += time.monotonic() - started
                     ticket.hold(cutter.held_samples / SAMPLE_RATE)
                     yield window
                     started = time.monotonic()
                 ticket.hold(cutter.held_samples / SAMPLE_RATE)
-        if listener is not None:
-            await asyncio.to_thread(listener.finish)
+        last = await asyncio.to_thread(_finish, cutter, listener)
         timings.decode = max(0.0, timings.decode + time.monotonic() - started - timings.fetch)
-        for window in cutter.finish():
-            ticket.hold(cutter.held_samples / SAMPLE_RATE)
+        while last:
+            window = last.pop(0)
+            ticket.hold(sum(later.seconds for later in last))
             yield window
 
     def _account(self, asked: Listening) -> Account:
@@ -269,6 +269,21 @@ class Transcriber:
     def _observe(self, timings: Timings) -> None:
         for stage in ("fetch", "decode", "queue", "model"):
             self._metrics.stage_seconds.labels(stage).observe(getattr(timings, stage))
+
+
+def _cut(cutter: Cutter, listener: Listener | None) -> Window:
+    """The next window, heard by the detector as far as it is asked about."""
+    window = cutter.cut()
+    if listener is not None:
+        listener.hear(window.end + ASTRAY)
+    return window
+
+
+def _finish(cutter: Cutter, listener: Listener | None) -> list[Window]:
+    """The last windows, all of them heard by the detector."""
+    if listener is not None:
+        listener.finish()
+    return list(cutter.finish())
 
 
 async def _timed(stream: AsyncIterator[bytes], timings: Timings) -> AsyncIterator[bytes]:

@@ -86,6 +86,7 @@ class Cutter:
         self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
         self._cuts_at_pauses = stride_seconds is None
         self._is_early = is_early and self._cuts_at_pauses  # and the first window is not cut yet
+        self._rest_of_first = 0  # samples of the first window that are left once it is parted
         self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
         self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
         self._held: list[Samples] = []
@@ -95,27 +96,35 @@ class Cutter:
 
     def push(self, block: Samples) -> Iterator[Window]:
         """Take in `block`, [samples] of any length; yield each window that is now complete."""
+        self.take(block)
+        while self.has_window:
+            yield self.cut()
+
+    def take(self, block: Samples) -> None:
+        """Take in `block`, [samples] of any length."""
         self._held.append(block)
         self.held_samples += len(block)
-        if self.held_samples <= self._size + self._ahead:
-            return
-        held = np.concatenate(self._held)
-        while len(held) > self._size + self._ahead:
-            end = self._cut(held)
-            if self._is_early:
-                self._is_early = False
-                early = round(self._size * EARLY_SHARE)
-                first = self._cut_between(held, early // 2, early)
-                yield self._window(held[:first].copy())
-                self._start = first
-                held, end = held[first:], end - first
-            yield self._window(held[:end].copy())
-            kept = end - self._overlap
-            self._start += kept
-            self._shared = self._overlap
-            held = held[kept:]
-        self._held = [held]
-        self.held_samples = len(held)
+
+    @property
+    def has_window(self) -> bool:
+        """Whether a window is complete."""
+        return bool(self._rest_of_first) or self.held_samples > self._size + self._ahead
+
+    def cut(self) -> Window:
+        """The next window, which is complete; some milliseconds of work."""
+        held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        end, self._rest_of_first = self._rest_of_first or self._cut(held), 0
+        if self._is_early:
+            self._is_early = False
+            early = round(self._size * EARLY_SHARE)
+            first = self._cut_between(held, early // 2, early)
+            end, self._rest_of_first = first, end - first
+        window = self._window(held[:end].copy())
+        kept = end - self._overlap
+        self._start += kept
+        self._shared = self._overlap
+        self._held, self.held_samples = [held[kept:]], len(held) - kept
+        return window
 
     def finish(self) -> Iterator[Window]:
         """Yield what is left, in two windows of fair length where it is too long for one."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import threading
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import soundfile
 from asr.errors import BadAudio, TooLarge
 from asr.transcriber import Timings
 from asr.transcript import NO_CUDA, EngineInfo, Options
-from asr.windows import WindowResult
+from asr.windows import WindowResult, quietest
 from tests.conftest import PATIENCE_SECONDS, FakeEngine, eventually, heard, tone, wav
 from tests.transcribers import whole
 
@@ -135,6 +136,19 @@ async def test_audio_that_waits_to_be_heard_counts_once_in_the_queue(make_transc
     engine.gate.set()
     await first
     await results.aclose()
+
+
+async def test_the_search_for_a_pause_holds_up_nobody(make_transcriber, monkeypatch):
+    threads = []
+
+    def searched(*arguments):
+        threads.append(threading.current_thread())
+        return quietest(*arguments)
+
+    monkeypatch.setattr("asr.windows.quietest", searched)
+    await make_transcriber(FakeEngine()).transcribe(whole(wav(tone(65.0))), Options())
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_many_callers_get_their_own_words(make_transcriber):
