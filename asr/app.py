@@ -122,6 +122,7 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
         log.info("ready: %s on %s", loaded.info.model_id, loaded.info.hardware)
         yield
         await scheduler.stop()
+        app[keys.TRANSCRIBER].close()
         decoder.close()
 
     return context

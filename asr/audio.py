@@ -9,7 +9,6 @@ import logging
 import struct
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 import soundfile
@@ -25,7 +24,8 @@ from asr.decoders import (
 )
 from asr.errors import BadAudio, TooLarge
 from asr.mono import SAMPLE_RATE, Samples
-from asr.spool import in_thread, spooled
+from asr.spool import spooled
+from asr.threads import Threads
 from asr.wave import Header, WaveDecoder, read_header
 
 __all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
@@ -48,10 +48,10 @@ class Decoder:
         self._processes = asyncio.Semaphore(processes)
         self._arriving = asyncio.Semaphore(max(1, processes // 2))
         self._starts = asyncio.Lock()
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="decode")
+        self._threads = Threads(THREADS, "decode")
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     async def blocks(self, source: Source) -> AsyncGenerator[Samples]:
         """Decode `source`; yield blocks of [samples], each at most some ten seconds.
@@ -104,7 +104,7 @@ class Decoder:
     async def _open_file(
         self, file: BinaryIO, stack: contextlib.AsyncExitStack
     ) -> AsyncIterator[Samples]:
-        sound = await in_thread(self._threads, opened_by_soundfile, file)
+        sound = await self._threads.run(opened_by_soundfile, file)
         if sound is not None:
             stack.callback(sound.close)
             return await _entered(self._with_soundfile(sound, file, stack), stack)
@@ -115,7 +115,7 @@ class Decoder:
     ) -> BinaryIO:
         file = stack.enter_context(tempfile.TemporaryFile())
         async for data in _chain(head, stream):
-            await in_thread(self._threads, file.write, data)
+            await self._threads.run(file.write, data)
         return file
 
     async def _with_ffmpeg(
@@ -130,7 +130,7 @@ class Decoder:
         decoder, heard = SoundfileDecoder(sound), 0
         while not decoder.has_ended:
             try:
-                block = await in_thread(self._threads, decoder.read)
+                block = await self._threads.run(decoder.read)
             except soundfile.LibsndfileError as error:
                 log.info("audio damaged, the rest is left to ffmpeg: %s", error)
                 break
@@ -150,9 +150,9 @@ class Decoder:
             held += decoder.sound(data)
             while len(held) > header.second_bytes:
                 block, held = held[: header.block_bytes], held[header.block_bytes :]
-                yield await in_thread(self._threads, decoder.push, block, False)
+                yield await self._threads.run(decoder.push, block, False)
         if held or decoder.holds_back:
-            yield await in_thread(self._threads, decoder.push, held, True)
+            yield await self._threads.run(decoder.push, held, True)
 
 
 def needs_seeking(head: bytes) -> bool:

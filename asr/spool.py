@@ -6,19 +6,18 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Executor
-from typing import BinaryIO, TypeVar
+from collections.abc import AsyncIterator
+from typing import BinaryIO
+
+from asr.threads import Threads
 
 MEMORY_BYTES = 2**20  # unread, held without a file
 FILE_BYTES = 256 * 2**20  # unread, held in the file; beyond, the sender has to wait
 READ_BYTES = 256 * 1024
 
-Result = TypeVar("Result")
-
 
 @contextlib.asynccontextmanager
-async def spooled(stream: AsyncIterator[bytes], threads: Executor) -> AsyncIterator[Spool]:
+async def spooled(stream: AsyncIterator[bytes], threads: Threads) -> AsyncIterator[Spool]:
     """The bytes of `stream`, which a task of its own takes in meanwhile.
 
     A failure of `stream` is raised to the reader at once, before bytes still unread.
@@ -36,7 +35,7 @@ async def spooled(stream: AsyncIterator[bytes], threads: Executor) -> AsyncItera
 class Spool(AsyncIterator[bytes]):
     """Bytes on their way: the first in memory, more in a file that is written round and round."""
 
-    def __init__(self, threads: Executor, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(self, threads: Threads, stack: contextlib.AsyncExitStack) -> None:
         self._threads = threads
         self._stack = stack
         self._memory: list[bytes] = []
@@ -80,9 +79,7 @@ class Spool(AsyncIterator[bytes]):
                 await self._changed.wait_for(self._has_room)
             place = self._written % FILE_BYTES
             room = min(FILE_BYTES - place, FILE_BYTES - (self._written - self._read))
-            size = await in_thread(
-                self._threads, os.pwrite, self._file.fileno(), left[:room], place
-            )
+            size = await self._threads.run(os.pwrite, self._file.fileno(), left[:room], place)
             self._written += size
             left = left[size:]
             await self._report()
@@ -102,7 +99,7 @@ class Spool(AsyncIterator[bytes]):
         assert self._file is not None
         place = self._read % FILE_BYTES
         size = min(READ_BYTES, self._written - self._read, FILE_BYTES - place)
-        data = await in_thread(self._threads, os.pread, self._file.fileno(), size, place)
+        data = await self._threads.run(os.pread, self._file.fileno(), size, place)
         self._read += len(data)
         await self._report()
         return data
@@ -116,15 +113,3 @@ class Spool(AsyncIterator[bytes]):
     async def _report(self) -> None:
         async with self._changed:
             self._changed.notify_all()
-
-
-async def in_thread(
-    threads: Executor, function: Callable[..., Result], *arguments: object
-) -> Result:
-    """Run off the loop; who is cancelled waits until the thread has let go of the file."""
-    future = asyncio.get_running_loop().run_in_executor(threads, function, *arguments)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        raise

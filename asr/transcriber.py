@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, replace
 
+from asr import cores
 from asr.audio import SAMPLE_RATE, Decoder, Source
 from asr.coverage import ASTRAY, BEFORE_GAP, Account, spliced
 from asr.errors import BadRequest
@@ -15,11 +16,13 @@ from asr.metrics import Metrics
 from asr.rules import Rules, check
 from asr.scheduler import Scheduler
 from asr.speech import Detector, Listener
+from asr.threads import Threads
 from asr.ticket import Pending, Ticket
 from asr.transcript import Detection, EngineInfo, HearingInfo, Listening, Options, Transcript
 from asr.windows import PAUSE, Cutter, Joiner, Window, WindowResult
 
 LEAD_SECONDS = 1.0  # at most, that a stream's first window has the processors to itself
+THREADS = max(1, cores.usable() // 2)  # that cut and listen: engine and loop need the others
 
 
 @dataclass
@@ -63,6 +66,10 @@ class Transcriber:
         self._window_seconds = min(window_seconds, info.longest_window)
         self._stride_seconds = stride_seconds
         self._metrics = metrics
+        self._threads = Threads(THREADS, "hear")
+
+    def close(self) -> None:
+        self._threads.close()
 
     @property
     def hearing_info(self) -> HearingInfo:
@@ -238,13 +245,13 @@ class Transcriber:
                     listener.take(block)
                 cutter.take(block)
                 while cutter.has_window:
-                    window = await asyncio.to_thread(_cut, cutter, listener)
+                    window = await self._threads.run(_cut, cutter, listener)
                     timings.decode += time.monotonic() - started
                     ticket.hold(cutter.held_samples / SAMPLE_RATE)
                     yield window
                     started = time.monotonic()
                 ticket.hold(cutter.held_samples / SAMPLE_RATE)
-        last = await asyncio.to_thread(_finish, cutter, listener)
+        last = await asyncio.to_thread(_finish, cutter, listener)  # of clips many at once: cheaper
         timings.decode = max(0.0, timings.decode + time.monotonic() - started - timings.fetch)
         while last:
             window = last.pop(0)
@@ -272,7 +279,6 @@ class Transcriber:
 
 
 def _cut(cutter: Cutter, listener: Listener | None) -> Window:
-    """The next window, heard by the detector as far as it is asked about."""
     window = cutter.cut()
     if listener is not None:
         listener.hear(window.end + ASTRAY)
@@ -280,7 +286,6 @@ def _cut(cutter: Cutter, listener: Listener | None) -> Window:
 
 
 def _finish(cutter: Cutter, listener: Listener | None) -> list[Window]:
-    """The last windows, all of them heard by the detector."""
     if listener is not None:
         listener.finish()
     return list(cutter.finish())

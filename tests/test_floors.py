@@ -9,7 +9,7 @@ from tests.conftest import ROOT
 
 FLOORS = [
     {"asr", "cores", "errors", "transcript", "metrics", "start", "values"},
-    {"config", "mono", "mpeg"},
+    {"config", "mono", "mpeg", "threads"},
     {"decoders", "spool", "wave"},
     {"audio", "captions", "logprobs", "outbound"},
     {"formats", "seams", "speech"},

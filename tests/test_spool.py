@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from unittest.mock import patch
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from asr import spool
 from asr.errors import TooLarge
+from asr.threads import Threads
 
 PIECES = st.lists(st.binary(min_size=1, max_size=40), max_size=30)
 
@@ -26,7 +27,7 @@ async def through(pieces: list[bytes], reader_waits: bool) -> bytes:
         taken.set()
 
     received = b""
-    with ThreadPoolExecutor(2) as threads:
+    with closing(Threads(2, "spool")) as threads:
         async with spool.spooled(source(), threads) as stream:
             if reader_waits and sum(map(len, pieces)) <= spool.FILE_BYTES:
                 await taken.wait()
@@ -54,7 +55,7 @@ async def test_the_sender_is_not_held_up_by_the_reader() -> None:
             yield bytes([number]) * 2**19
         taken.set()
 
-    with ThreadPoolExecutor(2) as threads:
+    with closing(Threads(2, "spool")) as threads:
         async with spool.spooled(source(), threads) as stream:
             await asyncio.wait_for(taken.wait(), 30)
             received = b"".join([data async for data in stream])
@@ -69,7 +70,7 @@ async def test_the_sources_failure_reaches_the_reader_at_once() -> None:
         failed.set()
         raise TooLarge("too much")
 
-    with ThreadPoolExecutor(1) as threads:
+    with closing(Threads(1, "spool")) as threads:
         async with spool.spooled(source(), threads) as stream:
             await failed.wait()
             with pytest.raises(TooLarge):
@@ -86,7 +87,7 @@ async def test_a_reader_that_leaves_ends_the_source() -> None:
         finally:
             is_closed.set()
 
-    with ThreadPoolExecutor(1) as threads:
+    with closing(Threads(1, "spool")) as threads:
         async with spool.spooled(source(), threads) as stream:
             assert await anext(stream) == b"some"
         assert is_closed.is_set()
@@ -101,7 +102,7 @@ async def test_it_is_known_when_all_is_here_or_the_room_is_used_up(count: int) -
     with (
         patch.object(spool, "MEMORY_BYTES", 50),
         patch.object(spool, "FILE_BYTES", 640),
-        ThreadPoolExecutor(1) as threads,
+        closing(Threads(1, "spool")) as threads,
     ):
         async with spool.spooled(source(), threads) as stream:
             await asyncio.wait_for(stream.taken_in(), 30)

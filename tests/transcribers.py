@@ -23,7 +23,7 @@ async def whole(data: bytes) -> AsyncIterator[bytes]:
 async def make_transcriber(
     make_scheduler: Callable[..., Scheduler],
 ) -> AsyncIterator[Callable[..., Transcriber]]:
-    decoders = []
+    made: list[Decoder | Transcriber] = []
 
     def make(
         engine: FakeEngine,
@@ -33,11 +33,12 @@ async def make_transcriber(
     ) -> Transcriber:
         scheduler = make_scheduler(engine)
         decoder = Decoder(max_seconds, 4)
-        decoders.append(decoder)
-        return Transcriber(
+        transcriber = Transcriber(
             decoder, scheduler, engine.info, window_seconds, None, Metrics(), **judges
         )
+        made.extend([decoder, transcriber])
+        return transcriber
 
     yield make
-    for decoder in decoders:
-        decoder.close()
+    for each in made:
+        each.close()

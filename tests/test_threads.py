@@ -1,0 +1,57 @@
+"""Work off the loop: how much of it is begun at once, and what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from asr.threads import Threads
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    threads = Threads(2, "test")
+    yield threads
+    threads.close()
+
+
+async def test_what_fails_fails_for_its_caller(threads: Threads) -> None:
+    assert await threads.run(int, "7") == 7
+    with pytest.raises(ValueError, match="seven"):
+        await threads.run(int, "seven")
+
+
+async def test_only_one_piece_of_work_is_begun_that_no_thread_is_free_for(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+    may_end = threading.Event()
+    submit = threads._executor.submit
+    monkeypatch.setattr(threads._executor, "submit", lambda *work: begun.append(1) or submit(*work))
+    work = [asyncio.create_task(threads.run(may_end.wait, 60)) for _ in range(20)]
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert len(begun) == 3
+    may_end.set()
+    assert all(await asyncio.gather(*work))
+
+
+async def test_who_is_cancelled_waits_for_the_thread(threads: Threads) -> None:
+    began, may_end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        may_end.wait(60)
+
+    task = asyncio.create_task(threads.run(work))
+    await asyncio.to_thread(began.wait, 60)
+    task.cancel()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert not task.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
