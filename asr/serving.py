@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -102,6 +103,7 @@ async def _serve(app: web.Application, config: Config, start: Start) -> None:
         if not await _is_set_up(runner, stop):
             log.info("stopping: the model is not loaded yet")
             return
+        _set_aside_what_is_loaded()
         await listen(listener, config)
         log.info("start: %s", start)
         async with _silent_ones_closed(runner, config.body_timeout_s):
@@ -111,6 +113,12 @@ async def _serve(app: web.Application, config: Config, start: Start) -> None:
     finally:
         listener.close()
         await runner.cleanup()
+
+
+def _set_aside_what_is_loaded() -> None:
+    """Spare the garbage collector the model and its libraries: going through them stops all."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _drain(app: web.Application, callers: Callers, seconds: float) -> None:

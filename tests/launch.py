@@ -8,6 +8,7 @@ heard is a line of `heard` there.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import math
 import os
@@ -41,6 +42,7 @@ class Controlled(FakeEngine):
         with (self.control / "heard").open("a") as record:
             for window in admitted:
                 record.write(f"{window.start:.2f} {window.seconds:.2f}\n")
+        (self.control / "set-aside").write_text(str(gc.get_freeze_count()))
         self.count += len(admitted)
         return [heard(window) for window in admitted]
 

@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from tests.conftest import PATIENCE_SECONDS, ROOT, tone, wav
-from tests.processes import answer, controlled, get, until
+from tests.processes import answer, controlled, get, post, until
 
 
 async def test_sigterm_lets_what_is_in_flight_end_and_takes_nothing_new(tmp_path: Path) -> None:
@@ -104,6 +104,12 @@ def test_the_port_is_closed_until_the_model_is_loaded(tmp_path: Path) -> None:
         until(server.answers)
         assert get(server, "/hc")[0] == 200
         assert server.stop() == 0
+
+
+def test_the_collector_is_spared_what_was_loaded(tmp_path: Path) -> None:
+    with controlled(tmp_path) as server:
+        assert post(server, wav(tone(1.0)))[0] == 200
+    assert int((tmp_path / "set-aside").read_text()) > 50_000  # objects, of the libraries alone
 
 
 def test_sigterm_while_the_model_computes_its_warm_up_ends_the_process(tmp_path: Path) -> None:
