@@ -24,7 +24,7 @@ from asr.decoders import (
 )
 from asr.errors import BadAudio, TooLarge
 from asr.mono import SAMPLE_RATE, Samples
-from asr.spool import spooled
+from asr.spool import Spool, spooled
 from asr.threads import Threads
 from asr.wave import Header, WaveDecoder, read_header
 
@@ -95,11 +95,17 @@ class Decoder:
         data = _once(head) if spool is None else _chain(head, spool)
         if header is not None:
             return await _entered(self._with_wave(header, data), stack)
-        if spool is not None and self._arriving.locked():
-            await spool.taken_in()
-        elif spool is not None:
-            await stack.enter_async_context(self._arriving)
+        if spool is not None:
+            await self._counted(spool)
         return await self._with_ffmpeg(data, stack)
+
+    async def _counted(self, spool: Spool) -> None:
+        """Count a source among those that still arrive while it does; if they are many, wait."""
+        if self._arriving.locked():
+            await spool.taken_in()
+            return
+        await self._arriving.acquire()
+        spool.when_filled(self._arriving.release)
 
     async def _open_file(
         self, file: BinaryIO, stack: contextlib.AsyncExitStack

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO
 
 from asr.threads import Threads
@@ -20,22 +20,22 @@ READ_BYTES = 256 * 1024
 async def spooled(stream: AsyncIterator[bytes], threads: Threads) -> AsyncIterator[Spool]:
     """The bytes of `stream`, which a task of its own takes in meanwhile.
 
-    A failure of `stream` is raised to the reader at once, before bytes still unread.
+    A failure of `stream` is raised to who reads or waits at once, before bytes still unread.
     """
     async with contextlib.AsyncExitStack() as stack:
-        spool = Spool(threads, stack)
-        filler = asyncio.create_task(spool.fill(stream))
+        spool = Spool(stream, threads, stack)
         try:
             yield spool
         finally:
-            filler.cancel()
-            await asyncio.gather(filler, return_exceptions=True)
+            await spool.close()
 
 
 class Spool(AsyncIterator[bytes]):
     """Bytes on their way: the first in memory, more in a file that is written round and round."""
 
-    def __init__(self, threads: Threads, stack: contextlib.AsyncExitStack) -> None:
+    def __init__(
+        self, stream: AsyncIterator[bytes], threads: Threads, stack: contextlib.AsyncExitStack
+    ) -> None:
         self._threads = threads
         self._stack = stack
         self._memory: list[bytes] = []
@@ -45,15 +45,15 @@ class Spool(AsyncIterator[bytes]):
         self._has_ended = False
         self._failure: Exception | None = None
         self._changed = asyncio.Condition()
+        self._filler = asyncio.create_task(self._fill(stream))
 
-    async def fill(self, stream: AsyncIterator[bytes]) -> None:
-        try:
-            async for data in stream:
-                await self._put(data)
-        except Exception as error:  # whatever it is, the reader gets it
-            self._failure = error
-        self._has_ended = True
-        await self._report()
+    async def close(self) -> None:
+        self._filler.cancel()
+        await asyncio.gather(self._filler, return_exceptions=True)
+
+    def when_filled(self, call: Callable[[], None]) -> None:
+        """`call` once nothing more is taken in: all is here, or nobody wants the rest."""
+        self._filler.add_done_callback(lambda _: call())
 
     async def __anext__(self) -> bytes:
         if data := await self._next():
@@ -64,6 +64,17 @@ class Spool(AsyncIterator[bytes]):
         """Wait until all of the stream is here, or as much as there is room for."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._has_ended or not self._has_room())
+        if self._failure is not None:
+            raise self._failure
+
+    async def _fill(self, stream: AsyncIterator[bytes]) -> None:
+        try:
+            async for data in stream:
+                await self._put(data)
+        except Exception as error:  # whatever it is, the reader gets it
+            self._failure = error
+        self._has_ended = True
+        await self._report()
 
     async def _put(self, data: bytes) -> None:
         if self._file is None and self._held + len(data) <= MEMORY_BYTES:

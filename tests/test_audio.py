@@ -249,6 +249,29 @@ async def test_senders_who_take_their_time_leave_decoders_to_others() -> None:
     decoder.close()
 
 
+async def test_a_body_that_is_here_leaves_its_place_to_one_that_still_arrives() -> None:
+    decoder = Decoder(max_seconds=0, processes=2)
+    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", "-f", "adts", name="long.aac")
+    is_here = asyncio.Event()
+
+    async def quick() -> AsyncIterator[bytes]:
+        yield data
+        is_here.set()
+
+    async def endless() -> AsyncIterator[bytes]:
+        yield data
+        await asyncio.Event().wait()
+
+    async with contextlib.aclosing(decoder.blocks(quick())) as unread:
+        assert len(await anext(unread))
+        await is_here.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        async with contextlib.aclosing(decoder.blocks(endless())) as arriving:
+            assert len(await asyncio.wait_for(anext(arriving), 30))
+    decoder.close()
+
+
 @pytest.mark.parametrize("data", [b"", b"\0", b"RIFF", b"fLaC", b"ID3", b"OggS", b"\0" * 100_000])
 async def test_what_is_no_audio_is_refused_with_a_remedy(decoder: Decoder, data: bytes) -> None:
     for source in (stream(data), io.BytesIO(data)):

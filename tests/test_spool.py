@@ -62,7 +62,7 @@ async def test_the_sender_is_not_held_up_by_the_reader() -> None:
     assert received == b"".join(bytes([number]) * 2**19 for number in range(32))
 
 
-async def test_the_sources_failure_reaches_the_reader_at_once() -> None:
+async def test_the_sources_failure_reaches_who_reads_or_waits_at_once() -> None:
     failed = asyncio.Event()
 
     async def source() -> AsyncIterator[bytes]:
@@ -73,6 +73,8 @@ async def test_the_sources_failure_reaches_the_reader_at_once() -> None:
     with closing(Threads(1, "spool")) as threads:
         async with spool.spooled(source(), threads) as stream:
             await failed.wait()
+            with pytest.raises(TooLarge):
+                await stream.taken_in()
             with pytest.raises(TooLarge):
                 await anext(stream)
 
