@@ -137,8 +137,8 @@ class Config:
     decoders: int = _setting(
         64,
         values.count,
-        "ffmpeg processes that may run at once, one for each request being decoded; half of them "
-        "for bodies that still arrive",
+        "ffmpeg processes that may run at once, one for each request being decoded; half of them, "
+        "but at least one, for bodies that still arrive",
     )
     drain_timeout_s: float = _setting(
         30.0, values.positive, "Time that requests in flight are given after SIGTERM"
