@@ -44,7 +44,7 @@ class Server:
         """Of the server and of its decoders, those that have ended and those that run."""
         process = psutil.Process(self.process.pid)
         times = process.cpu_times()
-        running = sum(sum(child.cpu_times()[:2]) for child in process.children())
+        running = sum(used(child) for child in process.children())
         spent = times.user + times.system + times.children_user + times.children_system
         return float(spent + running)
 
@@ -82,6 +82,14 @@ def serving(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def used(child: psutil.Process) -> float:
+    """Seconds of CPU; none once it has ended, as a decoder may since it was listed."""
+    try:
+        return float(sum(child.cpu_times()[:2]))
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, str]:

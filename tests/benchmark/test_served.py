@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 from aiohttp import web
 
 from asr.transcript import Options
@@ -60,6 +63,14 @@ def test_requests_to_a_mute_server_are_counted_with_what_they_cost() -> None:
     assert (
         squeezed(served.table([found])).splitlines()[-1].startswith("| mute, 65 s wav, 3 | - | 6 |")
     )
+
+
+def test_a_decoder_that_ends_while_it_is_looked_at_costs_no_figures() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as decoder:
+        listed = psutil.Process(decoder.pid)
+        assert serving.used(listed) >= 0
+        decoder.communicate(b"\n")
+        assert serving.used(listed) == 0
 
 
 async def test_a_long_files_level_is_warmed_up_by_a_short_one(aiohttp_server: Any) -> None:
