@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -55,10 +56,11 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
         if parameters.stream:
             return await _stream(request, source, options, warnings, started)
         transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
+    text = await _written(transcript, options)
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
     return web.json_response(
-        text=_answer(transcript, options).model_dump_json(),
+        text=text,
         headers=answer_headers(request, timings, elapsed, transcript.coverage) | warnings,
     )
 
@@ -96,12 +98,19 @@ def _last_event(failure: Failure) -> dict[str, object]:
     return {"type": "error", **problem(failure)}
 
 
-def _answer(transcript: Transcript, options: Options) -> AsrAnswer:
+async def _written(transcript: Transcript, options: Options) -> str:
+    """The answer as JSON; the words of four hours would hold up the loop for 200 ms."""
+    if options.timestamps == "word":
+        return await asyncio.to_thread(_answer, transcript, options)
+    return _answer(transcript, options)
+
+
+def _answer(transcript: Transcript, options: Options) -> str:
     timed: list[Chunk] = []
     for segment in transcript.segments if options.timestamps != "none" else ():
         parts = words_of(segment) if options.timestamps == "word" else (segment,)
         timed += [Chunk(timestamp=(part.start, part.end), text=part.text) for part in parts]
-    return AsrAnswer(text=transcript.text, chunks=timed)
+    return AsrAnswer(text=transcript.text, chunks=timed).model_dump_json()
 
 
 def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:

@@ -4,12 +4,15 @@ import asyncio
 import base64
 import json
 import re
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from aiohttp import FormData, web
 
 import asr
+from asr.captions import words_of
 from asr.windows import WindowResult
 from tests.conftest import eventually, tone, wav
 from tests.sounds import stream
@@ -37,6 +40,22 @@ async def test_raw_bytes_are_audio_whatever_their_content_type(client, headers):
 async def test_a_body_without_a_length_is_audio(client):
     response = await client.post("/asr", data=stream(SPEECH))
     assert await response.json() == ANSWER
+
+
+async def test_countless_words_are_written_off_the_loop(make_client, engine, monkeypatch):
+    threads = []
+
+    def noted(segment):
+        threads.append(threading.current_thread())
+        return words_of(segment)
+
+    monkeypatch.setattr("asr.routes.words_of", noted)
+    engine.info = replace(engine.info, has_words=True)
+    client = await make_client()
+    response = await client.post("/asr", data=SPEECH, params={"timestamps": "word"})
+    assert response.status == 200
+    assert threads
+    assert threading.main_thread() not in threads
 
 
 async def test_a_multipart_file_is_audio_and_its_fields_are_options(client, engine):
