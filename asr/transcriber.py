@@ -251,11 +251,11 @@ class Transcriber:
                     yield window
                     started = time.monotonic()
                 ticket.hold(cutter.held_samples / SAMPLE_RATE)
-        last = await asyncio.to_thread(_finish, cutter, listener)  # of clips many at once: cheaper
+        if listener is not None:
+            await asyncio.to_thread(listener.finish)
         timings.decode = max(0.0, timings.decode + time.monotonic() - started - timings.fetch)
-        while last:
-            window = last.pop(0)
-            ticket.hold(sum(later.seconds for later in last))
+        for window in cutter.finish():
+            ticket.hold(cutter.held_samples / SAMPLE_RATE)
             yield window
 
     def _account(self, asked: Listening) -> Account:
@@ -283,12 +283,6 @@ def _cut(cutter: Cutter, listener: Listener | None) -> Window:
     if listener is not None:
         listener.hear(window.end + ASTRAY)
     return window
-
-
-def _finish(cutter: Cutter, listener: Listener | None) -> list[Window]:
-    if listener is not None:
-        listener.finish()
-    return list(cutter.finish())
 
 
 async def _timed(stream: AsyncIterator[bytes], timings: Timings) -> AsyncIterator[bytes]:

@@ -146,7 +146,7 @@ async def test_the_search_for_a_pause_holds_up_nobody(make_transcriber, monkeypa
         return quietest(*arguments)
 
     monkeypatch.setattr("asr.windows.quietest", searched)
-    await make_transcriber(FakeEngine()).transcribe(whole(wav(tone(65.0))), Options())
+    await make_transcriber(FakeEngine()).transcribe(whole(wav(tone(45.0))), Options())
     assert threads
     assert threading.main_thread() not in threads
 
