@@ -189,7 +189,8 @@ def uncovered(speech: Iterable[Span], texts: Iterable[Span]) -> Iterator[Span]:
         at = span.start
         while place < len(covers) and covers[place].end <= span.start:
             place += 1
-        for text in covers[place:]:
+        for number in range(place, len(covers)):
+            text = covers[number]
             if text.start >= span.end:
                 break
             if text.start > at:
