@@ -22,7 +22,7 @@ from asr.transcript import Detection, EngineInfo, HearingInfo, Listening, Option
 from asr.windows import PAUSE, Cutter, Joiner, Window, WindowResult
 
 LEAD_SECONDS = 1.0  # at most, that a stream's first window has the processors to itself
-THREADS = max(1, cores.usable() // 2)  # that cut and listen: engine and loop need the others
+THREADS = max(1, cores.usable() // 2)  # that cut and listen, the end aside: others need cores, too
 
 
 @dataclass
