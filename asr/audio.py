@@ -100,10 +100,24 @@ class Decoder:
         return await self._with_ffmpeg(data, stack)
 
     async def _counted(self, spool: Spool) -> None:
-        """Count a source among those that still arrive while it does; if they are many, wait."""
-        if self._arriving.locked():
-            await spool.taken_in()
-            return
+        """Count a source among those that still arrive; if they are many, wait for it or for them.
+
+        Raises:
+            Exception: what the source raises meanwhile.
+        """
+        place, taken_in = (
+            asyncio.ensure_future(wait) for wait in (self._arrival(spool), spool.taken_in())
+        )
+        try:
+            await asyncio.wait({place, taken_in}, return_when=asyncio.FIRST_COMPLETED)
+            if taken_in.done():
+                taken_in.result()
+        finally:
+            place.cancel()
+            taken_in.cancel()
+            await asyncio.gather(place, taken_in, return_exceptions=True)
+
+    async def _arrival(self, spool: Spool) -> None:
         await self._arriving.acquire()
         spool.when_filled(self._arriving.release)
 
