@@ -20,8 +20,7 @@ def described(asked: Plan) -> dict[str, str]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "weights": f"{asked.weights} (no accuracy, no real speech)" * asked.is_random
-        or asked.weights,
+        "weights": asked.weights + (" (no accuracy, no real speech)" if asked.is_random else ""),
         "processor": _processor(),
         "threads": str(asked.threads),
         "gpu": torch.cuda.get_device_name() if asked.device == "cuda" else "none",

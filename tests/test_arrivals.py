@@ -26,7 +26,7 @@ async def test_no_more_sources_than_allowed_are_decoded_at_once() -> None:
 
 async def test_senders_who_take_their_time_leave_decoders_to_others() -> None:
     decoder = Decoder(max_seconds=0, processes=2)
-    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", "-f", "adts", name="long.aac")
+    data = long()
     half, rest = data[: len(data) // 2], data[len(data) // 2 :]
     may_end = asyncio.Event()
 
@@ -50,48 +50,47 @@ async def test_senders_who_take_their_time_leave_decoders_to_others() -> None:
 
 async def test_a_body_that_is_here_leaves_its_place_to_one_that_still_arrives() -> None:
     decoder = Decoder(max_seconds=0, processes=2)
-    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", "-f", "adts", name="long.aac")
     is_here = asyncio.Event()
 
     async def quick() -> AsyncIterator[bytes]:
-        yield data
+        yield long()
         is_here.set()
-
-    async def endless() -> AsyncIterator[bytes]:
-        yield data
-        await asyncio.Event().wait()
 
     async with contextlib.aclosing(decoder.blocks(quick())) as unread:
         assert len(await anext(unread))
         await is_here.wait()
         for _ in range(50):
             await asyncio.sleep(0)
-        async with contextlib.aclosing(decoder.blocks(endless())) as arriving:
+        async with contextlib.aclosing(decoder.blocks(endless(asyncio.Event()))) as arriving:
             assert len(await asyncio.wait_for(anext(arriving), 30))
     decoder.close()
 
 
 async def test_who_waits_for_a_place_among_those_that_arrive_has_it_as_soon_as_it_is_free() -> None:
     decoder = Decoder(max_seconds=0, processes=2)
-    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", "-f", "adts", name="long.aac")
-    waits = asyncio.Event()
-
-    async def endless() -> AsyncIterator[bytes]:
-        yield data
-        waits.set()
-        await asyncio.Event().wait()
-
-    async with asyncio.timeout(60):
-        first = decoder.blocks(endless())
-        assert len(await anext(first))
-        waits.clear()
-        second = asyncio.ensure_future(anext(decoder.blocks(endless())))
-        await waits.wait()
-        left = asyncio.ensure_future(anext(decoder.blocks(endless())))
-        waits.clear()
-        await waits.wait()
-        left.cancel()
-        assert not second.done()
-        await first.aclose()
-        assert len(await second)
+    begun = [asyncio.Event() for _ in range(3)]
+    first, left, second = (decoder.blocks(endless(begins)) for begins in begun)
+    async with asyncio.timeout(60), contextlib.aclosing(second), contextlib.aclosing(left):
+        async with contextlib.aclosing(first):
+            assert len(await anext(first))
+            waiting = [asyncio.ensure_future(anext(blocks)) for blocks in (left, second)]
+            for begins in begun[1:]:
+                await begins.wait()
+            assert_is_the_sweep(await decoded(decoder, stream(encoded("opus.ogg"))))  # time enough
+            assert not any(one.done() for one in waiting)
+            waiting[0].cancel()
+        assert len(await waiting[1])
+    assert waiting[0].cancelled()
     decoder.close()
+
+
+def long() -> bytes:
+    """Ten minutes of a kind that ffmpeg alone reads."""
+    return ffmpeg("-stream_loop", "200", "-i", "sweep.wav", "-f", "adts", name="long.aac")
+
+
+async def endless(begins: asyncio.Event) -> AsyncIterator[bytes]:
+    """A body whose end does not come; says when it has begun."""
+    yield long()
+    begins.set()
+    await asyncio.Event().wait()

@@ -138,7 +138,9 @@ async def test_audio_that_waits_to_be_heard_counts_once_in_the_queue(make_transc
     await results.aclose()
 
 
-async def test_the_search_for_a_pause_holds_up_nobody(make_transcriber, monkeypatch):
+async def test_the_search_for_a_pause_holds_up_nobody_while_more_is_to_come(
+    make_transcriber, monkeypatch
+):
     threads = []
 
     def searched(*arguments):
