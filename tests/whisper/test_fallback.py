@@ -63,7 +63,8 @@ def test_a_doubtful_window_is_written_six_times_and_encoded_once(
         assert [draft.temperature for draft in drafts] == HEATS
         assert drafts[0].tokens == tiny.reference(first.samples, first.options)
         for draft in drafts:
-            assert draft.silence == pytest.approx(drafts[0].silence), "it heard another sound"
+            same = pytest.approx(drafts[0].silence, rel=1e-4)  # rounded as the batch is composed
+            assert draft.silence == same, "it heard another sound"
         likeliest = max(drafts, key=lambda draft: draft.avg_logprob(end))
         for segment in result.segments:
             assert segment.temperature == likeliest.temperature
