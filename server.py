@@ -6,12 +6,13 @@ import os
 import sys
 from functools import partial
 
-from asr import cores
-from asr.app import create_app
-from asr.config import Config, ConfigError, without_effect
-from asr.engine import load
-from asr.serving import run
-from asr.start import Start
+from asr import cpu
+from asr.config import Config, without_effect
+from asr.engines.load import load
+from asr.errors import ConfigError
+from asr.server.app import create_app
+from asr.server.run import run
+from asr.startup import Start
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
         logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
         for notice in without_effect(os.environ):
             logging.warning(notice)
-        cores.settle(os.environ)
+        cpu.settle(os.environ)
         run(create_app(config, partial(load, start=start)), config, start)
     except ConfigError as error:
         sys.exit(f"configuration: {error}")

@@ -7,9 +7,10 @@ from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from asr import values
-from asr.transcript import Thresholds
-from asr.values import ConfigError, TimestampRule
+from asr import config_parsers
+from asr.config_parsers import TimestampRule
+from asr.errors import ConfigError
+from asr.options import Thresholds
 
 __all__ = ["DEMO_MODEL", "Config", "ConfigError", "TimestampRule", "without_effect"]
 
@@ -34,12 +35,15 @@ class Config:
     """The settings of one process; the environment name is the field's name in capitals."""
 
     host: str = _setting(
-        "*", values.text, "Address to listen on; `*` is every IPv4 and IPv6 address", "INTERFACE"
+        "*",
+        config_parsers.text,
+        "Address to listen on; `*` is every IPv4 and IPv6 address",
+        "INTERFACE",
     )
-    port: int = _setting(8000, values.port, "Port to listen on")
+    port: int = _setting(8000, config_parsers.port, "Port to listen on")
     model_id: str = _setting(
         "openai/whisper-large-v3",
-        values.text,
+        config_parsers.text,
         "Hub id or local directory of any speech recognition model, or `demo`",
         "HF_MODEL",
     )
@@ -48,118 +52,126 @@ class Config:
         Path,
         "Directory whose model is used when `MODEL_ID` is unset and it holds a `config.json`",
     )
-    cache_dir: str = _setting("/data", values.text, "Directory that caches downloaded models")
+    cache_dir: str = _setting(
+        "/data", config_parsers.text, "Directory that caches downloaded models"
+    )
     engine: str = _setting(
         "auto",
-        values.engine,
+        config_parsers.engine,
         "`whisper`: the in-flight engine; `pipeline`: Transformers' own; `auto`: `whisper` for "
         "Whisper models, `pipeline` for all others",
     )
-    device: str = _setting("auto", values.device, "`auto`, `cpu`, `cuda` or `cuda:N`")
+    device: str = _setting("auto", config_parsers.device, "`auto`, `cpu`, `cuda` or `cuda:N`")
     dtype: str = _setting(
         "auto",
-        values.dtype,
+        config_parsers.dtype,
         "`auto` (float16 on a GPU, float32 on a CPU), `float16`, `bfloat16` (on a CPU that has it "
         "1.5 times as fast) ...",
         "VLLM_DTYPE",
     )
     flash_attention_2: bool = _setting(
-        False, values.exactly_one, "`1` asks for FlashAttention-2; needs compute capability 8.0"
+        False,
+        config_parsers.exactly_one,
+        "`1` asks for FlashAttention-2; needs compute capability 8.0",
     )
     batch_size: int = _setting(
-        16, values.count, "Windows that the pipeline engine takes in one step"
+        16, config_parsers.count, "Windows that the pipeline engine takes in one step"
     )
     max_new_tokens: int | None = _setting(
-        None, values.count, "Most tokens for one window; unset: the model's own limit"
+        None, config_parsers.count, "Most tokens for one window; unset: the model's own limit"
     )
     chunk_length_s: float = _setting(
-        30.0, values.positive, "Longest window, in seconds", "WHISPER_SEGMENT_DURATION_SEC"
+        30.0, config_parsers.positive, "Longest window, in seconds", "WHISPER_SEGMENT_DURATION_SEC"
     )
     stride_length_s: float | None = _setting(
         None,
-        values.amount,
+        config_parsers.amount,
         "Overlap on each side of a window, in seconds; unset: windows are cut at pauses, without",
     )
     language_force: str | None = _setting(
         None,
-        values.text,
+        config_parsers.text,
         "Language that is heard whatever a request asks: a code or an English name",
     )
     timestamps: TimestampRule = _setting(
         "auto",
-        values.timestamp_rule,
+        config_parsers.timestamp_rule,
         "`auto`: segments are timed as requests ask; `none`: never; `segments`: always",
     )
-    vad: values.Vad = _setting(
+    vad: config_parsers.Vad = _setting(
         "auto",
-        values.vad,
+        config_parsers.vad,
         "What tells speech from other sounds: `silero`, `energy` (changes of loudness) or `off`; "
         "`auto`: `silero` on a CPU, `energy` at the pace of a GPU",
     )
     logprob_threshold: float | None = _setting(
         -1.0,
-        values.logprob,
+        config_parsers.logprob,
         "Mean log-probability of a window's tokens below which its text is doubted; `none`: never",
     )
     compression_ratio_threshold: float | None = _setting(
         2.4,
-        values.ratio,
+        config_parsers.ratio,
         "Compression ratio of a window's text above which it repeats itself; `none`: never",
     )
     no_speech_threshold: float | None = _setting(
         0.6,
-        values.probability,
+        config_parsers.probability,
         "Probability of no speech above which a doubted text is dropped; `none`: never",
     )
     temperature_fallback: bool = _setting(
         True,
-        values.flag,
+        config_parsers.flag,
         "`1`: a doubted text is written again at higher temperatures; `0`: nothing is doubted "
         "unless a request says so",
     )
     stream_heartbeat_s: float = _setting(
-        15.0, values.positive, "Longest silence of a streamed answer, in seconds"
+        15.0, config_parsers.positive, "Longest silence of a streamed answer, in seconds"
     )
-    max_body_mb: float = _setting(1024.0, values.positive, "Largest upload or download, in MiB")
+    max_body_mb: float = _setting(
+        1024.0, config_parsers.positive, "Largest upload or download, in MiB"
+    )
     max_audio_seconds: float = _setting(
-        14_400.0, values.amount, "Longest audio of one request; 0: no limit"
+        14_400.0, config_parsers.amount, "Longest audio of one request; 0: no limit"
     )
     max_queue_seconds: float | None = _setting(
         None,
-        values.positive,
+        config_parsers.positive,
         "Audio that is decoded and not heard yet, all callers together, from which on 429 is "
         "answered; unset: 16 times what the engine holds",
     )
-    body_timeout_s: float = _setting(300.0, values.positive, "Longest time that an upload may take")
+    body_timeout_s: float = _setting(
+        300.0, config_parsers.positive, "Longest time that an upload may take"
+    )
     fetch_timeout_s: float = _setting(
-        300.0, values.positive, "Longest time that a download may take"
+        300.0, config_parsers.positive, "Longest time that a download may take"
     )
     decoders: int = _setting(
         64,
-        values.count,
+        config_parsers.count,
         "ffmpeg processes that may run at once, one for each request being decoded; half of them, "
         "but at least one, for bodies that still arrive",
     )
     drain_timeout_s: float = _setting(
-        30.0, values.positive, "Time that requests in flight are given after SIGTERM"
+        30.0, config_parsers.positive, "Time that requests in flight are given after SIGTERM"
     )
     audio_root: Path | None = _setting(
         None,
-        values.directory,
+        config_parsers.directory,
         "Directory whose files `url` may name; unset: local paths are refused",
     )
     allow_private_urls: bool = _setting(
-        False, values.flag, "`1` lets `url` name loopback, private and link-local addresses"
+        False, config_parsers.flag, "`1` lets `url` name loopback, private and link-local addresses"
     )
     api_key: str | None = _setting(
-        None, values.secret, "Key wanted as `Authorization: Bearer` or `x-admin-api-key`"
+        None, config_parsers.secret, "Key wanted as `Authorization: Bearer` or `x-admin-api-key`"
     )
-    salad_machine_id: str = _setting("", values.header, "Sent back as `X-Salad-Machine-ID`")
+    salad_machine_id: str = _setting("", config_parsers.header, "Sent back as `X-Salad-Machine-ID`")
     salad_container_group_id: str = _setting(
-        "", values.header, "Sent back as `X-Salad-Container-Group-ID`"
+        "", config_parsers.header, "Sent back as `X-Salad-Container-Group-ID`"
     )
     log_level: str = _setting(
-        "INFO", values.log_level, "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
+        "INFO", config_parsers.log_level, "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
     )
 
     @classmethod

@@ -145,3 +145,7 @@ class Failure:
             return cls(500, AsrError.code, text)
         wait = error.retry_after if isinstance(error, QueueFull) else None
         return cls(error.status, error.code, error.message, error.param, wait)
+
+
+class ConfigError(ValueError):
+    """A setting whose value cannot be used."""

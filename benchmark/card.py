@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.start import process_age
+from asr.startup import process_age
 from benchmark import engines, goals, plan, recordings, served, surroundings
 from benchmark.budget import Budget
 from benchmark.checkpoints import in_memory

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import cycle
 
-from asr import engine
-from asr.app import create_app
+from asr.capabilities import EngineInfo
 from asr.config import Config
-from asr.engine import Engine
-from asr.serving import run
-from asr.start import Start
-from asr.transcript import EngineInfo, Segment
-from asr.windows import Window, WindowResult
+from asr.engines import load
+from asr.engines.engine import Engine, Window, WindowResult
+from asr.server.app import create_app
+from asr.server.run import run
+from asr.startup import Start
+from asr.transcript import Segment
 from benchmark.recordings import drawn_lengths
 
 MUTE = "mute"  # the name that asks for it
@@ -64,10 +64,10 @@ class Drawn:
         self._lengths = cycle(drawn_lengths(LENGTHS))
         self._limited: dict[Window, Window] = {}  # as submitted → as the engine hears it
         self._submitted: dict[Window, Window] = {}  # and back
-        self.info = engine.info
-        self.free = engine.free
-        self.held = engine.held
-        self.prepare = engine.prepare
+        self.info = load.info
+        self.free = load.free
+        self.held = load.held
+        self.prepare = load.prepare
 
     @property
     def capacity(self) -> int:
@@ -97,11 +97,11 @@ class Drawn:
 
 def main() -> None:
     config = Config.from_environment(os.environ)
-    app = create_app(config, LOADERS.get(sys.argv[1], engine.load))
+    app = create_app(config, LOADERS.get(sys.argv[1], load.load))
     run(app, config, Start.of_process())
 
 
-LOADERS = {MUTE: lambda _: Mute(), DRAWN: lambda config: Drawn(engine.load(config))}
+LOADERS = {MUTE: lambda _: Mute(), DRAWN: lambda config: Drawn(load.load(config))}
 
 
 if __name__ == "__main__":

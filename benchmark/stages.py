@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from asr import vad as detectors
-from asr.audio import SAMPLE_RATE, Decoder, Samples
-from asr.schemas import AsrAnswer, Chunk
-from asr.speech import Hearing
+from asr.api.native.schemas import AsrAnswer, Chunk
+from asr.audio.decoder import Decoder
+from asr.config_parsers import Vad
+from asr.engines.engine import Window, WindowResult
+from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Segment
-from asr.values import Vad
-from asr.windows import Cutter, Window, WindowResult, join
+from asr.transcription.cutter import Cutter, join
+from asr.vad import select as detectors
+from asr.vad.detector import Hearing
 
 Result = TypeVar("Result")
 

@@ -19,11 +19,10 @@ if __name__ == "__main__":
 
 import torch
 
-from asr import engine as engines
 from asr.config import Config
-from asr.engine import Engine
-from asr.transcript import Options, Timestamps
-from asr.windows import Window
+from asr.engines import load as engines
+from asr.engines.engine import Engine, Window
+from asr.options import Options, Timestamps
 from models.demo import synthesise
 
 SECONDS = 30  # of a window

@@ -26,11 +26,12 @@ import torch
 from huggingface_hub.constants import ENDPOINT
 from hypothesis import HealthCheck, settings
 
-from asr.app import create_app
+from asr.capabilities import EngineInfo
 from asr.config import DEMO_MODEL, Config
-from asr.speech import Span
-from asr.transcript import EngineInfo, Segment
-from asr.windows import Window, WindowResult
+from asr.engines.engine import Window, WindowResult
+from asr.server.app import create_app
+from asr.transcript import Segment
+from asr.vad.detector import Span
 
 pytest_plugins = [
     "tests.checkpoints",

@@ -7,8 +7,8 @@ from typing import Any
 
 import aiohttp
 
-from asr.openai_schemas import ErrorObject, OpenAiProblem
-from asr.transcript import Options
+from asr.api.openai.schemas import ErrorObject, OpenAiProblem
+from asr.options import Options
 from tests.conftest import FakeEngine, tone, wav
 
 CLIP = wav(tone(1.0))

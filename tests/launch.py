@@ -19,11 +19,12 @@ from pathlib import Path
 
 import torch
 
-from asr.app import create_app
-from asr.config import Config, ConfigError
-from asr.serving import run
-from asr.start import Start
-from asr.windows import Window, WindowResult
+from asr.config import Config
+from asr.engines.engine import Window, WindowResult
+from asr.errors import ConfigError
+from asr.server.app import create_app
+from asr.server.run import run
+from asr.startup import Start
 from tests.conftest import FakeEngine, heard
 
 POLL_SECONDS = 0.01

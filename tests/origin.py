@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from asr.outbound import Limits, Outbound, is_public
+from asr.outbound.fetch import Limits, Outbound, is_public
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -100,4 +100,4 @@ def as_public(monkeypatch: pytest.MonkeyPatch) -> None:
     def judged(address: Any) -> bool:
         return str(address) == Origin.public or is_public(address)
 
-    monkeypatch.setattr("asr.outbound.is_public", judged)
+    monkeypatch.setattr("asr.outbound.fetch.is_public", judged)

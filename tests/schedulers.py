@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 import numpy as np
 import pytest
 
+from asr.engines.engine import Window
 from asr.metrics import Metrics
-from asr.scheduler import Scheduler
-from asr.windows import Window
+from asr.transcription.scheduler import Scheduler
 from tests.conftest import RATE, FakeEngine
 
 

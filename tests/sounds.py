@@ -14,7 +14,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from asr.audio import Decoder
+from asr.audio.decoder import Decoder
 from tests.conftest import RATE, wav
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()

@@ -6,8 +6,9 @@ import pytest
 from aiohttp import web
 from openapi_pydantic import OpenAPI
 
-from asr.app import create_app
-from asr.config import Config, ConfigError
+from asr.config import Config
+from asr.errors import ConfigError
+from asr.server.app import create_app
 from tests.conftest import FakeEngine, tone, wav
 
 OPEN = ["/hc", "/health", "/docs", "/docs/", "/openapi.json"]

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from asr.audio import Decoder
+from asr.audio.decoder import Decoder
 from tests.sounds import assert_is_the_sweep, decoded, encoded, ffmpeg, stream
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import psutil
 import pytest
 
-from asr.audio import MOST_BOXES, SAMPLE_RATE, Decoder, needs_seeking
-from asr.decoders import NICENESS
+from asr.audio.decoder import MOST_BOXES, Decoder, needs_seeking
+from asr.audio.ffmpeg import NICENESS
 from asr.errors import BadAudio, BadRequest, TooLarge
+from asr.pcm import SAMPLE_RATE
 from tests.conftest import tone, wav
 from tests.processes import living_children
 from tests.sounds import (
@@ -98,7 +99,7 @@ async def test_a_ten_hour_file_stays_bounded_in_memory(decoder: Decoder) -> None
 async def test_audio_beyond_the_limit_is_refused_while_it_arrives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("asr.spool.FILE_BYTES", 2**22)
+    monkeypatch.setattr("asr.audio.buffer.FILE_BYTES", 2**22)
     decoder = Decoder(max_seconds=120, processes=1)
     sent = 0
 

@@ -263,7 +263,7 @@ async def test_a_url_form_is_read_off_the_loop(
         threads.append(threading.current_thread())
         return parse_qsl(*arguments, **settings)
 
-    monkeypatch.setattr("asr.doors.parse_qsl", read)
+    monkeypatch.setattr("asr.http.requests.parse_qsl", read)
     response = await client.post("/asr", data={"url": "data:,"})
     assert response.status == 400
     assert threads

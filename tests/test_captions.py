@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.captions import SHORTEST_CUE, Captioner, Cue, Layout, cues, words_of
+from asr.formats.captions import SHORTEST_CUE, Captioner, Cue, Layout, cues, words_of
 from asr.transcript import Segment, Word
 
 LETTERS = st.characters(categories=["L", "N", "P", "M", "S"])

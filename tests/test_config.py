@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import Config, ConfigError, environment_name, without_effect
-from asr.transcript import Thresholds
+from asr.config import Config, environment_name, without_effect
+from asr.errors import ConfigError
+from asr.options import Thresholds
 from tests.conftest import ROOT
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from asr.audio import SAMPLE_RATE, Decoder
+from asr.audio.decoder import Decoder
 from asr.errors import BadAudio
+from asr.pcm import SAMPLE_RATE
 from tests.sounds import (
     FILMS,
     FORMATS,
@@ -47,8 +48,8 @@ async def test_soundfile_and_ffmpeg_agree(
     decoder: Decoder, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     in_process = await decoded(decoder, stream(encoded(name)))
-    monkeypatch.setattr("asr.audio.bytes_in_memory", lambda _: 0)
-    monkeypatch.setattr("asr.audio.read_header", lambda _: None)
+    monkeypatch.setattr("asr.audio.decoder.bytes_in_memory", lambda _: 0)
+    monkeypatch.setattr("asr.audio.decoder.read_header", lambda _: None)
     by_ffmpeg = await decoded(decoder, stream(encoded(name)))
     length = min(len(in_process), len(by_ffmpeg))
     assert abs(len(in_process) - len(by_ffmpeg)) <= 160

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.coverage import Account, missed, spliced, uncovered, word_count
+from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
-from asr.speech import Span
-from asr.transcript import Gap, Options, Segment
-from asr.windows import SCRAP_SECONDS, Cutter, Joiner, Window, WindowResult
+from asr.options import Options
+from asr.transcript import Gap, Segment
+from asr.transcription.coverage import Account, missed, spliced, uncovered, word_count
+from asr.transcription.cutter import SCRAP_SECONDS, Cutter, Joiner
+from asr.vad.detector import Span
 from tests.conftest import RATE, Told, tone
 
 WORD_SECONDS = 1.0  # of which the last 0.2 are a pause

@@ -10,8 +10,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from asr.audio import Decoder
-from asr.decoders import ffmpeg_command
+from asr.audio.decoder import Decoder
+from asr.audio.ffmpeg import ffmpeg_command
 from asr.errors import BadAudio, TooLarge
 from benchmark.listening import flac
 from tests.conftest import RATE, wav

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from aiohttp import FormData
 
-from asr.schemas import DetectionAnswer
-from asr.windows import WindowResult
+from asr.api.language import DetectionAnswer
+from asr.engines.engine import WindowResult
 from tests.conftest import FakeEngine, tone, wav
 from tests.forms import problem
 

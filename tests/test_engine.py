@@ -6,12 +6,13 @@ import os
 import pytest
 import torch
 
-from asr import engine
-from asr.config import Config, ConfigError
+from asr.config import Config
+from asr.engines import load
+from asr.errors import ConfigError
 
 
 def demo(**settings):
-    return engine.load(Config(model_id="demo", device="cpu", **settings))
+    return load.load(Config(model_id="demo", device="cpu", **settings))
 
 
 @pytest.mark.parametrize(
@@ -23,13 +24,13 @@ def test_a_whisper_model_runs_on_the_engine_asked_for(asked, runs):
 
 def test_any_other_model_runs_through_the_pipeline(ctc_model):
     config = Config(model_id=str(ctc_model), device="cpu")
-    assert engine.load(config).info.engine == "pipeline"
+    assert load.load(config).info.engine == "pipeline"
 
 
 def test_a_model_that_is_no_whisper_cannot_be_asked_to_be_one(ctc_model):
     config = Config(model_id=str(ctc_model), device="cpu", engine="whisper")
     with pytest.raises(ConfigError, match="is no Whisper model"):
-        engine.load(config)
+        load.load(config)
 
 
 def test_flash_attention_is_said_to_be_the_pipelines(caplog):
@@ -51,10 +52,26 @@ def too_large(*_):
 @pytest.mark.parametrize(
     ("refused", "kind", "told"),
     [
-        ("asr.whisper.checkpoint.take", "whisper", "memory than is free: CUDA out of memory"),
-        ("asr.whisper.slots.Slots.allocate", "whisper", "memory than is free: CUDA out of memory"),
-        ("asr.whisper.engine.encode", "whisper", "hears nothing: out of memory with one window"),
-        ("asr.generation.WhisperModel.detect", "pipeline", "memory than is free: CUDA out of"),
+        (
+            "asr.engines.whisper.checkpoint.take",
+            "whisper",
+            "memory than is free: CUDA out of memory",
+        ),
+        (
+            "asr.engines.whisper.model.kv_cache.Slots.allocate",
+            "whisper",
+            "memory than is free: CUDA out of memory",
+        ),
+        (
+            "asr.engines.whisper.engine.encode",
+            "whisper",
+            "hears nothing: out of memory with one window",
+        ),
+        (
+            "asr.engines.pipeline.whisper.WhisperModel.detect",
+            "pipeline",
+            "memory than is free: CUDA out of",
+        ),
     ],
 )
 def test_a_model_that_does_not_fit_ends_the_start_in_plain_words(monkeypatch, refused, kind, told):
@@ -68,6 +85,6 @@ def test_any_other_failure_of_a_start_is_told_as_it_is(monkeypatch):
     def broken(*_):
         raise RuntimeError("CUDA error: no kernel image is available")
 
-    monkeypatch.setattr("asr.whisper.engine.encode", broken)
+    monkeypatch.setattr("asr.engines.whisper.engine.encode", broken)
     with pytest.raises(RuntimeError, match="no kernel image"):
         demo()

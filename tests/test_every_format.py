@@ -13,7 +13,7 @@ import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.windows import WindowResult
+from asr.engines.engine import WindowResult
 from tests.conftest import FakeEngine, tone, wav
 from tests.test_captions import letters, timed
 

@@ -13,9 +13,10 @@ import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.captions import Layout
-from asr.formats import compression_ratio, plain_json, segment_json, usage, verbose_json, written
-from asr.openai_schemas import VerboseAnswer
+from asr.api.openai.schemas import VerboseAnswer
+from asr.formats.captions import Layout
+from asr.formats.writers import plain_json, segment_json, usage, verbose_json, written
+from asr.text import compression_ratio
 from asr.transcript import Coverage, Gap, Segment, Transcript, Word
 from tests.clients.readers import readings
 from tests.test_captions import letters, timed

@@ -16,7 +16,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 
-from asr import openapi
+from asr.server import docs
 from tests.conftest import tone, wav
 from tests.processes import Controlled, controlled, until
 
@@ -86,7 +86,7 @@ def test_every_method_on_every_path_has_an_answer(target: Controlled, method: st
     assert_well(target)
 
 
-schema = schemathesis.openapi.from_dict(openapi.document())
+schema = schemathesis.openapi.from_dict(docs.document())
 
 
 @schema.parametrize()

@@ -3,10 +3,10 @@
 import pytest
 import soundfile
 
-from asr import engine as engines
 from asr.config import DEMO_MODEL, Config
-from asr.transcript import Options, Thresholds
-from asr.windows import Window
+from asr.engines import load as engines
+from asr.engines.engine import Window
+from asr.options import Options, Thresholds
 from tests.conftest import RATE, tone
 from tests.whisper.models import Caller
 

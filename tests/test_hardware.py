@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from asr.config import Config, ConfigError
-from asr.hardware import Machine, choose
+from asr.config import Config
+from asr.engines.hardware import Machine, choose
+from asr.errors import ConfigError
 
 NO_GPU = Machine(None, None, has_flash_attention=True)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from asr import engine, hub
-from asr.config import Config, ConfigError
+from asr.config import Config
+from asr.engines import hub, load
+from asr.errors import ConfigError
 from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 ANSWERS = {  # as the hub tells them: the status and its X-Error-Code
@@ -94,7 +95,7 @@ def test_what_can_be_no_model_is_told_without_asking_anybody(
 def test_a_description_of_no_known_model_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-kind"}')
     with pytest.raises(ConfigError, match=r"^MODEL_ID='.*' cannot be loaded: .*no-such-kind.*$"):
-        engine.load(Config(model_id=str(tmp_path), device="cpu"))
+        load.load(Config(model_id=str(tmp_path), device="cpu"))
 
 
 def test_a_damaged_file_of_weights_is_named(tmp_path: Path) -> None:
@@ -102,4 +103,4 @@ def test_a_damaged_file_of_weights_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((demo / "config.json").read_text())
     (tmp_path / "model.safetensors").write_bytes(b"cut short")
     with pytest.raises(ConfigError, match=r"model\.safetensors is damaged, fetch it again"):
-        engine.load(Config(model_id=str(tmp_path), device="cpu"))
+        load.load(Config(model_id=str(tmp_path), device="cpu"))

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.formats import PlainText, logprobs
-from asr.logprobs import Logprobs
-from asr.openai_schemas import TextAnswer, VerboseAnswer
+from asr.api.openai.schemas import TextAnswer, VerboseAnswer
+from asr.engines.engine import WindowResult
+from asr.formats.logprobs import Logprobs
+from asr.formats.writers import PlainText, logprobs
 from asr.transcript import Piece, Segment, Transcript
-from asr.windows import WindowResult
 from tests.conftest import FakeEngine, tone, wav
 from tests.forms import events, transcribe
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asr.loudness import Loudness
+from asr.vad.energy import Loudness
 from benchmark.noises import sounds
 from models.demo import synthesise
 from tests.conftest import RATE

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from asr.openai_schemas import TextAnswer, VerboseAnswer
+from asr.api.openai.schemas import TextAnswer, VerboseAnswer
+from asr.engines.engine import WindowResult
 from asr.transcript import Segment
-from asr.windows import WindowResult
 from tests.conftest import eventually, tone, wav
 from tests.forms import CLIP, PATH, form, problem, refused, transcribe
 

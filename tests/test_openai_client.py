@@ -11,10 +11,10 @@ import srt
 import webvtt
 from openai.types.audio import TranscriptionVerbose
 
-from asr.app import create_app
 from asr.config import Config
+from asr.engines.engine import WindowResult
+from asr.server.app import create_app
 from asr.transcript import Segment, Word
-from asr.windows import WindowResult
 from tests.conftest import PATIENCE_SECONDS, FakeEngine, tone, wav
 
 AUDIO = wav(tone(7.0))
@@ -181,7 +181,9 @@ async def test_a_model_whose_name_has_a_slash_is_found(client, engine):
 async def test_errors_have_the_clients_own_types(
     client, monkeypatch, stream, asked, error, param, named
 ):
-    monkeypatch.setattr("asr.streaming.FIRST_SECONDS", PATIENCE_SECONDS)  # a decoder may take long
+    monkeypatch.setattr(
+        "asr.http.streaming.FIRST_SECONDS", PATIENCE_SECONDS
+    )  # a decoder may take long
     with pytest.raises(error, match=named) as caught:
         await client.audio.transcriptions.create(
             **{"file": AUDIO, "model": "whisper-1", "stream": stream, **asked}

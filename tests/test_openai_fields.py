@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from asr.app import create_app
-from asr.config import Config, ConfigError
+from asr.config import Config
+from asr.errors import ConfigError
+from asr.server.app import create_app
 from tests.conftest import FakeEngine
 from tests.forms import CLIP, options_asked, refused, transcribe
 

@@ -10,15 +10,9 @@ import re
 import pytest
 from aiohttp import web
 
-from asr.errors import (
-    AsrError,
-    BadUrl,
-    FetchFailed,
-    FetchTimeout,
-    NotFound,
-    TooLarge,
-)
-from asr.outbound import Limits, Outbound, Patience, is_public, shown
+from asr.concurrency import Patience
+from asr.errors import AsrError, BadUrl, FetchFailed, FetchTimeout, NotFound, TooLarge
+from asr.outbound.fetch import Limits, Outbound, is_public, shown
 from tests.clock import Clock
 from tests.conftest import free_port
 from tests.origin import Names, Origin, fetched

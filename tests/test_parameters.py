@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import FormData
 
-from asr.transcript import Options, Thresholds
+from asr.options import Options, Thresholds
 from tests.conftest import FakeEngine, tone, wav
 
 CLIP = wav(tone(1.0))

@@ -8,18 +8,21 @@ import soundfile
 import torch
 from huggingface_hub import hf_hub_download
 
-from asr import engine, pipeline
+from asr.capabilities import EngineInfo
 from asr.config import Config
-from asr.hardware import Machine, choose
-from asr.pipeline import PipelineEngine, is_fatal
-from asr.transcript import Detection, EngineInfo, Options, Segment
-from asr.windows import Window, WindowResult
+from asr.engines import load as engines
+from asr.engines.engine import Window, WindowResult
+from asr.engines.hardware import Machine, choose
+from asr.engines.pipeline import engine
+from asr.engines.pipeline.engine import PipelineEngine, is_fatal
+from asr.options import Options
+from asr.transcript import Detection, Segment
 from tests.conftest import RATE, tone
 
 
 def load(path, **settings):
     config = Config(model_id=str(path), device="cpu", **settings)
-    return pipeline.load(config, choose(config, Machine.probe("cpu")))
+    return engine.load(config, choose(config, Machine.probe("cpu")))
 
 
 def window(seconds=1.0, **options):
@@ -148,7 +151,7 @@ def test_a_model_of_a_hub_hears_a_phrase(model_id, tmp_path):
     sample = hf_hub_download("Narsil/asr_dummy", "mlk.flac", repo_type="dataset")
     samples, rate = soundfile.read(sample, dtype="float32")
     assert rate == RATE
-    loaded = engine.load(Config(model_id=model_id, cache_dir=str(tmp_path)))
+    loaded = engines.load(Config(model_id=model_id, cache_dir=str(tmp_path)))
     [result] = loaded.step([replace(window(), samples=samples)])
     assert result.error is None
     text = "".join(segment.text for segment in result.segments).lower()

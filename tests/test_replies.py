@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 from aiohttp import FormData
 
-from asr.openai_schemas import VerboseAnswer
+from asr.api.openai.schemas import VerboseAnswer
+from asr.engines.engine import WindowResult
 from asr.transcript import Segment
-from asr.windows import WindowResult
 from benchmark.listening import flac
 from models.demo import synthesise
 from tests.conftest import FakeEngine

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import FormData, web
 
 import asr
-from asr.captions import words_of
-from asr.windows import WindowResult
+from asr.engines.engine import WindowResult
+from asr.formats.captions import words_of
 from tests.conftest import eventually, tone, wav
 from tests.sounds import stream
 
@@ -49,7 +49,7 @@ async def test_countless_words_are_written_off_the_loop(make_client, engine, mon
         threads.append(threading.current_thread())
         return words_of(segment)
 
-    monkeypatch.setattr("asr.routes.words_of", noted)
+    monkeypatch.setattr("asr.api.native.routes.words_of", noted)
     engine.info = replace(engine.info, has_words=True)
     client = await make_client()
     response = await client.post("/asr", data=SPEECH, params={"timestamps": "word"})

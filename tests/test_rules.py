@@ -2,9 +2,10 @@
 
 import pytest
 
+from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
-from asr.rules import Rules, check, language_code
-from asr.transcript import EngineInfo, Options, Thresholds
+from asr.options import Options, Thresholds
+from asr.transcription.policy import Rules, check, language_code
 
 INFO = EngineInfo(
     "m", "fake", "none", "none", {"en": "english", "es": "spanish"}, can_translate=False

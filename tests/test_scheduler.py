@@ -5,10 +5,10 @@ import asyncio
 import numpy as np
 import pytest
 
+from asr.engines.engine import WindowResult
 from asr.errors import EngineDead, TranscriptionFailed
 from asr.metrics import Metrics
-from asr.scheduler import Scheduler
-from asr.windows import WindowResult
+from asr.transcription.scheduler import Scheduler
 from tests.conftest import PATIENCE_SECONDS, FakeEngine, eventually, heard
 from tests.schedulers import window
 

@@ -4,10 +4,11 @@ import time
 
 import pytest
 
-from asr.speech import Detector
-from asr.transcriber import Timings
-from asr.transcript import Coverage, Gap, Options, Segment
-from asr.windows import WindowResult
+from asr.engines.engine import WindowResult
+from asr.options import Options
+from asr.transcript import Coverage, Gap, Segment
+from asr.transcription.transcriber import Timings
+from asr.vad.detector import Detector
 from tests.conftest import FakeEngine, Told, tone, wav
 from tests.transcribers import whole
 

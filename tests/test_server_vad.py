@@ -10,8 +10,9 @@ import pytest
 import soundfile
 from aiohttp import FormData
 
-from asr.transcript import Listening, Segment
-from asr.windows import WindowResult
+from asr.engines.engine import WindowResult
+from asr.options import Listening
+from asr.transcript import Segment
 from tests.clients.cells import SPEECH
 from tests.conftest import heard, tone, wav
 

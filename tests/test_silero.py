@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from asr.silero import CONTEXT, HOP, WIDTH, Silero, tensors
-from asr.speech import CHUNK, CHUNK_SECONDS, Listener
+from asr.vad.detector import CHUNK, CHUNK_SECONDS, Listener
+from asr.vad.silero import CONTEXT, HOP, WIDTH, Silero, tensors
 from benchmark.noises import sounds
 from models.demo import synthesise
 from tests.conftest import RATE

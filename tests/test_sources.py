@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 from aiohttp import FormData
 
-from asr.outbound import Patience
+from asr.concurrency import Patience
 from tests.clock import Clock
 from tests.conftest import FakeEngine, eventually, tone, wav
 from tests.sounds import encoded, stream
@@ -114,9 +114,9 @@ class Watched(Patience):
 async def test_a_busy_model_does_not_use_up_the_callers_time(
     make_client: Any, engine: FakeEngine, clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("asr.sources.Patience", Watched)
+    monkeypatch.setattr("asr.http.sources.Patience", Watched)
     for store in ("MEMORY_BYTES", "FILE_BYTES"):  # full, so that the caller has to wait
-        monkeypatch.setattr(f"asr.spool.{store}", 2**16)
+        monkeypatch.setattr(f"asr.audio.buffer.{store}", 2**16)
     client = await make_client(body_timeout_s=20)
     engine.gate.clear()
     data = wav(tone(600)) if name == "wav" else encoded("ten-minutes.mp3")
@@ -138,11 +138,11 @@ async def test_a_large_upload_lies_in_a_file(
         files.append(make(**how))
         return files[-1]
 
-    monkeypatch.setattr("asr.sources.tempfile.TemporaryFile", made)
+    monkeypatch.setattr("asr.http.sources.tempfile.TemporaryFile", made)
     client = await make_client()
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert files == []
-    monkeypatch.setattr("asr.sources.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("asr.http.sources.IN_MEMORY_BYTES", 1000)
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert await text(await client.post("/asr", data=form(encoded("index-at-end.m4a"))))
     assert [file.closed for file in files] == [True, True]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr import spool
+from asr.audio import buffer
+from asr.concurrency import Threads
 from asr.errors import TooLarge
-from asr.threads import Threads
 
 PIECES = st.lists(st.binary(min_size=1, max_size=40), max_size=30)
 
@@ -28,8 +28,8 @@ async def through(pieces: list[bytes], reader_waits: bool) -> bytes:
 
     received = b""
     with closing(Threads(2, "spool")) as threads:
-        async with spool.spooled(source(), threads) as stream:
-            if reader_waits and sum(map(len, pieces)) <= spool.FILE_BYTES:
+        async with buffer.spooled(source(), threads) as stream:
+            if reader_waits and sum(map(len, pieces)) <= buffer.FILE_BYTES:
                 await taken.wait()
             async for data in stream:
                 received += data
@@ -40,9 +40,9 @@ async def through(pieces: list[bytes], reader_waits: bool) -> bytes:
 @settings(max_examples=60)
 def test_bytes_come_out_as_they_went_in(pieces: list[bytes], reader_waits: bool) -> None:
     with (
-        patch.object(spool, "MEMORY_BYTES", 50),
-        patch.object(spool, "FILE_BYTES", 64),
-        patch.object(spool, "READ_BYTES", 24),
+        patch.object(buffer, "MEMORY_BYTES", 50),
+        patch.object(buffer, "FILE_BYTES", 64),
+        patch.object(buffer, "READ_BYTES", 24),
     ):
         assert asyncio.run(through(pieces, reader_waits)) == b"".join(pieces)
 
@@ -56,7 +56,7 @@ async def test_the_sender_is_not_held_up_by_the_reader() -> None:
         taken.set()
 
     with closing(Threads(2, "spool")) as threads:
-        async with spool.spooled(source(), threads) as stream:
+        async with buffer.spooled(source(), threads) as stream:
             await asyncio.wait_for(taken.wait(), 30)
             received = b"".join([data async for data in stream])
     assert received == b"".join(bytes([number]) * 2**19 for number in range(32))
@@ -71,7 +71,7 @@ async def test_the_sources_failure_reaches_who_reads_or_waits_at_once() -> None:
         raise TooLarge("too much")
 
     with closing(Threads(1, "spool")) as threads:
-        async with spool.spooled(source(), threads) as stream:
+        async with buffer.spooled(source(), threads) as stream:
             await failed.wait()
             with pytest.raises(TooLarge):
                 await stream.taken_in()
@@ -90,7 +90,7 @@ async def test_a_reader_that_leaves_ends_the_source() -> None:
             is_closed.set()
 
     with closing(Threads(1, "spool")) as threads:
-        async with spool.spooled(source(), threads) as stream:
+        async with buffer.spooled(source(), threads) as stream:
             assert await anext(stream) == b"some"
         assert is_closed.is_set()
 
@@ -102,11 +102,11 @@ async def test_it_is_known_when_all_is_here_or_the_room_is_used_up(count: int) -
             yield bytes(40)
 
     with (
-        patch.object(spool, "MEMORY_BYTES", 50),
-        patch.object(spool, "FILE_BYTES", 640),
+        patch.object(buffer, "MEMORY_BYTES", 50),
+        patch.object(buffer, "FILE_BYTES", 640),
         closing(Threads(1, "spool")) as threads,
     ):
-        async with spool.spooled(source(), threads) as stream:
+        async with buffer.spooled(source(), threads) as stream:
             await asyncio.wait_for(stream.taken_in(), 30)
             received = 0
             async for data in stream:

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import pytest
 
-import asr.start
+import asr.startup
 from asr.config import DEMO_MODEL
-from asr.start import Start, process_age
+from asr.startup import Start, process_age
 from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 UNWANTED = {  # installed, and of no use to the Whisper engine: seconds of every start
-    "asr.pipeline",
+    "asr.engines.pipeline.engine",
     "sympy",
     "torch._dynamo",
     "torch._inductor",
@@ -71,13 +71,13 @@ def test_the_stages_are_told_and_make_up_nearly_all_of_the_start(log):
 )
 def test_a_start_imports_nothing_that_it_has_no_use_for(log):
     imported = set(re.findall(r"^import time:.*\| +(\S+)$", log, re.MULTILINE))
-    assert {"torch", "asr.whisper.engine"} <= imported
+    assert {"torch", "asr.engines.whisper.engine"} <= imported
     assert not imported & UNWANTED
 
 
 def test_a_stage_that_comes_twice_is_counted_together(monkeypatch):
     clock = iter([10.0, 11.0, 13.0, 20.0, 24.0, 30.0])
-    monkeypatch.setattr(asr.start, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(asr.startup, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     start = Start(age=2.0)
     for _ in range(2):
         with start.stage("weights"):
@@ -86,6 +86,6 @@ def test_a_stage_that_comes_twice_is_counted_together(monkeypatch):
 
 
 def test_a_process_knows_its_age():
-    command = "import time; time.sleep(0.5); from asr.start import process_age as a; print(a())"
+    command = "import time; time.sleep(0.5); from asr.startup import process_age as a; print(a())"
     ended = subprocess.run([sys.executable, "-c", command], cwd=ROOT, capture_output=True)
     assert 0.4 < float(ended.stdout) < process_age()

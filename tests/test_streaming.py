@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.captions import Layout
+from asr.engines.engine import WindowResult
 from asr.errors import EngineDead
-from asr.formats import writer, written
-from asr.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
+from asr.formats.captions import Layout
+from asr.formats.writers import writer, written
+from asr.http.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
 from asr.transcript import Coverage, Segment, Transcript
-from asr.windows import WindowResult
 from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.test_captions import letters, timed
 

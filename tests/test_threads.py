@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from asr.threads import Threads
+from asr.concurrency import Threads
 
 
 @pytest.fixture

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from asr.capabilities import NO_CUDA, EngineInfo
+from asr.engines.engine import WindowResult
 from asr.errors import BadAudio, TooLarge
-from asr.transcriber import Timings
-from asr.transcript import NO_CUDA, EngineInfo, Options
-from asr.windows import WindowResult, quietest
+from asr.options import Options
+from asr.transcription.cutter import quietest
+from asr.transcription.transcriber import Timings
 from tests.conftest import PATIENCE_SECONDS, FakeEngine, eventually, heard, tone, wav
 from tests.transcribers import whole
 
@@ -35,7 +37,7 @@ async def test_nothing_is_decoded_while_a_processor_hears_a_streams_first_window
     make_transcriber, monkeypatch, on_gpu, is_streamed
 ):
     waits = is_streamed and not on_gpu
-    monkeypatch.setattr("asr.transcriber.LEAD_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("asr.transcription.transcriber.LEAD_SECONDS", PATIENCE_SECONDS)
     device = "a card" if on_gpu else NO_CUDA
     engine = FakeEngine(capacity=1, info=EngineInfo("m", "whisper", device, "none"))
     engine.gate.clear()
@@ -147,7 +149,7 @@ async def test_the_search_for_a_pause_holds_up_nobody_while_more_is_to_come(
         threads.append(threading.current_thread())
         return quietest(*arguments)
 
-    monkeypatch.setattr("asr.windows.quietest", searched)
+    monkeypatch.setattr("asr.transcription.cutter.quietest", searched)
     await make_transcriber(FakeEngine()).transcribe(whole(wav(tone(45.0))), Options())
     assert threads
     assert threading.main_thread() not in threads

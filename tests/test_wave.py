@@ -12,9 +12,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.audio import SAMPLE_RATE, Decoder
+from asr.audio.decoder import Decoder
+from asr.audio.wav import FORMATS, MOST_CHUNKS, WaveDecoder, read_header
 from asr.errors import BadAudio
-from asr.wave import FORMATS, MOST_CHUNKS, WaveDecoder, read_header
+from asr.pcm import SAMPLE_RATE
 from tests.conftest import tone, wav
 from tests.sounds import decoded, encoded, stream, sweep
 

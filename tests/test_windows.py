@@ -7,17 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.seams import splice
+from asr.engines.engine import Window, WindowResult
+from asr.pcm import SAMPLE_RATE
 from asr.transcript import Piece, Segment, Word
-from asr.windows import (
-    SAMPLE_RATE,
-    Cutter,
-    Joiner,
-    Window,
-    WindowResult,
-    join,
-    quietest,
-)
+from asr.transcription.cutter import Cutter, Joiner, join, quietest
+from asr.transcription.seams import splice
 from tests.conftest import tone
 
 SECOND = SAMPLE_RATE

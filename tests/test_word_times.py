@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from asr import engine as engines
 from asr.config import Config
-from asr.transcript import Options
-from asr.windows import Window
+from asr.engines import load as engines
+from asr.engines.engine import Window
+from asr.options import Options
 from models.demo import synthesise
 from tests.conftest import RATE
 from tests.whisper.models import Caller

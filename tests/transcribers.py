@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from asr.audio import Decoder
+from asr.audio.decoder import Decoder
 from asr.metrics import Metrics
-from asr.scheduler import Scheduler
-from asr.transcriber import Transcriber
+from asr.transcription.scheduler import Scheduler
+from asr.transcription.transcriber import Transcriber
 from tests.conftest import FakeEngine
 
 

@@ -9,11 +9,10 @@ from typing import Literal
 import torch
 import transformers
 
-from asr import engine as engines
 from asr.config import Config
-from asr.engine import Engine
-from asr.transcript import Options
-from asr.windows import Window
+from asr.engines import load as engines
+from asr.engines.engine import Engine, Window
+from asr.options import Options
 from benchmark.contenders import BATCH, LANGUAGE, Heard, Samples, Settings, Task
 from benchmark.contenders.generation import Generation
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 from aiohttp import web
 
-from asr.app import create_app
 from asr.config import Config
+from asr.server.app import create_app
 from benchmark import load
 from benchmark.checkpoints import Size, random_checkpoint
 from benchmark.goals import GOAL_TOKENS

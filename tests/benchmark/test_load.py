@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from asr.windows import Window, WindowResult
+from asr.engines.engine import Window, WindowResult
 from benchmark import load
 from tests.benchmark.conftest import measured, squeezed
 from tests.conftest import ROOT, FakeEngine, heard

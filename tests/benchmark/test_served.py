@@ -13,8 +13,8 @@ from typing import Any
 import psutil
 from aiohttp import web
 
-from asr.transcript import Options
-from asr.windows import Window
+from asr.engines.engine import Window
+from asr.options import Options
 from benchmark import served, serving
 from benchmark.clips import Clip
 from benchmark.contenders import LANGUAGE, Settings, ours

@@ -112,7 +112,7 @@ def print_change() -> None:
 
 def print_imports() -> None:
     """Where the interpreter's time goes, by package; slower than the real start, being measured."""
-    command = "import server, asr.whisper.engine"
+    command = "import server, asr.engines.whisper.engine"
     ended = subprocess.run(
         [
             *("docker", "run", "--rm", "--network=none", SERVER),

@@ -17,8 +17,9 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from asr.whisper import chance, flight, rules
-from asr.whisper.transfer import Returning
+from asr.engines.whisper import batch
+from asr.engines.whisper.decoding import logits, sampling
+from asr.engines.whisper.model.transfer import Returning
 
 SYNCHRONISING = {"_local_scalar_dense", "nonzero", "masked_select", "item", "equal", "is_nonzero"}
 
@@ -157,7 +158,9 @@ class Card:
             "mem_get_info": lambda _: (card.free, 2**40),
         }.items():
             patch.setattr(torch.cuda, name, value)
-        patch.setattr(flight, "_is_gpu", lambda _: True)
+        patch.setattr(batch, "_is_gpu", lambda _: True)
         patch.setattr(Returning, "of", lambda found: Returning(found.clone(), None))
-        patch.setattr(rules, "draw", chance._drawn)  # as on a card: for all rows, none picked out
+        patch.setattr(
+            logits, "draw", sampling._drawn
+        )  # as on a card: for all rows, none picked out
         return card

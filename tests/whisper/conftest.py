@@ -9,9 +9,9 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from asr.audio import Samples
-from asr.transcript import Options
-from asr.whisper.checkpoint import Checkpoint
+from asr.engines.whisper.checkpoint import Checkpoint
+from asr.options import Options
+from asr.pcm import Samples
 
 from . import models
 

@@ -18,16 +18,17 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-from asr.audio import SAMPLE_RATE, Samples
-from asr.transcript import EngineInfo, Options
-from asr.whisper import onednn
-from asr.whisper.answer import Draft, Unfinished
-from asr.whisper.checkpoint import Checkpoint, assemble
-from asr.whisper.engine import WhisperEngine
-from asr.whisper.flight import Row
-from asr.whisper.plan import Plan
-from asr.whisper.weights import take
-from asr.windows import Window, WindowResult
+from asr.capabilities import EngineInfo
+from asr.engines.engine import Window, WindowResult
+from asr.engines.whisper.batch import Row
+from asr.engines.whisper.capacity import Plan
+from asr.engines.whisper.checkpoint import Checkpoint, assemble
+from asr.engines.whisper.engine import WhisperEngine
+from asr.engines.whisper.model import onednn
+from asr.engines.whisper.model.weights import take
+from asr.engines.whisper.result import Draft, Unfinished
+from asr.options import Options
+from asr.pcm import SAMPLE_RATE, Samples
 
 INFO = EngineInfo(model_id="random", engine="whisper", device_name="", hardware="")
 SECONDS = 2  # of a window of these models

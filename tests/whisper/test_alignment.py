@@ -12,8 +12,16 @@ import pytest
 import torch
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
-from asr.transcript import Options
-from asr.whisper.alignment import Heard, Stretch, align, heads_of, path, scores_of, smoothed
+from asr.engines.whisper.model.alignment import (
+    Heard,
+    Stretch,
+    align,
+    heads_of,
+    path,
+    scores_of,
+    smoothed,
+)
+from asr.options import Options
 
 from . import models
 from .conftest import Twins

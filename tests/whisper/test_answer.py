@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asr.audio import SAMPLE_RATE
-from asr.transcript import Options
-from asr.whisper.answer import Draft
-from asr.whisper.tokens import BYTES, segments, unwritten
-from asr.windows import Window, WindowResult
+from asr.engines.engine import Window, WindowResult
+from asr.engines.whisper.decoding.tokens import BYTES, segments, unwritten
+from asr.engines.whisper.result import Draft
+from asr.options import Options
+from asr.pcm import SAMPLE_RATE
 
 from .conftest import Twins
 from .models import TINY_ENGLISH, Caller, noise, recording, windows

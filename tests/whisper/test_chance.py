@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from asr.transcript import Options
-from asr.whisper.chance import Chance, draw, gumbel, seed_of
-from asr.windows import Window
+from asr.engines.engine import Window
+from asr.engines.whisper.decoding.sampling import Chance, draw, gumbel, seed_of
+from asr.options import Options
 
 from .conftest import Twins
 from .models import POSITIONS, noise, recording, windows, written

@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import WhisperForConditionalGeneration
 
-from asr.config import DEMO_MODEL, Config, ConfigError
-from asr.whisper import checkpoint
-from asr.whisper.tensors import Tensors, find
+from asr.config import DEMO_MODEL, Config
+from asr.engines.whisper import checkpoint
+from asr.engines.whisper.model.weight_files import Tensors, find
+from asr.errors import ConfigError
 
 from .conftest import Twins
 

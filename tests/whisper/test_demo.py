@@ -10,13 +10,14 @@ import soundfile
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from asr.audio import SAMPLE_RATE, Samples
 from asr.config import DEMO_MODEL, Config
-from asr.transcript import Options, Segment
-from asr.whisper import engine as engines
-from asr.whisper.checkpoint import is_whisper
-from asr.whisper.tokens import segments, token_bytes
-from asr.windows import Window
+from asr.engines.engine import Window
+from asr.engines.whisper import engine as engines
+from asr.engines.whisper.checkpoint import is_whisper
+from asr.engines.whisper.decoding.tokens import segments, token_bytes
+from asr.options import Options
+from asr.pcm import SAMPLE_RATE, Samples
+from asr.transcript import Segment
 
 from .models import Caller, noise
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from asr.transcript import Options
-from asr.windows import Window
+from asr.engines.engine import Window
+from asr.options import Options
 
 from .conftest import Twins
 from .models import OPTIONS, POSITIONS, Caller, noise, recording, windows, written

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from asr.transcript import Options, Thresholds
-from asr.whisper import engine as engines
-from asr.whisper.answer import Draft, Unfinished
-from asr.whisper.flight import Row
-from asr.whisper.model import encode
-from asr.windows import Window, WindowResult
+from asr.engines.engine import Window, WindowResult
+from asr.engines.whisper import engine as engines
+from asr.engines.whisper.batch import Row
+from asr.engines.whisper.model.forward import encode
+from asr.engines.whisper.result import Draft, Unfinished
+from asr.options import Options, Thresholds
 
 from .conftest import Twins
 from .models import INFO, OPTIONS, POSITIONS, Caller, RecordingEngine, noise, plan, windows

@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor
 
-from asr.audio import SAMPLE_RATE
-from asr.whisper.features import LogMel, log_mel
+from asr.engines.whisper.model.features import LogMel, log_mel
+from asr.pcm import SAMPLE_RATE
 
 from .models import noise
 

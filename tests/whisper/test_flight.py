@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.transcript import Options
-from asr.whisper.flight import Flight, Row, gap, moves
-from asr.whisper.loop import Machine, Opening
-from asr.whisper.plan import plan
+from asr.engines.whisper.batch import Flight, Row, gap, moves
+from asr.engines.whisper.capacity import plan
+from asr.engines.whisper.runner import Machine, Opening
+from asr.options import Options
 
 from .conftest import Twins
 from .models import POSITIONS, recording, windows, written

@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from asr.transcript import Options, Thresholds
-from asr.whisper import graphs, loop
-from asr.whisper.checkpoint import Checkpoint
-from asr.whisper.features import log_mel
-from asr.whisper.model import encode, read, write
-from asr.whisper.plan import plan
-from asr.whisper.slots import Slots
-from asr.whisper.weights import linear
+from asr.engines.whisper import cuda_graphs, runner
+from asr.engines.whisper.capacity import plan
+from asr.engines.whisper.checkpoint import Checkpoint
+from asr.engines.whisper.model.features import log_mel
+from asr.engines.whisper.model.forward import encode, read, write
+from asr.engines.whisper.model.kv_cache import Slots
+from asr.engines.whisper.model.weights import linear
+from asr.options import Options, Thresholds
 
 from . import models
 from .card import Card
@@ -154,7 +154,7 @@ def test_a_launch_that_cannot_be_captured_runs_as_it_is(
     """The last of these: torch 2.11 captures nothing more in this process."""
 
     def waiting(*given: Any) -> torch.Tensor:
-        found = loop.advance(*given)
+        found = runner.advance(*given)
         if torch.cuda.is_current_stream_capturing():
             torch.cuda.synchronize()
         return found
@@ -162,7 +162,7 @@ def test_a_launch_that_cannot_be_captured_runs_as_it_is(
     loaded, asked = on(device, Twins.of(models.TINY)), models.windows(8)
     expected = models.written(recording(loaded, keeps_whole=False, is_captured=False), asked)
     before = torch.cuda.current_stream()
-    monkeypatch.setattr(graphs, "advance", waiting)
+    monkeypatch.setattr(cuda_graphs, "advance", waiting)
     engine = recording(loaded, keeps_whole=False)
     assert torch.cuda.current_stream() == before
     assert models.written(engine, asked) == expected

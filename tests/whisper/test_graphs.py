@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from asr.transcript import Options, Thresholds
-from asr.whisper import graphs, loop
-from asr.whisper.cross import KeysAndValues, Whole
-from asr.whisper.engine import WhisperEngine
-from asr.whisper.graphs import PATIENCE, Shape
-from asr.whisper.slots import Slots
+from asr.engines.whisper import cuda_graphs, runner
+from asr.engines.whisper.cuda_graphs import PATIENCE, Shape
+from asr.engines.whisper.engine import WhisperEngine
+from asr.engines.whisper.model.cross_attention import KeysAndValues, Whole
+from asr.engines.whisper.model.kv_cache import Slots
+from asr.options import Options, Thresholds
 
 from . import models
 from .card import Card, Graph
@@ -48,7 +48,7 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
     return Card.stand_in(monkeypatch)
 
 
-def captures(engine: WhisperEngine) -> dict[Shape, graphs.Captured]:
+def captures(engine: WhisperEngine) -> dict[Shape, cuda_graphs.Captured]:
     found = engine._flight._graphs
     assert found is not None
     return found._captured
@@ -59,7 +59,7 @@ def test_replayed_launches_write_what_plain_ones_do(card: Card, kept: str) -> No
     twins = Twins.of(models.TINY, keeps_whole=kept == "whole")
     asked = windows(8, KINDS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("asr.whisper.flight._is_gpu", lambda _: False)
+        patch.setattr("asr.engines.whisper.batch._is_gpu", lambda _: False)
         expected = written(recording(twins.checkpoint), asked)
     engine = recording(twins.checkpoint, **PLAN)
     engine.warm_up()
@@ -73,13 +73,13 @@ def test_replayed_launches_write_what_plain_ones_do(card: Card, kept: str) -> No
 def test_a_capture_while_rows_are_in_flight_leaves_them_where_they_are(
     tiny: Twins, card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(graphs, "PATIENCE", 1)
+    monkeypatch.setattr(cuda_graphs, "PATIENCE", 1)
     asked = windows(8, KINDS)
     engine = recording(tiny.checkpoint, **PLAN)
     found = written(engine, asked)
     assert len(card.graphs) > 3
     with monkeypatch.context() as patch:
-        patch.setattr("asr.whisper.flight._is_gpu", lambda _: False)
+        patch.setattr("asr.engines.whisper.batch._is_gpu", lambda _: False)
         assert found == written(recording(tiny.checkpoint), asked)
 
 
@@ -118,7 +118,7 @@ def test_timed_words_are_prepared_for_once_somebody_wants_them(tiny: Twins) -> N
 
 
 def test_memory_that_others_may_need_is_left_alone(tiny: Twins, card: Card) -> None:
-    card.free = graphs.MARGIN - 1
+    card.free = cuda_graphs.MARGIN - 1
     engine = recording(tiny.checkpoint, **PLAN)
     assert not engine.prepare()
     assert not captures(engine)
@@ -140,7 +140,7 @@ def test_nobody_waits_for_a_capture_until_its_shape_has_come_often(
 def test_a_capture_that_fails_is_told_of_once_and_none_is_tried_again(
     tiny: Twins, card: Card, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(graphs, "PATIENCE", 1)
+    monkeypatch.setattr(cuda_graphs, "PATIENCE", 1)
     asked = windows(8, KINDS)
     engine = recording(tiny.checkpoint, **PLAN)
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_a_capture_that_fails_is_told_of_once_and_none_is_tried_again(
     assert card.current is card.main, "what follows would run on the stream of the capture"
     assert not engine.prepare()
     with monkeypatch.context() as patch:
-        patch.setattr("asr.whisper.flight._is_gpu", lambda _: False)
+        patch.setattr("asr.engines.whisper.batch._is_gpu", lambda _: False)
         expected = written(recording(tiny.checkpoint), asked)
     assert written(engine, asked) == expected
     written(engine, windows(1, KINDS[:1]))
@@ -230,7 +230,7 @@ def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
     loaded, asked = Twins.of(models.TINY, keeps_whole=True).checkpoint, windows(12, KINDS[:1])
     planned = {**PLAN, "keeps_whole": False, "buckets": (1, 2, 3, 6)}
     expected = written(recording(loaded, **planned), asked)
-    write, calls = loop.model.write, 0
+    write, calls = runner.model.write, 0
 
     def limited(weights: Any, slots: Slots, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
         nonlocal calls
@@ -239,7 +239,7 @@ def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return write(weights, slots, tokens, *rest)
 
-    monkeypatch.setattr(loop.model, "write", limited)
+    monkeypatch.setattr(runner.model, "write", limited)
     engine = recording(loaded, **planned)
     assert written(engine, asked) == expected
     assert engine.capacity == PLAN["slots"]

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from asr.transcript import Options
-from asr.whisper import engine as engines
-from asr.whisper import flight
-from asr.whisper import plan as planning
-from asr.whisper.model import encode
-from asr.whisper.plan import CPU_SLOTS, free_bytes, lacks_memory, plan
-from asr.whisper.slots import Slots, slot_bytes
-from asr.windows import Window
+from asr.engines.engine import Window
+from asr.engines.whisper import batch
+from asr.engines.whisper import capacity as planning
+from asr.engines.whisper import engine as engines
+from asr.engines.whisper.capacity import CPU_SLOTS, free_bytes, lacks_memory, plan
+from asr.engines.whisper.model.forward import encode
+from asr.engines.whisper.model.kv_cache import Slots, slot_bytes
+from asr.options import Options
 
 from .conftest import Twins
 from .models import Caller, RecordingEngine, noise, recording, windows, written
@@ -102,8 +102,8 @@ def test_rows_that_do_not_fit_wait_until_the_slots_are_fewer(
 ) -> None:
     asked = windows(12)
     expected = written(recording(tiny.checkpoint), asked)
-    advance = flight.advance
-    monkeypatch.setattr(flight, "advance", refusing(advance, lambda _, rows, *__: rows > 2))
+    advance = batch.advance
+    monkeypatch.setattr(batch, "advance", refusing(advance, lambda _, rows, *__: rows > 2))
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
     assert written(engine, asked) == expected
     assert engine.capacity == 2

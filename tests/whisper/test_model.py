@@ -7,12 +7,12 @@ import copy
 import pytest
 import torch
 
-from asr.audio import SAMPLE_RATE
-from asr.whisper import model, onednn, weights
-from asr.whisper.cross import KeysAndValues, Whole
-from asr.whisper.features import log_mel
-from asr.whisper.slots import Slots, slot_bytes
-from asr.whisper.weights import linear, take
+from asr.engines.whisper.model import forward, onednn, weights
+from asr.engines.whisper.model.cross_attention import KeysAndValues, Whole
+from asr.engines.whisper.model.features import log_mel
+from asr.engines.whisper.model.kv_cache import Slots, slot_bytes
+from asr.engines.whisper.model.weights import linear, take
+from asr.pcm import SAMPLE_RATE
 
 from . import models
 from .conftest import Twins
@@ -32,7 +32,7 @@ def extracted(twins: Twins, count: int) -> torch.Tensor:
 @torch.inference_mode()
 def test_encoder_output_equals_transformers(twins: Twins) -> None:
     expected = twins.model.get_encoder()(extracted(twins, 3)).last_hidden_state
-    found = model.encode(twins.checkpoint.weights.encoder, features(twins, 3))
+    found = forward.encode(twins.checkpoint.weights.encoder, features(twins, 3))
     assert torch.allclose(found, expected, atol=1e-4)
 
 
@@ -43,16 +43,16 @@ def test_logits_equal_transformers_at_every_position_whatever_the_slot(
     loaded, count, first = twins.checkpoint.weights, 2, 3
     tokens = torch.randint(0, 50_000, (count, 20))
     expected = twins.model(extracted(twins, count), decoder_input_ids=tokens).logits
-    encoded = model.encode(loaded.encoder, features(twins, count))
+    encoded = forward.encode(loaded.encoder, features(twins, count))
     slots = Slots.allocate(loaded, 5, keeps_whole)
     slots.cross.hear(first, encoded)
-    hidden = model.read(loaded, slots, first, tokens[:, :8])
+    hidden = forward.read(loaded, slots, first, tokens[:, :8])
     assert torch.allclose(linear(hidden, loaded.decoder.head), expected[:, :8], atol=1e-4)
     for target, source in enumerate(range(first, first + count)):
         slots.move(source, target, 8)
     for position in range(8, 20):
         positions = torch.full((count,), position)
-        hidden = model.write(loaded, slots, tokens[:, position], positions, length=20)
+        hidden = forward.write(loaded, slots, tokens[:, position], positions, length=20)
         logits = linear(hidden, loaded.decoder.head)
         assert torch.allclose(logits, expected[:, position], atol=1e-4), position
 
@@ -65,14 +65,14 @@ def test_rows_at_different_positions_do_not_disturb_each_other(
     tokens = torch.randint(0, 50_000, (2, 12))
     expected = tiny.model(extracted(tiny, 2), decoder_input_ids=tokens).logits
     slots = Slots.allocate(loaded, 2, keeps_whole)
-    slots.cross.hear(0, model.encode(loaded.encoder, features(tiny, 2)))
+    slots.cross.hear(0, forward.encode(loaded.encoder, features(tiny, 2)))
     padded = tokens[:, :9].clone()
     padded[1, 4:] = 0  # the second row's opening is shorter
-    model.read(loaded, slots, 0, padded)
+    forward.read(loaded, slots, 0, padded)
     places = torch.tensor([9, 4])
     for step in range(3):
         positions = places + step
-        hidden = model.write(loaded, slots, tokens[[0, 1], positions], positions, length=12)
+        hidden = forward.write(loaded, slots, tokens[[0, 1], positions], positions, length=12)
         found = linear(hidden, loaded.decoder.head)
         assert torch.allclose(found, expected[[0, 1], positions], atol=1e-4), step
 
@@ -126,7 +126,7 @@ def test_without_packed_linears_the_result_is_the_same(
     loaded = take(tiny.model.state_dict(), tiny.model.config)
     assert not loaded.decoder.head.is_packed
     expected = tiny.model.get_encoder()(extracted(tiny, 1)).last_hidden_state
-    assert torch.allclose(model.encode(loaded.encoder, features(tiny, 1)), expected, atol=1e-4)
+    assert torch.allclose(forward.encode(loaded.encoder, features(tiny, 1)), expected, atol=1e-4)
 
 
 def test_nothing_is_in_memory_twice_once_the_weights_are_taken(
@@ -204,8 +204,8 @@ def test_a_slot_takes_what_is_planned_for_it(twins: Twins, keeps_whole: bool) ->
 def test_bfloat16_differs_by_rounding_alone(tiny: Twins) -> None:
     given = copy.deepcopy(tiny.model).to(torch.bfloat16).state_dict()
     taken = take(given, tiny.model.config)
-    found = model.encode(taken.encoder, features(tiny, 2).to(torch.bfloat16)).float()
-    expected = model.encode(tiny.checkpoint.weights.encoder, features(tiny, 2))
+    found = forward.encode(taken.encoder, features(tiny, 2).to(torch.bfloat16)).float()
+    expected = forward.encode(tiny.checkpoint.weights.encoder, features(tiny, 2))
     error = (found - expected).norm() / expected.norm()
     assert 0 < error < 0.03
 

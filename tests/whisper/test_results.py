@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from asr.audio import SAMPLE_RATE
+from asr.engines.engine import Window
+from asr.engines.whisper.decoding.tokens import segments
 from asr.errors import BadRequest, TranscriptionFailed
-from asr.transcript import Options
-from asr.whisper.tokens import segments
-from asr.windows import Window
+from asr.options import Options
+from asr.pcm import SAMPLE_RATE
 
 from .conftest import Twins
 from .models import OPTIONS, Caller, noise, recording, windows

@@ -13,9 +13,9 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
-from asr.whisper.chance import Chance
-from asr.whisper.rules import Rules, Written, choose, constrain, constrain_first
-from asr.whisper.tokens import Vocabulary
+from asr.engines.whisper.decoding.logits import Rules, Written, choose, constrain, constrain_first
+from asr.engines.whisper.decoding.sampling import Chance
+from asr.engines.whisper.decoding.tokens import Vocabulary
 
 END, NO_TIMESTAMPS, SIZE = 60, 80, 111  # 30 times
 FIRST = NO_TIMESTAMPS + 1

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from asr.transcript import Options, Thresholds
-from asr.whisper.tokens import Vocabulary
-from asr.whisper.trust import Attempt, doubt, kept, loops, next_temperature
+from asr.engines.whisper.decoding.fallback import Attempt, doubt, kept, loops, next_temperature
+from asr.engines.whisper.decoding.tokens import Vocabulary
+from asr.options import Options, Thresholds
 
 END, ZERO = 50257, 50364
 VOCABULARY = Vocabulary(50258, END, 50361, 50362, ZERO - 1, {}, {})

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from asr.transcript import Options
-from asr.whisper import engine as engines
-from asr.whisper.model import encode
-from asr.windows import Window
+from asr.engines.engine import Window
+from asr.engines.whisper import engine as engines
+from asr.engines.whisper.model.forward import encode
+from asr.options import Options
 
 from .conftest import Twins
 from .models import OPTIONS, Caller, noise, recording, windows, written

@@ -14,15 +14,16 @@ import numpy as np
 import pytest
 import torch
 
-from asr.whisper import loop, model
-from asr.whisper.alignment import Stretch, align, scores_of
-from asr.whisper.features import log_mel
-from asr.whisper.flight import Flight, Row
-from asr.whisper.loop import UNDETECTED, Machine, Opening, advance, begin
-from asr.whisper.model import encode
-from asr.whisper.plan import plan
-from asr.whisper.transfer import Returning, sent
-from asr.whisper.weights import Weights
+from asr.engines.whisper import runner
+from asr.engines.whisper.batch import Flight, Row
+from asr.engines.whisper.capacity import plan
+from asr.engines.whisper.model import forward
+from asr.engines.whisper.model.alignment import Stretch, align, scores_of
+from asr.engines.whisper.model.features import log_mel
+from asr.engines.whisper.model.forward import encode
+from asr.engines.whisper.model.transfer import Returning, sent
+from asr.engines.whisper.model.weights import Weights
+from asr.engines.whisper.runner import UNDETECTED, Machine, Opening, advance, begin
 
 from . import models
 from .conftest import Twins
@@ -96,14 +97,14 @@ def picks(hidden: torch.Tensor) -> None:
 def test_each_mistake_within_a_capture_would_be_seen(
     unpacked: Twins, monkeypatch: pytest.MonkeyPatch, mistake: Callable[[torch.Tensor], None]
 ) -> None:
-    write = model.write
+    write = forward.write
 
     def mistaken(*given: Any) -> torch.Tensor:
         hidden = write(*given)
         mistake(hidden)
         return hidden
 
-    monkeypatch.setattr(loop.model, "write", mistaken)
+    monkeypatch.setattr(runner.model, "write", mistaken)
     with pytest.raises((AssertionError, RuntimeError)) as caught:
         test_what_is_captured_neither_waits_for_the_card_nor_leaves_it(
             unpacked, False, samples=False, aligns=False

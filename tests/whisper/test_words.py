@@ -12,10 +12,11 @@ import pytest
 import torch
 from transformers.models.whisper.tokenization_whisper import _combine_tokens_into_words
 
-from asr.transcript import Options, Piece, Segment
-from asr.whisper.alignment import Heard
-from asr.whisper.flight import Flight
-from asr.whisper.words import Timing, spellings, timing
+from asr.engines.whisper.batch import Flight
+from asr.engines.whisper.decoding.word_timestamps import Timing, spellings, timing
+from asr.engines.whisper.model.alignment import Heard
+from asr.options import Options
+from asr.transcript import Piece, Segment
 
 from . import models
 from .conftest import Twins
@@ -201,7 +202,7 @@ def test_the_next_launch_is_under_way_when_words_are_waited_for(
         happened.append("waited")
         return waited(begun)
 
-    monkeypatch.setattr("asr.whisper.answer.timing", begin)
+    monkeypatch.setattr("asr.engines.whisper.result.timing", begin)
     monkeypatch.setattr(Flight, "launch", launch)
     monkeypatch.setattr(Timing, "finish", wait)
     ahead = models.Caller(models.recording(tiny.checkpoint, **AHEAD))

@@ -1,0 +1,1 @@
+"""What callers say: a folder for each dialect."""

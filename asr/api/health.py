@@ -1,0 +1,38 @@
+"""`/hc`, `/health` and `/metrics`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
+
+import asr
+from asr.http.app_keys import ENGINE, METRICS, SCHEDULER
+
+
+class Health(BaseModel):
+    status: str = Field(examples=["ok"])
+    version: str
+    error: str | None = Field(None, description="Why the engine has ended")
+    engine: dict[str, object] | None = Field(None, description="With `verbose=1`: what runs")
+
+
+async def hc(request: web.Request) -> web.Response:
+    """Ready, or why not; a probe that sees 503 should replace the instance."""
+    failure = request.app[SCHEDULER].failure
+    answer = Health(status="error" if failure else "ok", version=asr.__version__, error=failure)
+    if request.query.get("verbose") == "1":
+        answer.engine = asdict(request.app[ENGINE].info)
+    body = answer.model_dump_json(exclude_none=True)
+    return web.json_response(text=body, status=503 if failure else 200)
+
+
+async def health(request: web.Request) -> web.Response:
+    return web.Response(status=503 if request.app[SCHEDULER].failure else 200)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    text = generate_latest(request.app[METRICS].registry)
+    return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})

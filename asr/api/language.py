@@ -1,0 +1,97 @@
+"""`/detect-language`: which language is spoken, and how likely each other one is."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field
+
+from asr.capabilities import EngineInfo
+from asr.errors import BadRequest
+from asr.http import requests
+from asr.http.app_keys import ENGINE, REQUEST_ID, TRANSCRIBER
+from asr.http.parameters import AudioFile, Location, Texts, allowed_languages
+from asr.http.responses import decimals, server_headers
+from asr.options import Options
+from asr.transcript import Detection
+
+log = logging.getLogger(__name__)
+
+DIGITS = 6  # of a probability
+
+
+async def detect(request: web.Request) -> web.Response:
+    """Audio by any door in, languages out; no text is written."""
+    started = time.monotonic()
+    info = request.app[ENGINE].info
+    async with contextlib.AsyncExitStack() as stack:
+        source, asked = await requests.read(request, stack, DetectionParameters)
+        options = _options(asked, info)
+        detection = await request.app[TRANSCRIBER].detect(source, options)
+    elapsed = time.monotonic() - started
+    log.info("%s %s: %s, %.2f s", request[REQUEST_ID], request.path, detection.language, elapsed)
+    return web.json_response(
+        text=_answer(detection, info).model_dump_json(),
+        headers={**server_headers(request), "X-Processing-Time": decimals(elapsed)},
+    )
+
+
+def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
+    if not info.languages:
+        raise BadRequest(
+            f"the model {info.model_id} knows no languages apart: serve a multilingual Whisper "
+            "model, or leave this route out"
+        )
+    unknown = sorted(asked.model_extra or {})
+    if asked.strict and unknown:
+        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
+    return Options(languages=allowed_languages(asked.languages, "languages", info))
+
+
+def _answer(detection: Detection, info: EngineInfo) -> DetectionAnswer:
+    code = detection.language
+    likely = sorted(detection.probabilities.items(), key=lambda each: -each[1])
+    probabilities = {other: round(probability, DIGITS) for other, probability in likely}
+    return DetectionAnswer(
+        language=code,
+        language_name=info.languages.get(code) if code else None,
+        probability=probabilities.get(code) if code else None,
+        probabilities=probabilities,
+    )
+
+
+class DetectionParameters(BaseModel):
+    """Which languages are to be told apart; every key is optional."""
+
+    model_config = ConfigDict(extra="allow")
+
+    model: str | None = Field(None, description="Any name: one model is served")
+    languages: Texts = Field(
+        [], description="The languages that may be spoken: a list, or commas; unset: all"
+    )
+    strict: bool = Field(
+        False, description="Answer 400 to keys that are not known, instead of ignoring them"
+    )
+
+
+class DetectionRequest(DetectionParameters, Location):
+    """A request that names its audio."""
+
+
+class DetectionForm(DetectionParameters, AudioFile):
+    """A multipart form with the audio file."""
+
+
+class DetectionAnswer(BaseModel):
+    """What is spoken in the first window in which anything sounds; nulls where nothing does."""
+
+    language: str | None = Field(examples=["en"])
+    language_name: str | None = Field(description="In English", examples=["english"])
+    probability: float | None = Field(description="Of that language", examples=[0.98])
+    probabilities: dict[str, float] = Field(
+        description="Of every language that may be spoken, most likely first",
+        examples=[{"en": 0.98, "es": 0.02}],
+    )

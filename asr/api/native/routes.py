@@ -1,0 +1,129 @@
+"""The service's own routes: `/asr`, `/hc`, `/health` and `/metrics`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+
+from aiohttp import web
+
+from asr.api.native.schemas import AsrAnswer, AsrParameters, Chunk
+from asr.audio.streams import Source
+from asr.capabilities import EngineInfo
+from asr.errors import BadRequest, Failure
+from asr.formats import writers
+from asr.formats.captions import words_of
+from asr.http import requests, streaming
+from asr.http.app_keys import ENGINE, TRANSCRIBER
+from asr.http.parameters import allowed_languages
+from asr.http.responses import answer_headers, log_request, server_headers, warning_header
+from asr.options import Options
+from asr.transcript import Transcript
+from asr.transcription.policy import language_code, overruled
+from asr.transcription.transcriber import Timings
+
+log = logging.getLogger(__name__)
+
+
+async def transcribe(request: web.Request) -> web.StreamResponse:
+    """`POST /asr`: audio by any door in, text and chunks out."""
+    started = time.monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        source, parameters = await requests.read(request, stack, AsrParameters)
+        options = _options(parameters, request.app[ENGINE].info)
+        warnings = _overruled(request, parameters)
+        if parameters.stream:
+            return await _stream(request, source, options, warnings, started)
+        transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
+    text = await _written(transcript, options)
+    elapsed = time.monotonic() - started
+    log_request(request, timings, elapsed)
+    return web.json_response(
+        text=text,
+        headers=answer_headers(request, timings, elapsed, transcript.coverage) | warnings,
+    )
+
+
+async def _stream(
+    request: web.Request,
+    source: Source,
+    options: Options,
+    warnings: dict[str, str],
+    started: float,
+) -> web.StreamResponse:
+    """The events of OpenAI's dialect, one JSON object in each line."""
+    timings = Timings()
+    granularities = {"segment", options.timestamps} if options.timestamps != "none" else set()
+    events = streaming.events(
+        request.app[TRANSCRIBER].parts(source, options, timings),
+        writers.Verbatim(),
+        granularities,
+        lambda last: {"duration": last.duration},
+    )
+    framing, headers = streaming.JSON_LINES, server_headers(request) | warnings
+
+    def done() -> None:
+        log_request(request, timings, time.monotonic() - started)
+
+    return await streaming.send(request, events, framing, _last_event, headers, done)
+
+
+def problem(failure: Failure) -> dict[str, object]:
+    """A failure as the service's own routes tell it."""
+    return {"error": failure.message}
+
+
+def _last_event(failure: Failure) -> dict[str, object]:
+    return {"type": "error", **problem(failure)}
+
+
+async def _written(transcript: Transcript, options: Options) -> str:
+    """The answer as JSON; the words of four hours would hold up the loop for 200 ms."""
+    if options.timestamps == "word":
+        return await asyncio.to_thread(_answer, transcript, options)
+    return _answer(transcript, options)
+
+
+def _answer(transcript: Transcript, options: Options) -> str:
+    timed: list[Chunk] = []
+    for segment in transcript.segments if options.timestamps != "none" else ():
+        parts = words_of(segment) if options.timestamps == "word" else (segment,)
+        timed += [Chunk(timestamp=(part.start, part.end), text=part.text) for part in parts]
+    return AsrAnswer(text=transcript.text, chunks=timed).model_dump_json()
+
+
+def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
+    """The header that tells of a language that is asked and not heard."""
+    forced = request.app[TRANSCRIBER].hearing_info.forced_language
+    names = overruled(forced, asked.language, asked.languages, request.app[ENGINE].info)
+    if names and asked.strict:
+        raise BadRequest(
+            f"{', '.join(names)}: here LANGUAGE_FORCE is {forced}, leave it out or drop 'strict'",
+            names[0],
+        )
+    return warning_header(f"{name} is overruled: here LANGUAGE_FORCE is {forced}" for name in names)
+
+
+def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
+    unknown = sorted(parameters.model_extra or {})
+    if parameters.strict and unknown:
+        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
+    idle = parameters.without_effect(info)
+    if parameters.strict and idle:
+        raise BadRequest(
+            f"{', '.join(idle)}: the model {info.model_id} tells no probabilities on this engine: "
+            "leave them out or drop 'strict'",
+            idle[0],
+        )
+    return Options(
+        language=language_code(parameters.language, info),
+        languages=allowed_languages(parameters.languages, "languages", info),
+        task=parameters.task,
+        timestamps=parameters.timestamps,
+        prompt=parameters.prompt,
+        temperature=parameters.temperature,
+        seed=parameters.seed,
+        thresholds=parameters.thresholds,
+    )

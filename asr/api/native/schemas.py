@@ -1,0 +1,64 @@
+"""The JSON that goes in and out; requests are validated and documented by these models."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from asr.http.parameters import AudioFile, Location, Texts, Trust
+from asr.options import Task, Timestamps
+
+
+class AsrParameters(Trust):
+    """How `/asr` is to transcribe; every key is optional."""
+
+    model_config = ConfigDict(extra="allow")
+
+    language: str | None = Field(
+        None,
+        description="Code or English name of the spoken language; unset or `auto`: detected",
+        examples=["en"],
+    )
+    languages: Texts = Field(
+        [], description="The languages that may be spoken, where none is named: a list, or commas"
+    )
+    task: Task = Field("transcribe", description="`translate` writes English, whatever was spoken")
+    timestamps: Timestamps = Field(
+        "segment", description="What a chunk is: a segment, a word, or nothing"
+    )
+    prompt: str | None = Field(
+        None,
+        max_length=10_000,
+        description="Text in the style of the audio, or names that occur in it",
+    )
+    stream: bool = Field(
+        False, description="Answer with JSON lines, one event each, as text is heard"
+    )
+    strict: bool = Field(
+        False, description="Answer 400 to keys that are not known, instead of ignoring them"
+    )
+
+
+class AsrRequest(AsrParameters, Location):
+    """A request that names its audio."""
+
+
+class AsrForm(AsrParameters, AudioFile):
+    """A multipart form with the audio file."""
+
+
+class Chunk(BaseModel):
+    timestamp: tuple[float, float] = Field(
+        description="Start and end, in seconds from the start of the audio", examples=[(0.0, 2.1)]
+    )
+    text: str = Field(examples=[" hello world"])
+
+
+class AsrAnswer(BaseModel):
+    text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
+    chunks: list[Chunk]
+
+
+class Problem(BaseModel):
+    """Any failure: what went wrong and what to do about it."""
+
+    error: str = Field(examples=["the body is empty: send the bytes of an audio file"])

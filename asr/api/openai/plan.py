@@ -1,0 +1,253 @@
+"""What an OpenAI form asks, held against what can be done: a plan, with warnings or without."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from asr.api.openai.schemas import (
+    LISTS,
+    STRATEGY,
+    AudioForm,
+    Granularity,
+    ResponseFormat,
+    ServerVad,
+)
+from asr.capabilities import EngineInfo, HearingInfo
+from asr.errors import BadRequest
+from asr.formats.captions import Layout
+from asr.http.parameters import allowed_languages
+from asr.options import Listening, Options, Task
+from asr.transcription.policy import language_code, overruled
+
+TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
+WITH_LOGPROBS = {"json", "verbose_json"}
+
+# Fields of vLLM, faster-whisper and their like: the values that ask for what is done anyway.
+DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
+    "beam_size": (1,),
+    "best_of": (1,),
+    "condition_on_previous_text": (0,),
+    "frequency_penalty": (0,),
+    "include_stop_str_in_output": (0,),
+    "length_penalty": (1,),
+    "min_p": (0,),
+    "n": (1,),
+    "patience": (1,),
+    "presence_penalty": (0,),
+    "repetition_penalty": (1,),
+    "stream_continuous_usage_stats": (0,),
+    "stream_include_usage": (0,),
+    "top_k": (0, -1),
+    "top_p": (1,),
+    "use_beam_search": (0,),
+    "vad_filter": (0,),
+}
+OPENAI_MODEL = "whisper-1"  # OpenAI's name of Whisper, which its clients' code has
+NO_DIARIZER = "needs a diarizer, and none is loaded here"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a request is carried out and answered."""
+
+    options: Options
+    response_format: ResponseFormat
+    granularities: frozenset[Granularity]
+    layout: Layout
+    is_streamed: bool
+    warnings: tuple[str, ...]  # what cannot be honoured
+
+
+def read_form(fields: Mapping[str, Sequence[str]]) -> AudioForm:
+    """The form's fields as what they mean; empty ones count as not sent.
+
+    Raises:
+        BadRequest: names the first field that cannot be used.
+    """
+    found: dict[str, object] = {}
+    strategy: dict[str, str] = {}
+    for name, values in fields.items():
+        plain = name.removesuffix("[]")
+        if plain == "temperature":
+            values = [",".join(values)]
+        sent = [value for value in values if value != ""]
+        if plain in LISTS and plain == name:
+            sent = [part.strip() for value in sent for part in value.split(",")]
+        if sent and plain.startswith(f"{STRATEGY}["):
+            strategy[plain.removeprefix(f"{STRATEGY}[").removesuffix("]")] = sent[-1]
+        elif sent:
+            found[plain] = sent if plain in LISTS else sent[-1]
+    if strategy:
+        found[STRATEGY] = strategy
+    try:
+        return AudioForm.model_validate(found)
+    except ValidationError as error:
+        raise _bad_field(error) from error
+
+
+def _bad_field(error: ValidationError) -> BadRequest:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    name, *inner = map(str, problem["loc"])
+    place = f"{name}[{inner[-1]}]" if name == STRATEGY and inner else name
+    return BadRequest(f"{place}: {problem['msg']}; see /docs for what is accepted", name)
+
+
+def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: HearingInfo) -> Plan:
+    """Decide how `form` is carried out.
+
+    Raises:
+        BadRequest: what is asked cannot be done; with `strict`, not all of it.
+    """
+    unhonoured = Unhonoured()
+    unhonoured.extras(form)
+    for name in form.without_effect(info):
+        unhonoured.add(name, f"has no effect: {_on(info)} tells no probabilities")
+    granularities = _granularities(form, info, unhonoured)
+    language, languages = _languages(form, info, unhonoured)
+    for name in overruled(hearing.forced_language, form.language, form.languages, info):
+        unhonoured.add(name, f"is overruled: here LANGUAGE_FORCE is {hearing.forced_language}")
+    options = Options(
+        language=language,
+        languages=languages,
+        task=task,
+        timestamps="word" if "word" in granularities else "segment",
+        prompt=_prompt(form, info, unhonoured),
+        temperature=form.temperature,
+        seed=form.seed,
+        pieces=_wants_pieces(form, info, unhonoured),
+        thresholds=form.thresholds,
+        listening=_listening(form, hearing, unhonoured),
+    )
+    if form.strict:
+        unhonoured.refuse(form.model, info)
+    return Plan(
+        options,
+        form.response_format,
+        granularities,
+        Layout(form.max_line_width, form.max_line_count),
+        form.stream,
+        tuple(unhonoured.found.values()),
+    )
+
+
+class Unhonoured:
+    """What is asked and cannot be honoured, by the field that asks it."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, str] = {}
+
+    def add(self, name: str, reason: str) -> None:
+        self.found.setdefault(name, f"{name} {reason}")
+
+    def extras(self, form: AudioForm) -> None:
+        """Note what the fields of other servers ask beyond what is done anyway."""
+        for name, value in (form.model_extra or {}).items():
+            if name in DONE_ANYWAY and _number(value) in DONE_ANYWAY[name]:
+                continue
+            if name.startswith("known_speaker"):
+                self.add(name, NO_DIARIZER)
+            elif name in DONE_ANYWAY:
+                self.add(name, f"cannot be {value[:50]} here: leave it out")
+            else:
+                self.add(name[:100], "has no effect here: leave it out")
+
+    def refuse(self, model: str | None, info: EngineInfo) -> None:
+        """For callers who would rather have nothing than less than they asked."""
+        if model not in {None, OPENAI_MODEL, info.model_id}:
+            self.add("model", f"{model!r} is not served here: use {info.model_id!r}")
+        if self.found:
+            raise BadRequest("; ".join(self.found.values()), next(iter(self.found)))
+
+
+def _listening(form: AudioForm, hearing: HearingInfo, unhonoured: Unhonoured) -> Listening:
+    """How the form wants speech to be found and the recording to be cut."""
+    asked = form.chunking_strategy
+    for name in (asked.model_extra or {}) if asked else ():
+        unhonoured.add(f"{STRATEGY}[{name[:50]}]", "has no effect here: leave it out")
+    if not isinstance(asked, ServerVad):
+        return Listening()
+    deaf = "has no effect: nothing listens for speech here"
+    unlikely = "has no effect: speech is told by its loudness here"
+    uncut = "has no effect: windows are not cut at pauses here, they overlap"
+    for name, reason, is_heeded in (
+        ("threshold", unlikely if hearing.finds_speech else deaf, hearing.has_threshold),
+        ("prefix_padding_ms", deaf, hearing.finds_speech),
+        ("silence_duration_ms", uncut, hearing.cuts_at_pauses),
+    ):
+        if getattr(asked, name) is not None and not is_heeded:
+            unhonoured.add(f"{STRATEGY}[{name}]", reason)
+    return asked.listening
+
+
+def _granularities(
+    form: AudioForm, info: EngineInfo, unhonoured: Unhonoured
+) -> frozenset[Granularity]:
+    asked = frozenset(form.timestamp_granularities)
+    if "word" in asked and not info.has_words:
+        raise BadRequest(
+            f"{_on(info)} has no word timestamps: ask for the granularity 'segment'",
+            "timestamp_granularities[]",
+        )
+    if asked and form.response_format not in TIMED_FORMATS and not form.stream:
+        reason = f"has no effect on {form.response_format}: ask for verbose_json"
+        unhonoured.add("timestamp_granularities[]", reason)
+        return frozenset({"segment"})
+    return asked or frozenset({"segment"})
+
+
+def _wants_pieces(form: AudioForm, info: EngineInfo, unhonoured: Unhonoured) -> bool:
+    if not form.include:
+        return False
+    if not info.has_pieces:
+        unhonoured.add("include[]", f"cannot be logprobs: {_on(info)} tells none")
+        return False
+    if form.response_format not in WITH_LOGPROBS:
+        unhonoured.add("include[]", f"has no effect on {form.response_format}: ask for json")
+        return False
+    return True
+
+
+def _languages(
+    form: AudioForm, info: EngineInfo, unhonoured: Unhonoured
+) -> tuple[str | None, tuple[str, ...]]:
+    """The language that is spoken, or those of which one is."""
+    language = language_code(form.language, info)
+    if not info.languages:
+        if language or form.languages:
+            name = "language" if language else "languages[]"
+            unhonoured.add(name, f"has no effect: the model {info.model_id} has no choice of it")
+        return None, ()
+    allowed = allowed_languages(form.languages, "languages[]", info)
+    if language is not None and allowed and language not in allowed:
+        raise BadRequest(f"language {language!r} is not among languages[]", "language")
+    if language is None and len(allowed) == 1:
+        return allowed[0], ()
+    return language, allowed if language is None else ()
+
+
+def _prompt(form: AudioForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
+    """The prompt with the vocabulary at its end, which the model remembers best."""
+    prompt = " ".join(filter(None, [form.prompt, ", ".join(form.keywords), form.hotwords]))
+    if prompt and not info.can_prompt:
+        name = "prompt" if form.prompt else "keywords[]" if form.keywords else "hotwords"
+        unhonoured.add(name, f"has no effect: the model {info.model_id} takes no prompt")
+        return None
+    return prompt or None
+
+
+def _on(info: EngineInfo) -> str:
+    return f"the model {info.model_id} on this engine"
+
+
+def _number(value: str) -> object:
+    """A number or a truth value as a number, anything else as it is."""
+    text = value.strip().lower()
+    if text in {"true", "false"}:
+        return int(text == "true")
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,232 @@
+"""The dialect of OpenAI's audio API and of Hugging Face's Whisper endpoints.
+
+https://platform.openai.com/docs/api-reference/audio; what callers ask and we cannot do is told
+in `X-Warnings`, or refused where they are `strict`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncGenerator, Callable
+
+from aiohttp import web
+
+from asr.api.openai.plan import Plan, plan, read_form
+from asr.api.openai.schemas import AudioForm, Model, Models
+from asr.audio.streams import Source
+from asr.capabilities import EngineInfo
+from asr.errors import BadRequest, Failure, NotFound, UnsupportedMedia
+from asr.formats import writers
+from asr.http import sources, streaming
+from asr.http.app_keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
+from asr.http.multipart import Fields, Upload, merged
+from asr.http.responses import (
+    answer_headers,
+    body_limits,
+    log_request,
+    server_headers,
+    warning_header,
+)
+from asr.http.streaming import Event
+from asr.options import Task
+from asr.transcript import Transcript
+from asr.transcription.transcriber import Timings, Transcriber
+
+PATHS = ("/v1/", "/api/v1/")
+ERROR_CODES = {"unauthorized": "invalid_api_key"}  # ours where OpenAI has a name of its own
+UNKNOWN_LANGUAGE = "unknown"
+
+
+def problem(failure: Failure) -> dict[str, object]:
+    """A failure as OpenAI tells it; all four keys are there, whatever is known."""
+    return {
+        "error": {
+            "message": failure.message,
+            "type": _kind(failure.status),
+            "param": failure.param,
+            "code": ERROR_CODES.get(failure.code, failure.code),
+        }
+    }
+
+
+def _kind(status: int) -> str:
+    if status == 429:
+        return "rate_limit_error"
+    return "server_error" if status >= 500 else "invalid_request_error"
+
+
+async def models(request: web.Request) -> web.Response:
+    """`GET /v1/models`: the one that is served."""
+    listed = Models(data=[_model(request)])
+    return web.json_response(text=listed.model_dump_json())
+
+
+async def model(request: web.Request) -> web.Response:
+    """`GET /v1/models/{id}`; ids may hold slashes."""
+    served, asked = _model(request), request.match_info["id"]
+    if asked != served.id:
+        raise NotFound(f"the model {asked!r} is not served here: use {served.id!r}", "model")
+    return web.json_response(text=served.model_dump_json())
+
+
+def _model(request: web.Request) -> Model:
+    info = request.app[ENGINE].info
+    return Model(id=info.model_id, created=request.app[STARTED], owned_by="asr-api")
+
+
+async def transcriptions(request: web.Request) -> web.StreamResponse:
+    """`POST /v1/audio/transcriptions`: text in the language that was spoken."""
+    return await _answer(request, "transcribe")
+
+
+async def translations(request: web.Request) -> web.StreamResponse:
+    """`POST /v1/audio/translations`: English text."""
+    return await _answer(request, "translate")
+
+
+async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
+    started = time.monotonic()
+    info, transcriber = request.app[ENGINE].info, request.app[TRANSCRIBER]
+    async with contextlib.AsyncExitStack() as stack:
+        source, planned = await _read(request, task, stack)
+        if planned.is_streamed:
+            return await _stream(request, source, planned, started)
+        transcript, timings = await transcriber.transcribe(source, planned.options)
+    kind, text = await asyncio.to_thread(_whole, transcript, planned, info)
+    elapsed = time.monotonic() - started
+    log_request(request, timings, elapsed)
+    told = answer_headers(request, timings, elapsed, transcript.coverage)
+    headers = {**told, **warning_header(planned.warnings)}
+    return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
+
+
+async def _read(
+    request: web.Request, task: Task, stack: contextlib.AsyncExitStack
+) -> tuple[Source, Plan]:
+    """What is to be heard, and how; the file of a stream is heard while it arrives."""
+    if request.content_type != "multipart/form-data":
+        raise UnsupportedMedia(
+            "the body is not multipart/form-data: send the audio as its part 'file'"
+        )
+    info, hearing = request.app[ENGINE].info, request.app[TRANSCRIBER].hearing_info
+
+    def decide(fields: Fields) -> Plan:
+        return plan(read_form(fields), task, info, hearing)
+
+    upload = Upload(request, body_limits(request), stack)
+    fields = await upload.before()
+    if upload.has_file and "stream" in fields:
+        planned = decide(fields)
+        if planned.is_streamed:
+            return upload.live(_confirmation(fields, planned, decide)), planned
+    rest = await upload.rest()
+    fields = merged(fields, rest.fields)
+    return rest.file or _located(request, read_form(fields), stack), decide(fields)
+
+
+def _confirmation(
+    fields: Fields, planned: Plan, decide: Callable[[Fields], Plan]
+) -> Callable[[Fields], None]:
+    """For fields that come after the file: they may not ask for another plan."""
+
+    def confirm(late: Fields) -> None:
+        if decide(merged(fields, late)) != planned:
+            raise BadRequest(
+                f"{', '.join(late)} came after the file, which is being streamed already: "
+                "send the file last",
+                next(iter(late)),
+            )
+
+    return confirm
+
+
+def _located(request: web.Request, form: AudioForm, stack: contextlib.AsyncExitStack) -> Source:
+    if form.url is None:
+        raise BadRequest(
+            "the form has no file: send the audio as the part 'file', with a file name", "file"
+        )
+    outbound, root = request.app[OUTBOUND], request.app[CONFIG].audio_root
+    return sources.locate(form.url, outbound, root, body_limits(request), stack)
+
+
+def _whole(transcript: Transcript, planned: Plan, info: EngineInfo) -> tuple[str, str]:
+    """The content type and the text of the answer; a second's work for ten hours of audio."""
+    wanted = planned.response_format
+    if wanted == "json":
+        found = writers.plain_json(transcript, with_logprobs=planned.options.pieces)
+        return "application/json", json.dumps(found)
+    if wanted == "verbose_json":
+        return "application/json", json.dumps(_verbose(transcript, planned, info))
+    return "text/plain", writers.written(transcript.segments, wanted, planned.layout)
+
+
+def _verbose(transcript: Transcript, planned: Plan, info: EngineInfo) -> writers.Json:
+    options = planned.options
+    found = writers.verbose_json(
+        transcript,
+        options.task,
+        language_name(transcript.language, options.task, info),
+        planned.granularities,
+        options.temperature,
+    )
+    if options.pieces:
+        found["logprobs"] = writers.logprobs(transcript)
+    warnings = [*planned.warnings, *_gaps(transcript)]
+    return {**found, "warnings": warnings} if warnings else found
+
+
+def language_name(code: str | None, task: Task, info: EngineInfo) -> str:
+    """The English name of the language that the text is in."""
+    if task == "translate":
+        return "english"
+    return info.languages.get(code or "", code or UNKNOWN_LANGUAGE)
+
+
+def _gaps(transcript: Transcript) -> list[str]:
+    """What the engine does not know and the answer's shape wants."""
+    for segment in transcript.segments:
+        if segment.avg_logprob is None or segment.no_speech_prob is None:
+            return ["avg_logprob and no_speech_prob are 0 where this engine does not know them"]
+    return []
+
+
+async def _stream(
+    request: web.Request, source: Source, planned: Plan, started: float
+) -> web.StreamResponse:
+    timings = Timings()
+    events = _events(request.app[TRANSCRIBER], source, planned, timings, request.app[ENGINE].info)
+    headers = {**server_headers(request), **warning_header(planned.warnings)}
+    framing = streaming.SERVER_SENT_EVENTS
+
+    def done() -> None:
+        log_request(request, timings, time.monotonic() - started)
+
+    return await streaming.send(request, events, framing, problem, headers, done)
+
+
+def _events(
+    transcriber: Transcriber, source: Source, planned: Plan, timings: Timings, info: EngineInfo
+) -> AsyncGenerator[Event]:
+    """Deltas are of the format that was asked; of the json formats, of their text."""
+    wanted = planned.response_format
+    text_format: writers.TextFormat = "text"
+    if wanted == "srt" or wanted == "vtt" or wanted == "tsv":
+        text_format = wanted
+
+    def closing(last: Transcript) -> Event:
+        if wanted != "verbose_json":
+            return {}
+        language = language_name(last.language, planned.options.task, info)
+        found = {"language": language, "duration": last.duration}
+        return {**found, "warnings": planned.warnings} if planned.warnings else found
+
+    return streaming.events(
+        transcriber.parts(source, planned.options, timings),
+        writers.writer(text_format, planned.layout),
+        planned.granularities,
+        closing,
+        with_logprobs=planned.options.pieces,
+    )

@@ -1,0 +1,1 @@
+"""Any container or codec to 16 kHz mono PCM."""

@@ -1,0 +1,126 @@
+"""A stream taken in as fast as it comes and read behind: a slow model holds up no caller."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from typing import BinaryIO
+
+from asr.concurrency import Threads
+
+MEMORY_BYTES = 2**20  # unread, held without a file
+FILE_BYTES = 256 * 2**20  # unread, held in the file; beyond, the sender has to wait
+READ_BYTES = 256 * 1024
+
+
+@contextlib.asynccontextmanager
+async def spooled(stream: AsyncIterator[bytes], threads: Threads) -> AsyncIterator[Spool]:
+    """The bytes of `stream`, which a task of its own takes in meanwhile.
+
+    A failure of `stream` is raised to who reads or waits at once, before bytes still unread.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        spool = Spool(stream, threads, stack)
+        try:
+            yield spool
+        finally:
+            await spool.close()
+
+
+class Spool(AsyncIterator[bytes]):
+    """Bytes on their way: the first in memory, more in a file that is written round and round."""
+
+    def __init__(
+        self, stream: AsyncIterator[bytes], threads: Threads, stack: contextlib.AsyncExitStack
+    ) -> None:
+        self._threads = threads
+        self._stack = stack
+        self._memory: list[bytes] = []
+        self._held = 0  # bytes in memory
+        self._file: BinaryIO | None = None
+        self._written = self._read = 0  # bytes that went through the file
+        self._has_ended = False
+        self._failure: Exception | None = None
+        self._changed = asyncio.Condition()
+        self._filler = asyncio.create_task(self._fill(stream))
+
+    async def close(self) -> None:
+        self._filler.cancel()
+        await asyncio.gather(self._filler, return_exceptions=True)
+
+    def when_filled(self, call: Callable[[], None]) -> None:
+        """`call` once nothing more is taken in: all is here, or nobody wants the rest."""
+        self._filler.add_done_callback(lambda _: call())
+
+    async def __anext__(self) -> bytes:
+        if data := await self._next():
+            return data
+        raise StopAsyncIteration
+
+    async def taken_in(self) -> None:
+        """Wait until all of the stream is here, or as much as there is room for."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._has_ended or not self._has_room())
+        if self._failure is not None:
+            raise self._failure
+
+    async def _fill(self, stream: AsyncIterator[bytes]) -> None:
+        try:
+            async for data in stream:
+                await self._put(data)
+        except Exception as error:  # whatever it is, the reader gets it
+            self._failure = error
+        self._has_ended = True
+        await self._report()
+
+    async def _put(self, data: bytes) -> None:
+        if self._file is None and self._held + len(data) <= MEMORY_BYTES:
+            self._memory.append(data)
+            self._held += len(data)
+            await self._report()
+            return
+        if self._file is None:
+            self._file = self._stack.enter_context(tempfile.TemporaryFile(buffering=0))
+        left = memoryview(data)
+        while left:
+            async with self._changed:
+                await self._changed.wait_for(self._has_room)
+            place = self._written % FILE_BYTES
+            room = min(FILE_BYTES - place, FILE_BYTES - (self._written - self._read))
+            size = await self._threads.run(os.pwrite, self._file.fileno(), left[:room], place)
+            self._written += size
+            left = left[size:]
+            await self._report()
+
+    async def _next(self) -> bytes:
+        async with self._changed:
+            await self._changed.wait_for(self._has_news)
+        if self._failure is not None:
+            raise self._failure
+        if self._memory:
+            data = b"".join(self._memory)
+            self._memory.clear()
+            self._held = 0
+            return data
+        if self._read == self._written:
+            return b""
+        assert self._file is not None
+        place = self._read % FILE_BYTES
+        size = min(READ_BYTES, self._written - self._read, FILE_BYTES - place)
+        data = await self._threads.run(os.pread, self._file.fileno(), size, place)
+        self._read += len(data)
+        await self._report()
+        return data
+
+    def _has_room(self) -> bool:
+        return self._written - self._read < FILE_BYTES
+
+    def _has_news(self) -> bool:
+        return bool(self._memory) or self._read < self._written or self._has_ended
+
+    async def _report(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()

@@ -1,0 +1,244 @@
+"""Any container or codec to 16 kHz mono PCM, in blocks, while it still arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import struct
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import BinaryIO
+
+import soundfile
+
+from asr import cpu
+from asr.audio.buffer import Spool, spooled
+from asr.audio.ffmpeg import ffmpeg_blocks
+from asr.audio.libsndfile import HEAD_BYTES, SoundfileDecoder, bytes_in_memory, opened_by_soundfile
+from asr.audio.streams import Source
+from asr.audio.wav import Header, WaveDecoder, read_header
+from asr.concurrency import Threads
+from asr.errors import BadAudio, TooLarge
+from asr.pcm import SAMPLE_RATE, Samples
+
+__all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
+
+log = logging.getLogger(__name__)
+
+THREADS = 2 * cpu.usable()
+MOST_BOXES = 256  # of an mp4 that are looked at: a file has a few before its sound
+
+
+class Decoder:
+    """Turns bytes into PCM off the event loop, in threads and in at most `processes` children.
+
+    A child lives as long as its source is transcribed, mostly idle: `processes` bounds memory,
+    not work. Half of them are for sources that still arrive, so that slow ones keep nobody out.
+    """
+
+    def __init__(self, max_seconds: float, processes: int) -> None:
+        self._max_samples = round(max_seconds * SAMPLE_RATE) if max_seconds else None
+        self._processes = asyncio.Semaphore(processes)
+        self._arriving = asyncio.Semaphore(max(1, processes // 2))
+        self._starts = asyncio.Lock()
+        self._threads = Threads(THREADS, "decode")
+
+    def close(self) -> None:
+        self._threads.close()
+
+    async def blocks(self, source: Source) -> AsyncGenerator[Samples]:
+        """Decode `source`; yield blocks of [samples], each at most some ten seconds.
+
+        Raises:
+            BadAudio: no decoder takes the bytes, or there is no sound in them.
+            TooLarge: the audio is longer than `max_seconds`; raised while decoding.
+        """
+        total = 0
+        async with contextlib.AsyncExitStack() as stack:
+            async for block in await self._open(source, stack):
+                total += len(block)
+                self._check_length(total)
+                if len(block):
+                    yield block
+        if total == 0:
+            raise BadAudio("the audio has no samples: send a recording of at least one sample")
+
+    def _check_length(self, samples: float) -> None:
+        if self._max_samples is not None and samples > self._max_samples:
+            raise TooLarge(
+                f"the audio lasts {samples / SAMPLE_RATE:.0f} s or more, the limit is "
+                f"MAX_AUDIO_SECONDS={self._max_samples / SAMPLE_RATE:g}: send it in parts"
+            )
+
+    async def _open(
+        self, source: Source, stack: contextlib.AsyncExitStack
+    ) -> AsyncIterator[Samples]:
+        """Choose the decoder of `source`; `stack` ends it, also when nobody reads on."""
+        if not isinstance(source, AsyncIterator):
+            return await self._open_file(source, stack)
+        head, is_whole = await _head(source)
+        header = read_header(head)
+        if header is None and is_whole and bytes_in_memory(head):
+            return await self._open_file(io.BytesIO(head), stack)
+        if header is None and needs_seeking(head):
+            return await self._open_file(await self._on_disk(head, source, stack), stack)
+        spool = None
+        if not is_whole:
+            spool = await stack.enter_async_context(spooled(source, self._threads))
+        data = _once(head) if spool is None else _chain(head, spool)
+        if header is not None:
+            return await _entered(self._with_wave(header, data), stack)
+        if spool is not None:
+            await self._counted(spool)
+        return await self._with_ffmpeg(data, stack)
+
+    async def _counted(self, spool: Spool) -> None:
+        """Count a source among those that still arrive; if they are many, wait for it or for them.
+
+        Raises:
+            Exception: what the source raises meanwhile.
+        """
+        place, taken_in = (
+            asyncio.ensure_future(wait) for wait in (self._arrival(spool), spool.taken_in())
+        )
+        try:
+            await asyncio.wait({place, taken_in}, return_when=asyncio.FIRST_COMPLETED)
+            if taken_in.done():
+                taken_in.result()
+        finally:
+            place.cancel()
+            taken_in.cancel()
+            await asyncio.gather(place, taken_in, return_exceptions=True)
+
+    async def _arrival(self, spool: Spool) -> None:
+        await self._arriving.acquire()
+        spool.when_filled(self._arriving.release)
+
+    async def _open_file(
+        self, file: BinaryIO, stack: contextlib.AsyncExitStack
+    ) -> AsyncIterator[Samples]:
+        sound = await self._threads.run(opened_by_soundfile, file)
+        if sound is not None:
+            stack.callback(sound.close)
+            return await _entered(self._with_soundfile(sound, file, stack), stack)
+        return await self._with_ffmpeg(_from_its_start(file), stack)
+
+    async def _on_disk(
+        self, head: bytes, stream: AsyncIterator[bytes], stack: contextlib.AsyncExitStack
+    ) -> BinaryIO:
+        file = stack.enter_context(tempfile.TemporaryFile())
+        async for data in _chain(head, stream):
+            await self._threads.run(file.write, data)
+        return file
+
+    async def _with_ffmpeg(
+        self, source: Source, stack: contextlib.AsyncExitStack
+    ) -> AsyncIterator[Samples]:
+        await stack.enter_async_context(self._processes)
+        return await _entered(ffmpeg_blocks(source, self._starts), stack)
+
+    async def _with_soundfile(
+        self, sound: soundfile.SoundFile, file: BinaryIO, stack: contextlib.AsyncExitStack
+    ) -> AsyncGenerator[Samples]:
+        decoder, heard = SoundfileDecoder(sound), 0
+        while not decoder.has_ended:
+            try:
+                block = await self._threads.run(decoder.read)
+            except soundfile.LibsndfileError as error:
+                log.info("audio damaged, the rest is left to ffmpeg: %s", error)
+                break
+            heard += len(block)
+            yield block
+        else:
+            return
+        async for block in _after(heard, await self._with_ffmpeg(_from_its_start(file), stack)):
+            yield block
+
+    async def _with_wave(
+        self, header: Header, stream: AsyncIterator[bytes]
+    ) -> AsyncGenerator[Samples]:
+        decoder = WaveDecoder(header)
+        held = b""
+        async for data in stream:
+            held += decoder.sound(data)
+            while len(held) > header.second_bytes:
+                block, held = held[: header.block_bytes], held[header.block_bytes :]
+                yield await self._threads.run(decoder.push, block, False)
+        if held or decoder.holds_back:
+            yield await self._threads.run(decoder.push, held, True)
+
+
+def needs_seeking(head: bytes) -> bool:
+    """Whether this is an mp4 or QuickTime file whose index does not come before its data."""
+    place = 0
+    for _ in range(MOST_BOXES):
+        if place + 8 > len(head):
+            break
+        size, kind = struct.unpack_from(">I4s", head, place)
+        if kind == b"moov":
+            return False
+        if kind == b"mdat":
+            return True
+        if kind not in {b"ftyp", b"free", b"skip", b"wide", b"uuid", b"pnot", b"styp"}:
+            return False
+        if size < 8:
+            return True
+        place += size
+    return place > 0
+
+
+def _from_its_start(file: BinaryIO) -> Source:
+    file.seek(0)
+    return _once(file.getvalue()) if isinstance(file, io.BytesIO) else file
+
+
+async def _after(heard: int, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Samples]:
+    """`blocks` without their first `heard` samples; where some were heard, none need follow."""
+    try:
+        async for block in blocks:
+            yield block[heard:]
+            heard = max(0, heard - len(block))
+    except BadAudio:
+        if not heard:
+            raise
+
+
+async def _entered(
+    blocks: AsyncGenerator[Samples], stack: contextlib.AsyncExitStack
+) -> AsyncGenerator[Samples]:
+    return await stack.enter_async_context(contextlib.aclosing(blocks))
+
+
+async def _head(stream: AsyncIterator[bytes]) -> tuple[bytes, bool]:
+    """The first bytes of `stream`, of some formats more than of others; whether they are all."""
+    head = await _read(stream, HEAD_BYTES)
+    if not head:
+        raise BadAudio("the body is empty: send the bytes of an audio file")
+    wanted = max(HEAD_BYTES, bytes_in_memory(head))
+    head += await _read(stream, wanted - len(head))
+    return head, len(head) < wanted
+
+
+async def _read(stream: AsyncIterator[bytes], size: int) -> bytes:
+    """At least `size` bytes, fewer only where the stream ends."""
+    parts, have = [], 0
+    while have < size:
+        try:
+            data = await anext(stream)
+        except StopAsyncIteration:
+            break
+        parts.append(data)
+        have += len(data)
+    return b"".join(parts)
+
+
+async def _chain(head: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield head
+    async for data in stream:
+        yield data
+
+
+async def _once(data: bytes) -> AsyncIterator[bytes]:
+    yield data

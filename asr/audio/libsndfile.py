@@ -1,0 +1,88 @@
+"""The two decoders, libsndfile and the program ffmpeg: what they take, and PCM out of them."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import BinaryIO
+
+import soundfile
+
+from asr.audio import mp3
+from asr.errors import BadAudio
+from asr.pcm import (
+    BLOCK_RATE,
+    BLOCK_SECONDS,
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    MIXED_CHANNELS,
+    Mono,
+    Samples,
+)
+
+log = logging.getLogger(__name__)
+
+HEAD_BYTES = 64 * 1024  # read before the format is judged
+IN_MEMORY_BYTES = 2**20  # at most, decoded in the process once all is there
+MP3_SECONDS = 35  # of audio in the same: no window is complete before
+
+
+def is_wave_or_flac(head: bytes) -> bool:
+    return head[:4] == b"fLaC" or (head[:4] == b"RIFF" and head[8:12] == b"WAVE")
+
+
+def bytes_in_memory(head: bytes) -> int:
+    """Up to how many bytes a file that begins with `head` is decoded here: a window or so."""
+    if is_wave_or_flac(head):
+        return IN_MEMORY_BYTES
+    return min(IN_MEMORY_BYTES, mp3.bytes_of(MP3_SECONDS, head))
+
+
+def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
+    """WAV, FLAC and short MP3, opened; None for anything that is better left to ffmpeg."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    most = bytes_in_memory(head)
+    if not most:
+        return None
+    if not is_wave_or_flac(head):
+        frames = mp3.frames(head + file.read(most - len(head) + 1))
+        if frames is None:
+            return None
+        file = io.BytesIO(frames)
+    file.seek(0)
+    try:
+        sound = soundfile.SoundFile(file)
+    except soundfile.LibsndfileError as error:
+        log.debug("libsndfile does not open the file: %s", error)
+        return None
+    is_usual = LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE
+    if sound.frames and sound.channels <= MIXED_CHANNELS and is_usual:
+        return sound
+    sound.close()
+    if sound.samplerate < LOWEST_RATE:  # a few bytes would be hours of nothing
+        raise BadAudio(
+            f"{sound.samplerate} samples per second are no speech: record at {LOWEST_RATE} or more"
+        )
+    return None
+
+
+class SoundfileDecoder:
+    """The samples of a file that libsndfile has opened."""
+
+    def __init__(self, sound: soundfile.SoundFile) -> None:
+        self._sound = sound
+        self._mono = Mono(sound.samplerate)
+        self._dtype = "int16" if sound.subtype in {"PCM_16", "PCM_S8"} else "float32"
+        self.has_ended = False
+
+    def read(self) -> Samples:
+        """The next block.
+
+        Raises:
+            soundfile.LibsndfileError: the file is damaged in it; nothing of it is returned.
+        """
+        frames = BLOCK_SECONDS * min(self._sound.samplerate, BLOCK_RATE)
+        block = self._sound.read(frames, dtype=self._dtype, always_2d=True)
+        self.has_ended = len(block) < frames
+        return self._mono.push(block, self.has_ended)

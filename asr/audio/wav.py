@@ -1,0 +1,142 @@
+"""WAV whose samples all have the same size: decoded in the process, while it still arrives."""
+
+from __future__ import annotations
+
+import io
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from asr.pcm import (
+    BLOCK_RATE,
+    BLOCK_SECONDS,
+    HIGHEST_RATE,
+    LOWEST_RATE,
+    MIXED_CHANNELS,
+    Frames,
+    Mono,
+    Samples,
+)
+
+PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # mmreg.h
+MICROSOFT = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID, after the format's number
+UNKNOWN_SIZE = 0xFFFF_FFFF  # written where the length was not known; RF64: it stands in `ds64`
+MOST_CHUNKS = 256  # before the samples: recorders write a few, and thousands would hold up others
+FORMATS = {  # format and bits of a sample: libsndfile's name
+    (PCM, 8): "PCM_U8",
+    (PCM, 16): "PCM_16",
+    (PCM, 24): "PCM_24",
+    (PCM, 32): "PCM_32",
+    (FLOAT, 32): "FLOAT",
+    (FLOAT, 64): "DOUBLE",
+    (A_LAW, 8): "ALAW",
+    (MU_LAW, 8): "ULAW",
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the samples."""
+
+    subtype: str  # libsndfile's name of a sample's format
+    rate: int  # frames per second
+    channels: int
+    frame_bytes: int
+    start: int  # bytes before the samples
+    size: int | None  # bytes of samples, if they are so many; None: all that follow
+
+    @property
+    def block_bytes(self) -> int:
+        return BLOCK_SECONDS * self.second_bytes
+
+    @property
+    def second_bytes(self) -> int:
+        """Of a second, or of as much of it as is decoded at once at a high rate."""
+        return min(self.rate, BLOCK_RATE) * self.frame_bytes
+
+
+def read_header(head: bytes) -> Header | None:
+    """The header in a file's first bytes; None for any that others should judge."""
+    if head[:4] not in {b"RIFF", b"RF64"} or head[8:12] != b"WAVE":
+        return None
+    place, long_size, form = 12, None, b""
+    for _ in range(MOST_CHUNKS):
+        if place + 8 > len(head):
+            break
+        name, size = struct.unpack_from("<4sI", head, place)
+        place += 8
+        if name == b"data":
+            known = long_size if size == UNKNOWN_SIZE else size
+            return _header(form, place, known or None)
+        if name == b"fmt ":
+            form = head[place : place + size]
+        if name == b"ds64" and size >= 16:
+            long_size = int.from_bytes(head[place + 8 : place + 16], "little")
+        place += size + size % 2
+    return None
+
+
+def _header(form: bytes, start: int, size: int | None) -> Header | None:
+    if len(form) < 16:
+        return None
+    kind, channels, rate, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", form)
+    if kind == EXTENSIBLE and len(form) >= 40 and form[26:40] == MICROSOFT:
+        kind, valid_bits = int.from_bytes(form[24:26], "little"), form[18] + 256 * form[19]
+        if valid_bits not in {0, bits}:
+            return None
+    subtype = FORMATS.get((kind, bits))
+    if subtype is None or not 1 <= channels <= MIXED_CHANNELS:
+        return None
+    if not LOWEST_RATE <= rate <= HIGHEST_RATE or frame_bytes != channels * bits // 8:
+        return None
+    return Header(subtype, rate, channels, frame_bytes, start, size)
+
+
+class WaveDecoder:
+    """The samples of one file, in the order of its bytes."""
+
+    def __init__(self, header: Header) -> None:
+        self._header = header
+        self._mono = Mono(header.rate)
+        self._before = header.start  # bytes until the samples begin
+        self._left = header.size  # bytes of samples that may still come
+        self._rest = b""  # of a frame
+
+    def sound(self, data: bytes) -> bytes:
+        """What of the file's next bytes is samples."""
+        skipped = min(self._before, len(data))
+        self._before -= skipped
+        if skipped:
+            data = data[skipped:]
+        if self._left is not None:
+            data = data[: self._left]
+            self._left -= len(data)
+        return data
+
+    @property
+    def holds_back(self) -> bool:
+        return self._mono.holds_back
+
+    def push(self, sound: bytes, is_last: bool) -> Samples:
+        data = self._rest + sound if self._rest else sound
+        whole = len(data) // self._header.frame_bytes * self._header.frame_bytes
+        self._rest = data[whole:]
+        return self._mono.push(self._frames(data[:whole]), is_last)
+
+    def _frames(self, data: bytes) -> Frames:
+        header = self._header
+        if header.subtype == "PCM_16":
+            return np.frombuffer(data, "<i2").reshape(-1, header.channels)
+        frames: Frames = soundfile.read(
+            io.BytesIO(data),
+            dtype="float32",
+            always_2d=True,
+            format="RAW",
+            subtype=header.subtype,
+            endian="LITTLE",
+            samplerate=header.rate,
+            channels=header.channels,
+        )[0]
+        return frames

@@ -1,0 +1,172 @@
+"""What the text of a setting means, and why it cannot be used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from asr.errors import ConfigError
+
+TimestampRule = Literal["auto", "none", "segments"]  # auto: as the request asks
+Vad = Literal["auto", "silero", "energy", "off"]  # auto: by device
+
+Meaning = TypeVar("Meaning")
+
+LAST_PORT = 65_535
+ENGINES = ("auto", "whisper", "pipeline")
+DTYPES = {
+    "auto": "auto",
+    "float32": "float32",
+    "fp32": "float32",
+    "float16": "float16",
+    "fp16": "float16",
+    "float": "float32",
+    "half": "float16",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+}
+
+
+LOG_LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
+FLAGS = {"1": True, "0": False, "true": True, "false": False} | {
+    "yes": True,
+    "no": False,
+    "on": True,
+    "off": False,
+}
+
+
+def text(value: str) -> str:
+    return value
+
+
+def secret(value: str) -> str:
+    """Without the line break that a file of secrets ends with."""
+    if not value.strip():
+        raise ConfigError("is blank")
+    return value.strip()
+
+
+def header(value: str) -> str:
+    """What can be sent as the value of a header."""
+    if not value.strip().isprintable():
+        raise ConfigError("holds more than one line of printable characters")
+    return value.strip()
+
+
+def log_level(value: str) -> str:
+    return _one_of(LOG_LEVELS, value.strip().upper())
+
+
+def flag(value: str) -> bool:
+    return _one_of(FLAGS, value.strip().lower())
+
+
+def exactly_one(value: str) -> bool:
+    return value.strip() == "1"
+
+
+def count(value: str) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise ConfigError("is not a whole number of at least 1")
+    return number
+
+
+def port(value: str) -> int:
+    try:
+        number = count(value)
+    except ConfigError:
+        number = 0
+    if not 1 <= number <= LAST_PORT:
+        raise ConfigError(f"is not a port number (1 to {LAST_PORT})")
+    return number
+
+
+def amount(value: str) -> float:
+    number = _number(value)
+    if not number >= 0:
+        raise ConfigError("is not a number of at least 0")
+    return number
+
+
+def positive(value: str) -> float:
+    number = _number(value)
+    if not number > 0:
+        raise ConfigError("is not a number above 0")
+    return number
+
+
+def logprob(value: str) -> float | None:
+    return _threshold(value, lambda number: number <= 0, "a number of at most 0")
+
+
+def ratio(value: str) -> float | None:
+    return _threshold(value, lambda number: number > 0, "a number above 0")
+
+
+def probability(value: str) -> float | None:
+    return _threshold(value, lambda number: 0 <= number <= 1, "a number from 0 to 1")
+
+
+def _threshold(value: str, allows: Callable[[float], bool], what: str) -> float | None:
+    """A number, or None where the rule is switched off."""
+    if value.strip().lower() in {"none", "off"}:
+        return None
+    number = _number(value)
+    if not allows(number):
+        raise ConfigError(f"is neither {what} nor none")
+    return number
+
+
+def _number(value: str) -> float:
+    """What is written, or no number, which no comparison allows."""
+    try:
+        number = float(value)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
+def dtype(value: str) -> str:
+    return _one_of(DTYPES, value.strip().lower())
+
+
+def engine(value: str) -> str:
+    return _one_of({name: name for name in ENGINES}, value.strip().lower())
+
+
+def device(value: str) -> str:
+    kind, _, index = value.strip().lower().partition(":")
+    if kind not in {"auto", "cpu", "cuda"} or (index and not index.isdigit()):
+        raise ConfigError("is not auto, cpu, cuda or cuda:N")
+    return value.strip().lower()
+
+
+def timestamp_rule(value: str) -> TimestampRule:
+    rules: dict[str, TimestampRule] = {"auto": "auto", "none": "none", "segments": "segments"}
+    return _one_of(rules, value.strip().lower())
+
+
+def vad(value: str) -> Vad:
+    kinds: dict[str, Vad] = {"auto": "auto", "silero": "silero", "energy": "energy", "off": "off"}
+    return _one_of(kinds, value.strip().lower())
+
+
+def _one_of(meanings: Mapping[str, Meaning], name: str) -> Meaning:
+    try:
+        return meanings[name]
+    except KeyError:
+        raise ConfigError(f"is not one of {', '.join(meanings)}") from None
+
+
+def directory(value: str) -> Path:
+    path = Path(value).resolve()
+    if not path.is_dir():
+        raise ConfigError("is not a directory")
+    return path

@@ -1,0 +1,122 @@
+"""Device, dtype and attention kernel, chosen by compute capability and what is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+import torch
+
+from asr.capabilities import NO_CUDA
+from asr.config import Config
+from asr.errors import ConfigError
+
+FLASH_ATTENTION_CAPABILITY = (8, 0)  # Ampere, the least that flash-attn 2 runs on
+BFLOAT16_CAPABILITY = (8, 0)
+BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # of a processor, as torch names them
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the choice depends on."""
+
+    gpu_name: str | None  # None: no usable GPU
+    capability: tuple[int, int] | None
+    has_flash_attention: bool
+    has_bfloat16: bool = False  # the processor multiplies in it
+
+    @classmethod
+    def probe(cls, device: str = "auto") -> Machine:
+        """Ask torch about the machine; `device` as in the setting DEVICE."""
+        has_flash_attention = importlib.util.find_spec("flash_attn") is not None
+        if device == "cpu" or not torch.cuda.is_available():
+            flags = torch.cpu.get_capabilities()
+            has_bfloat16 = any(flags.get(name) for name in BFLOAT16_FLAGS)
+            return cls(None, None, has_flash_attention, has_bfloat16)
+        index = int(device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise ConfigError(
+                f"DEVICE={device!r} is not there: {torch.cuda.device_count()} GPU(s) found"
+            )
+        return cls(
+            torch.cuda.get_device_name(index),
+            torch.cuda.get_device_capability(index),
+            has_flash_attention,
+        )
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What was chosen, and why."""
+
+    device: str  # as torch names it
+    dtype: torch.dtype
+    attention: str  # as Transformers names it
+    device_name: str  # for the X-GPU-Name header
+    reason: str  # one line for logs and for /hc?verbose=1
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
+
+def choose(config: Config, machine: Machine) -> Hardware:
+    """Choose by what was asked and what the machine can do.
+
+    Raises:
+        ConfigError: a GPU was asked for and there is none.
+    """
+    if config.device.startswith("cuda") and machine.gpu_name is None:
+        raise ConfigError(f"DEVICE={config.device!r} but CUDA is not available; use auto or cpu")
+    device = "cpu" if machine.gpu_name is None else _cuda_device(config.device)
+    dtype, dtype_reason = _dtype(config.dtype, machine)
+    attention, attention_reason = _attention(config.flash_attention_2, dtype, machine)
+    name = machine.gpu_name or NO_CUDA
+    if machine.capability is not None:
+        name_and_capability = f"{name}, compute capability {_dotted(machine.capability)}"
+    else:
+        name_and_capability = name
+    reason = (
+        f"{device} ({name_and_capability}); {str(dtype).removeprefix('torch.')} ({dtype_reason}); "
+        f"{attention} ({attention_reason})"
+    )
+    return Hardware(device, dtype, attention, name, reason)
+
+
+def _cuda_device(asked: str) -> str:
+    return "cuda:0" if asked in {"auto", "cuda"} else asked
+
+
+def _dtype(asked: str, machine: Machine) -> tuple[torch.dtype, str]:
+    if asked == "auto":
+        if machine.gpu_name is None:
+            hint = "; DTYPE=bfloat16 is faster on this one" if machine.has_bfloat16 else ""
+            return torch.float32, f"exact on a CPU{hint}"
+        return torch.float16, "fastest on a GPU"
+    if asked == "bfloat16" and machine.capability and machine.capability < BFLOAT16_CAPABILITY:
+        return torch.float16, "bfloat16 needs compute capability 8.0"
+    if asked == "float16" and machine.gpu_name is None:
+        return torch.float32, "float16 is slow on a CPU"
+    dtype: torch.dtype = getattr(torch, asked)
+    return dtype, "asked"
+
+
+def _attention(asked: bool, dtype: torch.dtype, machine: Machine) -> tuple[str, str]:
+    if not asked:
+        return "sdpa", "PyTorch's own, successor of BetterTransformer"
+    if machine.capability is None:
+        return "sdpa", "FLASH_ATTENTION_2=1 needs a GPU"
+    if machine.capability < FLASH_ATTENTION_CAPABILITY:
+        return "sdpa", (
+            f"FLASH_ATTENTION_2=1 needs compute capability 8.0, "
+            f"this is {_dotted(machine.capability)}"
+        )
+    if not machine.has_flash_attention:
+        return "sdpa", "FLASH_ATTENTION_2=1 but flash-attn is not installed"
+    if dtype == torch.float32:
+        return "sdpa", "FLASH_ATTENTION_2=1 needs float16 or bfloat16"
+    return "flash_attention_2", "asked by FLASH_ATTENTION_2=1"
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return f"{capability[0]}.{capability[1]}"

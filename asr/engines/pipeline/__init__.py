@@ -1,0 +1,1 @@
+"""The engine of Transformers' own pipeline."""

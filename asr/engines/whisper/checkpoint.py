@@ -1,0 +1,123 @@
+"""A Whisper checkpoint: found, read, and what its numbers mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    GenerationConfig,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperTokenizer,
+)
+
+from asr.config import Config
+from asr.engines.whisper.decoding.logits import Rules
+from asr.engines.whisper.decoding.sampling import seed_of
+from asr.engines.whisper.decoding.tokens import Vocabulary, prompt_tokens
+from asr.engines.whisper.model.alignment import heads_of
+from asr.engines.whisper.model.features import LogMel
+from asr.engines.whisper.model.weight_files import Tensors, find
+from asr.engines.whisper.model.weights import Weights, take
+from asr.engines.whisper.runner import UNDETECTED, Opening
+from asr.errors import ConfigError
+from asr.options import Options
+from asr.pcm import SAMPLE_RATE
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model: its weights, and what the numbers mean."""
+
+    weights: Weights
+    log_mel: LogMel
+    tokenizer: Any
+    vocabulary: Vocabulary
+    rules: Rules
+
+    @property
+    def longest(self) -> int:
+        """Tokens that the decoder has places for, opening included."""
+        return int(self.weights.decoder.positions.shape[0])
+
+    @property
+    def window_seconds(self) -> float:
+        """The most that is heard at once."""
+        return self.log_mel.window_samples / SAMPLE_RATE
+
+    def opening(self, options: Options) -> Opening:
+        """How a window with these options begins.
+
+        Raises:
+            BadRequest: a language that the model does not know, or special tokens in the prompt.
+        """
+        vocabulary = self.vocabulary
+        known = next(iter(vocabulary.languages), None)  # stands in for what is to be heard
+        tokens = vocabulary.opening(options, options.language or known)
+        if known is not None and options.language is None:
+            tokens[1] = UNDETECTED
+        prompt: list[int] = []
+        if options.prompt:
+            prompt = prompt_tokens(options.prompt, self.tokenizer, self.longest // 2 - 1)
+        return Opening(
+            tokens=(*prompt, *tokens),
+            start=len(prompt),
+            is_timed=options.timestamps != "none",
+            temperature=options.temperature,
+            seed=seed_of(options, options.temperature),
+            languages=tuple(vocabulary.language(code) for code in options.languages)
+            if vocabulary.languages
+            else (),
+            aligns=options.timestamps == "word",
+        )
+
+
+def is_whisper(config: Config) -> bool:
+    """Whether the model of `config` is one that this engine runs."""
+    found = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
+    is_quantized = getattr(found, "quantization_config", None) is not None
+    return bool(
+        found.model_type == "whisper" and found.activation_function == "gelu" and not is_quantized
+    )
+
+
+def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+    """Load the model of `config` onto `device`.
+
+    Attention is not left to cuDNN: it plans for half a second wherever a shape is new, as prompts
+    and batches are, and before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
+    """
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    path, cache = config.model_path, config.cache_dir
+    settings = WhisperConfig.from_pretrained(path, cache_dir=cache)
+    try:
+        tensors = Tensors(find(config), device, dtype)
+        weights = take(tensors, settings)
+    except KeyError as error:
+        raise ConfigError(f"{config.model_id} lacks the tensor {error}") from error
+    return assemble(
+        weights,
+        GenerationConfig.from_pretrained(path, cache_dir=cache),
+        WhisperFeatureExtractor.from_pretrained(path, cache_dir=cache),
+        WhisperTokenizer.from_pretrained(path, cache_dir=cache),
+    )
+
+
+def assemble(
+    weights: Weights, generation_config: Any, extractor: Any, tokenizer: Any
+) -> Checkpoint:
+    """A checkpoint of what Transformers' classes read of it, and its weights."""
+    vocabulary = Vocabulary.of(generation_config, tokenizer)
+    decoder = weights.decoder
+    aligning = heads_of(generation_config, len(decoder.layers), decoder.heads)
+    weights = replace(weights, decoder=replace(decoder, aligning=aligning))
+    return Checkpoint(
+        weights,
+        LogMel.of(extractor, weights.device),
+        tokenizer,
+        vocabulary,
+        Rules.of(generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens),
+    )

@@ -1,0 +1,1 @@
+"""Whisper's weights and the functions over them."""

@@ -1,0 +1,77 @@
+"""The memory of windows in flight: attention keys and values, planned once, a slot for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from asr.engines.whisper.model.alignment import Heard
+from asr.engines.whisper.model.cross_attention import Cross, KeysAndValues, Whole
+from asr.engines.whisper.model.weights import Weights
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Caches of all layers; the rows in flight are always the first slots, without a gap."""
+
+    cross: Cross  # written once for a window
+    own: torch.Tensor  # [layers, 2, slots, heads, positions, size]: written at every token
+    places: torch.Tensor  # [slots, 2, heads]: where position 0 lies in a flattened layer of `own`
+    queries: torch.Tensor  # [slots, positions, aligning heads, size]: where words are timed
+
+    @classmethod
+    def allocate(cls, weights: Weights, count: int, keeps_whole: bool = False) -> Slots:
+        """Room for `count` windows, zeroed: an unused slot may be read, its result is not.
+
+        Args:
+            keeps_whole: the windows' sound, for less memory, not keys and values of every layer.
+        """
+        decoder = weights.decoder
+        positions, width = decoder.positions.shape
+        layers, heads = len(decoder.layers), decoder.heads
+        size = width // heads
+        like = {"device": weights.device, "dtype": weights.dtype}
+        kinds = torch.arange(2, device=weights.device)[:, None] * count  # [2, 1]
+        rows = torch.arange(count, device=weights.device)[:, None, None]  # [slots, 1, 1]
+        each = torch.arange(heads, device=weights.device)  # [heads]
+        return cls(
+            cross=(Whole if keeps_whole else KeysAndValues).allocate(weights, count),
+            own=torch.zeros(layers, 2, count, heads, positions, size, **like),
+            places=((kinds + rows) * heads + each) * positions,
+            queries=torch.zeros(count, positions, len(decoder.aligning), size, **like),
+        )
+
+    @property
+    def count(self) -> int:
+        return int(self.own.shape[2])
+
+    @property
+    def positions(self) -> int:
+        return int(self.own.shape[4])
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy a row's caches, its first `length` positions, into another slot."""
+        self.cross.of(target).copy_(self.cross.of(source))
+        self.own[:, :, target, :, :length].copy_(self.own[:, :, source, :, :length])
+        self.queries[target, :length].copy_(self.queries[source, :length])
+
+    def heard(
+        self, slot: int, positions: range, frames: int, heads: Sequence[tuple[int, int]]
+    ) -> Heard:
+        """What the alignment heads, (layer, number), asked at `positions`, and what of."""
+        keys = [self.cross.keys(layer, head, slot, frames) for layer, head in heads]
+        asked = self.queries[slot, positions.start : positions.stop]
+        return Heard(asked.transpose(0, 1).clone(), torch.stack(keys))
+
+
+def slot_bytes(weights: Weights, keeps_whole: bool = False) -> int:
+    """What one slot takes."""
+    frames, width = weights.encoder.positions.shape
+    positions = weights.decoder.positions.shape[0]
+    decoder = weights.decoder
+    pairs = len(decoder.layers) * 2  # of keys and values
+    kept = ((frames if keeps_whole else pairs * frames) + pairs * positions) * width
+    asked = len(decoder.aligning) * positions * width // decoder.heads
+    return int((kept + asked) * weights.dtype.itemsize)

@@ -1,0 +1,101 @@
+"""A checkpoint's tensors, each read when it is asked for, straight to where it will be used.
+
+Not by Transformers' models: importing them brings torch's compiler and sympy along, two fifths
+of all the time that imports take.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import SafetensorError, safe_open
+
+from asr.config import Config
+from asr.errors import ConfigError
+
+SAFETENSORS = "model.safetensors"
+PICKLE = "pytorch_model.bin"
+INDEX = ".index.json"  # after either name, where there are several files
+PREFIX = "model."  # of nearly every name, unless the checkpoint has no head
+
+
+class Tensors(Mapping[str, torch.Tensor]):
+    """The tensors of some files, on `device` and as `dtype` once they are read."""
+
+    def __init__(self, files: Iterable[Path], device: torch.device, dtype: torch.dtype) -> None:
+        self._device = device
+        self._dtype = dtype
+        self._files: dict[str, Mapping[str, torch.Tensor] | SafeFile] = {}
+        for path in files:
+            file = _opened(path)
+            self._files |= dict.fromkeys(file.keys(), file)
+        self._prefix = "" if any(name.startswith(PREFIX) for name in self._files) else PREFIX
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        stored = name.removeprefix(self._prefix)
+        return self._files[stored][stored].to(self._device, self._dtype)
+
+    def __iter__(self) -> Iterator[str]:
+        return (self._prefix + name for name in self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+class SafeFile:
+    """A file of safetensors, mapped into memory."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._file: Any = safe_open(path, "pt")
+        except SafetensorError as error:
+            raise ConfigError(f"{path} is damaged, fetch it again: {error}") from error
+
+    def keys(self) -> list[str]:
+        return list(self._file.keys())
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        found: torch.Tensor = self._file.get_tensor(name)
+        return found
+
+
+def _opened(path: Path) -> Mapping[str, torch.Tensor] | SafeFile:
+    if path.suffix == ".safetensors":
+        return SafeFile(path)
+    found: dict[str, torch.Tensor] = torch.load(path, "cpu", mmap=True, weights_only=True)
+    return found
+
+
+def find(config: Config) -> list[Path]:
+    """The files with the weights of a model, downloaded where they have to be.
+
+    Raises:
+        ConfigError: there are none in a form that can be read.
+    """
+    reason = ""
+    for name in (SAFETENSORS, SAFETENSORS + INDEX, PICKLE, PICKLE + INDEX):
+        try:
+            path = _file(config, name)
+        except (EntryNotFoundError, FileNotFoundError) as error:
+            reason = str(error)
+            continue
+        if not name.endswith(INDEX):
+            return [path]
+        parts = json.loads(path.read_text())["weight_map"].values()
+        return [_file(config, part) for part in sorted(set(parts))]
+    raise ConfigError(f"{config.model_id} has neither {SAFETENSORS} nor {PICKLE}: {reason}")
+
+
+def _file(config: Config, name: str) -> Path:
+    directory = Path(config.model_path)
+    if not directory.is_dir():
+        return Path(hf_hub_download(config.model_path, name, cache_dir=config.cache_dir))
+    if not (directory / name).is_file():
+        raise FileNotFoundError(f"there is no file {directory / name}")
+    return directory / name

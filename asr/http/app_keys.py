@@ -1,0 +1,19 @@
+"""Where the app keeps what its handlers share."""
+
+from aiohttp import web
+
+from asr.config import Config
+from asr.engines.engine import Engine
+from asr.metrics import Metrics
+from asr.outbound.fetch import Outbound
+from asr.transcription.scheduler import Scheduler
+from asr.transcription.transcriber import Transcriber
+
+CONFIG = web.AppKey("CONFIG", Config)
+ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
+METRICS = web.AppKey("METRICS", Metrics)
+OUTBOUND = web.AppKey("OUTBOUND", Outbound)
+SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
+STARTED = web.AppKey("STARTED", int)  # seconds since 1970
+TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
+REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -1,0 +1,135 @@
+"""What every dialect may ask alike, validated and documented once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, TypeAdapter
+
+from asr.capabilities import EngineInfo
+from asr.errors import BadRequest
+from asr.options import Thresholds
+from asr.transcription.policy import language_code
+
+SEED_LIMIT = 2**63  # of PyTorch's generators
+
+
+def _parted(value: object) -> object:
+    """A list as it is; of a text, the parts between its commas."""
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
+def _first(value: object) -> object:
+    """Of a list, its first value: what other servers fall back to after it is tried here anyway."""
+    values = _parted(value)
+    if not isinstance(values, list) or not values:
+        return value
+    for each in values[1:]:
+        TEMPERATURE.validate_python(each)
+    return values[0]
+
+
+Texts = Annotated[list[str], BeforeValidator(_parted)]
+Warmth = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Temperature = Annotated[Warmth, BeforeValidator(_first)]
+TEMPERATURE: TypeAdapter[float] = TypeAdapter(Warmth)
+
+
+class Trust(BaseModel):
+    """When a text is not to be trusted, and what is drawn where it is written anew."""
+
+    temperature: Temperature = Field(
+        0.0,
+        description=(
+            "0 is greedy, then warmer for a window whose text cannot be trusted; above, words are "
+            "drawn at random; a list counts as its first value"
+        ),
+    )
+    seed: int | None = Field(
+        None,
+        ge=0,
+        lt=SEED_LIMIT,
+        description=(
+            "Of what is drawn at random; unset: chance at a temperature that was asked, the same "
+            "every time where a text is written anew"
+        ),
+    )
+    logprob_threshold: float | None = Field(
+        None,
+        le=0,
+        allow_inf_nan=False,
+        validation_alias=AliasChoices("logprob_threshold", "log_prob_threshold"),
+        description=(
+            "Below this mean log-probability a window's text is written anew, warmer; also "
+            "`log_prob_threshold`; unset: the server's setting"
+        ),
+    )
+    compression_ratio_threshold: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="Above it a text repeats itself, and is written anew; unset: the server's",
+    )
+    no_speech_threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description=(
+            "Above this probability of no speech an unlikely text is thrown away; unset: the "
+            "server's setting"
+        ),
+    )
+
+    @property
+    def thresholds(self) -> Thresholds:
+        return Thresholds(
+            self.logprob_threshold, self.compression_ratio_threshold, self.no_speech_threshold
+        )
+
+    def without_effect(self, info: EngineInfo) -> list[str]:
+        """The thresholds that were asked and that the engine has nothing to hold against."""
+        if info.has_pieces:
+            return []
+        asked = {
+            "logprob_threshold": self.logprob_threshold,
+            "compression_ratio_threshold": self.compression_ratio_threshold,
+            "no_speech_threshold": self.no_speech_threshold,
+        }
+        return [name for name, value in asked.items() if value is not None]
+
+
+class AudioFile(BaseModel):
+    file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
+
+
+def allowed_languages(asked: Sequence[str], name: str, info: EngineInfo) -> tuple[str, ...]:
+    """The codes that the field `name` allows, each once; none: all that the model knows.
+
+    Raises:
+        BadRequest: the model does not know one of them.
+    """
+    codes = [language_code(language, info) for language in asked]
+    for code in codes:
+        if code is not None and code not in info.languages:
+            known = ", ".join(sorted(info.languages)) or "no choice of language"
+            raise BadRequest(
+                f"the model {info.model_id} does not know the language {code!r}; it knows {known}",
+                name,
+            )
+    return tuple(dict.fromkeys(code for code in codes if code is not None))
+
+
+EXAMPLE_URL = "https://example.com/audio.mp3"
+
+
+class Location(BaseModel):
+    """Where audio is to be had."""
+
+    url: str = Field(
+        min_length=1,
+        description="http(s) URL, data URI, or a path inside the server's AUDIO_ROOT",
+        examples=[EXAMPLE_URL],
+    )

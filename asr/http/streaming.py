@@ -1,0 +1,195 @@
+"""Answers that are sent while they are made: events, as Server-Sent Events or JSON lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from asr.errors import AsrError, Failure
+from asr.formats.captions import words_of
+from asr.formats.logprobs import Logprobs
+from asr.formats.writers import Writer, coverage_json, word_json
+from asr.http.app_keys import CONFIG, REQUEST_ID
+from asr.transcript import Segment, Transcript
+
+log = logging.getLogger(__name__)
+
+Event = Mapping[str, Any]
+
+FIRST_SECONDS = 1.0  # a failure that shows by then has a status of its own
+
+
+@dataclass(frozen=True)
+class Framing:
+    content_type: str
+    before: bytes  # an event
+    after: bytes
+    heartbeat: bytes
+
+    def frame(self, event: Event) -> bytes:
+        return self.before + json.dumps(event).encode() + self.after
+
+
+# https://html.spec.whatwg.org/multipage/server-sent-events.html: a colon opens a comment
+SERVER_SENT_EVENTS = Framing("text/event-stream; charset=utf-8", b"data: ", b"\n\n", b": wait\n\n")
+JSON_LINES = Framing("application/x-ndjson", b"", b"\n", b'{"type": "heartbeat"}\n')
+
+
+async def send(
+    request: web.Request,
+    events: AsyncGenerator[Event],
+    framing: Framing,
+    problem: Callable[[Failure], Event],
+    headers: Mapping[str, str],
+    done: Callable[[], None],
+) -> web.StreamResponse:
+    """Send each event when it comes, and a heartbeat where none comes for long.
+
+    A failure after the first byte is sent as the last event, in the shape of `problem`; `done` is
+    called where there is none.
+
+    Raises:
+        Exception: what `events` raises in its first second, while the status is still open.
+    """
+    response = web.StreamResponse(headers={**headers, "Cache-Control": "no-store"})
+    response.headers["Content-Type"] = framing.content_type
+    response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events back
+    pause = request.app[CONFIG].stream_heartbeat_s
+    try:
+        async with contextlib.aclosing(paced(events, min(FIRST_SECONDS, pause), pause)) as all_:
+            async for event in all_:
+                if not response.prepared:
+                    await response.prepare(request)
+                await response.write(framing.heartbeat if event is None else framing.frame(event))
+    except ConnectionError:
+        raise
+    except Exception as error:  # the boundary: the caller must learn why the stream ends
+        if not response.prepared:
+            raise
+        last = framing.frame(problem(_told(request, error)))
+        with contextlib.suppress(ConnectionError):  # the log knows already that it was broken off
+            await response.write(last)
+            await response.write_eof()
+        return response
+    await response.write_eof()
+    done()
+    return response
+
+
+def _told(request: web.Request, error: Exception) -> Failure:
+    if not isinstance(error, AsrError):
+        log.exception("%s %s failed", request[REQUEST_ID], request.path, exc_info=error)
+    failure = Failure.of(error)
+    log.info("%s %s: broken off: %r", request[REQUEST_ID], request.path, failure.message)
+    return failure
+
+
+async def events(
+    parts: AsyncGenerator[Transcript],
+    writer: Writer,
+    granularities: Collection[str],
+    closing: Callable[[Transcript], Event],
+    with_logprobs: bool = False,
+) -> AsyncGenerator[Event]:
+    """A transcript as OpenAI's events: the deltas joined are the text of the last event.
+
+    A segment comes after the deltas of its text, in every format.
+
+    Args:
+        parts: of the transcript, in order.
+        writer: makes the deltas.
+        granularities: what is timed by events of its own: "segment", "word" or both.
+        closing: what the last event holds besides, from the last part.
+        with_logprobs: whether the deltas, of text, have their tokens.
+    """
+    deltas: list[Event] = []
+    waiting: deque[Event] = deque()  # segments whose text is not all written
+    tokens = Logprobs() if with_logprobs else None
+    number = 0
+    async with contextlib.aclosing(parts) as coming:
+        async for part in coming:
+            for segment in part.segments:
+                if tokens is not None:
+                    tokens.push(segment)
+                if text := writer.push(segment):
+                    deltas.append(_delta_event(text, tokens))
+                    yield deltas[-1]
+                if granularities:
+                    identity = f"seg_{number}"
+                    waiting.append(_segment_event(identity, segment, "word" in granularities))
+                number += 1
+                while len(waiting) > writer.holds_back:
+                    yield waiting.popleft()
+    if text := writer.finish():
+        deltas.append(_delta_event(text, tokens))
+        yield deltas[-1]
+    for event in waiting:
+        yield event
+    yield {**_done_event(deltas, part, with_logprobs), **closing(part)}
+
+
+def _delta_event(text: str, tokens: Logprobs | None) -> Event:
+    found: Event = {"type": "transcript.text.delta", "delta": text}
+    return found if tokens is None else {**found, "logprobs": tokens.take(text)}
+
+
+def _done_event(deltas: Collection[Event], last: Transcript, with_logprobs: bool) -> Event:
+    text = "".join(delta["delta"] for delta in deltas)
+    found: dict[str, Any] = {"type": "transcript.text.done", "text": text}
+    if with_logprobs:
+        found["logprobs"] = [each for delta in deltas for each in delta["logprobs"]]
+    if last.coverage is not None:
+        found["coverage"] = coverage_json(last.coverage)
+    return found
+
+
+def _segment_event(identity: str, segment: Segment, has_words: bool) -> Event:
+    """Without a diarizer nobody is known to speak, which the empty speaker says."""
+    found: dict[str, Any] = {
+        "type": "transcript.text.segment",
+        "id": identity,
+        "start": round(segment.start, 3),
+        "end": round(segment.end, 3),
+        "text": segment.text,
+        "speaker": "",
+    }
+    if has_words:
+        found["words"] = [word_json(word) for word in words_of(segment)]
+    return found
+
+
+async def paced(
+    events: AsyncGenerator[Event], first: float, later: float
+) -> AsyncGenerator[Event | None]:
+    """`events`, and None whenever one takes more than `first`, then `later` seconds."""
+    coming: asyncio.Task[Event | None] | None = None
+    seconds = first
+    try:
+        while True:
+            coming = coming or asyncio.create_task(_next(events))
+            await asyncio.wait({coming}, timeout=seconds)
+            seconds = later
+            if not coming.done():
+                yield None
+                continue
+            event, coming = coming.result(), None
+            if event is None:
+                return
+            yield event
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+        await events.aclose()
+
+
+async def _next(events: AsyncGenerator[Event]) -> Event | None:
+    return await anext(events, None)

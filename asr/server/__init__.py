@@ -1,0 +1,1 @@
+"""The process: its app, its port and its end."""

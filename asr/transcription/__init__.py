@@ -1,0 +1,1 @@
+"""The recipe: decode, cut, submit, join."""

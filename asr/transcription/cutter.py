@@ -1,0 +1,200 @@
+"""Cut PCM into windows and join what was heard in them; `seams` has the rule of overlap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from asr.engines.engine import Window, WindowResult
+from asr.pcm import SAMPLE_RATE, Samples, peak
+from asr.transcript import Segment
+from asr.transcription.seams import splice
+
+FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
+PAUSE = 0.3  # seconds: a cut lies amid the quietest
+PAUSE_FRAMES = round(PAUSE * SAMPLE_RATE / FRAME)
+SEARCHED_SHARE = 1 / 3  # of a window, at its end, where a cut is looked for
+EARLY_SHARE = 0.4  # of a window: a long recording's first one at most, for its words to be early
+AHEAD_SHARE = 1 / 6  # of a window, held beyond its end, so that the last one is not a scrap
+SCRAP_SECONDS = 0.15  # that a codec adds to what was just a window long
+SCRAP_PEAK = 0.01  # -40 dBFS: a scrap that stays below it is left out
+
+
+class Cutter:
+    """Cuts a stream of PCM into windows of at most `window_seconds`.
+
+    With `stride_seconds` None a window ends amid the quietest `pause_seconds` of its last third and
+    the next one begins there. Otherwise windows are full and overlap by twice the stride, as the
+    chunked Transformers pipeline does.
+
+    Args:
+        is_early: whether the first window of a longer recording is parted once more, amid a pause,
+            for the first words to be written early.
+    """
+
+    def __init__(
+        self,
+        window_seconds: float,
+        stride_seconds: float | None,
+        pause_seconds: float = PAUSE,
+        is_early: bool = True,
+    ) -> None:
+        self._size = round(window_seconds * SAMPLE_RATE)
+        self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
+        self._cuts_at_pauses = stride_seconds is None
+        self._is_early = is_early and self._cuts_at_pauses  # and the first window is not cut yet
+        self._rest_of_first = 0  # samples of the first window that are left once it is parted
+        self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
+        self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
+        self._held: list[Samples] = []
+        self.held_samples = 0  # that were taken in and are in no window yet
+        self._start = 0  # samples before the held ones
+        self._shared = 0  # samples held that the window before has too
+
+    def push(self, block: Samples) -> Iterator[Window]:
+        """Take in `block`, [samples] of any length; yield each window that is now complete."""
+        self.take(block)
+        while self.has_window:
+            yield self.cut()
+
+    def take(self, block: Samples) -> None:
+        """Take in `block`, [samples] of any length."""
+        self._held.append(block)
+        self.held_samples += len(block)
+
+    @property
+    def has_window(self) -> bool:
+        """Whether a window is complete."""
+        return bool(self._rest_of_first) or self.held_samples > self._size + self._ahead
+
+    def cut(self) -> Window:
+        """The next window, which is complete; some milliseconds of work."""
+        held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        end, self._rest_of_first = self._rest_of_first or self._cut(held), 0
+        if self._is_early:
+            self._is_early = False
+            early = round(self._size * EARLY_SHARE)
+            first = self._cut_between(held, early // 2, early)
+            end, self._rest_of_first = first, end - first
+        window = self._window(held[:end].copy())
+        kept = end - self._overlap
+        self._start += kept
+        self._shared = self._overlap
+        self._held, self.held_samples = [held[kept:]], len(held) - kept
+        return window
+
+    def finish(self) -> Iterator[Window]:
+        """Yield what is left, in two windows of fair length where it is too long for one."""
+        if self.held_samples > self._shared:
+            held = self._without_scrap(np.concatenate(self._held))
+            if len(held) > self._size:
+                end = self._cut_between(held, len(held) // 3, min(self._size, len(held) * 2 // 3))
+                yield self._window(held[:end])
+                self._start += end
+                held = held[end:]
+            yield self._window(held)
+        self._held, self.held_samples = [], 0
+
+    def _without_scrap(self, held: Samples) -> Samples:
+        """`held`, cut to a window where it is a little longer by what is next to silent.
+
+        A codec adds that at the end of a recording and at its beginning.
+        """
+        longer = len(held) - self._size
+        if not 0 < longer <= SCRAP_SECONDS * SAMPLE_RATE:
+            return held
+        loud = np.flatnonzero(np.abs(held[-longer:]) >= SCRAP_PEAK)
+        ahead = int(loud[-1]) + 1 if len(loud) else 0  # samples that have to go at the beginning
+        if ahead and peak(held[:ahead]) >= SCRAP_PEAK:
+            return held
+        self._start += ahead
+        return held[ahead : ahead + self._size]
+
+    def _window(self, samples: Samples) -> Window:
+        self.held_samples -= len(samples)
+        overlap = self._shared / SAMPLE_RATE
+        return Window(samples, start=self._start / SAMPLE_RATE, overlap=overlap)
+
+    def _cut(self, held: Samples) -> int:
+        """Where the window that starts `held` ends, in samples."""
+        if not self._cuts_at_pauses:
+            return self._size
+        return self._cut_between(held, self._size - int(self._size * SEARCHED_SHARE), self._size)
+
+    def _cut_between(self, held: Samples, first: int, last: int) -> int:
+        room = (last - first) // (2 * FRAME)  # frames of the longest pause that is looked for
+        if room < min(self._pause_frames, PAUSE_FRAMES):
+            return last
+        return first + quietest(held[first:last], min(self._pause_frames, room))
+
+
+def quietest(samples: Samples, count: int = PAUSE_FRAMES) -> int:
+    """The middle of the quietest `count` frames in `samples`, [n]; of equals, the last.
+
+    Where there are fewer, it is the middle of all: one there must be.
+    """
+    frames = samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME)
+    count = min(count, len(frames))
+    power = np.mean(np.square(frames, dtype=np.float64), axis=1)
+    total = np.concatenate([[0.0], np.cumsum(power)])
+    loudness = np.round(total[count:] - total[:-count], 9)
+    last = len(loudness) - 1 - int(np.argmin(loudness[::-1]))
+    return (last * FRAME) + count * FRAME // 2
+
+
+def join(results: Sequence[WindowResult]) -> list[Segment]:
+    """The segments of all windows, in order, at their places in the audio.
+
+    Args:
+        results: one for each window, in the order of the windows.
+    """
+    joiner = Joiner(math.inf)
+    return [*(segment for result in results for segment in joiner.push(result)), *joiner.finish()]
+
+
+class Joiner:
+    """Joins windows one after the other; gives out what no later window can change.
+
+    Args:
+        overlap: most seconds that a window shares with the one before.
+    """
+
+    def __init__(self, overlap: float) -> None:
+        self._overlap = overlap
+        self._held: list[Segment] = []  # the next window may still part these
+
+    def push(self, result: WindowResult) -> list[Segment]:
+        """Take in the next window's result; the segments that are now final, in order."""
+        window, held = result.window, self._held
+        placed = [shifted(segment, window.start) for segment in result.segments]
+        if window.overlap and held and placed:
+            held, placed = splice(held, placed, window.start, window.start + window.overlap)
+        held = held + placed
+        shared_from = window.end - self._overlap
+        final = 0
+        while final < len(held) and (not self._overlap or held[final].end <= shared_from):
+            final += 1
+        self._held = held[final:]
+        return held[:final]
+
+    def finish(self) -> list[Segment]:
+        """The segments that were held back: no window follows."""
+        held, self._held = self._held, []
+        return held
+
+
+def shifted(segment: Segment, seconds: float) -> Segment:
+    """`segment` of a window that begins at `seconds`, at its place in the audio."""
+    words = tuple(
+        replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words
+    )
+    return replace(
+        segment,
+        start=segment.start + seconds,
+        end=segment.end + seconds,
+        words=words,
+        window_start=seconds,
+    )

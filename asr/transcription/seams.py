@@ -1,0 +1,99 @@
+"""Where the segments of two overlapping windows meet: amid the words that both heard."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+from asr.formats.logprobs import between
+from asr.transcript import Piece, Segment, Word
+
+
+def splice(
+    before: list[Segment], after: list[Segment], start: float, end: float
+) -> tuple[list[Segment], list[Segment]]:
+    """Part two windows' segments where both heard the same words between `start` and `end`.
+
+    The words shared by the tail of `before` and the head of `after` are found as the longest
+    run of equal words; the seam lies in its middle. Without one it lies midway in time.
+    """
+    tail = [word for s in before if s.end > start for word in s.timed_words if word.end > start]
+    head = [word for s in after if s.start < end for word in s.timed_words if word.start < end]
+    if not tail or not head:
+        return before, after  # only one of them heard anything there
+    match = SequenceMatcher(
+        None, [_plain(w.text) for w in tail], [_plain(w.text) for w in head], autojunk=False
+    ).find_longest_match()
+    if match.size == 0:
+        seam = (start + end) / 2
+        kept = sum(_middle(word) < seam for word in tail)
+        dropped = sum(_middle(word) < seam for word in head)
+    else:
+        kept = match.a + match.size // 2
+        dropped = match.b + match.size // 2
+    return _meet(_without_last(before, len(tail) - kept), _without_first(after, dropped))
+
+
+def _meet(before: list[Segment], after: list[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Let the segments at the seam follow each other in time."""
+    if before and after and after[0].start < before[-1].end:
+        last, first = before[-1], after[0]
+        seam = max(last.start, first.start)
+        before = [*before[:-1], replace(last, end=seam)]
+        after = [replace(first, start=seam, end=max(seam, first.end)), *after[1:]]
+    return before, after
+
+
+def _plain(word: str) -> str:
+    return "".join(letter for letter in word.casefold() if letter.isalnum())
+
+
+def _middle(word: Word) -> float:
+    return (word.start + word.end) / 2
+
+
+def _without_last(segments: list[Segment], count: int) -> list[Segment]:
+    kept = list(segments)
+    while count and kept:
+        words = kept[-1].timed_words
+        if len(words) <= count:
+            count -= len(words)
+            kept.pop()
+            continue
+        kept[-1] = _rebuilt(kept[-1], words[:-count])
+        break
+    return kept
+
+
+def _without_first(segments: list[Segment], count: int) -> list[Segment]:
+    kept = list(segments)
+    while count and kept:
+        words = kept[0].timed_words
+        if len(words) <= count:
+            count -= len(words)
+            kept.pop(0)
+            continue
+        kept[0] = _rebuilt(kept[0], words[count:])
+        break
+    return kept
+
+
+def _rebuilt(segment: Segment, words: tuple[Word, ...]) -> Segment:
+    """`segment` with its first or its last words alone."""
+    text = "".join(word.text for word in words)
+    return replace(
+        segment,
+        start=words[0].start,
+        end=words[-1].end,
+        text=text,
+        words=words if segment.words else (),
+        tokens=(),  # theirs is another text
+        pieces=_pieces(segment, text),
+    )
+
+
+def _pieces(segment: Segment, text: str) -> tuple[Piece, ...]:
+    """Those of `text`, which begins or ends the segment."""
+    whole, kept = b"".join(piece.data for piece in segment.pieces), text.encode()
+    start = whole.rfind(kept) if segment.text.endswith(text) else whole.find(kept)
+    return tuple(between(segment.pieces, start, start + len(kept))) if start >= 0 else ()

@@ -1,0 +1,299 @@
+"""The recipe: decode, cut, submit, join."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass, replace
+
+from asr import cpu
+from asr.audio.decoder import Decoder
+from asr.audio.streams import Source
+from asr.capabilities import EngineInfo, HearingInfo
+from asr.concurrency import Threads
+from asr.engines.engine import Window, WindowResult
+from asr.errors import BadRequest
+from asr.metrics import Metrics
+from asr.options import Listening, Options
+from asr.pcm import SAMPLE_RATE
+from asr.transcript import Detection, Transcript
+from asr.transcription.coverage import ASTRAY, BEFORE_GAP, Account, spliced
+from asr.transcription.cutter import PAUSE, Cutter, Joiner
+from asr.transcription.policy import Rules, check
+from asr.transcription.scheduled_request import Pending, Ticket
+from asr.transcription.scheduler import Scheduler
+from asr.vad.detector import Detector, Listener
+
+LEAD_SECONDS = 1.0  # at most, that a stream's first window has the processors to itself
+THREADS = max(1, cpu.usable() // 2)  # that cut and listen, the end aside: others need cores, too
+
+
+@dataclass
+class Timings:
+    """Where a request's time went, in seconds."""
+
+    fetch: float = 0.0  # waiting for bytes of the body or the URL
+    decode: float = 0.0  # until the last window was cut, less the waiting for bytes and room
+    queue: float = 0.0  # from the first window's submission until the engine took it
+    model: float = 0.0  # from then until the last window was heard
+    audio: float = 0.0  # seconds of audio decoded
+    taken_at: float | None = None  # when the engine took the first window
+
+    def heard(self, pending: Pending) -> None:
+        """Take in the times of a window that is finished."""
+        if self.taken_at is None:
+            self.taken_at = pending.admitted_at
+            self.queue = pending.admitted_at - pending.submitted_at
+        self.model = max(self.model, pending.finished_at - self.taken_at)
+
+
+class Transcriber:
+    """Turns audio into transcripts; knows neither HTTP nor the model."""
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        scheduler: Scheduler,
+        info: EngineInfo,
+        window_seconds: float,
+        stride_seconds: float | None,
+        metrics: Metrics,
+        rules: Rules | None = None,
+        detector: Detector | None = None,
+    ) -> None:
+        self._rules = rules or Rules()
+        self._detector = detector
+        self._decoder = decoder
+        self._scheduler = scheduler
+        self._info = info
+        self._window_seconds = min(window_seconds, info.longest_window)
+        self._stride_seconds = stride_seconds
+        self._metrics = metrics
+        self._threads = Threads(THREADS, "hear")
+
+    def close(self) -> None:
+        self._threads.close()
+
+    @property
+    def hearing_info(self) -> HearingInfo:
+        detector = self._detector
+        return HearingInfo(
+            finds_speech=detector is not None,
+            has_threshold=detector is not None and detector.has_threshold,
+            cuts_at_pauses=self._stride_seconds is None,
+            forced_language=self._rules.language,
+        )
+
+    async def transcribe(self, source: Source, options: Options) -> tuple[Transcript, Timings]:
+        """Hear all of `source`.
+
+        Raises:
+            CallerError: the audio or the options cannot be used.
+            ServerError: the engine or the far server failed.
+        """
+        timings = Timings()
+        parts = [part async for part in self._parts(source, options, timings)]
+        segments = tuple(segment for part in parts for segment in part.segments)
+        return replace(parts[-1], segments=segments), timings
+
+    async def detect(self, source: Source, options: Options) -> Detection:
+        """The language of the first window in which anybody may speak, among `options.languages`.
+
+        Nothing is written down, and nothing more of `source` is read.
+
+        Raises:
+            CallerError: the audio cannot be used, or the model knows no languages.
+            ServerError: the engine or the far server failed.
+        """
+        if not self._info.languages:
+            raise BadRequest(f"the model {self._info.model_id} does not tell languages apart")
+        options = Options(languages=options.languages, timestamps="none")
+        check(options, self._info)
+        account = self._account(options.listening)
+        with self._scheduler.admit() as ticket:
+            cutter = self._cutter(options.listening, is_early=False)
+            windows = self._windows(source, Timings(), account, ticket, cutter)
+            async with contextlib.aclosing(windows):
+                async for window in windows:
+                    if not account.is_silent(window):
+                        pending = ticket.submit(replace(window, options=options))
+                        return await pending.detection
+        return Detection()
+
+    def parts(
+        self, source: Source, options: Options, timings: Timings
+    ) -> AsyncGenerator[Transcript]:
+        """The transcript in parts, each as soon as nothing later can change it; at least one.
+
+        Each part has the language known so far; the last one's duration is the whole audio's.
+        """
+        return self._parts(source, replace(options, is_streamed=True), timings)
+
+    async def _parts(
+        self, source: Source, options: Options, timings: Timings
+    ) -> AsyncGenerator[Transcript]:
+        joiner = Joiner(self._overlap)
+        account = self._account(options.listening)
+        language: str | None = None
+        async with contextlib.aclosing(self.results(source, options, timings, account)) as results:
+            async for result in results:
+                language = self._rules.language or options.language or result.language or language
+                account.heard(result)
+                segments = tuple(joiner.push(result))
+                account.written(segments)
+                if segments:
+                    yield Transcript(segments, language, round(timings.audio, 3))
+        self._observe(timings)
+        segments = tuple(joiner.finish())
+        account.written(segments)
+        yield Transcript(segments, language, round(timings.audio, 3), account.coverage())
+
+    async def results(
+        self,
+        source: Source,
+        options: Options,
+        timings: Timings,
+        account: Account | None = None,
+    ) -> AsyncGenerator[WindowResult]:
+        """Each window's result, in the order of the audio, as soon as it is known."""
+        account = account or self._account(options.listening)
+        options = self._rules.apply(options)
+        check(options, self._info)
+        queue: asyncio.Queue[Pending | None] = asyncio.Queue()
+        unread = asyncio.Semaphore(2 * self._scheduler.windows_per_request)
+        with self._scheduler.admit() as ticket:
+            producer = asyncio.create_task(
+                self._produce(source, options, ticket, queue, unread, timings, account)
+            )
+            try:
+                while (pending := await queue.get()) is not None:
+                    result = await pending.result
+                    timings.heard(pending)
+                    yield await self._whole(result, ticket, account, timings)
+                    unread.release()
+                await producer
+            finally:
+                producer.cancel()
+                await asyncio.gather(producer, return_exceptions=True)
+
+    async def _produce(
+        self,
+        source: Source,
+        options: Options,
+        ticket: Ticket,
+        queue: asyncio.Queue[Pending | None],
+        unread: asyncio.Semaphore,
+        timings: Timings,
+        account: Account,
+    ) -> None:
+        """Submit windows while the bytes still arrive; a failure here fails the request.
+
+        Not faster than the engine hears, nor than the caller reads: results hold their PCM.
+        """
+        try:
+            pinned = replace(options, listening=Listening())
+            cutter = self._cutter(options.listening)
+            windows = self._windows(source, timings, account, ticket, cutter)
+            async with contextlib.aclosing(windows):
+                async for window in windows:
+                    await unread.acquire()
+                    await ticket.room()
+                    pending = self._submit(replace(window, options=pinned), ticket, account)
+                    queue.put_nowait(pending)
+                    if options.is_streamed and pending.leads and not self._info.is_on_gpu:
+                        # decoders and detectors would take its processors from the engine
+                        await asyncio.wait([pending.result], timeout=LEAD_SECONDS)
+                    if pinned.language is None and len(self._info.languages) > 1:
+                        heard = await pending.detection
+                        if window.start or heard.is_sure:
+                            pinned = replace(pinned, language=heard.language)
+        except Exception as error:
+            ticket.fail(error)
+            raise
+        finally:
+            ticket.complete()
+            queue.put_nowait(None)
+
+    async def _whole(
+        self, result: WindowResult, ticket: Ticket, account: Account, timings: Timings
+    ) -> WindowResult:
+        """`result` without what nobody said, and with what a second hearing of its gaps gives."""
+        result = account.trusted(result)
+        again = [ticket.submit(window) for window in account.again(result)]
+        for pending in again:
+            result = spliced(result, account.trusted(await pending.result))
+            timings.heard(pending)
+        return result
+
+    def _submit(self, window: Window, ticket: Ticket, account: Account) -> Pending:
+        if not account.is_silent(window):
+            return ticket.submit(window)
+        self._metrics.windows_skipped.inc()
+        return ticket.skip(window)
+
+    async def _windows(
+        self, source: Source, timings: Timings, account: Account, ticket: Ticket, cutter: Cutter
+    ) -> AsyncGenerator[Window]:
+        if isinstance(source, AsyncIterator):
+            source = _timed(source, timings)
+        listener = Listener(account.hearing) if account.hearing is not None else None
+        samples = 0
+        started = time.monotonic()
+        async with contextlib.aclosing(self._decoder.blocks(source)) as blocks:
+            async for block in blocks:
+                samples += len(block)
+                timings.audio = samples / SAMPLE_RATE
+                self._metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
+                if listener is not None:
+                    listener.take(block)
+                cutter.take(block)
+                while cutter.has_window:
+                    window = await self._threads.run(_cut, cutter, listener)
+                    timings.decode += time.monotonic() - started
+                    ticket.hold(cutter.held_samples / SAMPLE_RATE)
+                    yield window
+                    started = time.monotonic()
+                ticket.hold(cutter.held_samples / SAMPLE_RATE)
+        if listener is not None:
+            await asyncio.to_thread(listener.finish)
+        timings.decode = max(0.0, timings.decode + time.monotonic() - started - timings.fetch)
+        for window in cutter.finish():
+            ticket.hold(cutter.held_samples / SAMPLE_RATE)
+            yield window
+
+    def _account(self, asked: Listening) -> Account:
+        """Begin the account of a recording."""
+        hearing = None if self._detector is None else self._detector.begin(asked.threshold)
+        padding = BEFORE_GAP if asked.padding is None else asked.padding
+        return Account(hearing, self._overlap, self._metrics, padding)
+
+    def _cutter(self, asked: Listening, is_early: bool = True) -> Cutter:
+        pause = PAUSE if asked.pause is None else asked.pause
+        return Cutter(self._window_seconds, self._stride_seconds, pause, is_early)
+
+    @property
+    def _overlap(self) -> float:
+        """Seconds that neighbouring windows share."""
+        return 2 * (self._stride_seconds or 0.0)
+
+    def _observe(self, timings: Timings) -> None:
+        for stage in ("fetch", "decode", "queue", "model"):
+            self._metrics.stage_seconds.labels(stage).observe(getattr(timings, stage))
+
+
+def _cut(cutter: Cutter, listener: Listener | None) -> Window:
+    window = cutter.cut()
+    if listener is not None:
+        listener.hear(window.end + ASTRAY)
+    return window
+
+
+async def _timed(stream: AsyncIterator[bytes], timings: Timings) -> AsyncIterator[bytes]:
+    started = time.monotonic()
+    async for data in stream:
+        timings.fetch += time.monotonic() - started
+        yield data
+        started = time.monotonic()
+    timings.fetch += time.monotonic() - started

@@ -1,0 +1,160 @@
+"""A module imports from its own package or from layers below; outer libraries stay in theirs."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+LAYERS = [  # "" holds the files directly in asr/
+    {"server"},
+    {"api"},
+    {"http"},
+    {"transcription"},
+    {"engines", "vad", "audio", "formats", "outbound"},
+    {""},
+]
+MODEL_LIBRARIES = {"torch", "transformers"}
+MODEL_PACKAGES = {"engines"}
+HTTP_LIBRARIES = {"aiohttp"}
+HTTP_PACKAGES = {"outbound", "http", "api", "server"}
+HOUSE = ROOT / "asr"
+
+
+def modules(house: Path) -> list[Path]:
+    return sorted(house.rglob("*.py"))
+
+
+def name_of(path: Path, house: Path) -> str:
+    parts = ("asr", *path.relative_to(house).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(tree: ast.AST, names: set[str]) -> list[str]:
+    """The modules that are imported anywhere in a file; of others' their whole names."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            found += [name if name in names else str(node.module) for name in whole]
+    return found
+
+
+def package_of(name: str, names: set[str]) -> str:
+    """The folder in asr/ that a module lies in, "" for the files beside the folders."""
+    parts = name.split(".")
+    is_folder = len(parts) > 2 or any(other.startswith(name + ".") for other in names)
+    return parts[1] if len(parts) > 1 and is_folder else ""
+
+
+def layer_of(package: str) -> int:
+    [layer] = [number for number, packages in enumerate(LAYERS) if package in packages]
+    return layer
+
+
+def dialect_of(name: str) -> str | None:
+    parts = name.split(".")
+    return parts[2] if parts[1:2] == ["api"] and len(parts) > 3 else None
+
+
+def faults(house: Path) -> list[str]:
+    """What breaks the rule, a line each."""
+    names = {name_of(path, house) for path in modules(house)}
+    found: list[str] = []
+    graph: dict[str, set[str]] = {}
+    for path in modules(house):
+        name = name_of(path, house)
+        package = package_of(name, names)
+        wanted = imports(ast.parse(path.read_text()), names)
+        graph[name] = {other for other in wanted if other in names and other != "asr"}
+        libraries = {other.split(".")[0] for other in wanted}
+        if libraries & MODEL_LIBRARIES and package not in MODEL_PACKAGES:
+            found.append(f"{name} imports {MODEL_LIBRARIES & libraries}")
+        if libraries & HTTP_LIBRARIES and package not in HTTP_PACKAGES:
+            found.append(f"{name} imports {HTTP_LIBRARIES & libraries}")
+        for other in graph[name]:
+            own = package_of(other, names)
+            if own != package and layer_of(own) <= layer_of(package):
+                found.append(f"{name} imports {other}")
+            dialects = {dialect_of(name), dialect_of(other)} - {None}
+            if own == package == "api" and dialect_of(other) and len(dialects) > 1:
+                found.append(f"{name} imports {other}")
+    return found + circles(graph)
+
+
+def circles(graph: dict[str, set[str]]) -> list[str]:
+    """The modules that import themselves by way of others."""
+    found = []
+    for name in graph:
+        seen, waiting = set(), [*graph[name]]
+        while waiting:
+            other = waiting.pop()
+            if other not in seen:
+                seen.add(other)
+                waiting += graph.get(other, ())
+        if name in seen:
+            found.append(f"{name} imports itself by way of others")
+    return found
+
+
+def test_imports_point_down():
+    assert faults(HOUSE) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "line"),
+    [
+        ("config.py", "from asr.server.app import create_app"),
+        ("http/sources.py", "from asr.api import health"),
+        ("transcription/cutter.py", "from asr.http.sources import body"),
+        ("vad/energy.py", "from asr.audio.decoder import Decoder"),
+        ("engines/hub.py", "from asr.formats import writers"),
+        ("api/native/schemas.py", "from asr.api.openai.schemas import Model"),
+        ("audio/wav.py", "import torch"),
+        ("transcription/scheduler.py", "from transformers import pipeline"),
+        ("transcription/scheduler.py", "def late():\n    import aiohttp"),
+        ("engines/hub.py", "from aiohttp import web"),
+        ("pcm.py", "from asr.cpu import usable\nfrom asr.concurrency import Threads"),
+        ("cpu.py", "from asr.text import split_words"),
+    ],
+)
+def test_what_is_planted_is_found(tmp_path, place, line):
+    house = tmp_path / "asr"
+    for path in modules(HOUSE):
+        copy = house / path.relative_to(HOUSE)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_text(path.read_text())
+    assert faults(house) == []
+    planted = house / place
+    planted.write_text(planted.read_text() + f"\n{line}\n")
+    allowed = place in {"pcm.py", "cpu.py"}  # files beside each other, and no circle
+    assert bool(faults(house)) != allowed
+
+
+def test_a_circle_is_found(tmp_path):
+    house = tmp_path / "asr"
+    house.mkdir()
+    (house / "one.py").write_text("from asr import two\n")
+    (house / "two.py").write_text("def late():\n    from asr.one import name\n")
+    assert len(faults(house)) == 2
+
+
+def test_files_and_folders_stay_small():
+    long = {
+        path.name: n for path in modules(HOUSE) if (n := len(path.read_text().split("\n"))) > 301
+    }
+    assert long == {}
+    folders = {path.parent for path in modules(HOUSE)}
+    full = {
+        f.name for f in folders if len([m for m in f.glob("*.py") if m.stem != "__init__"]) > 14
+    }
+    assert full == set()
+
+
+def test_nothing_but_docstrings_stands_in_a_package_itself():
+    for path in modules(HOUSE):
+        if path.name == "__init__.py" and path.parent != HOUSE:
+            assert len(ast.parse(path.read_text()).body) == 1, path
