@@ -8,7 +8,11 @@ export MODEL_ID CACHE_DIR
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo serve test test-images clients check format bench accuracy engines card first-words clean
+.DEFAULT_GOAL := demo
+.PHONY: help demo serve test test-images clients check format bench accuracy engines card first-words clean
+
+help:                          ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/installed          ## transcribe a shipped sample with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
@@ -39,7 +43,7 @@ check: .venv/developed         ## format, lint and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/developed
+format: .venv/developed        ## format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
@@ -58,7 +62,7 @@ card: .venv/developed          ## what a GPU reaches of its goals, in ten minute
 first-words: .venv/developed   ## when the first words of a streamed file come
 	@$(BIN)/python benchmark/first_words.py $(ARGS)
 
-clean:
+clean:                         ## remove .venv and .cache
 	rm -rf .venv .cache
 
 .venv/bin/python:
