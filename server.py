@@ -12,11 +12,11 @@ from asr.engines.load import load
 from asr.errors import ConfigError
 from asr.server.app import create_app
 from asr.server.run import run
-from asr.startup import Start
+from asr.startup import StartupTimer
 
 
 def main() -> None:
-    start = Start.of_process()
+    start = StartupTimer.of_process()
     argparse.ArgumentParser(
         description="Serve speech recognition over HTTP, until SIGTERM.",
         epilog="Settings are environment variables, such as PORT=8000 and MODEL_ID=demo: "

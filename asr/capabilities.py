@@ -30,7 +30,7 @@ class EngineInfo:
 
 
 @dataclass(frozen=True)
-class HearingInfo:
+class ServerInfo:
     """What is done with audio before the engine has it."""
 
     finds_speech: bool = False

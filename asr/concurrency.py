@@ -12,7 +12,7 @@ from typing import TypeVar
 Result = TypeVar("Result")
 
 
-class Threads:
+class ThreadPool:
     """Threads of one purpose.
 
     No more work is begun than they can do, and one piece that waits: what ends at once is one turn
@@ -38,7 +38,7 @@ class Threads:
                 raise
 
 
-class Patience:
+class WaitBudget:
     """Seconds that all waits for bytes together may last; time spent on other work is free."""
 
     def __init__(self, seconds: float) -> None:

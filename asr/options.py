@@ -24,7 +24,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Listening:
+class VadOptions:
     """How speech is found and where a recording is cut; None: as the server does by itself."""
 
     threshold: float | None = None  # probability from which on a sound is speech
@@ -46,5 +46,5 @@ class Options:
     pieces: bool = False  # whether each token's text and probability are wanted
     max_new_tokens: int | None = None  # of each window; None: as the server does by itself
     thresholds: Thresholds = Thresholds()
-    listening: Listening = Listening()  # nothing to the engine: no window has it
+    listening: VadOptions = VadOptions()  # nothing to the engine: no window has it
     is_streamed: bool = field(default=False, compare=False)  # somebody waits for the first words

@@ -18,7 +18,7 @@ Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
 Frames = npt.NDArray[np.float32] | npt.NDArray[np.int16]  # [frames, channels]
 
 
-class Mono:
+class Resampler:
     """One recording, block by block."""
 
     def __init__(self, rate: int) -> None:

@@ -12,7 +12,7 @@ STAT = Path("/proc/self/stat")
 STARTED_AT = 19  # of the fields after the program's name, in clock ticks since the machine started
 
 
-class Start:
+class StartupTimer:
     """Seconds by stage; what was done before it was made counts as imports."""
 
     def __init__(self, age: float = 0.0) -> None:
@@ -20,7 +20,7 @@ class Start:
         self._seconds = {"imports": age}
 
     @classmethod
-    def of_process(cls) -> Start:
+    def of_process(cls) -> StartupTimer:
         """One that began with this process."""
         return cls(process_age())
 

@@ -11,7 +11,7 @@ SURE = 0.5  # probability from which a language that was detected is not asked f
 
 
 @dataclass(frozen=True)
-class Piece:
+class TokenLogprob:
     """A text token; joined, the bytes of a segment's pieces are its text."""
 
     data: bytes  # UTF-8; a letter may be parted between pieces
@@ -39,7 +39,7 @@ class Segment:
     no_speech_prob: float | None = None  # of the window
     temperature: float | None = None  # that it was written at; None: the one asked
     window_start: float = 0.0  # seconds, where the window that it was heard in begins
-    pieces: tuple[Piece, ...] = ()  # where they were asked for
+    pieces: tuple[TokenLogprob, ...] = ()  # where they were asked for
 
     @property
     def timed_words(self) -> tuple[Word, ...]:
@@ -57,7 +57,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class Detection:
+class LanguageDetection:
     """Which language is spoken."""
 
     language: str | None = None  # code; None where nobody speaks or the model does not say

@@ -17,7 +17,7 @@ from asr.engines import load
 from asr.engines.engine import Engine, Window, WindowResult
 from asr.server.app import create_app
 from asr.server.run import run
-from asr.startup import Start
+from asr.startup import StartupTimer
 from asr.transcript import Segment
 from benchmark.recordings import drawn_lengths
 
@@ -98,7 +98,7 @@ class Drawn:
 def main() -> None:
     config = Config.from_environment(os.environ)
     app = create_app(config, LOADERS.get(sys.argv[1], load.load))
-    run(app, config, Start.of_process())
+    run(app, config, StartupTimer.of_process())
 
 
 LOADERS = {MUTE: lambda _: Mute(), DRAWN: lambda config: Drawn(load.load(config))}

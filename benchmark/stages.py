@@ -16,7 +16,7 @@ from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Segment
 from asr.transcription.cutter import Cutter, join
 from asr.vad import select as detectors
-from asr.vad.detector import Hearing
+from asr.vad.detector import SpeechTrack
 
 Result = TypeVar("Result")
 
@@ -60,13 +60,13 @@ async def decoded(data: bytes) -> list[Samples]:
         decoder.close()
 
 
-def _hearing(vad: Vad) -> Hearing:
+def _hearing(vad: Vad) -> SpeechTrack:
     detector = detectors.choose(vad, is_on_gpu=False)
     assert detector is not None, "with VAD=off nothing is heard"
     return detector.begin(None)
 
 
-def listen(blocks: Sequence[Samples], hearing: Hearing) -> None:
+def listen(blocks: Sequence[Samples], hearing: SpeechTrack) -> None:
     """Let a detector of speech hear a recording."""
     for block in blocks:
         hearing.push(block)

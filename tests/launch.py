@@ -24,7 +24,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.errors import ConfigError
 from asr.server.app import create_app
 from asr.server.run import run
-from asr.startup import Start
+from asr.startup import StartupTimer
 from tests.conftest import FakeEngine, heard
 
 POLL_SECONDS = 0.01
@@ -67,7 +67,7 @@ def main() -> None:
     try:
         config = Config.from_environment(os.environ)
         logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
-        run(create_app(config, load_engine), config, Start.of_process())
+        run(create_app(config, load_engine), config, StartupTimer.of_process())
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
 

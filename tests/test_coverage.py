@@ -12,7 +12,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.options import Options
 from asr.transcript import Gap, Segment
-from asr.transcription.coverage import Account, missed, spliced, uncovered, word_count
+from asr.transcription.coverage import SpeechCoverage, missed, spliced, uncovered, word_count
 from asr.transcription.cutter import SCRAP_SECONDS, Cutter, Joiner
 from asr.vad.detector import Span
 from tests.conftest import RATE, Told, tone
@@ -20,8 +20,8 @@ from tests.conftest import RATE, Told, tone
 WORD_SECONDS = 1.0  # of which the last 0.2 are a pause
 
 
-def account(*spoken: tuple[float, float], overlap: float = 0.0) -> Account:
-    return Account(Told(*spoken), overlap, Metrics())
+def account(*spoken: tuple[float, float], overlap: float = 0.0) -> SpeechCoverage:
+    return SpeechCoverage(Told(*spoken), overlap, Metrics())
 
 
 def window(start: float = 0.0, seconds: float = 30.0, **how) -> Window:
@@ -165,7 +165,7 @@ def test_words_are_counted_in_scripts_with_and_without_spaces():
 
 
 def test_without_a_detector_nothing_is_judged():
-    books = Account(None, 0.0, Metrics())
+    books = SpeechCoverage(None, 0.0, Metrics())
     result = WindowResult(window(), (said(1, 2, " a" * 900),))
     assert books.trusted(result) is result
     assert books.again(result) == []

@@ -58,7 +58,7 @@ def too_large(*_):
             "memory than is free: CUDA out of memory",
         ),
         (
-            "asr.engines.whisper.model.kv_cache.Slots.allocate",
+            "asr.engines.whisper.model.kv_cache.KVCache.allocate",
             "whisper",
             "memory than is free: CUDA out of memory",
         ),

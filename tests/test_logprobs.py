@@ -11,7 +11,7 @@ from asr.api.openai.schemas import TextAnswer, VerboseAnswer
 from asr.engines.engine import WindowResult
 from asr.formats.logprobs import Logprobs
 from asr.formats.writers import PlainText, logprobs
-from asr.transcript import Piece, Segment, Transcript
+from asr.transcript import Segment, TokenLogprob, Transcript
 from tests.conftest import FakeEngine, tone, wav
 from tests.forms import events, transcribe
 
@@ -30,7 +30,7 @@ def cut(draw):
     data = text.encode()
     places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=6)))
     edges = zip([0, *places], [*places, len(data)], strict=True)
-    pieces = tuple(Piece(data[a:b], draw(st.floats(-9, 0))) for a, b in edges)
+    pieces = tuple(TokenLogprob(data[a:b], draw(st.floats(-9, 0))) for a, b in edges)
     return Segment(0.0, 1.0, text, pieces=pieces)
 
 
@@ -55,7 +55,7 @@ def test_each_delta_has_the_tokens_of_its_own_text(segments):
 
 
 def test_a_letter_may_be_parted_between_tokens():
-    pieces = (Piece(b" \xc3", -0.1), Piece(b"\xb6l", -0.2))
+    pieces = (TokenLogprob(b" \xc3", -0.1), TokenLogprob(b"\xb6l", -0.2))
     assert logprobs(Transcript((Segment(0, 1, " öl", pieces=pieces),), "sv", 1.0)) == [
         {"token": "\ufffd", "logprob": -0.1, "bytes": [0xC3]},
         {"token": "\ufffdl", "logprob": -0.2, "bytes": [0xB6, 0x6C]},
@@ -63,8 +63,10 @@ def test_a_letter_may_be_parted_between_tokens():
 
 
 def test_bytes_that_are_no_letters_are_told_as_the_model_wrote_them():
-    odd = Segment(0, 1, " a\ufffd", pieces=(Piece(b" a", -0.1), Piece(b"\xe4", float("-inf"))))
-    even = Segment(1, 2, " b", pieces=(Piece(b" b", -0.5),))
+    odd = Segment(
+        0, 1, " a\ufffd", pieces=(TokenLogprob(b" a", -0.1), TokenLogprob(b"\xe4", float("-inf")))
+    )
+    even = Segment(1, 2, " b", pieces=(TokenLogprob(b" b", -0.5),))
     found = logprobs(Transcript((odd, even), "en", 2.0))
     assert [bytes(each["bytes"]) for each in found] == [b" a", b"\xe4", b" b"]
     assert json.loads(json.dumps(found, allow_nan=False))[1]["logprob"] == -9999.0
@@ -72,7 +74,7 @@ def test_bytes_that_are_no_letters_are_told_as_the_model_wrote_them():
 
 @pytest.fixture
 def engine():
-    pieces = tuple(Piece(text.encode(), -0.25) for text in (" grüß", " dich", " "))
+    pieces = tuple(TokenLogprob(text.encode(), -0.25) for text in (" grüß", " dich", " "))
     engine = FakeEngine()
 
     def hear(window):

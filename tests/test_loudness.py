@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asr.vad.energy import Loudness
+from asr.vad.energy import Energy
 from benchmark.noises import sounds
 from models.demo import synthesise
 from tests.conftest import RATE
@@ -18,7 +18,7 @@ SWELLING = {
 
 
 def heard(samples, block=RATE):
-    hearing = Loudness()
+    hearing = Energy()
     for start in range(0, len(samples), block):
         hearing.push(samples[start : start + block])
     hearing.finish()
@@ -59,6 +59,6 @@ def test_the_size_of_the_blocks_changes_nothing():
 
 
 def test_before_anything_is_heard_nothing_is_said_of_it():
-    assert not Loudness().is_possible(0, 1)
-    assert Loudness().spans(0, 1) == []
+    assert not Energy().is_possible(0, 1)
+    assert Energy().spans(0, 1) == []
     assert not heard(np.zeros(100, np.float32)).is_possible(0, 1)

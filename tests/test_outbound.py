@@ -10,7 +10,7 @@ import re
 import pytest
 from aiohttp import web
 
-from asr.concurrency import Patience
+from asr.concurrency import WaitBudget
 from asr.errors import AsrError, BadUrl, FetchFailed, FetchTimeout, NotFound, TooLarge
 from asr.outbound.fetch import Limits, Outbound, is_public, shown
 from tests.clock import Clock
@@ -165,7 +165,7 @@ async def test_a_reader_that_takes_its_time_does_not_use_up_the_servers(
 
 
 async def test_patience_counts_waiting_alone(clock: Clock) -> None:
-    patience = Patience(20)
+    patience = WaitBudget(20)
 
     async def wait(seconds: float) -> None:
         async with patience.waiting():

@@ -16,7 +16,7 @@ from asr.engines.hardware import Machine, choose
 from asr.engines.pipeline import engine
 from asr.engines.pipeline.engine import PipelineEngine, is_fatal
 from asr.options import Options
-from asr.transcript import Detection, Segment
+from asr.transcript import LanguageDetection, Segment
 from tests.conftest import RATE, tone
 
 
@@ -81,7 +81,7 @@ class CountingModel:
         self.room, self.failure, self.batches = room, failure, []
 
     def detect(self, windows):
-        return [Detection("en", {"en": 0.75, "es": 0.25})] * len(windows)
+        return [LanguageDetection("en", {"en": 0.75, "es": 0.25})] * len(windows)
 
     def hear(self, windows, options):
         if len(windows) > self.room:

@@ -11,7 +11,7 @@ import soundfile
 from aiohttp import FormData
 
 from asr.engines.engine import WindowResult
-from asr.options import Listening
+from asr.options import VadOptions
 from asr.transcript import Segment
 from tests.clients.cells import SPEECH
 from tests.conftest import heard, tone, wav
@@ -119,7 +119,7 @@ async def test_what_is_heard_again_begins_as_long_before_its_speech_as_was_asked
 async def test_the_engine_sees_nothing_of_it_and_may_hear_all_windows_together(client, engine):
     await ask(client, CLIP, **as_fields(silence_duration_ms=200))
     [[window]] = engine.steps
-    assert window.options.listening == Listening()
+    assert window.options.listening == VadOptions()
 
 
 async def test_translations_take_it_too(make_client, spoken):

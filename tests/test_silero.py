@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from asr.vad.detector import CHUNK, CHUNK_SECONDS, Listener
+from asr.vad.detector import CHUNK, CHUNK_SECONDS, DetectorFeed
 from asr.vad.silero import CONTEXT, HOP, WIDTH, Silero, tensors
 from benchmark.noises import sounds
 from models.demo import synthesise
@@ -122,7 +122,7 @@ def test_after_a_voice_the_network_falls_silent_again(silero, spoken):
 
 def test_a_recording_is_heard_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
     hearing = silero.begin()
-    listener = Listener(hearing)
+    listener = DetectorFeed(hearing)
     for start in range(0, len(spoken.samples), 10 * RATE):
         listener.take(spoken.samples[start : start + 10 * RATE])
     listener.hear(4.0)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 from aiohttp import FormData
 
-from asr.concurrency import Patience
+from asr.concurrency import WaitBudget
 from tests.clock import Clock
 from tests.conftest import FakeEngine, eventually, tone, wav
 from tests.sounds import encoded, stream
@@ -95,7 +95,7 @@ async def test_a_body_that_stalls_is_given_up(make_client: Any, door: str) -> No
     is_given_up.set()
 
 
-class Watched(Patience):
+class Watched(WaitBudget):
     """Tells whether anybody waits for bytes."""
 
     waits = 0
@@ -114,7 +114,7 @@ class Watched(Patience):
 async def test_a_busy_model_does_not_use_up_the_callers_time(
     make_client: Any, engine: FakeEngine, clock: Clock, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr("asr.http.sources.Patience", Watched)
+    monkeypatch.setattr("asr.http.sources.WaitBudget", Watched)
     for store in ("MEMORY_BYTES", "FILE_BYTES"):  # full, so that the caller has to wait
         monkeypatch.setattr(f"asr.audio.buffer.{store}", 2**16)
     client = await make_client(body_timeout_s=20)

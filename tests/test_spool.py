@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.audio import buffer
-from asr.concurrency import Threads
+from asr.concurrency import ThreadPool
 from asr.errors import TooLarge
 
 PIECES = st.lists(st.binary(min_size=1, max_size=40), max_size=30)
@@ -27,7 +27,7 @@ async def through(pieces: list[bytes], reader_waits: bool) -> bytes:
         taken.set()
 
     received = b""
-    with closing(Threads(2, "spool")) as threads:
+    with closing(ThreadPool(2, "spool")) as threads:
         async with buffer.spooled(source(), threads) as stream:
             if reader_waits and sum(map(len, pieces)) <= buffer.FILE_BYTES:
                 await taken.wait()
@@ -55,7 +55,7 @@ async def test_the_sender_is_not_held_up_by_the_reader() -> None:
             yield bytes([number]) * 2**19
         taken.set()
 
-    with closing(Threads(2, "spool")) as threads:
+    with closing(ThreadPool(2, "spool")) as threads:
         async with buffer.spooled(source(), threads) as stream:
             await asyncio.wait_for(taken.wait(), 30)
             received = b"".join([data async for data in stream])
@@ -70,7 +70,7 @@ async def test_the_sources_failure_reaches_who_reads_or_waits_at_once() -> None:
         failed.set()
         raise TooLarge("too much")
 
-    with closing(Threads(1, "spool")) as threads:
+    with closing(ThreadPool(1, "spool")) as threads:
         async with buffer.spooled(source(), threads) as stream:
             await failed.wait()
             with pytest.raises(TooLarge):
@@ -89,7 +89,7 @@ async def test_a_reader_that_leaves_ends_the_source() -> None:
         finally:
             is_closed.set()
 
-    with closing(Threads(1, "spool")) as threads:
+    with closing(ThreadPool(1, "spool")) as threads:
         async with buffer.spooled(source(), threads) as stream:
             assert await anext(stream) == b"some"
         assert is_closed.is_set()
@@ -104,7 +104,7 @@ async def test_it_is_known_when_all_is_here_or_the_room_is_used_up(count: int) -
     with (
         patch.object(buffer, "MEMORY_BYTES", 50),
         patch.object(buffer, "FILE_BYTES", 640),
-        closing(Threads(1, "spool")) as threads,
+        closing(ThreadPool(1, "spool")) as threads,
     ):
         async with buffer.spooled(source(), threads) as stream:
             await asyncio.wait_for(stream.taken_in(), 30)

@@ -12,7 +12,7 @@ import pytest
 
 import asr.startup
 from asr.config import DEMO_MODEL
-from asr.startup import Start, process_age
+from asr.startup import StartupTimer, process_age
 from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 UNWANTED = {  # installed, and of no use to the Whisper engine: seconds of every start
@@ -78,7 +78,7 @@ def test_a_start_imports_nothing_that_it_has_no_use_for(log):
 def test_a_stage_that_comes_twice_is_counted_together(monkeypatch):
     clock = iter([10.0, 11.0, 13.0, 20.0, 24.0, 30.0])
     monkeypatch.setattr(asr.startup, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    start = Start(age=2.0)
+    start = StartupTimer(age=2.0)
     for _ in range(2):
         with start.stage("weights"):
             pass

@@ -8,24 +8,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from asr.concurrency import Threads
+from asr.concurrency import ThreadPool
 
 
 @pytest.fixture
-def threads() -> Iterator[Threads]:
-    threads = Threads(2, "test")
+def threads() -> Iterator[ThreadPool]:
+    threads = ThreadPool(2, "test")
     yield threads
     threads.close()
 
 
-async def test_what_fails_fails_for_its_caller(threads: Threads) -> None:
+async def test_what_fails_fails_for_its_caller(threads: ThreadPool) -> None:
     assert await threads.run(int, "7") == 7
     with pytest.raises(ValueError, match="seven"):
         await threads.run(int, "seven")
 
 
 async def test_only_one_piece_of_work_is_begun_that_no_thread_is_free_for(
-    threads: Threads, monkeypatch: pytest.MonkeyPatch
+    threads: ThreadPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = []
     may_end = threading.Event()
@@ -39,7 +39,7 @@ async def test_only_one_piece_of_work_is_begun_that_no_thread_is_free_for(
     assert all(await asyncio.gather(*work))
 
 
-async def test_who_is_cancelled_waits_for_the_thread(threads: Threads) -> None:
+async def test_who_is_cancelled_waits_for_the_thread(threads: ThreadPool) -> None:
     began, may_end = threading.Event(), threading.Event()
 
     def work() -> None:

@@ -7,7 +7,7 @@ from asr.capabilities import EngineInfo
 from asr.engines.engine import WindowResult
 from asr.errors import BadRequest
 from asr.options import Options
-from asr.transcript import Detection
+from asr.transcript import LanguageDetection
 from asr.transcription.policy import Rules
 from asr.vad.detector import Detector
 from tests.conftest import RATE, FakeEngine, Told, tone, wav
@@ -81,7 +81,7 @@ async def test_a_language_is_told_by_the_first_window_that_sounds_and_no_text_is
     sound = np.concatenate([np.zeros(5 * RATE, np.float32), tone(60.0)])
     options = Options(language="en", languages=("es", "en"), prompt="hello")
     found = await transcriber.detect(whole(wav(sound)), options)
-    assert found == Detection("es", {"es": 0.75, "en": 0.25})
+    assert found == LanguageDetection("es", {"es": 0.75, "en": 0.25})
     [[asked]] = [step for step in engine.steps if step]
     assert not asked.is_silent
     assert asked.options == Options(languages=("es", "en"), timestamps="none")
@@ -92,7 +92,7 @@ async def test_a_language_is_told_by_the_first_window_that_sounds_and_no_text_is
 async def test_silence_has_no_language(make_transcriber):
     engine = FakeEngine()
     silence = whole(wav(np.zeros(3 * RATE, np.float32)))
-    assert await make_transcriber(engine).detect(silence, Options()) == Detection()
+    assert await make_transcriber(engine).detect(silence, Options()) == LanguageDetection()
     assert engine.steps == []
 
 

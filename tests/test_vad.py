@@ -6,24 +6,24 @@ import pytest
 
 from asr.errors import ConfigError
 from asr.vad import select
-from asr.vad.energy import Loudness
-from asr.vad.silero import SileroHearing
+from asr.vad.energy import Energy
+from asr.vad.silero import SileroTrack
 
 
 @pytest.mark.parametrize(
     ("setting", "is_on_gpu", "kind"),
     [
-        ("auto", False, SileroHearing),
-        ("auto", True, Loudness),
-        ("silero", True, SileroHearing),
-        ("energy", False, Loudness),
+        ("auto", False, SileroTrack),
+        ("auto", True, Energy),
+        ("silero", True, SileroTrack),
+        ("energy", False, Energy),
     ],
 )
 def test_the_detector_goes_by_setting_and_pace(setting, is_on_gpu, kind):
     detector = select.choose(setting, is_on_gpu)
     assert isinstance(detector.begin(None), kind)
     assert detector.begin(None) is not detector.begin(None)
-    assert detector.has_threshold == (kind is SileroHearing)
+    assert detector.has_threshold == (kind is SileroTrack)
 
 
 def test_none_listens_where_it_is_switched_off():

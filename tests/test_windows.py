@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asr.engines.engine import Window, WindowResult
 from asr.pcm import SAMPLE_RATE
-from asr.transcript import Piece, Segment, Word
+from asr.transcript import Segment, TokenLogprob, Word
 from asr.transcription.cutter import Cutter, Joiner, join, quietest
 from asr.transcription.seams import splice
 from tests.conftest import tone
@@ -232,7 +232,7 @@ def test_a_segment_knows_its_window_and_loses_its_tokens_when_it_is_parted():
 
 def test_a_segment_that_is_parted_keeps_the_pieces_of_what_stays():
     def spelled(*texts):
-        pieces = tuple(Piece(text.encode(), -float(n)) for n, text in enumerate(texts))
+        pieces = tuple(TokenLogprob(text.encode(), -float(n)) for n, text in enumerate(texts))
         return Segment(0.0, 4.0, "".join(texts), pieces=pieces)
 
     first = result(0.0, 4.0, spelled(" å", " b c", " d"))

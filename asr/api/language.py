@@ -16,7 +16,7 @@ from asr.http.app_keys import ENGINE, REQUEST_ID, TRANSCRIBER
 from asr.http.parameters import AudioFile, Location, Texts, allowed_languages
 from asr.http.responses import decimals, server_headers
 from asr.options import Options
-from asr.transcript import Detection
+from asr.transcript import LanguageDetection
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
     return Options(languages=allowed_languages(asked.languages, "languages", info))
 
 
-def _answer(detection: Detection, info: EngineInfo) -> DetectionAnswer:
+def _answer(detection: LanguageDetection, info: EngineInfo) -> DetectionAnswer:
     code = detection.language
     likely = sorted(detection.probabilities.items(), key=lambda each: -each[1])
     probabilities = {other: round(probability, DIGITS) for other, probability in likely}

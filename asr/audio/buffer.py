@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO
 
-from asr.concurrency import Threads
+from asr.concurrency import ThreadPool
 
 MEMORY_BYTES = 2**20  # unread, held without a file
 FILE_BYTES = 256 * 2**20  # unread, held in the file; beyond, the sender has to wait
@@ -17,24 +17,24 @@ READ_BYTES = 256 * 1024
 
 
 @contextlib.asynccontextmanager
-async def spooled(stream: AsyncIterator[bytes], threads: Threads) -> AsyncIterator[Spool]:
+async def spooled(stream: AsyncIterator[bytes], threads: ThreadPool) -> AsyncIterator[StreamBuffer]:
     """The bytes of `stream`, which a task of its own takes in meanwhile.
 
     A failure of `stream` is raised to who reads or waits at once, before bytes still unread.
     """
     async with contextlib.AsyncExitStack() as stack:
-        spool = Spool(stream, threads, stack)
+        spool = StreamBuffer(stream, threads, stack)
         try:
             yield spool
         finally:
             await spool.close()
 
 
-class Spool(AsyncIterator[bytes]):
+class StreamBuffer(AsyncIterator[bytes]):
     """Bytes on their way: the first in memory, more in a file that is written round and round."""
 
     def __init__(
-        self, stream: AsyncIterator[bytes], threads: Threads, stack: contextlib.AsyncExitStack
+        self, stream: AsyncIterator[bytes], threads: ThreadPool, stack: contextlib.AsyncExitStack
     ) -> None:
         self._threads = threads
         self._stack = stack

@@ -14,12 +14,12 @@ from typing import BinaryIO
 import soundfile
 
 from asr import cpu
-from asr.audio.buffer import Spool, spooled
+from asr.audio.buffer import StreamBuffer, spooled
 from asr.audio.ffmpeg import ffmpeg_blocks
 from asr.audio.libsndfile import HEAD_BYTES, SoundfileDecoder, bytes_in_memory, opened_by_soundfile
 from asr.audio.streams import Source
 from asr.audio.wav import Header, WaveDecoder, read_header
-from asr.concurrency import Threads
+from asr.concurrency import ThreadPool
 from asr.errors import BadAudio, TooLarge
 from asr.pcm import SAMPLE_RATE, Samples
 
@@ -43,7 +43,7 @@ class Decoder:
         self._processes = asyncio.Semaphore(processes)
         self._arriving = asyncio.Semaphore(max(1, processes // 2))
         self._starts = asyncio.Lock()
-        self._threads = Threads(THREADS, "decode")
+        self._threads = ThreadPool(THREADS, "decode")
 
     def close(self) -> None:
         self._threads.close()
@@ -94,7 +94,7 @@ class Decoder:
             await self._counted(spool)
         return await self._with_ffmpeg(data, stack)
 
-    async def _counted(self, spool: Spool) -> None:
+    async def _counted(self, spool: StreamBuffer) -> None:
         """Count a source among those that still arrive; if they are many, wait for it or for them.
 
         Raises:
@@ -112,7 +112,7 @@ class Decoder:
             taken_in.cancel()
             await asyncio.gather(place, taken_in, return_exceptions=True)
 
-    async def _arrival(self, spool: Spool) -> None:
+    async def _arrival(self, spool: StreamBuffer) -> None:
         await self._arriving.acquire()
         spool.when_filled(self._arriving.release)
 

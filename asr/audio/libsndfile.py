@@ -16,7 +16,7 @@ from asr.pcm import (
     HIGHEST_RATE,
     LOWEST_RATE,
     MIXED_CHANNELS,
-    Mono,
+    Resampler,
     Samples,
 )
 
@@ -72,7 +72,7 @@ class SoundfileDecoder:
 
     def __init__(self, sound: soundfile.SoundFile) -> None:
         self._sound = sound
-        self._mono = Mono(sound.samplerate)
+        self._mono = Resampler(sound.samplerate)
         self._dtype = "int16" if sound.subtype in {"PCM_16", "PCM_S8"} else "float32"
         self.has_ended = False
 

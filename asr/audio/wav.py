@@ -16,7 +16,7 @@ from asr.pcm import (
     LOWEST_RATE,
     MIXED_CHANNELS,
     Frames,
-    Mono,
+    Resampler,
     Samples,
 )
 
@@ -99,7 +99,7 @@ class WaveDecoder:
 
     def __init__(self, header: Header) -> None:
         self._header = header
-        self._mono = Mono(header.rate)
+        self._mono = Resampler(header.rate)
         self._before = header.start  # bytes until the samples begin
         self._left = header.size  # bytes of samples that may still come
         self._rest = b""  # of a frame

@@ -9,7 +9,7 @@ from typing import Protocol
 from asr.capabilities import EngineInfo
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples, peak
-from asr.transcript import Detection, Segment
+from asr.transcript import LanguageDetection, Segment
 
 SILENCE_PEAK = 1e-4  # -80 dBFS: digital silence and dither, never speech
 
@@ -50,8 +50,8 @@ class WindowResult:
     is_final: bool = True  # False: the language alone, ahead of the text
 
     @property
-    def detection(self) -> Detection:
-        return Detection(self.language, self.probabilities)
+    def detection(self) -> LanguageDetection:
+        return LanguageDetection(self.language, self.probabilities)
 
 
 class Engine(Protocol):

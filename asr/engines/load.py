@@ -9,18 +9,18 @@ from dataclasses import replace
 from asr.config import Config
 from asr.engines.engine import Engine, Loaded
 from asr.errors import ConfigError, TranscriptionFailed
-from asr.startup import Start
+from asr.startup import StartupTimer
 
 log = logging.getLogger(__name__)
 
 
-def load(config: Config, start: Start | None = None) -> Engine:
+def load(config: Config, start: StartupTimer | None = None) -> Engine:
     """Load the model of `config`, warmed and ready to hear; minutes where it is downloaded.
 
     Raises:
         ConfigError: the settings ask for what the model or the machine cannot do.
     """
-    start = start or Start()
+    start = start or StartupTimer()
     try:
         loaded = _read(config, start)
         with start.stage("warm-up"):
@@ -43,7 +43,7 @@ def _refuse_without_memory(config: Config, error: RuntimeError) -> None:
         raise ConfigError(reason) from error
 
 
-def _read(config: Config, start: Start) -> Loaded:
+def _read(config: Config, start: StartupTimer) -> Loaded:
     with start.stage("imports"):
         from asr.engines import hub
     with start.stage("weights"):
@@ -60,7 +60,7 @@ def _read(config: Config, start: Start) -> Loaded:
         ) from error
 
 
-def _load(config: Config, start: Start) -> Loaded:
+def _load(config: Config, start: StartupTimer) -> Loaded:
     # On a GPU torch would hand products of vectors (rotary positions) to Triton, which compiles at
     # the first one and cannot without a C compiler. It is read when torch is imported.
     os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
@@ -75,7 +75,7 @@ def _load(config: Config, start: Start) -> Loaded:
     return _load_pipeline(config, start)
 
 
-def _load_pipeline(config: Config, start: Start) -> Loaded:
+def _load_pipeline(config: Config, start: StartupTimer) -> Loaded:
     with start.stage("imports"):
         from asr.engines import hardware
         from asr.engines.pipeline import engine
@@ -84,7 +84,7 @@ def _load_pipeline(config: Config, start: Start) -> Loaded:
         return engine.load(config, hardware.choose(config, machine))
 
 
-def _load_whisper(config: Config, start: Start) -> Loaded:
+def _load_whisper(config: Config, start: StartupTimer) -> Loaded:
     """The in-flight engine, whose attention is PyTorch's: FLASH_ATTENTION_2 has no say in it."""
     with start.stage("imports"):
         from asr.engines import hardware

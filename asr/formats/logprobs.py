@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from asr.transcript import Piece, Segment
+from asr.transcript import Segment, TokenLogprob
 
 LEAST_LOGPROB = -9999.0  # OpenAI's word for: impossible; JSON has no infinity
 
@@ -16,7 +16,7 @@ class Logprobs:
     """Hands out the tokens of segments for one piece of their text after the other."""
 
     def __init__(self) -> None:
-        self._held: list[Piece] = []
+        self._held: list[TokenLogprob] = []
 
     def push(self, segment: Segment) -> None:
         self._held += segment.pieces
@@ -39,19 +39,19 @@ class Logprobs:
         return [_shown(piece) for piece in taken]
 
 
-def between(pieces: Sequence[Piece], start: int, end: int | None) -> list[Piece]:
+def between(pieces: Sequence[TokenLogprob], start: int, end: int | None) -> list[TokenLogprob]:
     """The tokens between the bytes `start` and `end` of all; a token there may be parted."""
     found, place = [], 0
     for piece in pieces:
         length = len(piece.data)
         last = length if end is None else min(length, end - place)
         if data := piece.data[max(0, start - place) : max(0, last)]:
-            found.append(Piece(data, piece.logprob))
+            found.append(TokenLogprob(data, piece.logprob))
         place += length
     return found
 
 
-def _shown(piece: Piece) -> Json:
+def _shown(piece: TokenLogprob) -> Json:
     return {
         "token": piece.data.decode("utf-8", "replace"),
         "logprob": max(piece.logprob, LEAST_LOGPROB),

@@ -9,7 +9,7 @@ from typing import cast
 import aiohttp
 from aiohttp import web
 
-from asr.concurrency import Patience
+from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BodyTimeout, TooLarge
 from asr.http import sources
 from asr.http.sources import PAYLOAD_ERRORS, Form, Limits
@@ -64,7 +64,7 @@ class Upload:
     async def live(self, confirm: Callable[[Fields], None]) -> AsyncIterator[bytes]:
         """The file's bytes as they arrive; then the fields after it go to `confirm`."""
         assert self._file is not None
-        patience, received = Patience(self._limits.timeout_s), 0
+        patience, received = WaitBudget(self._limits.timeout_s), 0
         while chunk := await self._chunk(self._file, patience):
             received += len(chunk)
             if received > self._limits.max_bytes:
@@ -76,7 +76,7 @@ class Upload:
         self._file = None
         confirm((await self.rest()).fields)
 
-    async def _chunk(self, file: aiohttp.BodyPartReader, patience: Patience) -> bytes:
+    async def _chunk(self, file: aiohttp.BodyPartReader, patience: WaitBudget) -> bytes:
         try:
             async with patience.waiting():
                 return bytes(await file.read_chunk(READ_BYTES))

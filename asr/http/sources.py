@@ -19,7 +19,7 @@ import aiohttp
 from aiohttp import web
 
 from asr.audio.streams import Source
-from asr.concurrency import Patience
+from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, Forbidden, NotFound, TooLarge
 from asr.outbound.fetch import Outbound, shown
 
@@ -56,7 +56,7 @@ async def body(request: web.Request, limits: Limits) -> AsyncIterator[bytes]:
     """
     if request.content_length is not None:
         _check_size(request.content_length, limits)
-    patience = Patience(limits.timeout_s)
+    patience = WaitBudget(limits.timeout_s)
     received = 0
     while data := await _next(request, patience, limits):
         received += len(data)
@@ -64,7 +64,7 @@ async def body(request: web.Request, limits: Limits) -> AsyncIterator[bytes]:
         yield data
 
 
-async def _next(request: web.Request, patience: Patience, limits: Limits) -> bytes:
+async def _next(request: web.Request, patience: WaitBudget, limits: Limits) -> bytes:
     try:
         async with patience.waiting():
             return await request.content.readany()

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
-from asr.concurrency import Patience
+from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
 
 MAX_REDIRECTS = 5
@@ -135,7 +135,7 @@ class Outbound:
             BadUrl, Forbidden, NotFound, TooLarge: the caller can mend it.
             FetchFailed, FetchTimeout: the far server cannot be reached or breaks off.
         """
-        patience = Patience(self._limits.timeout_s)
+        patience = WaitBudget(self._limits.timeout_s)
         try:
             async with contextlib.AsyncExitStack() as stack:
                 async with patience.waiting():
@@ -198,7 +198,7 @@ class Outbound:
             )
 
 
-async def _next(response: aiohttp.ClientResponse, patience: Patience) -> bytes:
+async def _next(response: aiohttp.ClientResponse, patience: WaitBudget) -> bytes:
     async with patience.waiting():
         return await response.content.readany()
 

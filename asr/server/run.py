@@ -20,7 +20,7 @@ from asr.config import Config
 from asr.errors import ShuttingDown
 from asr.http.app_keys import SCHEDULER
 from asr.server.listener import listen, reserve
-from asr.startup import Start
+from asr.startup import StartupTimer
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def run(app: web.Application, config: Config, start: Start) -> None:
+def run(app: web.Application, config: Config, start: StartupTimer) -> None:
     """Serve `app` until SIGTERM or SIGINT; what is in flight then gets DRAIN_TIMEOUT_S.
 
     aiohttp's own `run_app` drops the rest of an upload that is under way when the signal comes,
@@ -57,7 +57,7 @@ def _leave() -> None:
     os._exit(0)
 
 
-class Callers:
+class RequestsInFlight:
     """The requests in flight, and whether more are taken."""
 
     def __init__(self) -> None:
@@ -93,9 +93,9 @@ class Callers:
         return self._are_gone.is_set()
 
 
-async def _serve(app: web.Application, config: Config, start: Start) -> None:
+async def _serve(app: web.Application, config: Config, start: StartupTimer) -> None:
     stop = _stop_signal()
-    callers = Callers()
+    callers = RequestsInFlight()
     app.middlewares.append(callers.counted)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=ANSWER_SECONDS)
     listener = await reserve(runner, config)
@@ -121,7 +121,7 @@ def _set_aside_what_is_loaded() -> None:
     gc.freeze()
 
 
-async def _drain(app: web.Application, callers: Callers, seconds: float) -> None:
+async def _drain(app: web.Application, callers: RequestsInFlight, seconds: float) -> None:
     """Answer those in flight, in time."""
     limit = f"DRAIN_TIMEOUT_S={seconds:g}"
     log.info("stopping: waiting for %d requests, at most %s", callers.count, limit)

@@ -14,7 +14,7 @@ from asr.pcm import SAMPLE_RATE
 from asr.text import split_words
 from asr.transcript import Coverage, Gap, Segment
 from asr.transcription.cutter import quietest, shifted
-from asr.vad.detector import LONGEST_PAUSE, Hearing, Span
+from asr.vad.detector import LONGEST_PAUSE, Span, SpeechTrack
 
 SHORTEST_GAP = 1.0  # seconds of speech without text that are heard again, and reported
 SHORTEST_LAST = 0.5  # likewise, behind the last text of a window that has any
@@ -42,7 +42,7 @@ class Missed:
         return Missed(speech, self.room, self.is_opened or later.is_opened)
 
 
-class Account:
+class SpeechCoverage:
     """Accounts for the speech of one recording, window by window, in order.
 
     Args:
@@ -53,7 +53,7 @@ class Account:
 
     def __init__(
         self,
-        hearing: Hearing | None,
+        hearing: SpeechTrack | None,
         overlap: float,
         metrics: Metrics,
         padding: float = BEFORE_GAP,

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, TranscriptionFailed
-from asr.transcript import Detection
+from asr.transcript import LanguageDetection
 
 UNHEARD_SECONDS = 1.0  # that a request counts for at least, until it has a window
 
@@ -25,21 +25,21 @@ class Queue(Protocol):
     @property
     def is_idle(self) -> bool: ...
 
-    def enqueue(self, ticket: Ticket, pending: Pending) -> None: ...
+    def enqueue(self, ticket: ScheduledRequest, pending: ScheduledWindow) -> None: ...
 
-    def forget(self, ticket: Ticket) -> None: ...
+    def forget(self, ticket: ScheduledRequest) -> None: ...
 
-    def enter(self, ticket: Ticket) -> None: ...
+    def enter(self, ticket: ScheduledRequest) -> None: ...
 
-    def leave(self, ticket: Ticket) -> None: ...
+    def leave(self, ticket: ScheduledRequest) -> None: ...
 
 
 @dataclass(eq=False)
-class Pending:
+class ScheduledWindow:
     """A window on its way through the engine."""
 
     window: Window
-    detection: asyncio.Future[Detection]  # known as early as the engine can say it
+    detection: asyncio.Future[LanguageDetection]  # known as early as the engine can say it
     result: asyncio.Future[WindowResult]
     submitted_at: float = field(default_factory=time.monotonic)
     admitted_at: float = math.inf  # into the engine
@@ -60,20 +60,20 @@ class Pending:
                 future.exception()  # marked as seen: not every caller waits for every window
 
 
-class Ticket:
+class ScheduledRequest:
     """One request's place in the queue; leaving it drops what is unfinished."""
 
     def __init__(self, scheduler: Queue) -> None:
         self._scheduler = scheduler
-        self._unfinished: dict[Window, Pending] = {}
+        self._unfinished: dict[Window, ScheduledWindow] = {}
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._held = 0.0  # seconds that are decoded and not yet a window
         self._has_entered = False
         self._failure: BaseException | None = None
-        self.waiting: deque[Pending] = deque()  # guarded by the scheduler's lock
+        self.waiting: deque[ScheduledWindow] = deque()  # guarded by the scheduler's lock
 
-    def __enter__(self) -> Ticket:
+    def __enter__(self) -> ScheduledRequest:
         return self
 
     def __exit__(
@@ -91,7 +91,7 @@ class Ticket:
         return self._held + submitted if self._has_entered else max(self._held, UNHEARD_SECONDS)
 
     @property
-    def unfinished(self) -> list[Pending]:
+    def unfinished(self) -> list[ScheduledWindow]:
         return list(self._unfinished.values())
 
     async def room(self) -> None:
@@ -102,14 +102,14 @@ class Ticket:
         """Say how much audio is decoded and not yet submitted."""
         self._held = seconds
 
-    def submit(self, window: Window) -> Pending:
+    def submit(self, window: Window) -> ScheduledWindow:
         """Queue `window`; its futures are answered, whatever happens.
 
         Raises:
             QueueFull: it is the first one, and others have filled the queue since `admit`.
         """
         loop = asyncio.get_running_loop()
-        pending = Pending(window, loop.create_future(), loop.create_future())
+        pending = ScheduledWindow(window, loop.create_future(), loop.create_future())
         if self._failure is not None:
             pending.fail(self._failure)
             return pending
@@ -122,10 +122,10 @@ class Ticket:
         self._update_room()
         return pending
 
-    def skip(self, window: Window) -> Pending:
+    def skip(self, window: Window) -> ScheduledWindow:
         """A window that the model need not hear: nothing is in it."""
         loop = asyncio.get_running_loop()
-        pending = Pending(window, loop.create_future(), loop.create_future())
+        pending = ScheduledWindow(window, loop.create_future(), loop.create_future())
         pending.admitted_at = pending.submitted_at
         pending.finish(WindowResult(window))
         return pending

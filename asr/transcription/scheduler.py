@@ -12,7 +12,7 @@ from collections import deque
 from asr.engines.engine import Engine, Window, WindowResult
 from asr.errors import EngineDead, QueueFull
 from asr.metrics import Metrics
-from asr.transcription.scheduled_request import Pending, Ticket
+from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +32,12 @@ class Scheduler:
         self._max_queue_seconds = max_queue_seconds or QUEUED_ENGINES * capacity * FULL_SECONDS
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._turns: deque[Ticket] = deque()  # requests with waiting windows, next first
-        self._inside: dict[Window, Ticket] = {}  # windows that the engine holds
+        self._turns: deque[ScheduledRequest] = deque()  # requests with waiting windows, next first
+        self._inside: dict[Window, ScheduledRequest] = {}  # windows that the engine holds
         self._dropped: list[Window] = []
         self._stopping = False
         self._may_prepare = True  # the engine may have work for idle moments
-        self._tickets: set[Ticket] = set()
+        self._tickets: set[ScheduledRequest] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._pace: float | None = None  # audio seconds per second of the engine's work
@@ -62,7 +62,7 @@ class Scheduler:
 
     # --- what requests do, in the event loop ---
 
-    def admit(self) -> Ticket:
+    def admit(self) -> ScheduledRequest:
         """Let a request bring its audio; while that is under way it counts for next to nothing.
 
         Raises:
@@ -72,11 +72,11 @@ class Scheduler:
         if self.failure is not None:
             raise EngineDead(f"the engine has ended: {self.failure}")
         self._refuse_if_full(self.queue_seconds)
-        ticket = Ticket(self)
+        ticket = ScheduledRequest(self)
         self._tickets.add(ticket)
         return ticket
 
-    def enter(self, ticket: Ticket) -> None:
+    def enter(self, ticket: ScheduledRequest) -> None:
         """Give a request its place in the queue, now that it has audio for it.
 
         Raises:
@@ -93,14 +93,14 @@ class Scheduler:
         """Whether the engine would begin at once with what is submitted."""
         return not self._turns and not self._inside
 
-    def enqueue(self, ticket: Ticket, pending: Pending) -> None:
+    def enqueue(self, ticket: ScheduledRequest, pending: ScheduledWindow) -> None:
         with self._changed:
             if not ticket.waiting:
                 self._turns.append(ticket)
             ticket.waiting.append(pending)
             self._changed.notify()
 
-    def forget(self, ticket: Ticket) -> None:
+    def forget(self, ticket: ScheduledRequest) -> None:
         """Drop the request's windows from the queue and from the engine."""
         with self._changed:
             if ticket.waiting:
@@ -112,7 +112,7 @@ class Scheduler:
             self._dropped += inside
             self._changed.notify()
 
-    def leave(self, ticket: Ticket) -> None:
+    def leave(self, ticket: ScheduledRequest) -> None:
         self.forget(ticket)
         self._tickets.discard(ticket)
 
@@ -132,7 +132,7 @@ class Scheduler:
         surplus = queued - self._max_queue_seconds + FULL_SECONDS
         return min(LONGEST_WAIT, max(1, math.ceil(surplus / self._pace)))
 
-    def _deliver(self, results: list[tuple[Ticket, WindowResult]]) -> None:
+    def _deliver(self, results: list[tuple[ScheduledRequest, WindowResult]]) -> None:
         for ticket, result in results:
             ticket.finish(result)
 
@@ -192,7 +192,7 @@ class Scheduler:
                 taken.append(pending.window)
         return taken
 
-    def _collect(self, results: list[WindowResult]) -> list[tuple[Ticket, WindowResult]]:
+    def _collect(self, results: list[WindowResult]) -> list[tuple[ScheduledRequest, WindowResult]]:
         """Pair results with their requests; windows that the engine has lost are an error."""
         answered = []
         with self._changed:

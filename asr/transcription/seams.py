@@ -6,7 +6,7 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 
 from asr.formats.logprobs import between
-from asr.transcript import Piece, Segment, Word
+from asr.transcript import Segment, TokenLogprob, Word
 
 
 def splice(
@@ -92,7 +92,7 @@ def _rebuilt(segment: Segment, words: tuple[Word, ...]) -> Segment:
     )
 
 
-def _pieces(segment: Segment, text: str) -> tuple[Piece, ...]:
+def _pieces(segment: Segment, text: str) -> tuple[TokenLogprob, ...]:
     """Those of `text`, which begins or ends the segment."""
     whole, kept = b"".join(piece.data for piece in segment.pieces), text.encode()
     start = whole.rfind(kept) if segment.text.endswith(text) else whole.find(kept)

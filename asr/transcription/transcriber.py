@@ -11,20 +11,20 @@ from dataclasses import dataclass, replace
 from asr import cpu
 from asr.audio.decoder import Decoder
 from asr.audio.streams import Source
-from asr.capabilities import EngineInfo, HearingInfo
-from asr.concurrency import Threads
+from asr.capabilities import EngineInfo, ServerInfo
+from asr.concurrency import ThreadPool
 from asr.engines.engine import Window, WindowResult
 from asr.errors import BadRequest
 from asr.metrics import Metrics
-from asr.options import Listening, Options
+from asr.options import Options, VadOptions
 from asr.pcm import SAMPLE_RATE
-from asr.transcript import Detection, Transcript
-from asr.transcription.coverage import ASTRAY, BEFORE_GAP, Account, spliced
+from asr.transcript import LanguageDetection, Transcript
+from asr.transcription.coverage import ASTRAY, BEFORE_GAP, SpeechCoverage, spliced
 from asr.transcription.cutter import PAUSE, Cutter, Joiner
 from asr.transcription.policy import Rules, check
-from asr.transcription.scheduled_request import Pending, Ticket
+from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
 from asr.transcription.scheduler import Scheduler
-from asr.vad.detector import Detector, Listener
+from asr.vad.detector import Detector, DetectorFeed
 
 LEAD_SECONDS = 1.0  # at most, that a stream's first window has the processors to itself
 THREADS = max(1, cpu.usable() // 2)  # that cut and listen, the end aside: others need cores, too
@@ -41,7 +41,7 @@ class Timings:
     audio: float = 0.0  # seconds of audio decoded
     taken_at: float | None = None  # when the engine took the first window
 
-    def heard(self, pending: Pending) -> None:
+    def heard(self, pending: ScheduledWindow) -> None:
         """Take in the times of a window that is finished."""
         if self.taken_at is None:
             self.taken_at = pending.admitted_at
@@ -71,15 +71,15 @@ class Transcriber:
         self._window_seconds = min(window_seconds, info.longest_window)
         self._stride_seconds = stride_seconds
         self._metrics = metrics
-        self._threads = Threads(THREADS, "hear")
+        self._threads = ThreadPool(THREADS, "hear")
 
     def close(self) -> None:
         self._threads.close()
 
     @property
-    def hearing_info(self) -> HearingInfo:
+    def hearing_info(self) -> ServerInfo:
         detector = self._detector
-        return HearingInfo(
+        return ServerInfo(
             finds_speech=detector is not None,
             has_threshold=detector is not None and detector.has_threshold,
             cuts_at_pauses=self._stride_seconds is None,
@@ -98,7 +98,7 @@ class Transcriber:
         segments = tuple(segment for part in parts for segment in part.segments)
         return replace(parts[-1], segments=segments), timings
 
-    async def detect(self, source: Source, options: Options) -> Detection:
+    async def detect(self, source: Source, options: Options) -> LanguageDetection:
         """The language of the first window in which anybody may speak, among `options.languages`.
 
         Nothing is written down, and nothing more of `source` is read.
@@ -120,7 +120,7 @@ class Transcriber:
                     if not account.is_silent(window):
                         pending = ticket.submit(replace(window, options=options))
                         return await pending.detection
-        return Detection()
+        return LanguageDetection()
 
     def parts(
         self, source: Source, options: Options, timings: Timings
@@ -155,13 +155,13 @@ class Transcriber:
         source: Source,
         options: Options,
         timings: Timings,
-        account: Account | None = None,
+        account: SpeechCoverage | None = None,
     ) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
         account = account or self._account(options.listening)
         options = self._rules.apply(options)
         check(options, self._info)
-        queue: asyncio.Queue[Pending | None] = asyncio.Queue()
+        queue: asyncio.Queue[ScheduledWindow | None] = asyncio.Queue()
         unread = asyncio.Semaphore(2 * self._scheduler.windows_per_request)
         with self._scheduler.admit() as ticket:
             producer = asyncio.create_task(
@@ -182,18 +182,18 @@ class Transcriber:
         self,
         source: Source,
         options: Options,
-        ticket: Ticket,
-        queue: asyncio.Queue[Pending | None],
+        ticket: ScheduledRequest,
+        queue: asyncio.Queue[ScheduledWindow | None],
         unread: asyncio.Semaphore,
         timings: Timings,
-        account: Account,
+        account: SpeechCoverage,
     ) -> None:
         """Submit windows while the bytes still arrive; a failure here fails the request.
 
         Not faster than the engine hears, nor than the caller reads: results hold their PCM.
         """
         try:
-            pinned = replace(options, listening=Listening())
+            pinned = replace(options, listening=VadOptions())
             cutter = self._cutter(options.listening)
             windows = self._windows(source, timings, account, ticket, cutter)
             async with contextlib.aclosing(windows):
@@ -217,7 +217,11 @@ class Transcriber:
             queue.put_nowait(None)
 
     async def _whole(
-        self, result: WindowResult, ticket: Ticket, account: Account, timings: Timings
+        self,
+        result: WindowResult,
+        ticket: ScheduledRequest,
+        account: SpeechCoverage,
+        timings: Timings,
     ) -> WindowResult:
         """`result` without what nobody said, and with what a second hearing of its gaps gives."""
         result = account.trusted(result)
@@ -227,18 +231,25 @@ class Transcriber:
             timings.heard(pending)
         return result
 
-    def _submit(self, window: Window, ticket: Ticket, account: Account) -> Pending:
+    def _submit(
+        self, window: Window, ticket: ScheduledRequest, account: SpeechCoverage
+    ) -> ScheduledWindow:
         if not account.is_silent(window):
             return ticket.submit(window)
         self._metrics.windows_skipped.inc()
         return ticket.skip(window)
 
     async def _windows(
-        self, source: Source, timings: Timings, account: Account, ticket: Ticket, cutter: Cutter
+        self,
+        source: Source,
+        timings: Timings,
+        account: SpeechCoverage,
+        ticket: ScheduledRequest,
+        cutter: Cutter,
     ) -> AsyncGenerator[Window]:
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
-        listener = Listener(account.hearing) if account.hearing is not None else None
+        listener = DetectorFeed(account.hearing) if account.hearing is not None else None
         samples = 0
         started = time.monotonic()
         async with contextlib.aclosing(self._decoder.blocks(source)) as blocks:
@@ -263,13 +274,13 @@ class Transcriber:
             ticket.hold(cutter.held_samples / SAMPLE_RATE)
             yield window
 
-    def _account(self, asked: Listening) -> Account:
+    def _account(self, asked: VadOptions) -> SpeechCoverage:
         """Begin the account of a recording."""
         hearing = None if self._detector is None else self._detector.begin(asked.threshold)
         padding = BEFORE_GAP if asked.padding is None else asked.padding
-        return Account(hearing, self._overlap, self._metrics, padding)
+        return SpeechCoverage(hearing, self._overlap, self._metrics, padding)
 
-    def _cutter(self, asked: Listening, is_early: bool = True) -> Cutter:
+    def _cutter(self, asked: VadOptions, is_early: bool = True) -> Cutter:
         pause = PAUSE if asked.pause is None else asked.pause
         return Cutter(self._window_seconds, self._stride_seconds, pause, is_early)
 
@@ -283,7 +294,7 @@ class Transcriber:
             self._metrics.stage_seconds.labels(stage).observe(getattr(timings, stage))
 
 
-def _cut(cutter: Cutter, listener: Listener | None) -> Window:
+def _cut(cutter: Cutter, listener: DetectorFeed | None) -> Window:
     window = cutter.cut()
     if listener is not None:
         listener.hear(window.end + ASTRAY)

@@ -34,7 +34,7 @@ class Span:
         return self.end - self.start
 
 
-class Hearing(Protocol):
+class SpeechTrack(Protocol):
     """What a detector makes of one recording; `push` and `finish` may take their time."""
 
     def push(self, samples: Samples) -> None:
@@ -54,14 +54,14 @@ class Hearing(Protocol):
 class Detector:
     """What listens for speech."""
 
-    begin: Callable[[float | None], Hearing]  # a recording, at a threshold; None: at its own
+    begin: Callable[[float | None], SpeechTrack]  # a recording, at a threshold; None: at its own
     has_threshold: bool = False
 
 
-class Listener:
+class DetectorFeed:
     """Leads a detector through a recording no further than is asked: first words wait for less."""
 
-    def __init__(self, hearing: Hearing) -> None:
+    def __init__(self, hearing: SpeechTrack) -> None:
         self._hearing = hearing
         self._unheard: deque[Samples] = deque()
         self._heard = 0  # samples
@@ -88,7 +88,7 @@ class Listener:
         self._hearing.finish()
 
 
-class Chunks:
+class Framer:
     """Blocks of any length to whole chunks."""
 
     def __init__(self) -> None:

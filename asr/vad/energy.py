@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.pcm import Samples
-from asr.vad.detector import CHUNK, Chunks, Flags, Numbers, Span, chunks_between, has_run, spans
+from asr.vad.detector import CHUNK, Flags, Framer, Numbers, Span, chunks_between, has_run, spans
 
 BAND = slice(6, 112)  # of the spectrum of a chunk: 190 to 3500 Hz, where voices are
 TAPER = np.hanning(CHUNK).astype(np.float32)  # hum stays below the band
@@ -20,11 +20,11 @@ POSSIBLE_DB = 4.0  # above the floor; noise strays by 3 at most for three chunks
 LIKELY_DB, SURE_DB = 6.0, 10.0
 
 
-class Loudness:
+class Energy:
     """One recording; keeps a byte for each chunk."""
 
     def __init__(self) -> None:
-        self._chunks = Chunks()
+        self._chunks = Framer()
         self._levels = bytearray()
 
     def push(self, samples: Samples) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asr.config_parsers import Vad
 from asr.vad.detector import Detector
-from asr.vad.energy import Loudness
+from asr.vad.energy import Energy
 from asr.vad.silero import Silero
 
 
@@ -20,5 +20,5 @@ def choose(vad: Vad, is_on_gpu: bool) -> Detector | None:
     if vad == "off":
         return None
     if vad == "energy" or (vad == "auto" and is_on_gpu):
-        return Detector(lambda _: Loudness())
+        return Detector(lambda _: Energy())
     return Detector(Silero.load().begin, has_threshold=True)

@@ -20,7 +20,7 @@ import threadpoolctl
 
 from asr.errors import ConfigError
 from asr.pcm import Samples
-from asr.vad.detector import CHUNK, Chunks, Numbers, Span, chunks_between, has_run, spans
+from asr.vad.detector import CHUNK, Framer, Numbers, Span, chunks_between, has_run, spans
 
 CONTEXT = 64  # samples before a chunk that are heard with it
 FRAME, HOP = 256, 128  # samples of a spectrum, and from one to the next
@@ -55,11 +55,11 @@ class Silero:
         threadpoolctl.ThreadpoolController().select(prefix="libscipy_openblas").limit(limits=1)
         return cls(Layers.of(dict(tensors(path.read_bytes()))))
 
-    def begin(self, threshold: float | None = None) -> SileroHearing:
-        return SileroHearing(self._layers, SURE if threshold is None else threshold)
+    def begin(self, threshold: float | None = None) -> SileroTrack:
+        return SileroTrack(self._layers, SURE if threshold is None else threshold)
 
 
-class SileroHearing:
+class SileroTrack:
     """One recording; keeps a byte for each chunk.
 
     Args:
@@ -71,7 +71,7 @@ class SileroHearing:
         self._possible, self._likely, self._sure = (
             max(LEAST, level + threshold - SURE) for level in (POSSIBLE, LIKELY, SURE)
         )
-        self._chunks = Chunks()
+        self._chunks = Framer()
         self._context: Samples = np.zeros(CONTEXT, np.float32)
         self._state: Samples = np.zeros(WIDTH, np.float32)
         self._memory: Samples = np.zeros(WIDTH, np.float32)

@@ -26,7 +26,7 @@ from asr.engines.whisper.checkpoint import Checkpoint, assemble
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model import onednn
 from asr.engines.whisper.model.weights import take
-from asr.engines.whisper.result import Draft, Unfinished
+from asr.engines.whisper.result import Draft, PendingResult
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples
 
@@ -217,7 +217,7 @@ class RecordingEngine(WhisperEngine):
         self.rows: dict[Window, Row] = {}
         super().__init__(*arguments, **named)
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> Unfinished:
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> PendingResult:
         self.rows[window] = row
         return super()._final(row, drafts, window)
 

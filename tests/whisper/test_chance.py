@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from asr.engines.engine import Window
-from asr.engines.whisper.decoding.sampling import Chance, draw, gumbel, seed_of
+from asr.engines.whisper.decoding.sampling import SamplingState, draw, gumbel, seed_of
 from asr.options import Options
 
 from .conftest import Twins
@@ -36,7 +36,7 @@ def test_drawn_tokens_follow_the_tempered_odds(axis: str, temperature: float) ->
     scores[places] = logits
     seeds, positions = along(axis)
     heat = torch.full((COUNT,), temperature)
-    tokens = draw(scores.expand(COUNT, -1), Chance(heat, seeds, positions))
+    tokens = draw(scores.expand(COUNT, -1), SamplingState(heat, seeds, positions))
     counts = torch.bincount(tokens, minlength=SIZE)
     expected = COUNT * (logits / temperature).softmax(dim=0)
     assert counts.sum() == counts[places].sum(), "what is forbidden was drawn"

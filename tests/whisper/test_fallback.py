@@ -13,7 +13,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper import engine as engines
 from asr.engines.whisper.batch import Row
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.result import Draft, Unfinished
+from asr.engines.whisper.result import Draft, PendingResult
 from asr.options import Options, Thresholds
 
 from .conftest import Twins
@@ -30,7 +30,7 @@ class DraftingEngine(RecordingEngine):
         self.drafts: dict[Window, list[Draft]] = {}
         super().__init__(twins.checkpoint, plan(twins.checkpoint, **changes), INFO)
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> Unfinished:
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> PendingResult:
         self.drafts[window] = list(drafts)
         return super()._final(row, drafts, window)
 

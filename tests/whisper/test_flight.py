@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.engines.whisper.batch import Flight, Row, gap, moves
+from asr.engines.whisper.batch import Row, RunningBatch, gap, moves
 from asr.engines.whisper.capacity import plan
 from asr.engines.whisper.runner import Machine, Opening
 from asr.options import Options
@@ -45,7 +45,7 @@ def test_moves_leave_no_gap_and_move_no_more_than_needed(taken: list[bool]) -> N
 def test_where_nothing_is_captured_nothing_is_prepared(tiny: Twins) -> None:
     parts = tiny.checkpoint
     machine = Machine.assemble(parts.weights, parts.rules, parts.vocabulary, 4)
-    assert not Flight(machine, plan(parts.weights)).prepare()
+    assert not RunningBatch(machine, plan(parts.weights)).prepare()
 
 
 def test_a_windows_own_limit_of_tokens_is_its_alone(endless: Twins) -> None:

@@ -18,7 +18,7 @@ from asr.engines.whisper.capacity import plan
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode, read, write
-from asr.engines.whisper.model.kv_cache import Slots
+from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import linear
 from asr.options import Options, Thresholds
 
@@ -98,7 +98,7 @@ def scores(loaded: Checkpoint, keeps_whole: bool) -> torch.Tensor:
     weights, device = loaded.weights, loaded.weights.device
     samples = loaded.log_mel.pad([window.samples for window in models.windows(WINDOWS)])
     features = log_mel(samples, loaded.log_mel).to(weights.dtype)
-    slots = Slots.allocate(weights, WINDOWS, keeps_whole)
+    slots = KVCache.allocate(weights, WINDOWS, keeps_whole)
     slots.cross.hear(0, encode(weights.encoder, features))
     hidden = [read(weights, slots, 0, OPENING.to(device))]
     for place, tokens in enumerate(WRITTEN.to(device).T, OPENING.shape[1]):

@@ -11,8 +11,8 @@ import torch
 from asr.engines.whisper import cuda_graphs, runner
 from asr.engines.whisper.cuda_graphs import PATIENCE, Shape
 from asr.engines.whisper.engine import WhisperEngine
-from asr.engines.whisper.model.cross_attention import KeysAndValues, Whole
-from asr.engines.whisper.model.kv_cache import Slots
+from asr.engines.whisper.model.cross_attention import EncoderOutput, KeysAndValues
+from asr.engines.whisper.model.kv_cache import KVCache
 from asr.options import Options, Thresholds
 
 from . import models
@@ -232,7 +232,7 @@ def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
     expected = written(recording(loaded, **planned), asked)
     write, calls = runner.model.write, 0
 
-    def limited(weights: Any, slots: Slots, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def limited(weights: Any, slots: KVCache, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if len(tokens) > 3 and isinstance(slots.cross, KeysAndValues) and calls % 4 == 3:
@@ -243,4 +243,4 @@ def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
     engine = recording(loaded, **planned)
     assert written(engine, asked) == expected
     assert engine.capacity == PLAN["slots"]
-    assert isinstance(engine._flight._machine.slots.cross, Whole)
+    assert isinstance(engine._flight._machine.slots.cross, EncoderOutput)

@@ -15,7 +15,7 @@ from asr.engines.whisper import capacity as planning
 from asr.engines.whisper import engine as engines
 from asr.engines.whisper.capacity import CPU_SLOTS, free_bytes, lacks_memory, plan
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.model.kv_cache import Slots, slot_bytes
+from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
 from asr.options import Options
 
 from .conftest import Twins
@@ -117,9 +117,9 @@ def test_words_whose_alignment_does_not_fit_are_heard_again(
     asked = [Window(noise(seed, 2.0), 0.0, options) for seed in range(6)]
     expected = timed(recording(tiny.checkpoint), asked)
     calls: list[int] = []
-    align = Slots.heard
+    align = KVCache.heard
     monkeypatch.setattr(
-        Slots, "heard", refusing(align, lambda *_: calls.append(1) or len(calls) in (1, 4))
+        KVCache, "heard", refusing(align, lambda *_: calls.append(1) or len(calls) in (1, 4))
     )
     engine = recording(tiny.checkpoint, slots=4, encoder_batch=1)
     assert timed(engine, asked) == expected
@@ -140,11 +140,11 @@ def timed(engine: RecordingEngine, asked: list[Window]) -> list[list[tuple[str, 
 def test_slots_that_cannot_be_allocated_are_halved(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    allocate = Slots.allocate
-    monkeypatch.setattr(Slots, "allocate", refusing(allocate, lambda _, count, *__: count > 3))
+    allocate = KVCache.allocate
+    monkeypatch.setattr(KVCache, "allocate", refusing(allocate, lambda _, count, *__: count > 3))
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
     assert engine.capacity == 2
-    monkeypatch.setattr(Slots, "allocate", refusing(allocate, lambda *_: True))
+    monkeypatch.setattr(KVCache, "allocate", refusing(allocate, lambda *_: True))
     with pytest.raises(torch.OutOfMemoryError):
         recording(tiny.checkpoint, slots=8)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from asr.engines.whisper.model import forward, onednn, weights
-from asr.engines.whisper.model.cross_attention import KeysAndValues, Whole
+from asr.engines.whisper.model.cross_attention import EncoderOutput, KeysAndValues
 from asr.engines.whisper.model.features import log_mel
-from asr.engines.whisper.model.kv_cache import Slots, slot_bytes
+from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
 from asr.engines.whisper.model.weights import linear, take
 from asr.pcm import SAMPLE_RATE
 
@@ -44,7 +44,7 @@ def test_logits_equal_transformers_at_every_position_whatever_the_slot(
     tokens = torch.randint(0, 50_000, (count, 20))
     expected = twins.model(extracted(twins, count), decoder_input_ids=tokens).logits
     encoded = forward.encode(loaded.encoder, features(twins, count))
-    slots = Slots.allocate(loaded, 5, keeps_whole)
+    slots = KVCache.allocate(loaded, 5, keeps_whole)
     slots.cross.hear(first, encoded)
     hidden = forward.read(loaded, slots, first, tokens[:, :8])
     assert torch.allclose(linear(hidden, loaded.decoder.head), expected[:, :8], atol=1e-4)
@@ -64,7 +64,7 @@ def test_rows_at_different_positions_do_not_disturb_each_other(
     loaded = tiny.checkpoint.weights
     tokens = torch.randint(0, 50_000, (2, 12))
     expected = tiny.model(extracted(tiny, 2), decoder_input_ids=tokens).logits
-    slots = Slots.allocate(loaded, 2, keeps_whole)
+    slots = KVCache.allocate(loaded, 2, keeps_whole)
     slots.cross.hear(0, forward.encode(loaded.encoder, features(tiny, 2)))
     padded = tokens[:, :9].clone()
     padded[1, 4:] = 0  # the second row's opening is shorter
@@ -180,7 +180,7 @@ def test_both_forms_of_what_is_heard_answer_alike(queries: int) -> None:
     loaded = Twins.of(models.TINY, keeps_whole=True).checkpoint.weights
     query = torch.randn(2, 3, queries, 16)
     answers = []
-    for form in (KeysAndValues, Whole):
+    for form in (KeysAndValues, EncoderOutput):
         cross = form.allocate(loaded, 4)
         cross.hear(1, torch.linspace(-2, 2, 2 * 100 * 48).sin().view(2, 100, 48))
         cross.of(0).copy_(cross.of(1))
@@ -195,7 +195,7 @@ def test_both_forms_of_what_is_heard_answer_alike(queries: int) -> None:
 
 def test_a_slot_takes_what_is_planned_for_it(twins: Twins, keeps_whole: bool) -> None:
     loaded = twins.checkpoint.weights
-    slots = Slots.allocate(loaded, 3, keeps_whole)
+    slots = KVCache.allocate(loaded, 3, keeps_whole)
     kept = slots.cross.kept.nbytes + slots.own.nbytes + slots.queries.nbytes
     assert kept == 3 * slot_bytes(loaded, keeps_whole)
 

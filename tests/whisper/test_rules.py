@@ -14,7 +14,7 @@ from transformers.generation.logits_process import (
 )
 
 from asr.engines.whisper.decoding.logits import Rules, Written, choose, constrain, constrain_first
-from asr.engines.whisper.decoding.sampling import Chance
+from asr.engines.whisper.decoding.sampling import SamplingState
 from asr.engines.whisper.decoding.tokens import Vocabulary
 
 END, NO_TIMESTAMPS, SIZE = 60, 80, 111  # 30 times
@@ -123,7 +123,7 @@ def test_a_missing_suppression_list_forbids_nothing() -> None:
 def test_a_row_without_temperature_takes_the_likeliest_token_whatever_its_neighbours_do() -> None:
     scores = torch.randn(64, SIZE)
     temperatures = torch.arange(64) % 2 * 1.5
-    tokens, _ = choose(scores, Chance(temperatures, torch.arange(64), torch.arange(64)))
+    tokens, _ = choose(scores, SamplingState(temperatures, torch.arange(64), torch.arange(64)))
     greedy = temperatures == 0
     assert torch.equal(tokens[greedy], scores.argmax(dim=1)[greedy])
     assert not torch.equal(tokens[~greedy], scores.argmax(dim=1)[~greedy])
@@ -132,7 +132,9 @@ def test_a_row_without_temperature_takes_the_likeliest_token_whatever_its_neighb
 def test_log_probabilities_are_those_of_the_constrained_scores_at_temperature_one() -> None:
     scores = 3 * torch.randn(50, SIZE)
     scores[:, :10] = -torch.inf
-    chance = Chance(torch.full((50,), 0.7), torch.arange(50), torch.zeros(50, dtype=torch.int64))
+    chance = SamplingState(
+        torch.full((50,), 0.7), torch.arange(50), torch.zeros(50, dtype=torch.int64)
+    )
     tokens, likelihoods = choose(scores, chance)
     expected = scores.log_softmax(dim=1).gather(1, tokens[:, None])[:, 0]
     assert torch.allclose(likelihoods, expected, atol=1e-5)

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from asr.engines.whisper import runner
-from asr.engines.whisper.batch import Flight, Row
+from asr.engines.whisper.batch import Row, RunningBatch
 from asr.engines.whisper.capacity import plan
 from asr.engines.whisper.model import forward
 from asr.engines.whisper.model.alignment import Stretch, align, scores_of
@@ -151,7 +151,7 @@ def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
     frames = unpacked.checkpoint.weights.encoder.positions.shape[0]
     with pretending():
         made = machine(unpacked, keeps_whole)
-        flight = Flight(made, planned)
+        flight = RunningBatch(made, planned)
         rows = [Row(opening, limit=9) for opening in OPENINGS]
         flight.board(rows, torch.empty(2, frames, 48, dtype=torch.float16, device=CARD))
         flight.launch()

@@ -12,11 +12,11 @@ import pytest
 import torch
 from transformers.models.whisper.tokenization_whisper import _combine_tokens_into_words
 
-from asr.engines.whisper.batch import Flight
+from asr.engines.whisper.batch import RunningBatch
 from asr.engines.whisper.decoding.word_timestamps import Timing, spellings, timing
 from asr.engines.whisper.model.alignment import Heard
 from asr.options import Options
-from asr.transcript import Piece, Segment
+from asr.transcript import Segment, TokenLogprob
 
 from . import models
 from .conftest import Twins
@@ -106,7 +106,7 @@ def ridge(firsts: Sequence[int], frames: int) -> Heard:
 
 def segment(start: float, end: float, *pieces: str) -> Segment:
     tokens = (END + 1, *(len(piece) for piece in pieces), END + 2)
-    data = tuple(Piece(piece.encode(), float(np.log(0.5))) for piece in pieces)
+    data = tuple(TokenLogprob(piece.encode(), float(np.log(0.5))) for piece in pieces)
     return Segment(start, end, "".join(pieces), tokens=tokens, pieces=data)
 
 
@@ -188,13 +188,13 @@ def test_the_next_launch_is_under_way_when_words_are_waited_for(
     plain = models.Caller(models.recording(tiny.checkpoint))
     plain.run(asked)
     happened: list[str] = []
-    begun, launched, waited = timing, Flight.launch, Timing.finish
+    begun, launched, waited = timing, RunningBatch.launch, Timing.finish
 
     def begin(*given: Any) -> Timing:
         happened.append("begun")
         return begun(*given)
 
-    def launch(flight: Flight) -> None:
+    def launch(flight: RunningBatch) -> None:
         happened.append("launched" if flight.active else "idle")
         launched(flight)
 
@@ -203,7 +203,7 @@ def test_the_next_launch_is_under_way_when_words_are_waited_for(
         return waited(begun)
 
     monkeypatch.setattr("asr.engines.whisper.result.timing", begin)
-    monkeypatch.setattr(Flight, "launch", launch)
+    monkeypatch.setattr(RunningBatch, "launch", launch)
     monkeypatch.setattr(Timing, "finish", wait)
     ahead = models.Caller(models.recording(tiny.checkpoint, **AHEAD))
     ahead.run(asked)

@@ -15,11 +15,11 @@ from asr.api.openai.schemas import (
     ResponseFormat,
     ServerVad,
 )
-from asr.capabilities import EngineInfo, HearingInfo
+from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats.captions import Layout
 from asr.http.parameters import allowed_languages
-from asr.options import Listening, Options, Task
+from asr.options import Options, Task, VadOptions
 from asr.transcription.policy import language_code, overruled
 
 TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
@@ -95,13 +95,13 @@ def _bad_field(error: ValidationError) -> BadRequest:
     return BadRequest(f"{place}: {problem['msg']}; see /docs for what is accepted", name)
 
 
-def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: HearingInfo) -> Plan:
+def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: ServerInfo) -> Plan:
     """Decide how `form` is carried out.
 
     Raises:
         BadRequest: what is asked cannot be done; with `strict`, not all of it.
     """
-    unhonoured = Unhonoured()
+    unhonoured = Unsupported()
     unhonoured.extras(form)
     for name in form.without_effect(info):
         unhonoured.add(name, f"has no effect: {_on(info)} tells no probabilities")
@@ -133,7 +133,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: HearingInfo) ->
     )
 
 
-class Unhonoured:
+class Unsupported:
     """What is asked and cannot be honoured, by the field that asks it."""
 
     def __init__(self) -> None:
@@ -162,13 +162,13 @@ class Unhonoured:
             raise BadRequest("; ".join(self.found.values()), next(iter(self.found)))
 
 
-def _listening(form: AudioForm, hearing: HearingInfo, unhonoured: Unhonoured) -> Listening:
+def _listening(form: AudioForm, hearing: ServerInfo, unhonoured: Unsupported) -> VadOptions:
     """How the form wants speech to be found and the recording to be cut."""
     asked = form.chunking_strategy
     for name in (asked.model_extra or {}) if asked else ():
         unhonoured.add(f"{STRATEGY}[{name[:50]}]", "has no effect here: leave it out")
     if not isinstance(asked, ServerVad):
-        return Listening()
+        return VadOptions()
     deaf = "has no effect: nothing listens for speech here"
     unlikely = "has no effect: speech is told by its loudness here"
     uncut = "has no effect: windows are not cut at pauses here, they overlap"
@@ -183,7 +183,7 @@ def _listening(form: AudioForm, hearing: HearingInfo, unhonoured: Unhonoured) ->
 
 
 def _granularities(
-    form: AudioForm, info: EngineInfo, unhonoured: Unhonoured
+    form: AudioForm, info: EngineInfo, unhonoured: Unsupported
 ) -> frozenset[Granularity]:
     asked = frozenset(form.timestamp_granularities)
     if "word" in asked and not info.has_words:
@@ -198,7 +198,7 @@ def _granularities(
     return asked or frozenset({"segment"})
 
 
-def _wants_pieces(form: AudioForm, info: EngineInfo, unhonoured: Unhonoured) -> bool:
+def _wants_pieces(form: AudioForm, info: EngineInfo, unhonoured: Unsupported) -> bool:
     if not form.include:
         return False
     if not info.has_pieces:
@@ -211,7 +211,7 @@ def _wants_pieces(form: AudioForm, info: EngineInfo, unhonoured: Unhonoured) -> 
 
 
 def _languages(
-    form: AudioForm, info: EngineInfo, unhonoured: Unhonoured
+    form: AudioForm, info: EngineInfo, unhonoured: Unsupported
 ) -> tuple[str | None, tuple[str, ...]]:
     """The language that is spoken, or those of which one is."""
     language = language_code(form.language, info)
@@ -228,7 +228,7 @@ def _languages(
     return language, allowed if language is None else ()
 
 
-def _prompt(form: AudioForm, info: EngineInfo, unhonoured: Unhonoured) -> str | None:
+def _prompt(form: AudioForm, info: EngineInfo, unhonoured: Unsupported) -> str | None:
     """The prompt with the vocabulary at its end, which the model remembers best."""
     prompt = " ".join(filter(None, [form.prompt, ", ".join(form.keywords), form.hotwords]))
     if prompt and not info.can_prompt:

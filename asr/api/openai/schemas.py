@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from asr.http.parameters import AudioFile, Trust
-from asr.options import Listening, Task
+from asr.options import Task, VadOptions
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv"]
 Granularity = Literal["segment", "word"]
@@ -57,8 +57,8 @@ class ServerVad(BaseModel):
     )
 
     @property
-    def listening(self) -> Listening:
-        return Listening(
+    def listening(self) -> VadOptions:
+        return VadOptions(
             self.threshold, _seconds(self.prefix_padding_ms), _seconds(self.silence_duration_ms)
         )
 

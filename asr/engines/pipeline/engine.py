@@ -22,7 +22,7 @@ from asr.engines.pipeline.whisper import WhisperModel
 from asr.engines.whisper.capacity import lacks_memory
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
-from asr.transcript import Detection, Segment, Word
+from asr.transcript import LanguageDetection, Segment, Word
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Model(Protocol):
     @property
     def info(self) -> EngineInfo: ...
 
-    def detect(self, windows: Sequence[Window]) -> list[Detection]:
+    def detect(self, windows: Sequence[Window]) -> list[LanguageDetection]:
         """The language of each window, among those that it may be."""
         ...
 
@@ -105,11 +105,11 @@ class PipelineEngine:
 
     def _detected(
         self, windows: Sequence[Window]
-    ) -> tuple[dict[Window, Detection], list[WindowResult]]:
+    ) -> tuple[dict[Window, LanguageDetection], list[WindowResult]]:
         """The language of each window, asked or heard, and answers where it cannot be heard."""
         unknown = [window for window in windows if window.options.language is None]
         named = [window for window in windows if window.options.language is not None]
-        known = {window: Detection(window.options.language) for window in named}
+        known = {window: LanguageDetection(window.options.language) for window in named}
         try:
             found = self._in_parts(unknown, self._model.detect)
         except Exception as error:
@@ -178,8 +178,8 @@ class OtherModel:
             longest_window=math.inf,
         )
 
-    def detect(self, windows: Sequence[Window]) -> list[Detection]:
-        return [Detection()] * len(windows)
+    def detect(self, windows: Sequence[Window]) -> list[LanguageDetection]:
+        return [LanguageDetection()] * len(windows)
 
     def hear(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
         inputs = [{"raw": _padded(window), "sampling_rate": SAMPLE_RATE} for window in windows]

@@ -16,13 +16,13 @@ from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.whisper.decoding.fallback import LOOK_EVERY, loops
 from asr.engines.whisper.decoding.logits import choose
-from asr.engines.whisper.decoding.sampling import Chance, seed_of
+from asr.engines.whisper.decoding.sampling import SamplingState, seed_of
 from asr.engines.whisper.decoding.tokens import Vocabulary
 from asr.engines.whisper.model.alignment import Heard, frames_of, heads_of
 from asr.engines.whisper.result import Draft, chosen, next_attempt
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
-from asr.transcript import Detection
+from asr.transcript import LanguageDetection
 
 
 class WhisperModel:
@@ -52,10 +52,10 @@ class WhisperModel:
             has_pieces=True,
         )
 
-    def detect(self, windows: Sequence[Window]) -> list[Detection]:
+    def detect(self, windows: Sequence[Window]) -> list[LanguageDetection]:
         known = self._vocabulary.languages
         if not known:
-            return [Detection("en", {"en": 1.0})] * len(windows)
+            return [LanguageDetection("en", {"en": 1.0})] * len(windows)
         opening = torch.full((len(windows), 1), self._vocabulary.start_of_transcript)
         with torch.inference_mode():
             logits = self._model(
@@ -66,7 +66,7 @@ class WhisperModel:
             codes = [code for code in window.options.languages if code in known] or list(known)
             odds = row[[known[code] for code in codes]].softmax(dim=0).tolist()
             chances = dict(zip(codes, odds, strict=True))
-            found.append(Detection(max(chances, key=chances.__getitem__), chances))
+            found.append(LanguageDetection(max(chances, key=chances.__getitem__), chances))
         return found
 
     def hear(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
@@ -95,10 +95,10 @@ class WhisperModel:
         limits = room, self._max_new_tokens, options.max_new_tokens
         multilingual = bool(self._vocabulary.languages)
         seeds = [seed_of(options, temperature) for _ in windows]
-        scribe = Scribe(temperature, torch.tensor(seeds, device=self._device))
+        scribe = TokenChooser(temperature, torch.tensor(seeds, device=self._device))
         watch = None
         if options.thresholds.compression_ratio is not None:
-            watch = LoopWatch(self._vocabulary, length, [window.seconds for window in windows])
+            watch = RepetitionStop(self._vocabulary, length, [window.seconds for window in windows])
         attention = Attention(self._model)
         follow = attention.followed() if options.timestamps == "word" else nullcontext()
         with torch.inference_mode(), self._listening(start) as silences, follow:
@@ -217,7 +217,7 @@ class Attention:
         self.keys.setdefault(layer, hooked[2])
 
 
-class Scribe:
+class TokenChooser:
     """The last of `generate`'s processors: chooses each token and keeps how likely it was.
 
     What `generate` itself keeps for that is the scores of all tokens: gigabytes in a batch.
@@ -234,13 +234,13 @@ class Scribe:
         if self._temperature:
             temperatures = torch.full(scores.shape[:1], self._temperature, device=scores.device)
             positions = torch.full_like(self._seeds, written.shape[1])
-            chance = Chance(temperatures, self._seeds, positions)
+            chance = SamplingState(temperatures, self._seeds, positions)
         chosen, likelihood = choose(scores.float(), chance)
         self.likelihoods.append(likelihood)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
 
 
-class LoopWatch:
+class RepetitionStop:
     """A criterion for `generate` to stop the rows that repeat themselves."""
 
     def __init__(self, vocabulary: Vocabulary, opening: int, seconds: Sequence[float]) -> None:

@@ -77,7 +77,7 @@ class Reading:
         return numbers
 
 
-class Flight:
+class RunningBatch:
     """Keeps rows in the first slots without a gap, and tells what they have written."""
 
     def __init__(self, machine: Machine, plan: Plan) -> None:

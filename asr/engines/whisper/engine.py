@@ -14,14 +14,14 @@ from asr.capabilities import EngineInfo
 from asr.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper import checkpoint as checkpoints
-from asr.engines.whisper.batch import Flight, Row
+from asr.engines.whisper.batch import Row, RunningBatch
 from asr.engines.whisper.capacity import Plan, lacks_memory, plan
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.decoding.sampling import seed_of
 from asr.engines.whisper.model.alignment import Heard, frames_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.result import Draft, Unfinished, answer, detection, next_attempt
+from asr.engines.whisper.result import Draft, PendingResult, answer, detection, next_attempt
 from asr.engines.whisper.runner import Machine
 from asr.errors import AsrError, TranscriptionFailed
 
@@ -80,7 +80,9 @@ class WhisperEngine:
         self._windows: dict[Row, Window] = {}  # in flight
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
         self._drafts: dict[Row, list[Draft]] = {}  # what was written before and not trusted
-        self._unfinished: list[Unfinished] = []  # of rows that ended, whose words are being timed
+        self._unfinished: list[
+            PendingResult
+        ] = []  # of rows that ended, whose words are being timed
         self._since_encoding = 0  # tokens that each row has written
         self._leader: Row | None = None  # a stream's row, the first after idleness
         self._was_idle = True  # before the step in hand: nothing in flight, nothing waiting
@@ -242,11 +244,11 @@ class WhisperEngine:
             return None
         return self._flight.heard(row, frames_of(window.seconds))
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> Unfinished:
+    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> PendingResult:
         heard = detection(row, window, self._checkpoint.vocabulary)
         return answer(drafts, heard, window, self._checkpoint)
 
-    def _answered(self, found: Unfinished) -> list[WindowResult]:
+    def _answered(self, found: PendingResult) -> list[WindowResult]:
         if found.timing is None or not self._plan.lookahead:  # no launch is under way
             return [found.finish()]
         self._unfinished.append(found)
@@ -286,13 +288,13 @@ class WhisperEngine:
         self._flight = self._fitted()
         self._must_shrink = False
 
-    def _fitted(self) -> Flight:
+    def _fitted(self) -> RunningBatch:
         """As many slots as planned, or as many as there is memory for."""
         parts = self._checkpoint
         given = parts.weights, parts.rules, parts.vocabulary
         while True:
             try:
-                return Flight(Machine.assemble(*given, *self._plan.memory), self._plan)
+                return RunningBatch(Machine.assemble(*given, *self._plan.memory), self._plan)
             except RuntimeError as error:
                 if not lacks_memory(error) or self._plan.slots == 1:
                     raise

@@ -16,7 +16,7 @@ from asr.engines.whisper.decoding.word_timestamps import Timing, timing
 from asr.engines.whisper.model.alignment import Heard
 from asr.errors import TranscriptionFailed
 from asr.text import compression_ratio
-from asr.transcript import Detection, Segment
+from asr.transcript import LanguageDetection, Segment
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Unfinished:
+class PendingResult:
     """What the engine says of a window but for its words' times, which the device is still at."""
 
     result: WindowResult
@@ -85,15 +85,15 @@ class Unfinished:
         return replace(self.result, segments=segments)
 
 
-def detection(row: Row, window: Window, vocabulary: Vocabulary) -> Detection:
+def detection(row: Row, window: Window, vocabulary: Vocabulary) -> LanguageDetection:
     """The window's language: the one asked, or the one heard and how likely it is."""
     if window.options.language is not None:
-        return Detection(window.options.language)
+        return LanguageDetection(window.options.language)
     if not vocabulary.languages:
-        return Detection("en", {"en": 1.0})
+        return LanguageDetection("en", {"en": 1.0})
     codes = {number: code for code, number in vocabulary.languages.items()}
     odds = {codes[number]: chance for number, chance in row.odds.items()}
-    return Detection(None if row.language is None else codes[row.language], odds)
+    return LanguageDetection(None if row.language is None else codes[row.language], odds)
 
 
 def next_attempt(
@@ -112,7 +112,7 @@ def chosen(
     language: str | None,
     vocabulary: Vocabulary,
     tokenizer: Any,
-) -> Unfinished:
+) -> PendingResult:
     """The window's text of all attempts to write it; its `language` is not told again.
 
     Args:
@@ -121,24 +121,24 @@ def chosen(
     attempts = [draft.attempt(vocabulary, tokenizer) for draft in drafts]
     place = kept(attempts, window.options.thresholds)
     if isinstance(place, str):
-        return Unfinished(WindowResult(window, rejected=place))
+        return PendingResult(WindowResult(window, rejected=place))
     draft, end = drafts[place], vocabulary.end_of_text
     found = draft.segments(window, vocabulary, tokenizer)
     result = WindowResult(window, found, opened=unwritten(draft.tokens, vocabulary))
     if not draft.heard or not found:
-        return Unfinished(result)
+        return PendingResult(result)
     spelling = "en" if window.options.task == "translate" else language
-    return Unfinished(result, timing(found, draft.tokens, draft.heard, end, spelling))
+    return PendingResult(result, timing(found, draft.tokens, draft.heard, end, spelling))
 
 
 def answer(
-    drafts: Sequence[Draft], heard: Detection, window: Window, checkpoint: Checkpoint
-) -> Unfinished:
+    drafts: Sequence[Draft], heard: LanguageDetection, window: Window, checkpoint: Checkpoint
+) -> PendingResult:
     """What the engine says of a window that was written in `drafts`."""
     if math.isnan(sum(drafts[-1].likelihoods)):
         dtype = str(checkpoint.weights.dtype).removeprefix("torch.")
         reason = f"the model's numbers overflowed in {dtype}; try DTYPE=bfloat16 or float32"
-        return Unfinished(WindowResult(window, error=TranscriptionFailed(reason)))
+        return PendingResult(WindowResult(window, error=TranscriptionFailed(reason)))
     known = checkpoint.vocabulary, checkpoint.tokenizer
     found = chosen(drafts, window, heard.language, *known)
     told = replace(found.result, language=heard.language, probabilities=heard.probabilities)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 
 from asr.engines.whisper.decoding.logits import Rules, Written, choose, constrain, constrain_first
-from asr.engines.whisper.decoding.sampling import Chance
+from asr.engines.whisper.decoding.sampling import SamplingState
 from asr.engines.whisper.decoding.tokens import Vocabulary
 from asr.engines.whisper.model import forward
-from asr.engines.whisper.model.kv_cache import Slots
+from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.transfer import sent
 from asr.engines.whisper.model.weights import Linear, Weights, linear
 
@@ -92,9 +92,9 @@ class State:
         for tensor, before in zip(self.tensors, saved, strict=True):
             tensor.copy_(before)
 
-    def chance(self, rows: slice, positions: torch.Tensor) -> Chance:
+    def chance(self, rows: slice, positions: torch.Tensor) -> SamplingState:
         """What decides the tokens that rows write next, at `positions`."""
-        return Chance(self.temperatures[rows], self.seeds[rows], positions)
+        return SamplingState(self.temperatures[rows], self.seeds[rows], positions)
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class Machine:
     rules: Rules
     vocabulary: Vocabulary
     languages: torch.Tensor  # [languages]: their tokens
-    slots: Slots
+    slots: KVCache
     state: State
 
     @classmethod
@@ -124,7 +124,7 @@ class Machine:
             rules,
             vocabulary,
             torch.tensor(list(vocabulary.languages.values()), device=weights.device),
-            Slots.allocate(weights, slots, keeps_whole),
+            KVCache.allocate(weights, slots, keeps_whole),
             State.blank(slots, rules, weights.device),
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from asr.engines.whisper.decoding.sampling import Chance, draw
+from asr.engines.whisper.decoding.sampling import SamplingState, draw
 from asr.engines.whisper.decoding.tokens import Vocabulary
 
 
@@ -113,7 +113,7 @@ def constrain(scores: torch.Tensor, written: Written, rules: Rules) -> None:
     marks.masked_fill_(is_likelier, -torch.inf)
 
 
-def choose(scores: torch.Tensor, chance: Chance | None) -> tuple[torch.Tensor, torch.Tensor]:
+def choose(scores: torch.Tensor, chance: SamplingState | None) -> tuple[torch.Tensor, torch.Tensor]:
     """Tokens [rows] and their log-probabilities [rows], of scores [rows, vocabulary], float32.
 
     Args:

@@ -22,15 +22,15 @@ HIGHEST = 1 - 2**-24  # the float32 before 1
 
 
 @dataclass(frozen=True)
-class Chance:
+class SamplingState:
     """What decides the next token of each row; all tensors are [rows]."""
 
     temperatures: torch.Tensor  # float32: 0 for the likeliest token
     seeds: torch.Tensor  # int64, not negative
     positions: torch.Tensor  # int64: of the token that is to be written
 
-    def __getitem__(self, rows: torch.Tensor) -> Chance:
-        return Chance(self.temperatures[rows], self.seeds[rows], self.positions[rows])
+    def __getitem__(self, rows: torch.Tensor) -> SamplingState:
+        return SamplingState(self.temperatures[rows], self.seeds[rows], self.positions[rows])
 
 
 def seed_of(options: Options, temperature: float) -> int:
@@ -44,7 +44,7 @@ def seed_of(options: Options, temperature: float) -> int:
     return ((options.seed or 0) ^ (round(1000 * temperature) << 48)) & (2**63 - 1)
 
 
-def draw(scores: torch.Tensor, chance: Chance) -> torch.Tensor:
+def draw(scores: torch.Tensor, chance: SamplingState) -> torch.Tensor:
     """Tokens, [rows], by the softmax of scores [rows, vocabulary] over the temperature."""
     if scores.device.type == "cpu":  # where rows without a temperature would cost time
         tokens = scores.argmax(dim=1)
@@ -54,7 +54,7 @@ def draw(scores: torch.Tensor, chance: Chance) -> torch.Tensor:
     return _drawn(scores, chance)
 
 
-def _drawn(scores: torch.Tensor, chance: Chance) -> torch.Tensor:
+def _drawn(scores: torch.Tensor, chance: SamplingState) -> torch.Tensor:
     noise = gumbel(chance.seeds, chance.positions, scores.shape[1])
     return (scores + noise * chance.temperatures[:, None]).argmax(dim=1)  # as of scores / T + noise
 

@@ -10,7 +10,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.errors import BadRequest
 from asr.options import Options
-from asr.transcript import Piece, Segment
+from asr.transcript import Segment, TokenLogprob
 
 TIME_PRECISION = 0.02  # seconds between neighbouring timestamp tokens
 PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes written as themselves
@@ -136,7 +136,7 @@ def segments(
             ()
             if likelihoods is None
             else tuple(
-                Piece(token_bytes(token, tokenizer), likelihood)
+                TokenLogprob(token_bytes(token, tokenizer), likelihood)
                 for token, likelihood in zip(written, likelihoods[part], strict=True)
                 if token < vocabulary.end_of_text
             )

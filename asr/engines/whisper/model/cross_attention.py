@@ -70,14 +70,14 @@ class KeysAndValues:
 
 
 @dataclass(frozen=True)
-class Whole:
+class EncoderOutput:
     """For weights that are not packed: each head's part of them is used by itself."""
 
     decoder: Decoder
     kept: torch.Tensor  # [slots, T, D]
 
     @classmethod
-    def allocate(cls, weights: Weights, count: int) -> Whole:
+    def allocate(cls, weights: Weights, count: int) -> EncoderOutput:
         """Room for `count` windows, zeroed."""
         shape = (count, *weights.encoder.positions.shape)
         kept = torch.zeros(shape, device=weights.device, dtype=weights.dtype)

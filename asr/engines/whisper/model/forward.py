@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model import onednn
 from asr.engines.whisper.model.cross_attention import attend, by_head, merged
-from asr.engines.whisper.model.kv_cache import Slots
+from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import (
     DecoderLayer,
     Encoder,
@@ -46,7 +46,7 @@ def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Te
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
 
 
-def read(weights: Weights, slots: Slots, start: int, tokens: torch.Tensor) -> torch.Tensor:
+def read(weights: Weights, slots: KVCache, start: int, tokens: torch.Tensor) -> torch.Tensor:
     """Take in the opening tokens [n, L] of the rows from `start` on → hidden states [n, L, D].
 
     Rows may be padded at their end: nothing attends to what comes later, and decoding
@@ -72,7 +72,7 @@ def read(weights: Weights, slots: Slots, start: int, tokens: torch.Tensor) -> to
 
 def write(
     weights: Weights,
-    slots: Slots,
+    slots: KVCache,
     tokens: torch.Tensor,
     positions: torch.Tensor,
     length: int,

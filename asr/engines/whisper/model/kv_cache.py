@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import torch
 
 from asr.engines.whisper.model.alignment import Heard
-from asr.engines.whisper.model.cross_attention import Cross, KeysAndValues, Whole
+from asr.engines.whisper.model.cross_attention import Cross, EncoderOutput, KeysAndValues
 from asr.engines.whisper.model.weights import Weights
 
 
 @dataclass(frozen=True)
-class Slots:
+class KVCache:
     """Caches of all layers; the rows in flight are always the first slots, without a gap."""
 
     cross: Cross  # written once for a window
@@ -22,7 +22,7 @@ class Slots:
     queries: torch.Tensor  # [slots, positions, aligning heads, size]: where words are timed
 
     @classmethod
-    def allocate(cls, weights: Weights, count: int, keeps_whole: bool = False) -> Slots:
+    def allocate(cls, weights: Weights, count: int, keeps_whole: bool = False) -> KVCache:
         """Room for `count` windows, zeroed: an unused slot may be read, its result is not.
 
         Args:
@@ -37,7 +37,7 @@ class Slots:
         rows = torch.arange(count, device=weights.device)[:, None, None]  # [slots, 1, 1]
         each = torch.arange(heads, device=weights.device)  # [heads]
         return cls(
-            cross=(Whole if keeps_whole else KeysAndValues).allocate(weights, count),
+            cross=(EncoderOutput if keeps_whole else KeysAndValues).allocate(weights, count),
             own=torch.zeros(layers, 2, count, heads, positions, size, **like),
             places=((kinds + rows) * heads + each) * positions,
             queries=torch.zeros(count, positions, len(decoder.aligning), size, **like),
