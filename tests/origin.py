@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from asr.outbound.fetch import Limits, Outbound, is_public
+from asr.outbound.fetch import FetchLimits, Outbound, is_public
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -79,7 +79,7 @@ async def fetched(
     timeout_s: float = 20,
     allow_private: bool = False,
 ) -> bytes:
-    outbound = Outbound(Limits(max_bytes, timeout_s, allow_private), resolver)
+    outbound = Outbound(FetchLimits(max_bytes, timeout_s, allow_private), resolver)
     await outbound.open()
     try:
         return b"".join([data async for data in outbound.fetch(url)])

@@ -158,3 +158,12 @@ def test_nothing_but_docstrings_stands_in_a_package_itself():
     for path in modules(HOUSE):
         if path.name == "__init__.py" and path.parent != HOUSE:
             assert len(ast.parse(path.read_text()).body) == 1, path
+
+
+def test_a_class_name_is_defined_once():
+    places: dict[str, list[str]] = {}
+    for path in modules(HOUSE):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(path.relative_to(HOUSE)))
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from asr.concurrency import WaitBudget
 from asr.errors import AsrError, BadUrl, FetchFailed, FetchTimeout, NotFound, TooLarge
-from asr.outbound.fetch import Limits, Outbound, is_public, shown
+from asr.outbound.fetch import FetchLimits, Outbound, is_public, shown
 from tests.clock import Clock
 from tests.conftest import free_port
 from tests.origin import Names, Origin, fetched
@@ -153,7 +153,7 @@ async def test_a_reader_that_takes_its_time_does_not_use_up_the_servers(
         return web.Response(body=b"\0" * 2**20)
 
     origin.handlers["/large"] = body
-    outbound = Outbound(Limits(2**21, 20, True))
+    outbound = Outbound(FetchLimits(2**21, 20, True))
     await outbound.open()
     received = 0
     async for data in outbound.fetch(f"http://127.0.0.1:{origin.port}/large"):

@@ -5,7 +5,7 @@ import pytest
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
 from asr.options import Options, Thresholds
-from asr.transcription.policy import Rules, check, language_code
+from asr.transcription.policy import RequestPolicy, check, language_code
 
 INFO = EngineInfo(
     "m", "fake", "none", "none", {"en": "english", "es": "spanish"}, can_translate=False
@@ -61,11 +61,11 @@ def test_a_model_without_languages_refuses_a_language():
     ],
 )
 def test_the_server_may_rule_over_timestamps(rule, asked, done):
-    assert Rules(timestamps=rule).apply(Options(timestamps=asked)).timestamps == done
+    assert RequestPolicy(timestamps=rule).apply(Options(timestamps=asked)).timestamps == done
 
 
 def test_what_a_request_says_of_doubt_goes_before_what_the_server_says():
-    rules = Rules(thresholds=Thresholds(-1.0, 2.4, 0.6))
+    rules = RequestPolicy(thresholds=Thresholds(-1.0, 2.4, 0.6))
     asked = Options(thresholds=Thresholds(avg_logprob=-0.3))
     assert rules.apply(Options()).thresholds == Thresholds(-1.0, 2.4, 0.6)
     assert rules.apply(asked).thresholds == Thresholds(-0.3, 2.4, 0.6)
@@ -73,4 +73,4 @@ def test_what_a_request_says_of_doubt_goes_before_what_the_server_says():
 
 def test_words_are_refused_where_the_server_times_nothing():
     with pytest.raises(BadRequest, match="TIMESTAMPS=none"):
-        Rules(timestamps="none").apply(Options(timestamps="word"))
+        RequestPolicy(timestamps="none").apply(Options(timestamps="word"))

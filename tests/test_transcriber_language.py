@@ -8,7 +8,7 @@ from asr.engines.engine import WindowResult
 from asr.errors import BadRequest
 from asr.options import Options
 from asr.transcript import LanguageDetection
-from asr.transcription.policy import Rules
+from asr.transcription.policy import RequestPolicy
 from asr.vad.detector import Detector
 from tests.conftest import RATE, FakeEngine, Told, tone, wav
 from tests.transcribers import whole
@@ -49,7 +49,7 @@ async def test_a_language_that_is_asked_for_is_asked_of_every_window(make_transc
 
 async def test_a_forced_language_is_heard_whatever_is_asked(make_transcriber):
     engine = FakeEngine()
-    transcriber = make_transcriber(engine, rules=Rules(language="es"))
+    transcriber = make_transcriber(engine, rules=RequestPolicy(language="es"))
     for asked in (None, "en", "xx"):
         transcript, _ = await transcriber.transcribe(whole(wav(tone(1.0))), Options(language=asked))
         assert transcript.language == "es"
@@ -77,7 +77,7 @@ async def test_a_language_is_told_by_the_first_window_that_sounds_and_no_text_is
     make_transcriber,
 ):
     engine = Linguist()
-    transcriber = make_transcriber(engine, window_seconds=2.0, rules=Rules(language="en"))
+    transcriber = make_transcriber(engine, window_seconds=2.0, rules=RequestPolicy(language="en"))
     sound = np.concatenate([np.zeros(5 * RATE, np.float32), tone(60.0)])
     options = Options(language="en", languages=("es", "en"), prompt="hello")
     found = await transcriber.detect(whole(wav(sound)), options)

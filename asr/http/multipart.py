@@ -12,7 +12,7 @@ from aiohttp import web
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BodyTimeout, TooLarge
 from asr.http import sources
-from asr.http.sources import PAYLOAD_ERRORS, Form, Limits
+from asr.http.sources import PAYLOAD_ERRORS, BodyLimits, Form
 
 READ_BYTES = 256 * 1024
 
@@ -24,7 +24,7 @@ class Upload:
     """A form that is read up to its file first, so that its file may be heard as it arrives."""
 
     def __init__(
-        self, request: web.Request, limits: Limits, stack: contextlib.AsyncExitStack
+        self, request: web.Request, limits: BodyLimits, stack: contextlib.AsyncExitStack
     ) -> None:
         self._request = request
         self._limits = limits

@@ -33,12 +33,12 @@ def _first(value: object) -> object:
 
 
 Texts = Annotated[list[str], BeforeValidator(_parted)]
-Warmth = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Temperature = Annotated[Warmth, BeforeValidator(_first)]
-TEMPERATURE: TypeAdapter[float] = TypeAdapter(Warmth)
+TemperatureValue = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Temperature = Annotated[TemperatureValue, BeforeValidator(_first)]
+TEMPERATURE: TypeAdapter[float] = TypeAdapter(TemperatureValue)
 
 
-class Trust(BaseModel):
+class DecodingParameters(BaseModel):
     """When a text is not to be trusted, and what is drawn where it is written anew."""
 
     temperature: Temperature = Field(

@@ -17,9 +17,9 @@ log = logging.getLogger(__name__)
 WARNING_CHARS = 2000
 
 
-def body_limits(request: web.Request) -> sources.Limits:
+def body_limits(request: web.Request) -> sources.BodyLimits:
     config = request.app[CONFIG]
-    return sources.Limits(config.max_body_bytes, config.body_timeout_s)
+    return sources.BodyLimits(config.max_body_bytes, config.body_timeout_s)
 
 
 def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:

@@ -35,7 +35,7 @@ PAYLOAD_ERRORS = (
 
 
 @dataclass(frozen=True)
-class Limits:
+class BodyLimits:
     max_bytes: int
     timeout_s: float  # seconds for the whole body
 
@@ -48,7 +48,7 @@ class Form:
     file: Source | None = None
 
 
-async def body(request: web.Request, limits: Limits) -> AsyncIterator[bytes]:
+async def body(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]:
     """The request's body as it arrives, whatever its content type.
 
     Raises:
@@ -64,7 +64,7 @@ async def body(request: web.Request, limits: Limits) -> AsyncIterator[bytes]:
         yield data
 
 
-async def _next(request: web.Request, patience: WaitBudget, limits: Limits) -> bytes:
+async def _next(request: web.Request, patience: WaitBudget, limits: BodyLimits) -> bytes:
     try:
         async with patience.waiting():
             return await request.content.readany()
@@ -78,7 +78,10 @@ async def _next(request: web.Request, patience: WaitBudget, limits: Limits) -> b
 
 
 async def form(
-    request: web.Request, limits: Limits, stack: contextlib.AsyncExitStack, file_name: str = "file"
+    request: web.Request,
+    limits: BodyLimits,
+    stack: contextlib.AsyncExitStack,
+    file_name: str = "file",
 ) -> Form:
     """Read a multipart form; the first part named `file_name` is its file.
 
@@ -97,7 +100,7 @@ async def form(
 
 
 async def _read_form(
-    request: web.Request, limits: Limits, stack: contextlib.AsyncExitStack, file_name: str
+    request: web.Request, limits: BodyLimits, stack: contextlib.AsyncExitStack, file_name: str
 ) -> Form:
     result = Form()
     parts, held = 0, 0
@@ -146,7 +149,7 @@ def _misnamed(part: aiohttp.BodyPartReader, file_name: str) -> BadRequest:
 
 
 async def _spool(
-    part: aiohttp.BodyPartReader, limits: Limits, stack: contextlib.AsyncExitStack
+    part: aiohttp.BodyPartReader, limits: BodyLimits, stack: contextlib.AsyncExitStack
 ) -> Source:
     """The part's bytes, in memory if they are few, else in a file without a name."""
     held: list[bytes] = []
@@ -178,7 +181,7 @@ def locate(
     url: str,
     outbound: Outbound,
     audio_root: Path | None,
-    limits: Limits,
+    limits: BodyLimits,
     stack: contextlib.AsyncExitStack,
 ) -> Source:
     """What `url` names: an http(s) URL, a `data:` URI, or a path inside `audio_root`.
@@ -200,11 +203,11 @@ def locate(
     return stack.enter_context(_open(url, audio_root, limits))
 
 
-async def _data_stream(uri: str, limits: Limits) -> AsyncIterator[bytes]:
+async def _data_stream(uri: str, limits: BodyLimits) -> AsyncIterator[bytes]:
     yield await asyncio.to_thread(_data, uri, limits)
 
 
-def _data(uri: str, limits: Limits) -> bytes:
+def _data(uri: str, limits: BodyLimits) -> bytes:
     """The bytes of a `data:` URI (RFC 2397)."""
     header, comma, data = uri.partition(",")
     if not comma:
@@ -228,7 +231,7 @@ def _file_path(url: str) -> str:
     return unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape")
 
 
-def _open(path: str, root: Path | None, limits: Limits) -> BinaryIO:
+def _open(path: str, root: Path | None, limits: BodyLimits) -> BinaryIO:
     """Open a regular file that really lies inside `root`, links followed."""
     if root is None:
         raise Forbidden(
@@ -264,7 +267,7 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _check_size(received: int, limits: Limits) -> None:
+def _check_size(received: int, limits: BodyLimits) -> None:
     if received > limits.max_bytes:
         raise TooLarge(
             f"the audio has {received} bytes or more, the limit is "
@@ -272,7 +275,7 @@ def _check_size(received: int, limits: Limits) -> None:
         )
 
 
-def _too_slow(limits: Limits) -> BodyTimeout:
+def _too_slow(limits: BodyLimits) -> BodyTimeout:
     return BodyTimeout(
         f"the body did not arrive within BODY_TIMEOUT_S={limits.timeout_s:g} seconds: "
         "send it faster, in parts, or as a URL"

@@ -89,7 +89,7 @@ class GuardedResolver(AbstractResolver):
 
 
 @dataclass(frozen=True)
-class Limits:
+class FetchLimits:
     max_bytes: int
     timeout_s: float  # seconds for the whole download
     allow_private: bool
@@ -98,7 +98,7 @@ class Limits:
 class Outbound:
     """Fetches over HTTP within `limits`; close it when the app ends."""
 
-    def __init__(self, limits: Limits, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, limits: FetchLimits, resolver: AbstractResolver | None = None) -> None:
         self._limits = limits
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None

@@ -28,9 +28,9 @@ from asr.engines import engine, load
 from asr.errors import AsrError, Failure, Invalid, Unauthorized
 from asr.http import app_keys
 from asr.metrics import Metrics
-from asr.outbound.fetch import Limits, Outbound
+from asr.outbound.fetch import FetchLimits, Outbound
 from asr.server import docs
-from asr.transcription.policy import Rules, forced_language
+from asr.transcription.policy import RequestPolicy, forced_language
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.transcriber import Transcriber
 from asr.vad import select
@@ -93,7 +93,7 @@ def _add_docs(app: web.Application) -> None:
 
 async def _outbound(app: web.Application) -> AsyncIterator[None]:
     config = app[app_keys.CONFIG]
-    limits = Limits(config.max_body_bytes, config.fetch_timeout_s, config.allow_private_urls)
+    limits = FetchLimits(config.max_body_bytes, config.fetch_timeout_s, config.allow_private_urls)
     app[app_keys.OUTBOUND] = Outbound(limits)
     await app[app_keys.OUTBOUND].open()
     yield
@@ -105,7 +105,7 @@ def _engine(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterato
         asked, metrics = app[app_keys.CONFIG], app[app_keys.METRICS]
         loaded = await _in_background(load_engine, asked)
         config = _fitted(asked, loaded.info)
-        rules = Rules(
+        rules = RequestPolicy(
             forced_language(config.language_force, loaded.info),
             config.timestamps,
             config.thresholds,

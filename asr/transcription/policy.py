@@ -12,7 +12,7 @@ from asr.options import Options, Thresholds
 
 
 @dataclass(frozen=True)
-class Rules:
+class RequestPolicy:
     """What the server's settings demand of every request."""
 
     language: str | None = None  # LANGUAGE_FORCE: code heard whatever is asked

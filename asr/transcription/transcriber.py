@@ -21,7 +21,7 @@ from asr.pcm import SAMPLE_RATE
 from asr.transcript import LanguageDetection, Transcript
 from asr.transcription.coverage import ASTRAY, BEFORE_GAP, SpeechCoverage, spliced
 from asr.transcription.cutter import PAUSE, Cutter, Joiner
-from asr.transcription.policy import Rules, check
+from asr.transcription.policy import RequestPolicy, check
 from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
 from asr.transcription.scheduler import Scheduler
 from asr.vad.detector import Detector, DetectorFeed
@@ -60,10 +60,10 @@ class Transcriber:
         window_seconds: float,
         stride_seconds: float | None,
         metrics: Metrics,
-        rules: Rules | None = None,
+        rules: RequestPolicy | None = None,
         detector: Detector | None = None,
     ) -> None:
-        self._rules = rules or Rules()
+        self._rules = rules or RequestPolicy()
         self._detector = detector
         self._decoder = decoder
         self._scheduler = scheduler

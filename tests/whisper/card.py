@@ -19,7 +19,7 @@ from torch.utils._pytree import tree_leaves
 
 from asr.engines.whisper import batch
 from asr.engines.whisper.decoding import logits, sampling
-from asr.engines.whisper.model.transfer import Returning
+from asr.engines.whisper.model.transfer import HostCopy
 
 SYNCHRONISING = {"_local_scalar_dense", "nonzero", "masked_select", "item", "equal", "is_nonzero"}
 
@@ -159,7 +159,7 @@ class Card:
         }.items():
             patch.setattr(torch.cuda, name, value)
         patch.setattr(batch, "_is_gpu", lambda _: True)
-        patch.setattr(Returning, "of", lambda found: Returning(found.clone(), None))
+        patch.setattr(HostCopy, "of", lambda found: HostCopy(found.clone(), None))
         patch.setattr(
             logits, "draw", sampling._drawn
         )  # as on a card: for all rows, none picked out

@@ -21,12 +21,12 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from asr.capabilities import EngineInfo
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper.batch import Row
-from asr.engines.whisper.capacity import Plan
+from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.checkpoint import Checkpoint, assemble
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model import onednn
 from asr.engines.whisper.model.weights import take
-from asr.engines.whisper.result import Draft, PendingResult
+from asr.engines.whisper.result import Attempt, PendingResult
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples
 
@@ -217,7 +217,7 @@ class RecordingEngine(WhisperEngine):
         self.rows: dict[Window, Row] = {}
         super().__init__(*arguments, **named)
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> PendingResult:
+    def _final(self, row: Row, drafts: Sequence[Attempt], window: Window) -> PendingResult:
         self.rows[window] = row
         return super()._final(row, drafts, window)
 
@@ -249,7 +249,7 @@ class Caller:
             self.step(admitted)
 
 
-def plan(loaded: Checkpoint, **changes: Any) -> Plan:
+def plan(loaded: Checkpoint, **changes: Any) -> CapacityPlan:
     """A small one, for slots that `loaded` was made for: with packed weights keys and values."""
     settings: dict[str, Any] = {
         "slots": 4,
@@ -261,7 +261,7 @@ def plan(loaded: Checkpoint, **changes: Any) -> Plan:
         "encoder_spacing": 0,
         "keeps_whole": not loaded.weights.decoder.head.is_packed,
     }
-    return Plan(**{**settings, **changes})
+    return CapacityPlan(**{**settings, **changes})
 
 
 def recording(loaded: Checkpoint, limit: int | None = None, **changes: Any) -> RecordingEngine:

@@ -13,7 +13,7 @@ import torch
 from transformers.models.whisper.generation_whisper import _dynamic_time_warping, _median_filter
 
 from asr.engines.whisper.model.alignment import (
-    Heard,
+    AlignmentInputs,
     Stretch,
     align,
     heads_of,
@@ -27,12 +27,12 @@ from . import models
 from .conftest import Twins
 
 
-def ridge(starts: list[int], frames: int, heads: int = 2, noise: float = 0.0) -> Heard:
+def ridge(starts: list[int], frames: int, heads: int = 2, noise: float = 0.0) -> AlignmentInputs:
     """Heads that hear token i + 1 from `starts[i]` to the next one's start."""
     queries = noise * torch.randn(heads, len(starts) + 1, frames)
     for token, (start, stop) in enumerate(zip(starts, [*starts[1:], frames], strict=True), 1):
         queries[:, token, start:stop] += 5
-    return Heard(queries, torch.eye(frames).expand(heads, -1, -1))
+    return AlignmentInputs(queries, torch.eye(frames).expand(heads, -1, -1))
 
 
 def best_path(scores: np.ndarray[Any, Any]) -> list[int]:
@@ -105,7 +105,9 @@ def test_more_tokens_than_frames_share_the_time_evenly(end: float) -> None:
 def test_times_stay_within_their_stretch_and_never_go_back() -> None:
     generator = np.random.default_rng(1)
     for seed in range(30):
-        heard = Heard(torch.randn(3, 21, 64), torch.randn(3, int(generator.integers(5, 90)), 64))
+        heard = AlignmentInputs(
+            torch.randn(3, 21, 64), torch.randn(3, int(generator.integers(5, 90)), 64)
+        )
         length = heard.keys.shape[1] / 50
         ends = np.sort(generator.uniform(0, length + 0.01, 4)).round(2)
         stretches = [Stretch(range(1 + 5 * i, 5 + 5 * i), ends[i], ends[i + 1]) for i in range(3)]
@@ -144,7 +146,7 @@ def test_what_heads_hear_is_the_attention_of_the_model(twins: Twins) -> None:
     options = [Options(language="en", timestamps="word", prompt="11 22"), Options(language="en")]
     engine = models.recording(twins.checkpoint)
     asked = models.windows(4, options)
-    kept: dict[Any, Heard] = {}
+    kept: dict[Any, AlignmentInputs] = {}
     final = engine._final
 
     def keeping(row: Any, drafts: Any, window: Any) -> Any:

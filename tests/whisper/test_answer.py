@@ -10,7 +10,7 @@ import torch
 
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper.decoding.tokens import BYTES, segments, unwritten
-from asr.engines.whisper.result import Draft
+from asr.engines.whisper.result import Attempt
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
 
@@ -112,8 +112,8 @@ def test_every_byte_has_a_letter_of_its_own() -> None:
 
 
 def test_the_mean_counts_the_end_of_text_as_openai_whisper_does() -> None:
-    assert Draft([5, 6, END], [-1.0, -2.0, -3.0], 0.0, 0.0).avg_logprob(END) == -2.0
-    assert Draft([5, 6], [-1.0, -2.0], 0.0, 0.0).avg_logprob(END) == -1.0
+    assert Attempt([5, 6, END], [-1.0, -2.0, -3.0], 0.0, 0.0).avg_logprob(END) == -2.0
+    assert Attempt([5, 6], [-1.0, -2.0], 0.0, 0.0).avg_logprob(END) == -1.0
 
 
 def odds(twins: Twins, window: Window) -> dict[str, float]:

@@ -13,7 +13,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper import engine as engines
 from asr.engines.whisper.batch import Row
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.result import Draft, PendingResult
+from asr.engines.whisper.result import Attempt, PendingResult
 from asr.options import Options, Thresholds
 
 from .conftest import Twins
@@ -27,10 +27,10 @@ class DraftingEngine(RecordingEngine):
     """Keeps all that was written of each window."""
 
     def __init__(self, twins: Twins, **changes: Any) -> None:
-        self.drafts: dict[Window, list[Draft]] = {}
+        self.drafts: dict[Window, list[Attempt]] = {}
         super().__init__(twins.checkpoint, plan(twins.checkpoint, **changes), INFO)
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> PendingResult:
+    def _final(self, row: Row, drafts: Sequence[Attempt], window: Window) -> PendingResult:
         self.drafts[window] = list(drafts)
         return super()._final(row, drafts, window)
 
@@ -98,7 +98,7 @@ PLANS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def alone(tiny: Twins) -> tuple[list[Window], list[list[Draft]]]:
+def alone(tiny: Twins) -> tuple[list[Window], list[list[Attempt]]]:
     """Windows of which every second one is doubted, each written with nothing else in flight."""
     plain = windows(10)
     asked = [d if n % 2 else w for n, (w, d) in enumerate(zip(plain, doubted(plain), strict=True))]
@@ -109,7 +109,7 @@ def alone(tiny: Twins) -> tuple[list[Window], list[list[Draft]]]:
 
 @pytest.mark.parametrize("changes", PLANS.values(), ids=PLANS)
 def test_second_attempts_are_the_same_among_others_and_leave_the_others_alone(
-    tiny: Twins, alone: tuple[list[Window], list[list[Draft]]], changes: dict[str, Any]
+    tiny: Twins, alone: tuple[list[Window], list[list[Attempt]]], changes: dict[str, Any]
 ) -> None:
     asked, expected = alone
     engine = DraftingEngine(tiny, **changes)

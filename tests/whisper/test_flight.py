@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from asr.engines.whisper.batch import Row, RunningBatch, gap, moves
 from asr.engines.whisper.capacity import plan
-from asr.engines.whisper.runner import Machine, Opening
+from asr.engines.whisper.runner import ModelRunner, Opening
 from asr.options import Options
 
 from .conftest import Twins
@@ -44,7 +44,7 @@ def test_moves_leave_no_gap_and_move_no_more_than_needed(taken: list[bool]) -> N
 
 def test_where_nothing_is_captured_nothing_is_prepared(tiny: Twins) -> None:
     parts = tiny.checkpoint
-    machine = Machine.assemble(parts.weights, parts.rules, parts.vocabulary, 4)
+    machine = ModelRunner.assemble(parts.weights, parts.rules, parts.vocabulary, 4)
     assert not RunningBatch(machine, plan(parts.weights)).prepare()
 
 

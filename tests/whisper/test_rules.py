@@ -13,7 +13,13 @@ from transformers.generation.logits_process import (
     WhisperTimeStampLogitsProcessor,
 )
 
-from asr.engines.whisper.decoding.logits import Rules, Written, choose, constrain, constrain_first
+from asr.engines.whisper.decoding.logits import (
+    LogitsRules,
+    Written,
+    choose,
+    constrain,
+    constrain_first,
+)
 from asr.engines.whisper.decoding.sampling import SamplingState
 from asr.engines.whisper.decoding.tokens import Vocabulary
 
@@ -42,8 +48,8 @@ def config(latest: int | None) -> GenerationConfig:
     )
 
 
-def rules(latest: int | None = 10) -> Rules:
-    return Rules.of(config(latest), VOCABULARY, SIZE, torch.zeros(0))
+def rules(latest: int | None = 10) -> LogitsRules:
+    return LogitsRules.of(config(latest), VOCABULARY, SIZE, torch.zeros(0))
 
 
 def expected(prefixes: torch.Tensor, logits: torch.Tensor, is_timed: bool, latest: int | None):
@@ -58,7 +64,7 @@ def expected(prefixes: torch.Tensor, logits: torch.Tensor, is_timed: bool, lates
     return scores
 
 
-def found(prefixes: torch.Tensor, logits: torch.Tensor, is_timed: torch.Tensor, rule: Rules):
+def found(prefixes: torch.Tensor, logits: torch.Tensor, is_timed: torch.Tensor, rule: LogitsRules):
     count, length = prefixes.shape
     written = Written.blank(count, rule, torch.device("cpu"))
     written.is_timed.copy_(is_timed)
@@ -114,7 +120,7 @@ def test_times_are_written_where_together_they_are_likelier_than_any_word() -> N
 
 def test_a_missing_suppression_list_forbids_nothing() -> None:
     settings = SimpleNamespace(suppress_tokens=None, begin_suppress_tokens=None)
-    rule = Rules.of(settings, VOCABULARY, SIZE, torch.zeros(0))
+    rule = LogitsRules.of(settings, VOCABULARY, SIZE, torch.zeros(0))
     assert not rule.suppressed.any()
     assert not rule.suppressed_first.any()
     assert rule.last_initial_timestamp is None

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from asr.engines.whisper.decoding.fallback import Attempt, doubt, kept, loops, next_temperature
+from asr.engines.whisper.decoding.fallback import TextQuality, doubt, kept, loops, next_temperature
 from asr.engines.whisper.decoding.tokens import Vocabulary
 from asr.options import Options, Thresholds
 
 END, ZERO = 50257, 50364
 VOCABULARY = Vocabulary(50258, END, 50361, 50362, ZERO - 1, {}, {})
 USUAL = Thresholds(avg_logprob=-1.0, compression_ratio=2.4, no_speech=0.6)
-GOOD = Attempt(avg_logprob=-0.3, compression_ratio=1.5, silence=0.1)
+GOOD = TextQuality(avg_logprob=-0.3, compression_ratio=1.5, silence=0.1)
 
 
 @pytest.mark.parametrize(

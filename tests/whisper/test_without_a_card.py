@@ -21,9 +21,9 @@ from asr.engines.whisper.model import forward
 from asr.engines.whisper.model.alignment import Stretch, align, scores_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.model.transfer import Returning, sent
+from asr.engines.whisper.model.transfer import HostCopy, sent
 from asr.engines.whisper.model.weights import Weights
-from asr.engines.whisper.runner import UNDETECTED, Machine, Opening, advance, begin
+from asr.engines.whisper.runner import UNDETECTED, ModelRunner, Opening, advance, begin
 
 from . import models
 from .conftest import Twins
@@ -38,10 +38,10 @@ def unpacked() -> Twins:
     return Twins.of(models.TINY, keeps_whole=True)
 
 
-def machine(twins: Twins, keeps_whole: bool) -> Machine:
+def machine(twins: Twins, keeps_whole: bool) -> ModelRunner:
     parts = twins.checkpoint
     weights, rules = moved(parts.weights, torch.float16), moved(parts.rules, torch.float16)
-    return Machine.assemble(weights, rules, parts.vocabulary, SLOTS, keeps_whole)
+    return ModelRunner.assemble(weights, rules, parts.vocabulary, SLOTS, keeps_whole)
 
 
 OPENINGS = [
@@ -104,7 +104,7 @@ def test_each_mistake_within_a_capture_would_be_seen(
         mistake(hidden)
         return hidden
 
-    monkeypatch.setattr(runner.model, "write", mistaken)
+    monkeypatch.setattr(runner.forward, "write", mistaken)
     with pytest.raises((AssertionError, RuntimeError)) as caught:
         test_what_is_captured_neither_waits_for_the_card_nor_leaves_it(
             unpacked, False, samples=False, aligns=False
@@ -184,7 +184,7 @@ def test_where_no_memory_can_be_pinned_numbers_are_waited_for(
     with pretending():
         values = torch.empty(3, device=CARD)
         monkeypatch.setattr(torch, "empty", refuse)
-        found = Returning.of(values)
+        found = HostCopy.of(values)
     assert (found.arrived().device.type, found.copied) == ("cpu", None)
 
 

@@ -14,7 +14,7 @@ from transformers.models.whisper.tokenization_whisper import _combine_tokens_int
 
 from asr.engines.whisper.batch import RunningBatch
 from asr.engines.whisper.decoding.word_timestamps import Timing, spellings, timing
-from asr.engines.whisper.model.alignment import Heard
+from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.options import Options
 from asr.transcript import Segment, TokenLogprob
 
@@ -96,12 +96,12 @@ def test_words_are_those_of_transformers(text: str) -> None:
     assert spelled(*pieces) == expected
 
 
-def ridge(firsts: Sequence[int], frames: int) -> Heard:
+def ridge(firsts: Sequence[int], frames: int) -> AlignmentInputs:
     """Tokens, from the second on, that are heard from these frames on."""
     queries = torch.zeros(1, len(firsts) + 1, frames)
     for token, (first, last) in enumerate(pairwise([*firsts, frames]), 1):
         queries[:, token, first:last] = 6
-    return Heard(queries, torch.eye(frames)[None])
+    return AlignmentInputs(queries, torch.eye(frames)[None])
 
 
 def segment(start: float, end: float, *pieces: str) -> Segment:

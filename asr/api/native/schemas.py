@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asr.http.parameters import AudioFile, Location, Texts, Trust
+from asr.http.parameters import AudioFile, DecodingParameters, Location, Texts
 from asr.options import Task, Timestamps
 
 
-class AsrParameters(Trust):
+class AsrParameters(DecodingParameters):
     """How `/asr` is to transcribe; every key is optional."""
 
     model_config = ConfigDict(extra="allow")

@@ -50,7 +50,7 @@ NO_DIARIZER = "needs a diarizer, and none is loaded here"
 
 
 @dataclass(frozen=True)
-class Plan:
+class AnswerPlan:
     """How a request is carried out and answered."""
 
     options: Options
@@ -95,7 +95,7 @@ def _bad_field(error: ValidationError) -> BadRequest:
     return BadRequest(f"{place}: {problem['msg']}; see /docs for what is accepted", name)
 
 
-def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: ServerInfo) -> Plan:
+def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: ServerInfo) -> AnswerPlan:
     """Decide how `form` is carried out.
 
     Raises:
@@ -123,7 +123,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: ServerInfo) -> 
     )
     if form.strict:
         unhonoured.refuse(form.model, info)
-    return Plan(
+    return AnswerPlan(
         options,
         form.response_format,
         granularities,

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable
 
 from aiohttp import web
 
-from asr.api.openai.plan import Plan, plan, read_form
+from asr.api.openai.plan import AnswerPlan, plan, read_form
 from asr.api.openai.schemas import AudioForm, Model, Models
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
@@ -105,7 +105,7 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
 
 async def _read(
     request: web.Request, task: Task, stack: contextlib.AsyncExitStack
-) -> tuple[Source, Plan]:
+) -> tuple[Source, AnswerPlan]:
     """What is to be heard, and how; the file of a stream is heard while it arrives."""
     if request.content_type != "multipart/form-data":
         raise UnsupportedMedia(
@@ -113,7 +113,7 @@ async def _read(
         )
     info, hearing = request.app[ENGINE].info, request.app[TRANSCRIBER].hearing_info
 
-    def decide(fields: Fields) -> Plan:
+    def decide(fields: Fields) -> AnswerPlan:
         return plan(read_form(fields), task, info, hearing)
 
     upload = Upload(request, body_limits(request), stack)
@@ -128,7 +128,7 @@ async def _read(
 
 
 def _confirmation(
-    fields: Fields, planned: Plan, decide: Callable[[Fields], Plan]
+    fields: Fields, planned: AnswerPlan, decide: Callable[[Fields], AnswerPlan]
 ) -> Callable[[Fields], None]:
     """For fields that come after the file: they may not ask for another plan."""
 
@@ -152,7 +152,7 @@ def _located(request: web.Request, form: AudioForm, stack: contextlib.AsyncExitS
     return sources.locate(form.url, outbound, root, body_limits(request), stack)
 
 
-def _whole(transcript: Transcript, planned: Plan, info: EngineInfo) -> tuple[str, str]:
+def _whole(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> tuple[str, str]:
     """The content type and the text of the answer; a second's work for ten hours of audio."""
     wanted = planned.response_format
     if wanted == "json":
@@ -163,7 +163,7 @@ def _whole(transcript: Transcript, planned: Plan, info: EngineInfo) -> tuple[str
     return "text/plain", writers.written(transcript.segments, wanted, planned.layout)
 
 
-def _verbose(transcript: Transcript, planned: Plan, info: EngineInfo) -> writers.Json:
+def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> writers.Json:
     options = planned.options
     found = writers.verbose_json(
         transcript,
@@ -194,7 +194,7 @@ def _gaps(transcript: Transcript) -> list[str]:
 
 
 async def _stream(
-    request: web.Request, source: Source, planned: Plan, started: float
+    request: web.Request, source: Source, planned: AnswerPlan, started: float
 ) -> web.StreamResponse:
     timings = Timings()
     events = _events(request.app[TRANSCRIBER], source, planned, timings, request.app[ENGINE].info)
@@ -208,7 +208,11 @@ async def _stream(
 
 
 def _events(
-    transcriber: Transcriber, source: Source, planned: Plan, timings: Timings, info: EngineInfo
+    transcriber: Transcriber,
+    source: Source,
+    planned: AnswerPlan,
+    timings: Timings,
+    info: EngineInfo,
 ) -> AsyncGenerator[Event]:
     """Deltas are of the format that was asked; of the json formats, of their text."""
     wanted = planned.response_format

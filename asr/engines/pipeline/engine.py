@@ -32,7 +32,7 @@ SHORTEST_SECONDS = 0.5  # models with strided convolutions refuse less
 WARM_UP_SECONDS = 2
 
 
-class Model(Protocol):
+class PipelineModel(Protocol):
     """Hears a batch of windows that share their options, all in one pass."""
 
     @property
@@ -58,7 +58,7 @@ def load(config: Config, hardware: Hardware) -> PipelineEngine:
 class PipelineEngine:
     """A static engine: a step finishes whatever it was given."""
 
-    def __init__(self, model: Model, batch_size: int) -> None:
+    def __init__(self, model: PipelineModel, batch_size: int) -> None:
         self._model = model
         self._batch_size = batch_size
 

@@ -18,8 +18,8 @@ from asr.engines.whisper.decoding.fallback import LOOK_EVERY, loops
 from asr.engines.whisper.decoding.logits import choose
 from asr.engines.whisper.decoding.sampling import SamplingState, seed_of
 from asr.engines.whisper.decoding.tokens import Vocabulary
-from asr.engines.whisper.model.alignment import Heard, frames_of, heads_of
-from asr.engines.whisper.result import Draft, chosen, next_attempt
+from asr.engines.whisper.model.alignment import AlignmentInputs, frames_of, heads_of
+from asr.engines.whisper.result import Attempt, chosen, next_attempt
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
 from asr.transcript import LanguageDetection
@@ -72,7 +72,7 @@ class WhisperModel:
     def hear(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
         """The windows' text; those whose text cannot be trusted are written again, they alone."""
         known = self._vocabulary, self._tokenizer
-        drafts: dict[Window, list[Draft]] = {window: [] for window in windows}
+        drafts: dict[Window, list[Attempt]] = {window: [] for window in windows}
         left = dict.fromkeys(windows, options.temperature)
         while left:
             [temperature] = set(left.values())
@@ -86,7 +86,7 @@ class WhisperModel:
 
     def _drafts(
         self, windows: Sequence[Window], options: Options, temperature: float
-    ) -> list[Draft]:
+    ) -> list[Attempt]:
         prompt = self._prompt(options)
         opening = self._vocabulary.opening(options, options.language)
         start = 0 if prompt is None else len(prompt)
@@ -124,7 +124,7 @@ class WhisperModel:
             is_loop = bool(watch and watch.loops(row, tokens))
             frames = frames_of(windows[row].seconds)
             heard = attention.of(row, range(length - 1, length - 1 + count), frames)
-            drafts.append(Draft(*found, temperature, is_loop, heard))
+            drafts.append(Attempt(*found, temperature, is_loop, heard))
         return drafts
 
     @contextmanager
@@ -197,7 +197,7 @@ class Attention:
             for hook in hooks:
                 hook.remove()
 
-    def of(self, row: int, positions: range, frames: int) -> Heard | None:
+    def of(self, row: int, positions: range, frames: int) -> AlignmentInputs | None:
         """What was asked at `positions` of a row, if it was followed."""
         if not self.queries:
             return None
@@ -208,7 +208,7 @@ class Attention:
             keys.append(self.keys[layer][row, :frames, part])
         asked = torch.stack([torch.cat(each) for each in queries])
         asked = asked[:, positions.start : positions.stop]
-        return Heard(asked * self._size**-0.5, torch.stack(keys))
+        return AlignmentInputs(asked * self._size**-0.5, torch.stack(keys))
 
     def _ask(self, layer: int, *hooked: Any) -> None:
         self.queries.setdefault(layer, []).append(hooked[2])

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from asr.engines.engine import Window
-from asr.engines.whisper.capacity import Plan
+from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.cuda_graphs import Graphs, Shape
 from asr.engines.whisper.decoding.fallback import LOOK_EVERY, loops
-from asr.engines.whisper.model.alignment import Heard
-from asr.engines.whisper.model.transfer import Returning
-from asr.engines.whisper.runner import UNDETECTED, Machine, Opening, advance, begin
+from asr.engines.whisper.model.alignment import AlignmentInputs
+from asr.engines.whisper.model.transfer import HostCopy
+from asr.engines.whisper.runner import UNDETECTED, ModelRunner, Opening, advance, begin
 from asr.errors import TranscriptionFailed
 
 
@@ -68,7 +68,7 @@ class Reading:
     """What rows have written, on its way to the host."""
 
     rows: Sequence[Row]
-    values: Returning  # begun: [4 or more, rows]; else [steps, 2, as many rows or more]
+    values: HostCopy  # begun: [4 or more, rows]; else [steps, 2, as many rows or more]
 
     def numbers(self) -> list[list[list[float]]]:
         """Wait for them → steps of [kinds][rows]."""
@@ -80,7 +80,7 @@ class Reading:
 class RunningBatch:
     """Keeps rows in the first slots without a gap, and tells what they have written."""
 
-    def __init__(self, machine: Machine, plan: Plan) -> None:
+    def __init__(self, machine: ModelRunner, plan: CapacityPlan) -> None:
         self._machine = machine
         self._plan = plan
         self._rows: list[Row | None] = [None] * machine.slots.count
@@ -114,7 +114,7 @@ class RunningBatch:
         for slot, row in enumerate(rows, start):
             self._rows[slot] = row
             row.slot, row.reach = slot, len(row.opening.tokens)
-        self._readings.append(Reading(rows, Returning.of(values)))
+        self._readings.append(Reading(rows, HostCopy.of(values)))
 
     def again(self, row: Row, temperature: float, seed: int) -> Row:
         """Write a row that has just ended once more: its slot has the window's sound still.
@@ -148,7 +148,7 @@ class RunningBatch:
             values = self._graphs.advance(Shape(count, length, samples, aligns))
         for row in rows:
             row.reach += steps
-        self._readings.append(Reading(rows, Returning.of(values)))
+        self._readings.append(Reading(rows, HostCopy.of(values)))
 
     def land(self) -> list[Row]:
         """Read all launches but those that may still be under way; rows with news."""
@@ -202,7 +202,7 @@ class RunningBatch:
         row.is_done = True
         self._rows[row.slot] = None
 
-    def heard(self, row: Row, frames: int) -> Heard:
+    def heard(self, row: Row, frames: int) -> AlignmentInputs:
         """What the alignment heads heard for each token of a row that has just ended.
 
         It is lost as soon as its slot is taken: with the next rows that board, or a launch.
@@ -239,5 +239,5 @@ def moves(rows: Sequence[Row | None]) -> list[tuple[int, int]]:
     return list(zip(taken[len(taken) - len(holes) :], holes, strict=True))
 
 
-def _is_gpu(machine: Machine) -> bool:
+def _is_gpu(machine: ModelRunner) -> bool:
     return bool(machine.slots.own.is_cuda)

@@ -30,7 +30,7 @@ NO_MEMORY = (  # said of the host's, by the driver, by cuBLAS; torch's own has a
 
 
 @dataclass(frozen=True)
-class Plan:
+class CapacityPlan:
     slots: int  # windows in flight
     encoder_batch: int  # windows encoded at once
     steps: int  # tokens that one launch writes in every row
@@ -48,7 +48,7 @@ class Plan:
         """What is allocated by."""
         return self.slots, self.keeps_whole
 
-    def halved(self) -> Plan:
+    def halved(self) -> CapacityPlan:
         """Half of the encoder's batch, or where that is 1, smaller slots or half of them."""
         if self.encoder_batch > 1:
             return replace(self, encoder_batch=self.encoder_batch // 2)
@@ -67,7 +67,7 @@ class Plan:
         return min((length for length in self.lengths if length >= reach), default=reach)
 
 
-def plan(weights: Weights, free: int | None = None) -> Plan:
+def plan(weights: Weights, free: int | None = None) -> CapacityPlan:
     """Plan for what is free on the weights' device now, or for `free` bytes."""
     device = weights.device
     free = free_bytes(device) if free is None else free
@@ -75,7 +75,7 @@ def plan(weights: Weights, free: int | None = None) -> Plan:
         keeps_whole = _gpu_slots(weights, free, keeps_whole=False) < FEW_SLOTS
         slots = max(1, _gpu_slots(weights, free, keeps_whole))
         positions = int(weights.decoder.positions.shape[0])
-        return Plan(
+        return CapacityPlan(
             slots=slots,
             encoder_batch=min(8, slots),
             steps=4,
@@ -88,7 +88,7 @@ def plan(weights: Weights, free: int | None = None) -> Plan:
             keeps_whole=keeps_whole,
         )
     slots = max(1, min(CPU_SLOTS, int(free * CPU_SHARE) // slot_bytes(weights)))
-    return Plan(
+    return CapacityPlan(
         slots=slots,
         encoder_batch=1,
         steps=1,

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from asr.config import Config
-from asr.engines.whisper.decoding.logits import Rules
+from asr.engines.whisper.decoding.logits import LogitsRules
 from asr.engines.whisper.decoding.sampling import seed_of
 from asr.engines.whisper.decoding.tokens import Vocabulary, prompt_tokens
 from asr.engines.whisper.model.alignment import heads_of
@@ -36,7 +36,7 @@ class Checkpoint:
     log_mel: LogMel
     tokenizer: Any
     vocabulary: Vocabulary
-    rules: Rules
+    rules: LogitsRules
 
     @property
     def longest(self) -> int:
@@ -119,5 +119,7 @@ def assemble(
         LogMel.of(extractor, weights.device),
         tokenizer,
         vocabulary,
-        Rules.of(generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens),
+        LogitsRules.of(
+            generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens
+        ),
     )

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import torch
 
-from asr.engines.whisper.capacity import Plan, lacks_memory
-from asr.engines.whisper.runner import Machine, advance
+from asr.engines.whisper.capacity import CapacityPlan, lacks_memory
+from asr.engines.whisper.runner import ModelRunner, advance
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Graphs:
     another one that workspace may go when it ends (pytorch#192061).
     """
 
-    def __init__(self, machine: Machine, plan: Plan) -> None:
+    def __init__(self, machine: ModelRunner, plan: CapacityPlan) -> None:
         self._machine = machine
         self._plan = plan
         self._device = machine.weights.device

@@ -15,14 +15,14 @@ from asr.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper import checkpoint as checkpoints
 from asr.engines.whisper.batch import Row, RunningBatch
-from asr.engines.whisper.capacity import Plan, lacks_memory, plan
+from asr.engines.whisper.capacity import CapacityPlan, lacks_memory, plan
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.decoding.sampling import seed_of
-from asr.engines.whisper.model.alignment import Heard, frames_of
+from asr.engines.whisper.model.alignment import AlignmentInputs, frames_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.result import Draft, PendingResult, answer, detection, next_attempt
-from asr.engines.whisper.runner import Machine
+from asr.engines.whisper.result import Attempt, PendingResult, answer, detection, next_attempt
+from asr.engines.whisper.runner import ModelRunner
 from asr.errors import AsrError, TranscriptionFailed
 
 log = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class WhisperEngine:
     def __init__(
         self,
         checkpoint: Checkpoint,
-        plan: Plan,
+        plan: CapacityPlan,
         info: EngineInfo,
         max_new_tokens: int | None = None,
     ) -> None:
@@ -79,10 +79,8 @@ class WhisperEngine:
         self._waiting: deque[Window] = deque()
         self._windows: dict[Row, Window] = {}  # in flight
         self._told: set[Row] = set()  # rows whose language was reported ahead of the text
-        self._drafts: dict[Row, list[Draft]] = {}  # what was written before and not trusted
-        self._unfinished: list[
-            PendingResult
-        ] = []  # of rows that ended, whose words are being timed
+        self._drafts: dict[Row, list[Attempt]] = {}  # what was written before and not trusted
+        self._unfinished: list[PendingResult] = []  # ended; their words are being timed
         self._since_encoding = 0  # tokens that each row has written
         self._leader: Row | None = None  # a stream's row, the first after idleness
         self._was_idle = True  # before the step in hand: nothing in flight, nothing waiting
@@ -225,7 +223,7 @@ class WhisperEngine:
         was_told = row in self._told
         self._forget(row)
         try:
-            drafts.append(Draft.of(row, self._heard(row, window)))
+            drafts.append(Attempt.of(row, self._heard(row, window)))
             temperature = next_attempt(drafts, window, parts.vocabulary, parts.tokenizer)
             if temperature is None:
                 return self._answered(self._final(row, drafts, window))
@@ -239,14 +237,14 @@ class WhisperEngine:
             self._told.add(fresh)
         return []
 
-    def _heard(self, row: Row, window: Window) -> Heard | None:
+    def _heard(self, row: Row, window: Window) -> AlignmentInputs | None:
         if window.options.timestamps != "word":
             return None
         return self._flight.heard(row, frames_of(window.seconds))
 
-    def _final(self, row: Row, drafts: Sequence[Draft], window: Window) -> PendingResult:
-        heard = detection(row, window, self._checkpoint.vocabulary)
-        return answer(drafts, heard, window, self._checkpoint)
+    def _final(self, row: Row, drafts: Sequence[Attempt], window: Window) -> PendingResult:
+        found = detection(row, window, self._checkpoint.vocabulary)
+        return answer(drafts, found, window, self._checkpoint)
 
     def _answered(self, found: PendingResult) -> list[WindowResult]:
         if found.timing is None or not self._plan.lookahead:  # no launch is under way
@@ -294,7 +292,7 @@ class WhisperEngine:
         given = parts.weights, parts.rules, parts.vocabulary
         while True:
             try:
-                return RunningBatch(Machine.assemble(*given, *self._plan.memory), self._plan)
+                return RunningBatch(ModelRunner.assemble(*given, *self._plan.memory), self._plan)
             except RuntimeError as error:
                 if not lacks_memory(error) or self._plan.slots == 1:
                     raise

@@ -10,17 +10,17 @@ from typing import Any
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper.batch import Row
 from asr.engines.whisper.checkpoint import Checkpoint
-from asr.engines.whisper.decoding.fallback import Attempt, kept, next_temperature
+from asr.engines.whisper.decoding.fallback import TextQuality, kept, next_temperature
 from asr.engines.whisper.decoding.tokens import Vocabulary, segments, spelled, unwritten
 from asr.engines.whisper.decoding.word_timestamps import Timing, timing
-from asr.engines.whisper.model.alignment import Heard
+from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.errors import TranscriptionFailed
 from asr.text import compression_ratio
 from asr.transcript import LanguageDetection, Segment
 
 
 @dataclass(frozen=True)
-class Draft:
+class Attempt:
     """What was written of a window, once."""
 
     tokens: Sequence[int]  # after the opening, end of text included
@@ -28,20 +28,20 @@ class Draft:
     silence: float  # probability that nobody speaks
     temperature: float
     is_loop: bool = False  # what ended it is that it repeated itself
-    heard: Heard | None = None  # where words are to be timed
+    heard: AlignmentInputs | None = None  # where words are to be timed
 
     @classmethod
-    def of(cls, row: Row, heard: Heard | None) -> Draft:
+    def of(cls, row: Row, heard: AlignmentInputs | None) -> Attempt:
         """What a row that has ended has written."""
         temperature = row.opening.temperature
         return cls(row.tokens, row.likelihoods, row.silence, temperature, row.is_loop, heard)
 
-    def attempt(self, vocabulary: Vocabulary, tokenizer: Any) -> Attempt:
+    def attempt(self, vocabulary: Vocabulary, tokenizer: Any) -> TextQuality:
         """What is to be said of it."""
         text = [token for token in self.tokens if token < vocabulary.end_of_text]
         written = spelled(text, tokenizer).strip()
         average = self.avg_logprob(vocabulary.end_of_text)
-        return Attempt(average, compression_ratio(written), self.silence, self.is_loop)
+        return TextQuality(average, compression_ratio(written), self.silence, self.is_loop)
 
     def avg_logprob(self, end_of_text: int) -> float:
         """As openai/whisper has it: over the window's tokens and the end of text.
@@ -97,7 +97,7 @@ def detection(row: Row, window: Window, vocabulary: Vocabulary) -> LanguageDetec
 
 
 def next_attempt(
-    drafts: Sequence[Draft], window: Window, vocabulary: Vocabulary, tokenizer: Any
+    drafts: Sequence[Attempt], window: Window, vocabulary: Vocabulary, tokenizer: Any
 ) -> float | None:
     """The temperature at which the window is written again, None where it is not."""
     if math.isnan(sum(drafts[-1].likelihoods)):
@@ -107,7 +107,7 @@ def next_attempt(
 
 
 def chosen(
-    drafts: Sequence[Draft],
+    drafts: Sequence[Attempt],
     window: Window,
     language: str | None,
     vocabulary: Vocabulary,
@@ -132,7 +132,7 @@ def chosen(
 
 
 def answer(
-    drafts: Sequence[Draft], heard: LanguageDetection, window: Window, checkpoint: Checkpoint
+    drafts: Sequence[Attempt], heard: LanguageDetection, window: Window, checkpoint: Checkpoint
 ) -> PendingResult:
     """What the engine says of a window that was written in `drafts`."""
     if math.isnan(sum(drafts[-1].likelihoods)):

@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 import torch
 
-from asr.engines.whisper.decoding.logits import Rules, Written, choose, constrain, constrain_first
+from asr.engines.whisper.decoding.logits import (
+    LogitsRules,
+    Written,
+    choose,
+    constrain,
+    constrain_first,
+)
 from asr.engines.whisper.decoding.sampling import SamplingState
 from asr.engines.whisper.decoding.tokens import Vocabulary
 from asr.engines.whisper.model import forward
@@ -47,7 +53,7 @@ class Heads:
     later: Linear
 
     @classmethod
-    def of(cls, weights: Weights, rules: Rules) -> Heads:
+    def of(cls, weights: Weights, rules: LogitsRules) -> Heads:
         head = weights.decoder.head
         return cls(
             plain=head,
@@ -67,7 +73,7 @@ class State:
     written: Written
 
     @classmethod
-    def blank(cls, count: int, rules: Rules, device: torch.device) -> State:
+    def blank(cls, count: int, rules: LogitsRules, device: torch.device) -> State:
         return cls(
             torch.full((count,), rules.end_of_text, device=device),
             torch.zeros(count, dtype=torch.int64, device=device),
@@ -98,12 +104,12 @@ class State:
 
 
 @dataclass(frozen=True)
-class Machine:
+class ModelRunner:
     """All that the device needs to write text."""
 
     weights: Weights
     heads: Heads
-    rules: Rules
+    rules: LogitsRules
     vocabulary: Vocabulary
     languages: torch.Tensor  # [languages]: their tokens
     slots: KVCache
@@ -113,11 +119,11 @@ class Machine:
     def assemble(
         cls,
         weights: Weights,
-        rules: Rules,
+        rules: LogitsRules,
         vocabulary: Vocabulary,
         slots: int,
         keeps_whole: bool = False,
-    ) -> Machine:
+    ) -> ModelRunner:
         return cls(
             weights,
             Heads.of(weights, rules),
@@ -135,7 +141,7 @@ class Machine:
             tensor[target] = tensor[source]
 
 
-def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Tensor:
+def begin(machine: ModelRunner, start: int, openings: Sequence[Opening]) -> torch.Tensor:
     """Take in the openings of the rows from `start` on, whose slots have heard their windows.
 
     Returns:
@@ -176,7 +182,7 @@ def begin(machine: Machine, start: int, openings: Sequence[Opening]) -> torch.Te
 
 
 def detect(
-    machine: Machine, start: int, openings: Sequence[Opening]
+    machine: ModelRunner, start: int, openings: Sequence[Opening]
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The likeliest language's token of each row, [rows], and all probabilities, [languages, rows].
 
@@ -194,7 +200,7 @@ def detect(
 
 
 def advance(
-    machine: Machine, rows: int, length: int, steps: int, samples: bool, aligns: bool
+    machine: ModelRunner, rows: int, length: int, steps: int, samples: bool, aligns: bool
 ) -> torch.Tensor:
     """Write `steps` tokens in each of the first `rows` slots; nothing here waits for the device.
 

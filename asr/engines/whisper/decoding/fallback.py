@@ -27,7 +27,7 @@ LOOK_EVERY = 16  # tokens of a row
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TextQuality:
     """What is to be said of a window's text as it was written once."""
 
     avg_logprob: float  # over the window's tokens
@@ -36,7 +36,7 @@ class Attempt:
     is_loop: bool = False
 
 
-def doubt(attempt: Attempt, thresholds: Thresholds) -> Doubt | None:
+def doubt(attempt: TextQuality, thresholds: Thresholds) -> Doubt | None:
     """Why the attempt's text is not to be trusted, None where it is."""
     lowest, highest = thresholds.avg_logprob, thresholds.compression_ratio
     is_unlikely = lowest is not None and attempt.avg_logprob < lowest
@@ -48,7 +48,7 @@ def doubt(attempt: Attempt, thresholds: Thresholds) -> Doubt | None:
     return "unlikely" if is_unlikely else None
 
 
-def next_temperature(last: Attempt, count: int, options: Options) -> float | None:
+def next_temperature(last: TextQuality, count: int, options: Options) -> float | None:
     """At which temperature the window is written again, None where it is not.
 
     Args:
@@ -60,7 +60,7 @@ def next_temperature(last: Attempt, count: int, options: Options) -> float | Non
     return None if found is None or found == "no speech" else TEMPERATURES[count]
 
 
-def kept(attempts: Sequence[Attempt], thresholds: Thresholds) -> int | Doubt:
+def kept(attempts: Sequence[TextQuality], thresholds: Thresholds) -> int | Doubt:
     """Which of the attempts is kept, or why none is.
 
     The last one if it is trusted. Otherwise the likeliest, where openai/whisper keeps the last,

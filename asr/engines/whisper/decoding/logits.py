@@ -17,7 +17,7 @@ from asr.engines.whisper.decoding.tokens import Vocabulary
 
 
 @dataclass(frozen=True)
-class Rules:
+class LogitsRules:
     """What one checkpoint forbids."""
 
     end_of_text: int
@@ -33,7 +33,7 @@ class Rules:
     @classmethod
     def of(
         cls, generation_config: Any, vocabulary: Vocabulary, size: int, like: torch.Tensor
-    ) -> Rules:
+    ) -> LogitsRules:
         """Read from a checkpoint's `generation_config`, for `size` tokens, typed as `like`."""
         latest = getattr(generation_config, "max_initial_timestamp_index", None)
         never = _forbidding(generation_config.suppress_tokens, size, like)
@@ -57,7 +57,7 @@ class Written:
     latest: torch.Tensor  # int64: the last time written; before any, the id before `<|0.00|>`
 
     @classmethod
-    def blank(cls, count: int, rules: Rules, device: torch.device) -> Written:
+    def blank(cls, count: int, rules: LogitsRules, device: torch.device) -> Written:
         def flags() -> torch.Tensor:
             return torch.zeros(count, dtype=torch.bool, device=device)
 
@@ -72,20 +72,20 @@ class Written:
     def tensors(self) -> list[torch.Tensor]:
         return [self.is_timed, self.is_time, self.was_time, self.latest]
 
-    def begin(self, tokens: torch.Tensor, rules: Rules) -> None:
+    def begin(self, tokens: torch.Tensor, rules: LogitsRules) -> None:
         """Take in each row's first token, [rows]."""
         self.is_time.copy_(tokens >= rules.first_timestamp)
         self.was_time.fill_(True)
         self.latest.copy_(torch.where(self.is_time, tokens, rules.no_timestamps))
 
-    def add(self, tokens: torch.Tensor, rules: Rules) -> None:
+    def add(self, tokens: torch.Tensor, rules: LogitsRules) -> None:
         """Take in each row's next token, [rows]."""
         self.was_time.copy_(self.is_time)
         self.is_time.copy_(tokens >= rules.first_timestamp)
         self.latest.copy_(torch.where(self.is_time, tokens, self.latest))
 
 
-def constrain_first(scores: torch.Tensor, is_timed: torch.Tensor, rules: Rules) -> None:
+def constrain_first(scores: torch.Tensor, is_timed: torch.Tensor, rules: LogitsRules) -> None:
     """Forbid, in place, what may not be a row's first token; scores are [rows, vocabulary]."""
     timed = is_timed[:, None]
     scores[:, : rules.first_timestamp].masked_fill_(timed, -torch.inf)
@@ -93,7 +93,7 @@ def constrain_first(scores: torch.Tensor, is_timed: torch.Tensor, rules: Rules) 
         scores[:, rules.last_initial_timestamp + 1 :].masked_fill_(timed, -torch.inf)
 
 
-def constrain(scores: torch.Tensor, written: Written, rules: Rules) -> None:
+def constrain(scores: torch.Tensor, written: Written, rules: LogitsRules) -> None:
     """Forbid, in place, what may not follow; scores are [rows, vocabulary], float32."""
     timed = written.is_timed[:, None]  # [rows, 1]
     is_time, was_time = written.is_time[:, None], written.was_time[:, None]

@@ -9,7 +9,7 @@ from math import exp
 from statistics import fmean, median
 from string import punctuation
 
-from asr.engines.whisper.model.alignment import Alignment, Heard, Stretch, Times, align
+from asr.engines.whisper.model.alignment import Alignment, AlignmentInputs, Stretch, Times, align
 from asr.transcript import Segment, Word
 
 UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # languages that part no words
@@ -97,7 +97,7 @@ class Timing:
 def timing(
     segments: Sequence[Segment],
     tokens: Sequence[int],
-    heard: Heard,
+    heard: AlignmentInputs,
     end_of_text: int,
     language: str | None,
 ) -> Timing:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.engines.whisper.model.transfer import Returning, sent
+from asr.engines.whisper.model.transfer import HostCopy, sent
 
 FRAME_SECONDS = 0.02  # of the encoder's output
 SMOOTHED_FRAMES = 7  # of which the median is taken
@@ -44,7 +44,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Heard:
+class AlignmentInputs:
     """What the alignment heads asked for each token of a window, and what they could hear."""
 
     queries: torch.Tensor  # [heads, tokens, size], scaled; row i wrote token i, row 0 is not used
@@ -74,7 +74,7 @@ class Alignment:
 
     stretches: Sequence[Stretch]
     spans: Sequence[range]  # their frames
-    scores: Returning  # [tokens, frames from the stretch's first one on]
+    scores: HostCopy  # [tokens, frames from the stretch's first one on]
 
     def times(self) -> list[Times]:
         """When the tokens of each stretch were said: their starts and the last one's end."""
@@ -85,7 +85,7 @@ class Alignment:
         ]
 
 
-def align(heard: Heard, stretches: Sequence[Stretch]) -> Alignment:
+def align(heard: AlignmentInputs, stretches: Sequence[Stretch]) -> Alignment:
     """Let the device begin with the times of tokens; nothing here waits for it.
 
     Args:
@@ -97,7 +97,7 @@ def align(heard: Heard, stretches: Sequence[Stretch]) -> Alignment:
     for stretch, span in zip(stretches, spans, strict=True):
         firsts[_followed(stretch, count)] = span.start
     width = max(len(span) for span in spans) + 1
-    return Alignment(stretches, spans, Returning.of(scores_of(heard, firsts, width)))
+    return Alignment(stretches, spans, HostCopy.of(scores_of(heard, firsts, width)))
 
 
 def _followed(stretch: Stretch, count: int) -> list[int]:
@@ -147,7 +147,7 @@ def path(scores: Scores) -> list[int]:
     return [0, *firsts[:0:-1]]
 
 
-def scores_of(heard: Heard, firsts: npt.NDArray[np.int64], width: int) -> torch.Tensor:
+def scores_of(heard: AlignmentInputs, firsts: npt.NDArray[np.int64], width: int) -> torch.Tensor:
     """How much each token is heard in the `width` frames from its first one on.
 
     Returns:

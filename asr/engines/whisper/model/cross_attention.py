@@ -16,10 +16,10 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from asr.engines.whisper.model.weights import Decoder, DecoderLayer, Weights, linear
+from asr.engines.whisper.model.weights import DecoderLayer, DecoderWeights, Weights, linear
 
 
-class Cross(Protocol):
+class CrossAttention(Protocol):
     """Cross-attention to the windows in the slots."""
 
     @property
@@ -40,7 +40,7 @@ class Cross(Protocol):
 
 @dataclass(frozen=True)
 class KeysAndValues:
-    decoder: Decoder
+    decoder: DecoderWeights
     kept: torch.Tensor  # [layers, 2, slots, H, T, S]
 
     @classmethod
@@ -73,7 +73,7 @@ class KeysAndValues:
 class EncoderOutput:
     """For weights that are not packed: each head's part of them is used by itself."""
 
-    decoder: Decoder
+    decoder: DecoderWeights
     kept: torch.Tensor  # [slots, T, D]
 
     @classmethod

@@ -13,8 +13,8 @@ from asr.engines.whisper.model.cross_attention import attend, by_head, merged
 from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import (
     DecoderLayer,
-    Encoder,
     EncoderLayer,
+    EncoderWeights,
     Norm,
     Weights,
     linear,
@@ -23,7 +23,7 @@ from asr.engines.whisper.model.weights import (
 HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # as Transformers clamps float16
 
 
-def encode(encoder: Encoder, features: torch.Tensor) -> torch.Tensor:
+def encode(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
     """Log-mel features [n, mels, 2 T] → encoder output [n, T, D]."""
     x = F.gelu(F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1))
     x = F.gelu(F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from asr.engines.whisper.model.alignment import Heard
-from asr.engines.whisper.model.cross_attention import Cross, EncoderOutput, KeysAndValues
+from asr.engines.whisper.model.alignment import AlignmentInputs
+from asr.engines.whisper.model.cross_attention import CrossAttention, EncoderOutput, KeysAndValues
 from asr.engines.whisper.model.weights import Weights
 
 
@@ -16,7 +16,7 @@ from asr.engines.whisper.model.weights import Weights
 class KVCache:
     """Caches of all layers; the rows in flight are always the first slots, without a gap."""
 
-    cross: Cross  # written once for a window
+    cross: CrossAttention  # written once for a window
     own: torch.Tensor  # [layers, 2, slots, heads, positions, size]: written at every token
     places: torch.Tensor  # [slots, 2, heads]: where position 0 lies in a flattened layer of `own`
     queries: torch.Tensor  # [slots, positions, aligning heads, size]: where words are timed
@@ -59,11 +59,11 @@ class KVCache:
 
     def heard(
         self, slot: int, positions: range, frames: int, heads: Sequence[tuple[int, int]]
-    ) -> Heard:
+    ) -> AlignmentInputs:
         """What the alignment heads, (layer, number), asked at `positions`, and what of."""
         keys = [self.cross.keys(layer, head, slot, frames) for layer, head in heads]
         asked = self.queries[slot, positions.start : positions.stop]
-        return Heard(asked.transpose(0, 1).clone(), torch.stack(keys))
+        return AlignmentInputs(asked.transpose(0, 1).clone(), torch.stack(keys))
 
 
 def slot_bytes(weights: Weights, keeps_whole: bool = False) -> int:

@@ -18,14 +18,14 @@ def sent(numbers: Sequence[Any] | npt.NDArray[np.int64], device: torch.device) -
 
 
 @dataclass(frozen=True)
-class Returning:
+class HostCopy:
     """Numbers on their way to the host."""
 
     values: torch.Tensor  # to be read once they are there
     copied: torch.cuda.Event | None  # None: they were there from the start
 
     @classmethod
-    def of(cls, values: torch.Tensor) -> Returning:
+    def of(cls, values: torch.Tensor) -> HostCopy:
         """Send them off, in the order of their device's work."""
         if values.device.type != "cuda":
             return cls(values, None)

@@ -60,7 +60,7 @@ class DecoderLayer:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class EncoderWeights:
     conv1: Convolution  # mels → width
     conv2: Convolution  # stride 2
     positions: torch.Tensor  # [frames, width]
@@ -70,7 +70,7 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecoderWeights:
     tokens: torch.Tensor  # [vocabulary, width]
     positions: torch.Tensor  # [positions, width]
     layers: tuple[DecoderLayer, ...]
@@ -82,8 +82,8 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Weights:
-    encoder: Encoder
-    decoder: Decoder
+    encoder: EncoderWeights
+    decoder: DecoderWeights
 
     @property
     def device(self) -> torch.device:
@@ -121,7 +121,7 @@ def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
     heads = config.encoder_attention_heads, config.decoder_attention_heads
     is_tied = config.tie_word_embeddings
     return Weights(
-        Encoder(
+        EncoderWeights(
             conv1=Convolution(*encoder.pair("conv1")),
             conv2=Convolution(*encoder.pair("conv2")),
             positions=encoder.weight("embed_positions"),
@@ -132,7 +132,7 @@ def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
             norm=Norm(*encoder.pair("layer_norm")),
             heads=heads[0],
         ),
-        Decoder(
+        DecoderWeights(
             tokens=words,
             positions=decoder.weight("embed_positions"),
             layers=tuple(
