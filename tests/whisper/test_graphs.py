@@ -230,7 +230,7 @@ def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
     loaded, asked = Twins.of(models.TINY, keeps_whole=True).checkpoint, windows(12, KINDS[:1])
     planned = {**PLAN, "keeps_whole": False, "buckets": (1, 2, 3, 6)}
     expected = written(recording(loaded, **planned), asked)
-    write, calls = runner.model.write, 0
+    write, calls = runner.forward.write, 0
 
     def limited(weights: Any, slots: KVCache, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
         nonlocal calls
@@ -239,7 +239,7 @@ def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return write(weights, slots, tokens, *rest)
 
-    monkeypatch.setattr(runner.model, "write", limited)
+    monkeypatch.setattr(runner.forward, "write", limited)
     engine = recording(loaded, **planned)
     assert written(engine, asked) == expected
     assert engine.capacity == PLAN["slots"]
