@@ -7,7 +7,7 @@ import pytest
 from asr.engines.engine import WindowResult
 from asr.options import Options
 from asr.transcript import Coverage, Gap, Segment
-from asr.transcription.transcriber import Timings
+from asr.transcription.scheduled_request import Timings
 from asr.vad.detector import Detector
 from tests.conftest import FakeEngine, Told, tone, wav
 from tests.transcribers import whole

@@ -13,7 +13,7 @@ from asr.engines.engine import WindowResult
 from asr.errors import BadAudio, TooLarge
 from asr.options import Options
 from asr.transcription.cutter import quietest
-from asr.transcription.transcriber import Timings
+from asr.transcription.scheduled_request import Timings
 from tests.conftest import PATIENCE_SECONDS, FakeEngine, eventually, heard, tone, wav
 from tests.transcribers import whole
 

@@ -10,7 +10,7 @@ from aiohttp import web
 from asr.http import sources
 from asr.http.app_keys import CONFIG, ENGINE, REQUEST_ID
 from asr.transcript import Coverage
-from asr.transcription.transcriber import Timings
+from asr.transcription.scheduled_request import Timings
 
 log = logging.getLogger(__name__)
 

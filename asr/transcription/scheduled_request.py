@@ -171,3 +171,22 @@ def _as_ours(error: Exception) -> AsrError:
     failure = TranscriptionFailed(f"the model failed on this audio: {type(error).__name__}")
     failure.__cause__ = error
     return failure
+
+
+@dataclass
+class Timings:
+    """Where a request's time went, in seconds."""
+
+    fetch: float = 0.0  # waiting for bytes of the body or the URL
+    decode: float = 0.0  # until the last window was cut, less the waiting for bytes and room
+    queue: float = 0.0  # from the first window's submission until the engine took it
+    model: float = 0.0  # from then until the last window was heard
+    audio: float = 0.0  # seconds of audio decoded
+    taken_at: float | None = None  # when the engine took the first window
+
+    def heard(self, pending: ScheduledWindow) -> None:
+        """Take in the times of a window that is finished."""
+        if self.taken_at is None:
+            self.taken_at = pending.admitted_at
+            self.queue = pending.admitted_at - pending.submitted_at
+        self.model = max(self.model, pending.finished_at - self.taken_at)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from asr import cpu
 from asr.audio.decoder import Decoder
@@ -22,31 +22,12 @@ from asr.transcript import LanguageDetection, Transcript
 from asr.transcription.coverage import ASTRAY, BEFORE_GAP, SpeechCoverage, spliced
 from asr.transcription.cutter import PAUSE, Cutter, Joiner
 from asr.transcription.policy import RequestPolicy, check
-from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
+from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow, Timings
 from asr.transcription.scheduler import Scheduler
 from asr.vad.detector import Detector, DetectorFeed
 
 LEAD_SECONDS = 1.0  # at most, that a stream's first window has the processors to itself
 THREADS = max(1, cpu.usable() // 2)  # that cut and listen, the end aside: others need cores, too
-
-
-@dataclass
-class Timings:
-    """Where a request's time went, in seconds."""
-
-    fetch: float = 0.0  # waiting for bytes of the body or the URL
-    decode: float = 0.0  # until the last window was cut, less the waiting for bytes and room
-    queue: float = 0.0  # from the first window's submission until the engine took it
-    model: float = 0.0  # from then until the last window was heard
-    audio: float = 0.0  # seconds of audio decoded
-    taken_at: float | None = None  # when the engine took the first window
-
-    def heard(self, pending: ScheduledWindow) -> None:
-        """Take in the times of a window that is finished."""
-        if self.taken_at is None:
-            self.taken_at = pending.admitted_at
-            self.queue = pending.admitted_at - pending.submitted_at
-        self.model = max(self.model, pending.finished_at - self.taken_at)
 
 
 class Transcriber:

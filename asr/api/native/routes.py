@@ -22,7 +22,7 @@ from asr.http.responses import answer_headers, log_request, server_headers, warn
 from asr.options import Options
 from asr.transcript import Transcript
 from asr.transcription.policy import language_code, overruled
-from asr.transcription.transcriber import Timings
+from asr.transcription.scheduled_request import Timings
 
 log = logging.getLogger(__name__)
 

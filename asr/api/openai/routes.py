@@ -33,7 +33,8 @@ from asr.http.responses import (
 from asr.http.streaming import Event
 from asr.options import Task
 from asr.transcript import Transcript
-from asr.transcription.transcriber import Timings, Transcriber
+from asr.transcription.scheduled_request import Timings
+from asr.transcription.transcriber import Transcriber
 
 PATHS = ("/v1/", "/api/v1/")
 ERROR_CODES = {"unauthorized": "invalid_api_key"}  # ours where OpenAI has a name of its own
