@@ -1,4 +1,4 @@
-"""What is asked of a transcription, what comes back, and what the engine says of itself."""
+"""What comes back of a transcription: segments, words, tokens, coverage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two decoders, libsndfile and the program ffmpeg: what they take, and PCM out of them."""
+"""The library libsndfile: what it takes, and PCM out of it."""
 
 from __future__ import annotations
 

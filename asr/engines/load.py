@@ -1,4 +1,4 @@
-"""The engine that hears windows: its contract, and how one is loaded."""
+"""Choose the engine of a model and load it."""
 
 from __future__ import annotations
 

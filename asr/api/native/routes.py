@@ -1,4 +1,4 @@
-"""The service's own routes: `/asr`, `/hc`, `/health` and `/metrics`."""
+"""The service's own route `/asr`."""
 
 from __future__ import annotations
 
