@@ -64,10 +64,10 @@ class Drawn:
         self._lengths = cycle(drawn_lengths(LENGTHS))
         self._limited: dict[Window, Window] = {}  # as submitted → as the engine hears it
         self._submitted: dict[Window, Window] = {}  # and back
-        self.info = load.info
-        self.free = load.free
-        self.held = load.held
-        self.prepare = load.prepare
+        self.info = engine.info
+        self.free = engine.free
+        self.held = engine.held
+        self.prepare = engine.prepare
 
     @property
     def capacity(self) -> int:

@@ -12,7 +12,7 @@ from tests.conftest import ROOT
 
 OF_TORCH = """
 import os, pathlib, sys
-from asr import cores
+from asr import cpu
 cpu.CGROUP = pathlib.Path(sys.argv[1])
 cpu.settle(os.environ)
 import torch
