@@ -55,6 +55,12 @@ async def test_the_openapi_document_is_valid_and_names_every_route(client):
         if route.resource is not None and route.method != "HEAD"
     }
     described = {(m, p) for p, item in document["paths"].items() for m in item}
+    assert described <= routes
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert operation["tags"], path
+            named = re.findall(r"`(/[^`]*)`", operation.get("description", "").split("same at")[-1])
+            described |= {(method, each) for each in named}
     pages = {(m, p) for m, p in routes if p.startswith(("/docs", "/openapi.json"))}
     assert described == routes - pages
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
 
 from asr.server import docs
+from asr.server.app import DIALECTS
 from tests.conftest import tone, wav
 from tests.processes import Controlled, controlled, until
 
@@ -86,7 +87,7 @@ def test_every_method_on_every_path_has_an_answer(target: Controlled, method: st
     assert_well(target)
 
 
-schema = schemathesis.openapi.from_dict(docs.document())
+schema = schemathesis.openapi.from_dict(docs.document(DIALECTS))
 
 
 @schema.parametrize()

@@ -9,7 +9,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 import asr
+from asr.http import openapi
 from asr.http.app_keys import ENGINE, METRICS, SCHEDULER
+from asr.http.dialect import Problem
+from asr.http.openapi import PROBLEMS, SECURITY, TEXT, Json
+
+TAGS = ["Health"]
 
 
 class Health(BaseModel):
@@ -36,3 +41,50 @@ async def health(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     text = generate_latest(request.app[METRICS].registry)
     return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def hc_operation() -> Json:
+    answer = {"content": {"application/json": openapi.content(Health)}}
+    return {
+        "tags": TAGS,
+        "summary": "Ready to transcribe",
+        "operationId": "hc",
+        "description": "The port does not answer before the model is loaded and warm.",
+        "parameters": [
+            {
+                "name": "verbose",
+                "in": "query",
+                "description": "`1` adds what runs: model, hardware, languages",
+                "schema": {"type": "string", "enum": ["0", "1"]},
+            }
+        ],
+        "responses": {
+            "200": {"description": "Ready", **answer},
+            "503": {"description": PROBLEMS[503], **answer},
+        },
+    }
+
+
+def health_operation() -> Json:
+    return {
+        "tags": TAGS,
+        "summary": "Ready, without a body",
+        "operationId": "health",
+        "responses": {
+            "200": {"description": "Ready"},
+            "503": {"description": "The engine has ended"},
+        },
+    }
+
+
+def metrics_operation() -> Json:
+    return {
+        "tags": TAGS,
+        "summary": "Metrics in the Prometheus format",
+        "operationId": "metrics",
+        "responses": {
+            "200": {"description": "Counters and histograms", "content": {"text/plain": TEXT}},
+            "401": openapi.problem(PROBLEMS[401], Problem),
+        },
+        "security": SECURITY,
+    }

@@ -7,13 +7,21 @@ import logging
 import time
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
-from asr.http import requests
+from asr.http import openapi, requests
 from asr.http.app_keys import ENGINE, REQUEST_ID, TRANSCRIBER
-from asr.http.parameters import AudioFile, Location, Texts, allowed_languages
+from asr.http.openapi import SECURITY, SERVER_HEADERS, Json
+from asr.http.parameters import (
+    AudioFile,
+    Location,
+    StrictParameters,
+    Texts,
+    allowed_languages,
+    refuse_unknown,
+)
 from asr.http.responses import decimals, server_headers
 from asr.options import Options
 from asr.transcript import LanguageDetection
@@ -45,9 +53,7 @@ def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
             f"the model {info.model_id} knows no languages apart: serve a multilingual Whisper "
             "model, or leave this route out"
         )
-    unknown = sorted(asked.model_extra or {})
-    if asked.strict and unknown:
-        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
+    refuse_unknown(asked)
     return Options(languages=allowed_languages(asked.languages, "languages", info))
 
 
@@ -63,17 +69,39 @@ def _answer(detection: LanguageDetection, info: EngineInfo) -> DetectionAnswer:
     )
 
 
-class DetectionParameters(BaseModel):
-    """Which languages are to be told apart; every key is optional."""
+def operation(failure: type[BaseModel], invalid_status: int) -> Json:
+    """The route as the OpenAPI document describes it, without tags and `operationId`.
 
-    model_config = ConfigDict(extra="allow")
+    Args:
+        failure: the JSON that tells of a failure.
+        invalid_status: of a field that is missing or of the wrong kind.
+    """
+    return {
+        "summary": "Detect the language that is spoken",
+        "description": (
+            "Takes audio as `/asr` does and looks at the first window that is not silent. A "
+            "model that does not detect languages answers 400."
+        ),
+        "parameters": openapi.query(DetectionParameters),
+        "requestBody": openapi.audio_body(DetectionRequest, DetectionForm),
+        "responses": {
+            "200": {
+                "description": "The probability of each language; nulls where all is silent",
+                "headers": openapi.headers(SERVER_HEADERS),
+                "content": {"application/json": openapi.content(DetectionAnswer)},
+            },
+            **openapi.problems(failure, invalid_status),
+        },
+        "security": SECURITY,
+    }
+
+
+class DetectionParameters(StrictParameters):
+    """Which languages may be spoken; every key is optional."""
 
     model: str | None = Field(None, description="Any name: one model is served")
     languages: Texts = Field(
         [], description="The languages that may be spoken: a list, or commas; unset: all"
-    )
-    strict: bool = Field(
-        False, description="Answer 400 to keys that are not known, instead of ignoring them"
     )
 
 

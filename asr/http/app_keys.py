@@ -1,15 +1,19 @@
 """Where the app keeps what its handlers share."""
 
+from collections.abc import Sequence
+
 from aiohttp import web
 
 from asr.config import Config
 from asr.engines.engine import Engine
+from asr.http.dialect import Dialect
 from asr.metrics import Metrics
 from asr.outbound.fetch import Outbound
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.transcriber import Transcriber
 
 CONFIG = web.AppKey("CONFIG", Config)
+DIALECTS: web.AppKey[Sequence[Dialect]] = web.AppKey("DIALECTS")
 ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
 METRICS = web.AppKey("METRICS", Metrics)
 OUTBOUND = web.AppKey("OUTBOUND", Outbound)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, Field, TypeAdapter
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+)
 
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
@@ -36,6 +43,27 @@ Texts = Annotated[list[str], BeforeValidator(_parted)]
 TemperatureValue = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Temperature = Annotated[TemperatureValue, BeforeValidator(_first)]
 TEMPERATURE: TypeAdapter[float] = TypeAdapter(TemperatureValue)
+
+
+class StrictParameters(BaseModel):
+    """Parameters that ignore unknown keys, unless they are `strict`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    strict: bool = Field(
+        False, description="Answer 400 to keys that are not known, instead of ignoring them"
+    )
+
+
+def refuse_unknown(parameters: StrictParameters) -> None:
+    """Check the keys of strict parameters.
+
+    Raises:
+        BadRequest: a key is unknown.
+    """
+    unknown = sorted(parameters.model_extra or {})
+    if parameters.strict and unknown:
+        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
 
 
 class DecodingParameters(BaseModel):

@@ -19,7 +19,7 @@ from aiohttp.log import server_logger
 from asr.config import Config
 from asr.errors import ShuttingDown
 from asr.http.app_keys import SCHEDULER
-from asr.server.listener import listen, reserve
+from asr.server.listener import open_port, reserve
 from asr.startup import StartupTimer
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ async def _serve(app: web.Application, config: Config, start: StartupTimer) -> N
             log.info("stopping: the model is not loaded yet")
             return
         _set_aside_what_is_loaded()
-        await listen(listener, config)
+        await open_port(listener, config)
         log.info("start: %s", start)
         async with _silent_ones_closed(runner, config.body_timeout_s):
             await stop.wait()

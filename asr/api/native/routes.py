@@ -17,7 +17,8 @@ from asr.formats import writers
 from asr.formats.captions import words_of
 from asr.http import requests, streaming
 from asr.http.app_keys import ENGINE, TRANSCRIBER
-from asr.http.parameters import allowed_languages
+from asr.http.dialect import problem
+from asr.http.parameters import allowed_languages, refuse_unknown
 from asr.http.responses import answer_headers, log_request, server_headers, warning_header
 from asr.options import Options
 from asr.transcript import Transcript
@@ -70,11 +71,6 @@ async def _stream(
     return await streaming.send(request, events, framing, _last_event, headers, done)
 
 
-def problem(failure: Failure) -> dict[str, object]:
-    """A failure as the service's own routes tell it."""
-    return {"error": failure.message}
-
-
 def _last_event(failure: Failure) -> dict[str, object]:
     return {"type": "error", **problem(failure)}
 
@@ -107,9 +103,7 @@ def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
 
 
 def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
-    unknown = sorted(parameters.model_extra or {})
-    if parameters.strict and unknown:
-        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
+    refuse_unknown(parameters)
     idle = parameters.without_effect(info)
     if parameters.strict and idle:
         raise BadRequest(

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
-from asr.http.parameters import AudioFile, DecodingParameters, Location, Texts
+from asr.http.parameters import AudioFile, DecodingParameters, Location, StrictParameters, Texts
 from asr.options import Task, Timestamps
 
 
-class AsrParameters(DecodingParameters):
+class AsrParameters(StrictParameters, DecodingParameters):
     """How `/asr` is to transcribe; every key is optional."""
-
-    model_config = ConfigDict(extra="allow")
 
     language: str | None = Field(
         None,
@@ -33,9 +31,6 @@ class AsrParameters(DecodingParameters):
     stream: bool = Field(
         False, description="Answer with JSON lines, one event each, as text is heard"
     )
-    strict: bool = Field(
-        False, description="Answer 400 to keys that are not known, instead of ignoring them"
-    )
 
 
 class AsrRequest(AsrParameters, Location):
@@ -56,9 +51,3 @@ class Chunk(BaseModel):
 class AsrAnswer(BaseModel):
     text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
     chunks: list[Chunk]
-
-
-class Problem(BaseModel):
-    """Any failure: what went wrong and what to do about it."""
-
-    error: str = Field(examples=["the body is empty: send the bytes of an audio file"])

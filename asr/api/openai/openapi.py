@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from openapi_pydantic.util import PydanticSchema
 from pydantic import BaseModel
 
+from asr.api import language
+from asr.api.openai.problem import INVALID_STATUS
 from asr.api.openai.schemas import (
     Model,
     Models,
@@ -17,110 +15,100 @@ from asr.api.openai.schemas import (
     TranslationUpload,
     VerboseAnswer,
 )
+from asr.http.openapi import (
+    ANSWER_HEADERS,
+    PROBLEMS,
+    SECURITY,
+    TEXT,
+    Json,
+    content,
+    headers,
+    problem,
+    problems,
+)
 
-PREFIXES = {"/v1": "", "/api/v1": "UnderApi"}  # and what makes their operations' ids unique
-SECURITY: list[dict[str, list[str]]] = [{}, {"bearer": []}, {"header": []}]
-TEXT = {"schema": {"type": "string"}}
-
-Json = dict[str, Any]
-
-
-def paths(problems: Mapping[int, str], headers: Mapping[str, str]) -> Json:
-    """The operations by path and method.
-
-    Args:
-        problems: what each status of a failed transcription means.
-        headers: what each header of a transcription means.
-    """
-    found: Json = {}
-    for prefix, suffix in PREFIXES.items():
-        for noun, form, what in (
-            ("Transcription", TranscriptionUpload, "Transcribe audio, as OpenAI's clients ask"),
-            ("Translation", TranslationUpload, "Write in English what is said in any language"),
-        ):
-            operation = _audio(form, what, f"create{noun}{suffix}", problems, headers)
-            found[f"{prefix}/audio/{noun.lower()}s"] = {"post": operation}
-        found[f"{prefix}/models"] = {"get": _models(f"listModels{suffix}")}
-        found[f"{prefix}/models/{{id}}"] = {"get": _model(f"retrieveModel{suffix}")}
-    return found
+TAGS = ["OpenAI"]
 
 
-def _audio(
-    form: type[BaseModel],
-    summary: str,
-    identity: str,
-    problems: Mapping[int, str],
-    headers: Mapping[str, str],
-) -> Json:
-    described = {**headers, "X-Warnings": "What was asked and could not be honoured"}
-    unsupported = {415: "The body is no multipart form"}
-    statuses = {**problems, **unsupported}
-    del statuses[422]  # a field that cannot be used is a 400 here, as it is at OpenAI
+def transcription() -> Json:
+    summary = "Transcribe audio, as OpenAI's clients ask for it"
+    return _audio(TranscriptionUpload, summary, "createTranscription")
+
+
+def translation() -> Json:
+    summary = "Translate speech in any language into English text"
+    return _audio(TranslationUpload, summary, "createTranslation")
+
+
+def _audio(form: type[BaseModel], summary: str, identity: str) -> Json:
+    """A route that takes `form` and answers text."""
+    meanings = {**ANSWER_HEADERS, "X-Warnings": "What was asked for and has no effect here"}
+    unsupported = {"415": problem("The body is not a multipart form", OpenAiProblem)}
+    failures = {**problems(OpenAiProblem, INVALID_STATUS), **unsupported}
     return {
+        "tags": TAGS,
         "summary": summary,
         "operationId": identity,
         "description": (
-            "The fields may come in any order, the file under any name. With `stream` the answer "
-            "is `transcript.text.delta`, `.segment` and `.done` events."
+            "The fields may come in any order, and the file may have any name. With `stream` the "
+            "answer is `transcript.text.delta`, `.segment` and `.done` events."
         ),
-        "requestBody": {"required": True, "content": {"multipart/form-data": _content(form)}},
+        "requestBody": {"required": True, "content": {"multipart/form-data": content(form)}},
         "responses": {
             "200": {
-                "description": "The text, in the format that was asked",
-                "headers": {
-                    name: {"description": meaning, "schema": {"type": "string"}}
-                    for name, meaning in described.items()
-                },
+                "description": "The text, in the format that was asked for",
+                "headers": headers(meanings),
                 "content": {
-                    "application/json": _content(TextAnswer, VerboseAnswer),
+                    "application/json": content(TextAnswer, VerboseAnswer),
                     "text/plain": TEXT,
                     "text/event-stream": TEXT,
                 },
             },
-            **{str(status): _problem(statuses[status]) for status in sorted(statuses)},
+            **dict(sorted(failures.items())),
         },
         "security": SECURITY,
     }
 
 
-def _models(identity: str) -> Json:
+def detection() -> Json:
     return {
+        **language.operation(OpenAiProblem, INVALID_STATUS),
+        "tags": TAGS,
+        "operationId": "audioLanguage",
+    }
+
+
+def models() -> Json:
+    return {
+        "tags": TAGS,
         "summary": "The model that is served",
-        "operationId": identity,
+        "operationId": "listModels",
         "responses": {
             "200": {
                 "description": "A list of one",
-                "content": {"application/json": _content(Models)},
+                "content": {"application/json": content(Models)},
             },
-            "401": _problem("The API key is missing or wrong"),
+            "401": problem(PROBLEMS[401], OpenAiProblem),
         },
         "security": SECURITY,
     }
 
 
-def _model(identity: str) -> Json:
+def model() -> Json:
     return {
+        "tags": TAGS,
         "summary": "One model",
-        "operationId": identity,
+        "operationId": "retrieveModel",
         "parameters": [
             {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
         ],
         "responses": {
             "200": {
-                "description": "It is served",
-                "content": {"application/json": _content(Model)},
+                "description": "The model is served here",
+                "content": {"application/json": content(Model)},
             },
-            "401": _problem("The API key is missing or wrong"),
-            "404": _problem("It is not served here"),
+            "401": problem(PROBLEMS[401], OpenAiProblem),
+            "404": problem("The model is not served here", OpenAiProblem),
         },
         "security": SECURITY,
     }
-
-
-def _content(*models: type[BaseModel]) -> Json:
-    schemas: list[PydanticSchema[Any]] = [PydanticSchema(schema_class=model) for model in models]
-    return {"schema": schemas[0] if len(schemas) == 1 else {"anyOf": schemas}}
-
-
-def _problem(meaning: str) -> Json:
-    return {"description": meaning, "content": {"application/json": _content(OpenAiProblem)}}

@@ -15,10 +15,11 @@ from collections.abc import AsyncGenerator, Callable
 from aiohttp import web
 
 from asr.api.openai.plan import AnswerPlan, plan, read_form
+from asr.api.openai.problem import problem
 from asr.api.openai.schemas import AudioForm, Model, Models
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
-from asr.errors import BadRequest, Failure, NotFound, UnsupportedMedia
+from asr.errors import BadRequest, NotFound, UnsupportedMedia
 from asr.formats import writers
 from asr.http import sources, streaming
 from asr.http.app_keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
@@ -36,27 +37,7 @@ from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
 from asr.transcription.transcriber import Transcriber
 
-PATHS = ("/v1/", "/api/v1/")
-ERROR_CODES = {"unauthorized": "invalid_api_key"}  # ours where OpenAI has a name of its own
 UNKNOWN_LANGUAGE = "unknown"
-
-
-def problem(failure: Failure) -> dict[str, object]:
-    """A failure as OpenAI tells it; all four keys are there, whatever is known."""
-    return {
-        "error": {
-            "message": failure.message,
-            "type": _kind(failure.status),
-            "param": failure.param,
-            "code": ERROR_CODES.get(failure.code, failure.code),
-        }
-    }
-
-
-def _kind(status: int) -> str:
-    if status == 429:
-        return "rate_limit_error"
-    return "server_error" if status >= 500 else "invalid_request_error"
 
 
 async def models(request: web.Request) -> web.Response:

@@ -1,0 +1,47 @@
+"""The service's own routes about audio, as the OpenAPI document describes them."""
+
+from __future__ import annotations
+
+from asr.api import language
+from asr.api.native.schemas import AsrAnswer, AsrForm, AsrParameters, AsrRequest
+from asr.errors import Invalid
+from asr.http import openapi
+from asr.http.dialect import Problem
+from asr.http.openapi import ANSWER_HEADERS, SECURITY, TEXT, Json
+
+TAGS = ["Transcription"]
+
+
+def detection() -> Json:
+    return {
+        **language.operation(Problem, Invalid.status),
+        "tags": TAGS,
+        "operationId": "detectLanguage",
+    }
+
+
+def transcription() -> Json:
+    return {
+        "tags": TAGS,
+        "summary": "Transcribe audio",
+        "operationId": "transcribe",
+        "description": (
+            "Takes a JSON object with the URL of the audio, the bytes of an audio file as the "
+            "body (with any content type, or none), or a multipart form with the part `file`. "
+            "The optional keys may come as JSON, form fields or in the query."
+        ),
+        "parameters": openapi.query(AsrParameters),
+        "requestBody": openapi.audio_body(AsrRequest, AsrForm),
+        "responses": {
+            "200": {
+                "description": "The text and its chunks; silence gives an empty text",
+                "headers": openapi.headers(ANSWER_HEADERS),
+                "content": {
+                    "application/json": openapi.content(AsrAnswer),
+                    "application/x-ndjson": TEXT,
+                },
+            },
+            **openapi.problems(Problem, Invalid.status),
+        },
+        "security": SECURITY,
+    }

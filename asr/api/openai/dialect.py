@@ -1,0 +1,25 @@
+"""OpenAI's dialect: its routes under both prefixes, and its failures."""
+
+from asr.api import language
+from asr.api.openai import openapi, routes
+from asr.api.openai.problem import INVALID_STATUS, problem
+from asr.http.dialect import Dialect, Route
+
+DIALECT = Dialect(
+    prefixes=("/v1/", "/api/v1/"),
+    routes=(
+        Route("POST", "audio/transcriptions", routes.transcriptions, openapi.transcription),
+        Route("POST", "audio/translations", routes.translations, openapi.translation),
+        Route(
+            "POST",
+            "audio/language",
+            language.detect,
+            openapi.detection,
+            aliases=("audio/detect-language",),
+        ),
+        Route("GET", "models", routes.models, openapi.models),
+        Route("GET", "models/{id:.+}", routes.model, openapi.model),
+    ),
+    problem=problem,
+    invalid_status=INVALID_STATUS,
+)

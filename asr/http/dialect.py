@@ -1,0 +1,79 @@
+"""How one family of clients is answered: paths, routes, the shape and status of failures."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import pydantic
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from asr.errors import Failure, Invalid
+from asr.http.openapi import Json
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Problem(BaseModel):
+    """Any failure: what went wrong and what to do about it."""
+
+    error: str = Field(examples=["the body is empty: send the bytes of an audio file"])
+
+
+def problem(failure: Failure) -> Json:
+    """A failure in the shape of the service's own routes."""
+    return {"error": failure.message}
+
+
+@dataclass(frozen=True)
+class Route:
+    """One handler and the paths that lead to it."""
+
+    method: str
+    path: str  # after the dialect's prefix
+    handler: Handler
+    operation: Callable[[], Json] | None = None  # OpenAPI's Operation Object; None: undocumented
+    aliases: tuple[str, ...] = ()  # other paths of the same handler, after the prefix
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What the server must know of a family of clients; `server/app.py` lists them all."""
+
+    prefixes: tuple[str, ...]  # that its paths begin with, such as "/v1/"; the first is documented
+    routes: tuple[Route, ...]
+    problem: Callable[[Failure], Json] = problem  # a failure → the JSON that tells of it
+    invalid_status: int = Invalid.status  # of a field that is missing or of the wrong kind
+
+    def paths(self, route: Route) -> list[str]:
+        """All paths of `route`, the documented one first."""
+        names = (route.path, *route.aliases)
+        return [prefix + name for prefix in self.prefixes for name in names]
+
+    def invalid(self, error: pydantic.ValidationError) -> Failure:
+        """The failure that names every field which `error` names."""
+        parts = []
+        problems = error.errors(include_url=False, include_context=False)
+        for each in problems:
+            place = ".".join(str(step) for step in each["loc"]) or "body"
+            parts.append(f"{place}: {each['msg']}")
+        message = "; ".join(parts) + "; see /docs for what is accepted"
+        first = problems[0]["loc"]
+        param = str(first[0]) if first else None
+        return Failure(self.invalid_status, Invalid.code, message, param)
+
+
+def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:
+    """The dialect whose prefix is the longest that `path` begins with.
+
+    Args:
+        dialects: one of them has the empty prefix, for the paths that no other claims.
+    """
+    matching = [
+        (len(prefix), dialect)
+        for dialect in dialects
+        for prefix in dialect.prefixes
+        if path.startswith(prefix)
+    ]
+    return max(matching, key=lambda each: each[0])[1]

@@ -1,0 +1,134 @@
+"""What every request passes: its id, the API key, and failures as JSON in its dialect's shape."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+import pydantic
+from aiohttp import web
+
+from asr.errors import AsrError, Failure, Unauthorized
+from asr.http import app_keys
+from asr.http.dialect import Dialect, Handler, dialect_of
+
+log = logging.getLogger(__name__)
+
+OPEN_PATHS = re.compile(r"/(hc|health|openapi\.json|docs(/.*)?)$")  # They need no API key.
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")  # A caller's id is kept if it looks like this.
+MESSAGE_CHARS = 1000  # Longer messages are cut, because they may quote the caller.
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+CLIENT_LEFT = 499  # nginx's status for a caller who closed the connection before the answer.
+
+
+@web.middleware
+async def answer_everything(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id, turn failures into JSON, and count the answer."""
+    asked = request.headers.get("X-Request-ID", "")
+    request[app_keys.REQUEST_ID] = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    status, route = CLIENT_LEFT, await _route(request)
+    try:
+        response = await _answered(request, handler)
+        status = response.status
+        return response
+    finally:
+        request.app[app_keys.METRICS].requests.labels(route, str(status)).inc()
+
+
+@web.middleware
+async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse callers without the API key, where one is set."""
+    key = request.app[app_keys.CONFIG].api_key
+    if key is None or OPEN_PATHS.match(request.path):
+        return await handler(request)
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else ""
+    given = given or request.headers.get("x-admin-api-key", "")
+    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), key.encode()):
+        raise Unauthorized(
+            "the API key is missing or wrong: send 'Authorization: Bearer KEY' "
+            "or 'x-admin-api-key: KEY'"
+        )
+    return await handler(request)
+
+
+async def name_request(request: web.Request, response: web.StreamResponse) -> None:
+    """Give the answer its request's id, and close a connection that cannot be read further."""
+    if app_keys.REQUEST_ID in request:
+        response.headers["X-Request-ID"] = request[app_keys.REQUEST_ID]
+    if request.content.exception() is not None:  # nothing after it can be understood
+        response.force_close()
+        response.headers["Connection"] = "close"
+
+
+async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except pydantic.ValidationError as error:
+        return _problem(request, _dialect(request).invalid(error))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
+        return _problem(request, _refusal(request, error), headers)
+    except ConnectionError:
+        return _problem(request, Failure(CLIENT_LEFT, "client_left", "the client left"))
+    except Exception as error:  # the boundary: nothing may leave a caller without an answer
+        if not isinstance(error, AsrError):
+            log.exception("%s %s failed", request[app_keys.REQUEST_ID], request.rel_url.raw_path)
+        return _problem(request, Failure.of(error))
+
+
+def _refusal(request: web.Request, error: web.HTTPException) -> Failure:
+    """A failure that the router or the HTTP library saw."""
+    if error.status == 404:
+        return Failure(404, "unknown_url", f"there is no route {request.path}; see /docs")
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        message = f"{request.path} does not take {error.method}; use {allowed}"
+        return Failure(405, "method_not_allowed", message)
+    return Failure(error.status, "bad_request", error.text or error.reason)
+
+
+def _problem(
+    request: web.Request, failure: Failure, headers: Mapping[str, str] = NO_HEADERS
+) -> web.Response:
+    """The answer to a failure, in the shape of the dialect that the caller speaks."""
+    level = logging.ERROR if failure.status == 500 else logging.INFO
+    failure = replace(failure, message=failure.message[:MESSAGE_CHARS])
+    status, message = failure.status, failure.message
+    log.log(
+        level,
+        "%s %s: %d %r",
+        request[app_keys.REQUEST_ID],
+        request.rel_url.raw_path,
+        status,
+        message,
+    )
+    headers = dict(headers)
+    if failure.retry_after is not None:
+        headers["Retry-After"] = str(failure.retry_after)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    answer = _dialect(request).problem(failure)
+    return web.json_response(answer, status=status, headers=headers)
+
+
+def _dialect(request: web.Request) -> Dialect:
+    return dialect_of(request.path, request.app[app_keys.DIALECTS])
+
+
+async def _route(request: web.Request) -> str:
+    """The route as metrics name it, also where it does not take the request's method."""
+    resources: Iterable[web.AbstractResource | None] = [request.match_info.route.resource]
+    if isinstance(request.match_info.http_exception, web.HTTPMethodNotAllowed):
+        resources = request.app.router.resources()
+    for resource in resources:
+        if resource is not None and any(await resource.resolve(request)):
+            return resource.canonical
+    return "unknown"
