@@ -11,11 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,24 +25,27 @@ import torch
 from huggingface_hub.constants import ENDPOINT
 from hypothesis import HealthCheck, settings
 
-from asr.capabilities import EngineInfo
 from asr.config import DEMO_MODEL, Config
-from asr.engines.engine import Window, WindowResult
 from asr.server.app import create_app
-from asr.transcript import Segment
 from asr.vad.detector import Span
+from tests.support.fake_engine import FakeEngine
 
 pytest_plugins = [
-    "tests.checkpoints",
-    "tests.clock",
-    "tests.origin",
-    "tests.schedulers",
-    "tests.sounds",
-    "tests.transcribers",
+    "tests.support.checkpoints",
+    "tests.support.clock",
+    "tests.support.origin",
+    "tests.support.schedulers",
+    "tests.support.sounds",
+    "tests.support.transcribers",
 ]
 
+
 ROOT = Path(__file__).resolve().parent.parent
+
+
 RATE = 16_000
+
+
 PATIENCE_SECONDS = 120  # of a test with what it waits for: a machine may be slow and busy
 
 
@@ -51,6 +53,8 @@ PATIENCE_SECONDS = 120  # of a test with what it waits for: a machine may be slo
 settings.register_profile(
     "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+
+
 settings.load_profile("patient")
 
 
@@ -75,46 +79,6 @@ def answers(url: str) -> bool:
     except OSError:
         return False
     return True
-
-
-@dataclass
-class FakeEngine:
-    """Answers with what it heard and records its steps; `gate` holds it back when cleared."""
-
-    capacity: int = 4
-    steps: list[list[Window]] = field(default_factory=list)
-    dropped: list[Window] = field(default_factory=list)
-    gate: threading.Event = field(default_factory=threading.Event)
-    hear: Callable[[Window], WindowResult] | None = None
-    info: EngineInfo = EngineInfo(
-        "fake", "fake", "CUDA is not available", "none", {"en": "english", "es": "spanish"}, True
-    )
-
-    def __post_init__(self) -> None:
-        self.gate.set()
-
-    def free(self) -> int:
-        return self.capacity
-
-    def held(self) -> int:
-        return 0
-
-    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
-        self.steps.append(list(admitted))
-        self.gate.wait(PATIENCE_SECONDS)
-        return [(self.hear or heard)(window) for window in admitted]
-
-    def drop(self, window: Window) -> None:
-        self.dropped.append(window)
-
-    def prepare(self) -> bool:
-        return False
-
-
-def heard(window: Window) -> WindowResult:
-    text = f" {window.seconds:.2f} s"
-    language = window.options.language or "en"
-    return WindowResult(window, (Segment(0.0, window.seconds, text),), language)
 
 
 async def eventually(claim: Callable[[], object]) -> None:

@@ -20,7 +20,8 @@ from benchmark.goals import GOAL_TOKENS
 from benchmark.level import Level
 from benchmark.reporting import Figures, figures
 from benchmark.served import Served
-from tests.conftest import FakeEngine, tone, wav
+from tests.conftest import tone, wav
+from tests.support.fake_engine import FakeEngine
 
 SECOND = wav(tone(1.0))
 

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.benchmark.conftest import measured, stub_server
-from tests.conftest import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 
 async def test_a_warm_up_comes_before_the_measured_requests(

@@ -16,7 +16,8 @@ import pytest
 from asr.engines.engine import Window, WindowResult
 from benchmark import load
 from tests.benchmark.conftest import measured, squeezed
-from tests.conftest import ROOT, FakeEngine, heard
+from tests.conftest import ROOT
+from tests.support.fake_engine import FakeEngine, heard
 
 
 async def test_each_level_is_measured_and_written(

@@ -1,0 +1,140 @@
+"""OpenAI's dialect beyond its own client: forms in any order, answers, failures."""
+
+import asyncio
+
+import pytest
+
+from asr.api.openai.schemas import TextAnswer, VerboseAnswer
+from asr.engines.engine import WindowResult
+from asr.transcript import Segment
+from tests.conftest import eventually, tone, wav
+from tests.support.forms import CLIP, PATH, form, problem, refused, transcribe
+
+PREFIXES = ["/v1", "/api/v1"]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+async def test_both_prefixes_serve_every_route(client, prefix):
+    for noun in ("transcriptions", "translations"):
+        response = await transcribe(client, path=f"{prefix}/audio/{noun}")
+        answer = TextAnswer.model_validate_json(await response.text(), extra="forbid")
+        assert (answer.text, answer.usage.seconds) == ("1.00 s", 1)
+    assert (await (await client.get(f"{prefix}/models")).json())["data"][0]["id"] == "fake"
+    assert (await client.get(f"{prefix}/models/fake")).status == 200
+
+
+async def test_the_answer_carries_the_headers_of_the_service(client):
+    response = await transcribe(client)
+    assert response.headers["X-Audio-Length"] == "1.0"
+    assert {"X-Request-ID", "X-Model-ID", "X-Processing-Time"} <= response.headers.keys()
+    assert "X-Warnings" not in response.headers
+
+
+async def test_a_file_without_a_content_type_or_an_extension_may_come_before_the_fields(client):
+    body = b"".join(
+        [
+            b'--b\r\nContent-Disposition: form-data; name="file"; filename=""\r\n\r\n',
+            CLIP,
+            b'\r\n--b\r\nContent-Disposition: form-data; name="response_format"\r\n\r\ntext',
+            b"\r\n--b--\r\n",
+        ]
+    )
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = await client.post(PATH, data=body, headers=headers)
+    assert (response.status, await response.text()) == (200, "1.00 s")
+
+
+async def test_a_url_may_stand_for_the_file(make_client, tmp_path):
+    (tmp_path / "clip.wav").write_bytes(CLIP)
+    client = await make_client(audio_root=tmp_path)
+    response = await transcribe(client, file=None, url="clip.wav")
+    assert (await response.json())["text"] == "1.00 s"
+
+
+async def test_a_fields_odd_name_does_not_reach_the_header(client):
+    part = '--b\r\nContent-Disposition: form-data; name="naïve"\r\n\r\nx\r\n'.encode()
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = await client.post(PATH, data=part + head + CLIP + b"\r\n--b--", headers=headers)
+    assert response.status == 200
+    assert response.headers["X-Warnings"] == "na?ve has no effect here: leave it out"
+
+
+async def test_a_form_without_a_file_is_told_what_to_send(client):
+    status, found = await refused(client, file=None, model="m")
+    assert (status, found.param) == (400, "file")
+    response = await client.post(PATH, json={"file": "x"})
+    assert (response.status, (await problem(response)).code) == (415, "unsupported_media")
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    response = await client.post(PATH, data=b"no form", headers=headers)
+    assert (response.status, (await problem(response)).code) == (400, "bad_request")
+
+
+async def test_every_failure_under_the_prefixes_is_an_error_object(make_client, engine):
+    client = await make_client(api_key="k", max_body_mb=0.1)
+    for prefix in PREFIXES:
+        key = {"Authorization": "Bearer k"}
+        response = await client.get(prefix + "/models")
+        assert (response.status, (await problem(response)).code) == (401, "invalid_api_key")
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+        response = await client.get(prefix + "/nowhere", headers=key)
+        assert (response.status, (await problem(response)).code) == (404, "unknown_url")
+        response = await client.get(prefix + "/audio/translations", headers=key)
+        assert (response.status, (await problem(response)).code) == (405, "method_not_allowed")
+        assert response.headers["Allow"] == "POST"
+        path = prefix + "/audio/transcriptions"
+        response = await client.post(path, data=form(file=bytes(200_000)), headers=key)
+        assert (response.status, (await problem(response)).code) == (413, "too_large")
+    engine.hear = lambda window: WindowResult(window, error=ValueError("secret"))
+    response = await client.post(PATH, data=form(), headers=key)
+    found = await problem(response)
+    assert (response.status, found.type) == (500, "server_error")
+    assert "secret" not in found.message
+
+
+async def test_too_long_audio_is_refused_with_both_figures(make_client):
+    client = await make_client(max_audio_seconds=2.0)
+    status, found = await refused(client, file=wav(tone(3.0)))
+    assert (status, found.code) == (413, "too_large")
+    assert "3 s" in found.message
+    assert "MAX_AUDIO_SECONDS=2" in found.message
+
+
+async def test_a_full_queue_is_a_rate_limit_error_with_retry_after(make_client, engine):
+    client = await make_client(max_queue_seconds=1.0)
+    engine.gate.clear()
+    first = asyncio.create_task(client.post(PATH, data=form()))
+    await eventually(lambda: engine.steps)
+    response = await client.post(PATH, data=form(stream="true"))
+    assert (response.status, (await problem(response)).type) == (429, "rate_limit_error")
+    assert int(response.headers["Retry-After"]) >= 1
+    engine.gate.set()
+    assert (await first).status == 200
+
+
+async def test_verbose_json_of_silence_has_no_segments_and_an_unknown_language(client):
+    response = await transcribe(client, file=wav(0 * tone(1.0)), response_format="verbose_json")
+    answer = VerboseAnswer.model_validate_json(await response.text(), extra="forbid")
+    assert (answer.text, answer.segments, answer.language) == ("", [], "unknown")
+    for response_format, empty in [("text", ""), ("srt", ""), ("vtt", "WEBVTT\n\n")]:
+        silence = await transcribe(client, file=wav(0 * tone(1.0)), response_format=response_format)
+        assert await silence.text() == empty
+
+
+async def test_verbose_json_says_when_the_engine_does_not_know_its_probabilities(client, engine):
+    response = await transcribe(client, response_format="verbose_json")
+    assert "avg_logprob" in (await response.json())["warnings"][0]
+    known = Segment(0.0, 1.0, " a", avg_logprob=-0.1, no_speech_prob=0.2)
+    engine.hear = lambda window: WindowResult(window, (known,), "es")
+    answer = await (await transcribe(client, response_format="verbose_json")).json()
+    assert "warnings" not in answer
+    assert answer["language"] == "spanish"
+
+
+async def test_the_layout_of_subtitles_is_the_callers(client, engine):
+    text = " " + " ".join(["word"] * 12)
+    engine.hear = lambda window: WindowResult(window, (Segment(0.0, 1.0, text),), "en")
+    narrow = {"response_format": "srt", "max_line_width": "10", "max_line_count": "1"}
+    answer = await (await transcribe(client, **narrow)).text()
+    assert answer.count(" --> ") == 6
+    assert answer.count("word word\n") == 6

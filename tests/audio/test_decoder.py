@@ -1,0 +1,241 @@
+"""Sound comes out while bytes come in, in bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import struct
+import tracemalloc
+from collections.abc import AsyncIterator
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from asr.audio.decoder import MOST_BOXES, Decoder, needs_seeking
+from asr.audio.ffmpeg import NICENESS
+from asr.errors import BadAudio, BadRequest, TooLarge
+from asr.pcm import SAMPLE_RATE
+from tests.conftest import tone, wav
+from tests.support.processes import living_children
+from tests.support.sounds import (
+    FORMATS,
+    SECONDS,
+    assert_is_the_sweep,
+    decoded,
+    encoded,
+    ffmpeg,
+    on_disk,
+    stream,
+    sweep,
+)
+
+
+def with_sizes(data: bytes, size: int) -> bytes:
+    """A WAV whose header was written before its length was known."""
+    changed = bytearray(data)
+    place = data.index(b"data") + 4
+    changed[4:8] = changed[place : place + 4] = struct.pack("<I", size)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("seconds", [3.0, 60.0])  # in memory at once, and as it arrives
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+async def test_a_wav_of_unknown_length_is_heard_to_its_end(
+    decoder: Decoder, size: int, seconds: float
+) -> None:
+    data = with_sizes(wav(tone(seconds)), size)
+    assert len(await decoded(decoder, stream(data))) == seconds * SAMPLE_RATE
+    with on_disk(data) as file:
+        assert len(await decoded(decoder, file)) == seconds * SAMPLE_RATE
+
+
+@pytest.mark.parametrize("name", ["speech.mp3", "sound.webm", "opus.ogg", "raw.aac", "pcm16.wav"])
+async def test_blocks_come_out_while_the_bytes_still_arrive(decoder: Decoder, name: str) -> None:
+    long = ffmpeg(
+        "-stream_loop", "40", "-i", "sweep.wav", *FORMATS[name].split(), "-flush_packets", "1",
+        name=name,
+    )  # fmt: skip
+    may_end = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield long[: len(long) * 9 // 10]
+        await may_end.wait()
+        yield long[len(long) * 9 // 10 :]
+
+    async with contextlib.aclosing(decoder.blocks(stalls())) as blocks:
+        first = await asyncio.wait_for(anext(blocks), 30)
+        assert len(first)
+        may_end.set()
+        rest = [block async for block in blocks]
+    total = len(first) + sum(map(len, rest))
+    assert total / SAMPLE_RATE == pytest.approx(41 * SECONDS, abs=1)
+
+
+async def hours_of_wav(hours: float) -> AsyncIterator[bytes]:
+    yield with_sizes(wav(tone(0.01)), 0xFFFFFFFF)
+    minute = (tone(60) * 32_767).astype("<i2").tobytes()
+    for _ in range(round(hours * 60)):
+        yield minute
+
+
+async def test_a_ten_hour_file_stays_bounded_in_memory(decoder: Decoder) -> None:
+    total = 0
+    tracemalloc.start()
+    try:
+        async with contextlib.aclosing(decoder.blocks(hours_of_wav(10))) as blocks:
+            async for block in blocks:
+                total += len(block)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert total / SAMPLE_RATE == pytest.approx(36_000, abs=1)
+    assert peak < 32 * 2**20  # the file has 1,100 MiB
+
+
+async def test_audio_beyond_the_limit_is_refused_while_it_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("asr.audio.buffer.FILE_BYTES", 2**22)
+    decoder = Decoder(max_seconds=120, processes=1)
+    sent = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal sent
+        async for data in hours_of_wav(10):
+            sent += len(data)
+            yield data
+
+    with pytest.raises(TooLarge, match="MAX_AUDIO_SECONDS=120"):
+        await decoded(decoder, endless())
+    assert sent < 10 * 60 * 2 * SAMPLE_RATE
+    decoder.close()
+
+
+async def test_the_sources_failure_comes_before_the_decoders(decoder: Decoder) -> None:
+    async def breaks() -> AsyncIterator[bytes]:
+        yield encoded("speech.mp3")[:200]
+        raise BadRequest("the body broke off")
+
+    with pytest.raises(BadRequest, match="broke off"):
+        await decoded(decoder, breaks())
+
+
+async def test_a_source_that_breaks_off_later_is_not_taken_for_whole(decoder: Decoder) -> None:
+    data = encoded("speech.mp3") * 20
+
+    async def breaks() -> AsyncIterator[bytes]:
+        yield data
+        raise BadRequest("the body broke off")
+
+    with pytest.raises(BadRequest, match="broke off"):
+        await decoded(decoder, breaks())
+
+
+def children() -> list[psutil.Process]:
+    return living_children(os.getpid())
+
+
+@pytest.mark.parametrize("name", ["speech.mp3", "index-at-end.m4a"])
+async def test_who_stops_reading_leaves_no_decoder_behind(decoder: Decoder, name: str) -> None:
+    before = children()
+    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", *FORMATS[name].split(), name=name)
+    for _ in range(3):
+        blocks = decoder.blocks(stream(data))
+        await anext(blocks)
+        assert len(children()) == len(before) + 1
+        await blocks.aclose()
+        assert children() == before
+
+
+async def test_decoders_start_one_at_a_time(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting, most = 0, 0
+    start = asyncio.create_subprocess_exec
+
+    async def counted(*command: str, **settings: Any) -> asyncio.subprocess.Process:
+        nonlocal starting, most
+        starting += 1
+        most = max(most, starting)
+        process = await start(*command, **settings)
+        starting -= 1
+        return process
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", counted)
+    clips = [decoded(decoder, stream(encoded("opus.ogg"))) for _ in range(4)]
+    for samples in await asyncio.gather(*clips):
+        assert_is_the_sweep(samples)
+    assert most == 1
+
+
+async def test_a_decoder_lets_the_server_run_first(decoder: Decoder) -> None:
+    before = children()
+    async with contextlib.aclosing(decoder.blocks(stream(encoded("raw.aac") * 50))) as blocks:
+        await anext(blocks)
+        [child] = set(children()) - set(before)
+        assert child.nice() == psutil.Process().nice() + NICENESS
+
+
+async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> None:
+    before = children()
+    started = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield encoded("raw.aac") * 4
+        started.set()
+        await asyncio.Event().wait()
+
+    reader = asyncio.create_task(decoded(decoder, stalls()))
+    await started.wait()
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert children() == before
+
+
+async def test_a_caller_without_bytes_holds_no_decoder() -> None:
+    decoder = Decoder(max_seconds=0, processes=1)
+
+    async def silent() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b""
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        waiting = [group.create_task(decoded(decoder, silent())) for _ in range(3)]
+        assert_is_the_sweep(await decoded(decoder, stream(encoded("opus.ogg"))))
+        for task in waiting:
+            task.cancel()
+    decoder.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"RIFF", b"fLaC", b"ID3", b"OggS", b"\0" * 100_000])
+async def test_what_is_no_audio_is_refused_with_a_remedy(decoder: Decoder, data: bytes) -> None:
+    for source in (stream(data), io.BytesIO(data)):
+        with pytest.raises(BadAudio, match="send"):
+            await decoded(decoder, source)
+
+
+def test_where_the_index_of_an_mp4_lies_is_seen_in_its_head() -> None:
+    assert needs_seeking(encoded("index-at-end.m4a")[:4096])
+    assert needs_seeking(encoded("film.mov")[:4096])
+    assert not needs_seeking(encoded("index-first.m4a")[:4096])
+    assert not needs_seeking(encoded("fragmented.mp4")[:4096])
+    assert not needs_seeking(encoded("speech.mp3")[:4096])
+
+
+def test_a_list_of_boxes_without_end_is_not_followed() -> None:
+    def listed(count: int) -> bytes:
+        box = struct.Struct(">I4s")
+        return box.pack(8, b"free") * (count - 1) + box.pack(8, b"moov")
+
+    assert not needs_seeking(listed(MOST_BOXES))
+    assert needs_seeking(listed(MOST_BOXES + 1))
+
+
+async def test_a_sweep_keeps_its_place_in_time(decoder: Decoder) -> None:
+    samples = await decoded(decoder, stream(wav(sweep())))
+    assert np.max(np.abs(samples - sweep())) < 1e-3

@@ -1,0 +1,1 @@
+"""Tests of what a caller sees, across modules."""

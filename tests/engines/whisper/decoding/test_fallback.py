@@ -1,0 +1,230 @@
+"""A window whose text cannot be trusted is written again, it alone and in its own slot."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from asr.engines.engine import Window, WindowResult
+from asr.engines.whisper import engine as engines
+from asr.engines.whisper.batch import Row
+from asr.engines.whisper.model.forward import encode
+from asr.engines.whisper.result import Attempt, PendingResult
+from asr.options import Options, Thresholds
+from tests.support.models import (
+    INFO,
+    OPTIONS,
+    POSITIONS,
+    Caller,
+    RecordingEngine,
+    noise,
+    plan,
+    windows,
+)
+from tests.support.twins import Twins
+
+IMPOSSIBLE = Thresholds(avg_logprob=0.0)
+HEATS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+
+
+class DraftingEngine(RecordingEngine):
+    """Keeps all that was written of each window."""
+
+    def __init__(self, twins: Twins, **changes: Any) -> None:
+        self.drafts: dict[Window, list[Attempt]] = {}
+        super().__init__(twins.checkpoint, plan(twins.checkpoint, **changes), INFO)
+
+    def _final(self, row: Row, drafts: Sequence[Attempt], window: Window) -> PendingResult:
+        self.drafts[window] = list(drafts)
+        return super()._final(row, drafts, window)
+
+    def hear(self, asked: Sequence[Window]) -> list[WindowResult]:
+        caller = Caller(self)
+        caller.run(asked)
+        assert self._flight.free == self.capacity
+        assert not self._drafts
+        return [caller.finals[window] for window in asked]
+
+
+def doubted(asked: Sequence[Window], thresholds: Thresholds = IMPOSSIBLE) -> list[Window]:
+    return [replace(w, options=replace(w.options, thresholds=thresholds)) for w in asked]
+
+
+def test_a_doubtful_window_is_written_six_times_and_encoded_once(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    monkeypatch.setattr(engines, "encode", lambda *given: encoded.append(1) or encode(*given))
+    plain = windows(2)
+    asked = doubted(plain)
+    engine = DraftingEngine(tiny)
+    before = len(encoded)
+    found = engine.hear(asked)
+    assert len(encoded) - before == 1
+    end = tiny.checkpoint.vocabulary.end_of_text
+    for window, result, first in zip(asked, found, plain, strict=True):
+        drafts = engine.drafts[window]
+        assert [draft.temperature for draft in drafts] == HEATS
+        assert drafts[0].tokens == tiny.reference(first.samples, first.options)
+        for draft in drafts:
+            same = pytest.approx(drafts[0].silence, rel=1e-4)  # rounded as the batch is composed
+            assert draft.silence == same, "it heard another sound"
+        likeliest = max(drafts, key=lambda draft: draft.avg_logprob(end))
+        for segment in result.segments:
+            assert segment.temperature == likeliest.temperature
+            assert segment.avg_logprob == likeliest.avg_logprob(end)
+        assert [t for s in result.segments for t in s.tokens if t < end] == [
+            t for t in likeliest.tokens if t < end
+        ]
+    assert any(result.segments for result in found)
+
+
+def test_only_the_windows_that_fail_are_written_again(tiny: Twins) -> None:
+    plain = windows(12)
+    end = tiny.checkpoint.vocabulary.end_of_text
+    engine = DraftingEngine(tiny)
+    engine.hear(plain)
+    scores = [engine.drafts[window][0].avg_logprob(end) for window in plain]
+    lowest = sorted(scores)[6] - 1e-4
+    asked = doubted(plain, Thresholds(avg_logprob=lowest))
+    engine.hear(asked)
+    for window, score in zip(asked, scores, strict=True):
+        drafts = engine.drafts[window]
+        assert (len(drafts) > 1) == (score < lowest)
+        assert all(draft.avg_logprob(end) < lowest for draft in drafts[:-1])
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "many at once": {"slots": 12, "encoder_batch": 5, "few_rows": 12},
+    "four tokens, read late": {"slots": 5, "steps": 4, "launches": 1, "lookahead": 1},
+    "padded to buckets": {"slots": 8, "buckets": (1, 4, 8), "lengths": (16, POSITIONS)},
+}
+
+
+@pytest.fixture(scope="module")
+def alone(tiny: Twins) -> tuple[list[Window], list[list[Attempt]]]:
+    """Windows of which every second one is doubted, each written with nothing else in flight."""
+    plain = windows(10)
+    asked = [d if n % 2 else w for n, (w, d) in enumerate(zip(plain, doubted(plain), strict=True))]
+    engine = DraftingEngine(tiny, slots=1, encoder_batch=1)
+    engine.hear(asked)
+    return asked, [engine.drafts[window] for window in asked]
+
+
+@pytest.mark.parametrize("changes", PLANS.values(), ids=PLANS)
+def test_second_attempts_are_the_same_among_others_and_leave_the_others_alone(
+    tiny: Twins, alone: tuple[list[Window], list[list[Attempt]]], changes: dict[str, Any]
+) -> None:
+    asked, expected = alone
+    engine = DraftingEngine(tiny, **changes)
+    engine.hear(asked[::-1])
+    for window, drafts in zip(asked, expected, strict=True):
+        found = engine.drafts[window]
+        assert [draft.tokens for draft in found] == [draft.tokens for draft in drafts]
+    assert len({tuple(draft.tokens) for draft in expected[1]}) > 1, "chance changes nothing"
+
+
+def test_a_temperature_that_was_asked_is_the_only_one(tiny: Twins) -> None:
+    window = Window(noise(1), 0.0, Options("en", temperature=0.5, thresholds=IMPOSSIBLE))
+    engine = DraftingEngine(tiny)
+    [result] = engine.hear([window])
+    assert [draft.temperature for draft in engine.drafts[window]] == [0.5]
+    assert result.segments
+
+
+def test_silence_is_not_written_again_and_its_text_is_thrown_away(tiny: Twins) -> None:
+    window = Window(noise(1), 0.0, Options(thresholds=replace(IMPOSSIBLE, no_speech=0.0)))
+    engine = DraftingEngine(tiny)
+    [result] = engine.hear([window])
+    assert len(engine.drafts[window]) == 1
+    assert (result.segments, result.rejected, result.error) == ((), "no speech", None)
+    assert result.language
+    spoken = Options("en", thresholds=Thresholds(no_speech=1.0))
+    [kept] = engine.hear([Window(noise(1), 0.0, spoken)])
+    assert kept.segments
+    assert kept.rejected is None
+
+
+def test_the_words_of_a_second_attempt_have_the_times_of_that_attempt(tiny: Twins) -> None:
+    options = Options("en", timestamps="word")
+    asked = doubted([Window(noise(seed, 2.0), 0.0, options) for seed in range(5)])
+    engine = DraftingEngine(tiny, slots=3)
+    heats = set()
+    for window, result in zip(asked, engine.hear(asked), strict=True):
+        [heat] = {segment.temperature for segment in result.segments}
+        heats.add(heat)
+        once = replace(window, options=replace(window.options, temperature=heat, seed=0))
+        [expected] = DraftingEngine(tiny, slots=1).hear([once])
+        assert words(result) == words(expected) != []
+    assert len(heats) > 1, "no second attempt was kept"
+
+
+def words(result: WindowResult) -> list[tuple[str, float, float]]:
+    return [(word.text, word.start, word.end) for s in result.segments for word in s.words]
+
+
+def only(twins: Twins, *tokens: int) -> Twins:
+    """A model that can write nothing but `tokens`."""
+    rules = twins.checkpoint.rules
+    forbidden = torch.full_like(rules.suppressed, -torch.inf)
+    forbidden[list(tokens)] = 0.0
+    rules = replace(rules, suppressed=forbidden, suppressed_first=forbidden)
+    return replace(twins, checkpoint=replace(twins.checkpoint, rules=rules))
+
+
+@pytest.mark.parametrize("changes", [{}, {"steps": 5, "launches": 1, "lookahead": 1}])
+def test_a_loop_is_ended_early_and_not_kept(tiny: Twins, changes: dict[str, Any]) -> None:
+    options = Options("en", timestamps="none")
+    watched = replace(options, thresholds=Thresholds(compression_ratio=99.0))
+    asked = [Window(noise(1), 0.0, watched), Window(noise(1), 0.0, options)]
+    engine = DraftingEngine(only(tiny, 9), **changes)
+    looped, free = engine.hear(asked)
+    assert [len(draft.tokens) for draft in engine.drafts[asked[0]]] == [32] * 6
+    assert (looped.segments, looped.rejected) == ((), "repetition")
+    [whole] = engine.drafts[asked[1]]
+    assert len(whole.tokens) == POSITIONS - 4
+    assert free.segments
+
+
+def test_what_chance_leads_out_of_a_loop_is_kept(tiny: Twins) -> None:
+    options = Options("en", timestamps="none", thresholds=Thresholds(compression_ratio=99.0))
+    engine = DraftingEngine(only(tiny, 100, 101, 102))
+    asked = [Window(noise(seed), 0.0, options) for seed in range(6)]
+    found = engine.hear(asked)
+    looped = [window for window in asked if engine.drafts[window][0].is_loop]
+    assert looped, "nothing loops here"
+    for window, result in zip(asked, found, strict=True):
+        drafts = engine.drafts[window]
+        assert all(draft.is_loop for draft in drafts[:-1])
+        if not drafts[-1].is_loop:
+            assert {segment.temperature for segment in result.segments} == {HEATS[len(drafts) - 1]}
+    assert any(len(engine.drafts[w]) > 1 and not engine.drafts[w][-1].is_loop for w in looped)
+
+
+def test_a_language_is_told_once_and_stays_through_all_attempts(tiny: Twins) -> None:
+    asked = doubted([Window(noise(seed), 0.0, OPTIONS[5]) for seed in range(4)])
+    caller = Caller(DraftingEngine(tiny))
+    caller.run(asked)
+    for window in asked:
+        early, final = caller.languages[window], caller.finals[window]
+        assert early.language == final.language
+        assert early.probabilities == final.probabilities != {}
+
+
+def test_a_window_that_is_dropped_between_attempts_frees_its_slot(tiny: Twins) -> None:
+    engine = DraftingEngine(tiny, slots=3, launches=1)
+    caller, asked = Caller(engine), doubted(windows(3))
+    caller.step(asked[:2])
+    while not engine._drafts:
+        caller.step([])
+    [row] = engine._drafts
+    gone = engine._windows[row]
+    engine.drop(gone)
+    assert not engine._drafts
+    caller.run(asked[2:])
+    assert set(caller.finals) == set(asked) - {gone}
+    assert engine._flight.free == 3

@@ -1,0 +1,199 @@
+"""Memory is planned from what is free; when it runs out the engine shrinks and lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from asr.engines.engine import Window
+from asr.engines.whisper import batch
+from asr.engines.whisper import capacity as planning
+from asr.engines.whisper import engine as engines
+from asr.engines.whisper.capacity import CPU_SLOTS, free_bytes, lacks_memory, plan
+from asr.engines.whisper.model.forward import encode
+from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
+from asr.options import Options
+from tests.support.models import Caller, RecordingEngine, noise, recording, windows, written
+from tests.support.twins import Twins
+
+CPU = torch.device("cpu")
+
+
+def refusing(function: Callable[..., Any], is_too_much: Callable[..., bool]) -> Any:
+    """`function`, out of memory where `is_too_much`."""
+
+    def limited(*arguments: Any) -> Any:
+        if is_too_much(*arguments):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return function(*arguments)
+
+    return limited
+
+
+def test_slots_are_as_many_as_fit_within_half_of_what_is_free(tiny: Twins) -> None:
+    loaded = tiny.checkpoint.weights
+    each = slot_bytes(loaded)
+    assert plan(loaded, free=10 * each).slots == 5
+    assert plan(loaded, free=10**15).slots == CPU_SLOTS
+    assert plan(loaded, free=0).slots == 1
+
+
+def test_free_memory_is_the_machines_or_what_its_container_may_still_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert free_bytes(CPU) > 2**20
+    monkeypatch.setattr(planning, "MACHINE", tmp_path / "meminfo")
+    monkeypatch.setattr(planning, "CGROUP", tmp_path)
+    assert free_bytes(CPU) == 4 * 2**30
+    (tmp_path / "meminfo").write_text("MemTotal:   9000 kB\nMemAvailable:   5000 kB\n")
+    (tmp_path / "memory.current").write_text("3000000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes(CPU) == 5000 * 1024
+    (tmp_path / "memory.max").write_text("4000000\n")
+    assert free_bytes(CPU) == 1_000_000
+    (tmp_path / "memory.stat").write_text("anon 2000000\ninactive_file 500000\n")
+    assert free_bytes(CPU) == 1_500_000
+    (tmp_path / "memory.max").write_text("1000000\n")
+    assert free_bytes(CPU) == 0
+
+
+def test_a_plan_is_halved_down_to_one_window(tiny: Twins) -> None:
+    smaller = recording(tiny.checkpoint, slots=5, encoder_batch=4, buckets=(1, 2, 4, 5))._plan
+    seen = []
+    while smaller != smaller.halved():
+        smaller = smaller.halved()
+        seen.append((smaller.slots, smaller.encoder_batch, smaller.buckets, smaller.keeps_whole))
+    assert seen == [
+        (5, 2, (1, 2, 4, 5), False),
+        (5, 1, (1, 2, 4, 5), False),
+        (5, 1, (1, 2, 4, 5), True),
+        (2, 1, (1, 2), True),
+        (1, 1, (1,), True),
+    ]
+
+
+def test_without_a_gpu_keys_and_values_are_kept_however_few(tiny: Twins) -> None:
+    smallest = recording(tiny.checkpoint, slots=5)._plan
+    while smallest != smallest.halved():
+        smallest = smallest.halved()
+    assert (smallest.slots, smallest.keeps_whole) == (1, False)
+    assert not plan(tiny.checkpoint.weights, free=0).keeps_whole
+
+
+def test_an_encoder_batch_that_does_not_fit_is_halved(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = windows(12)
+    expected = written(recording(tiny.checkpoint), asked)
+    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x: len(x) > 2))
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
+    assert written(engine, asked) == expected
+    assert engine._plan.encoder_batch == 2
+    assert engine.capacity == 8
+
+
+def test_rows_that_do_not_fit_wait_until_the_slots_are_fewer(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = windows(12)
+    expected = written(recording(tiny.checkpoint), asked)
+    advance = batch.advance
+    monkeypatch.setattr(batch, "advance", refusing(advance, lambda _, rows, *__: rows > 2))
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
+    assert written(engine, asked) == expected
+    assert engine.capacity == 2
+    assert engine._flight.free == 2
+
+
+def test_words_whose_alignment_does_not_fit_are_heard_again(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = Options("en", timestamps="word")
+    asked = [Window(noise(seed, 2.0), 0.0, options) for seed in range(6)]
+    expected = timed(recording(tiny.checkpoint), asked)
+    calls: list[int] = []
+    align = KVCache.heard
+    monkeypatch.setattr(
+        KVCache, "heard", refusing(align, lambda *_: calls.append(1) or len(calls) in (1, 4))
+    )
+    engine = recording(tiny.checkpoint, slots=4, encoder_batch=1)
+    assert timed(engine, asked) == expected
+    assert len(calls) == len(asked) + 2
+    assert engine.capacity == 1
+    assert engine._flight.free == 1
+
+
+def timed(engine: RecordingEngine, asked: list[Window]) -> list[list[tuple[str, float, float]]]:
+    """The words of each window."""
+    caller = Caller(engine)
+    caller.run(asked)
+    found = [[w for s in caller.finals[window].segments for w in s.words] for window in asked]
+    assert all(found)
+    return [[(word.text, word.start, word.end) for word in words] for words in found]
+
+
+def test_slots_that_cannot_be_allocated_are_halved(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allocate = KVCache.allocate
+    monkeypatch.setattr(KVCache, "allocate", refusing(allocate, lambda _, count, *__: count > 3))
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
+    assert engine.capacity == 2
+    monkeypatch.setattr(KVCache, "allocate", refusing(allocate, lambda *_: True))
+    with pytest.raises(torch.OutOfMemoryError):
+        recording(tiny.checkpoint, slots=8)
+
+
+def test_the_batch_that_fits_is_found_before_any_request_comes(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
+    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x: len(x) > 2))
+    engine.warm_up()
+    assert engine._plan.encoder_batch == 2
+    assert engine.held() == 0
+    assert engine._flight.free == 8
+
+
+def test_a_window_that_never_fits_is_answered_and_the_next_one_is_heard(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = windows(3)
+    engine = recording(tiny.checkpoint)
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "encode", refusing(encode, lambda *_: True))
+        caller = Caller(engine)
+        caller.run(asked)
+        for window in asked:
+            assert "out of memory" in str(caller.finals[window].error)
+    assert engine.held() == 0
+    assert written(engine, asked) == written(recording(tiny.checkpoint), asked)
+
+
+def test_a_broken_device_ends_the_engine(tiny: Twins, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    engine = recording(tiny.checkpoint)
+    monkeypatch.setattr(engines, "encode", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        engine.step(windows(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "is_memory"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"), True),
+        (torch.AcceleratorError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), False),
+    ],
+)
+def test_a_lack_of_memory_has_many_names(error: RuntimeError, is_memory: bool) -> None:
+    assert lacks_memory(error) is is_memory

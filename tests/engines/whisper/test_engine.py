@@ -1,0 +1,160 @@
+"""The engine writes what `generate` writes, whatever else is in flight."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from asr.engines.engine import Window
+from asr.options import Options
+from tests.support.models import OPTIONS, POSITIONS, Caller, noise, recording, windows, written
+from tests.support.twins import Twins
+
+
+def test_every_token_is_the_one_that_generate_writes(twins: Twins) -> None:
+    asked = windows(12)
+    engine = recording(twins.checkpoint)
+    tokens = written(engine, asked)
+    for window, found in zip(asked, tokens, strict=True):
+        assert found == twins.reference(window.samples, window.options), window.options
+    assert len({tuple(found) for found in tokens}) > len(OPTIONS), "the audio makes no difference"
+
+
+def test_the_random_models_exercise_words_times_and_ends(tiny: Twins) -> None:
+    tokens = written(recording(tiny.checkpoint), windows(24))
+    first_timestamp = tiny.checkpoint.vocabulary.first_timestamp
+    end = tiny.checkpoint.vocabulary.end_of_text
+    ended = sum(found[-1] == end for found in tokens)
+    assert 0 < ended < len(tokens)
+    assert sum(token >= first_timestamp for found in tokens for token in found) > len(tokens)
+    assert len({token for found in tokens for token in found if token < end}) > len(tokens)
+
+
+@pytest.fixture(scope="module")
+def alone(tiny: Twins) -> dict[Window, list[int]]:
+    """Windows, and what each of them writes with nothing else in flight."""
+    asked = windows(24)
+    engine = recording(tiny.checkpoint, slots=1, encoder_batch=1)
+    return dict(zip(asked, written(engine, asked), strict=True))
+
+
+PLANS: dict[str, dict[str, Any]] = {
+    "many at once": {"slots": 12, "encoder_batch": 5, "few_rows": 12},
+    "one launch of three tokens": {"slots": 5, "steps": 3, "launches": 1},
+    "four tokens, read late": {"slots": 5, "steps": 4, "launches": 1, "lookahead": 1},
+    "one token, read very late": {"slots": 3, "launches": 1, "lookahead": 3},
+    "padded to buckets": {"slots": 8, "buckets": (1, 4, 8), "lengths": (16, POSITIONS)},
+    "encoder seldom": {"slots": 6, "few_rows": 1, "encoder_spacing": 7},
+}
+
+
+@pytest.mark.parametrize("changes", PLANS.values(), ids=PLANS)
+def test_a_windows_tokens_do_not_depend_on_what_else_is_in_flight(
+    tiny: Twins, alone: dict[Window, list[int]], changes: dict[str, Any]
+) -> None:
+    asked = list(alone)
+    expected = list(alone.values())
+    assert written(recording(tiny.checkpoint, **changes), asked) == expected
+    reverse = written(recording(tiny.checkpoint, **changes), asked[::-1])
+    assert reverse[::-1] == expected
+
+
+@pytest.mark.parametrize("lookahead", [0, 1])
+def test_those_who_stay_do_not_notice_those_who_leave(
+    tiny: Twins, alone: dict[Window, list[int]], lookahead: int
+) -> None:
+    asked = list(alone)
+    engine = recording(tiny.checkpoint, slots=6, launches=1, steps=2, lookahead=lookahead)
+    caller, waiting, left = Caller(engine), list(asked), []
+    for _ in range(2000):
+        free = engine.free()
+        caller.step(waiting[:free])
+        waiting = waiting[free:]
+        in_flight = [window for window in asked if window in engine._windows.values()]
+        if len(in_flight) > 3 and len(left) < 8:
+            left.append(in_flight[1])
+            engine.drop(in_flight[1])
+    assert engine.held() == 0
+    assert len(left) >= 5
+    assert set(caller.finals) == set(asked) - set(left)
+    for window in caller.finals:
+        assert engine.rows[window].tokens == alone[window]
+
+
+def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(
+    tiny: Twins, alone: dict[Window, list[int]]
+) -> None:
+    chance = np.random.default_rng(0)
+    asked = list(alone)
+    engine = recording(tiny.checkpoint, slots=7, encoder_batch=3, few_rows=5, encoder_spacing=6)
+    caller, origin, dropped, broken = Caller(engine), {}, set(), set()
+    for _ in range(1000):
+        template = asked[chance.integers(len(asked))]
+        window = Window(template.samples, 0.0, template.options)
+        if chance.random() < 0.1:
+            window = Window(np.full(100, np.nan, np.float32), 0.0)
+            broken.add(window)
+        origin[window] = template
+        while not engine.free():
+            caller.step([])
+        caller.step([window])
+        if chance.random() < 0.2:
+            leaving = list(origin)[-chance.integers(1, 6) :][0]
+            if leaving not in caller.finals:
+                engine.drop(leaving)
+                dropped.add(leaving)
+    caller.run([])
+    assert engine.held() == 0
+    assert engine._flight.free == 7
+    assert engine.free() == 3
+    assert set(caller.finals) == set(origin) - dropped
+    assert len(dropped) > 50
+    assert len(broken - dropped) > 50
+    for window, result in caller.finals.items():
+        assert (result.error is not None) == (window in broken)
+        if window not in broken:
+            assert engine.rows[window].tokens == alone[origin[window]]
+
+
+@pytest.mark.parametrize("options", OPTIONS[:4])
+def test_a_model_that_never_ends_stops_at_its_places(endless: Twins, options: Options) -> None:
+    asked = [Window(noise(seed), 0.0, options) for seed in range(3)]
+    engine = recording(endless.checkpoint)
+    for tokens, window in zip(written(engine, asked), asked, strict=True):
+        opening = engine.rows[window].opening.tokens
+        assert len(opening) + len(tokens) == POSITIONS
+        assert tokens == endless.reference(window.samples, options)
+
+
+@pytest.mark.parametrize("changes", [{}, {"steps": 4, "launches": 1, "lookahead": 1}])
+def test_the_most_new_tokens_are_those_of_the_setting(
+    endless: Twins, changes: dict[str, Any]
+) -> None:
+    asked = windows(6)
+    short = written(recording(endless.checkpoint, limit=7, **changes), asked)
+    whole = written(recording(endless.checkpoint), asked)
+    assert short == [tokens[:7] for tokens in whole]
+
+
+def test_a_long_prompt_keeps_its_end(endless: Twins) -> None:
+    words = " ".join(str(number) for number in range(100, 160))
+    asked = Window(noise(0), 0.0, Options(language="en", prompt=words))
+    engine = recording(endless.checkpoint)
+    [tokens] = written(engine, [asked])
+    opening = engine.rows[asked].opening.tokens
+    assert len(opening) == POSITIONS // 2 - 1 + 3
+    assert opening[:2] == (endless.checkpoint.vocabulary.start_of_previous, 138)
+    assert opening[-4] == 159
+    assert len(opening) + len(tokens) == POSITIONS
+
+
+def test_temperature_changes_its_own_row_alone(tiny: Twins) -> None:
+    cold = windows(6)
+    alone = written(recording(tiny.checkpoint), cold)
+    hot = [Window(cold[0].samples, 0.0, Options("en", temperature=1.0)) for _ in range(6)]
+    engine = recording(tiny.checkpoint, slots=12, encoder_batch=12)
+    together = written(engine, [window for pair in zip(cold, hot, strict=True) for window in pair])
+    assert together[::2] == alone
+    assert len({tuple(tokens) for tokens in together[1::2]}) > 1

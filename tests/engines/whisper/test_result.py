@@ -1,0 +1,173 @@
+"""What the engine knows of its own text: tokens, probabilities, languages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+import torch
+
+from asr.engines.engine import Window, WindowResult
+from asr.engines.whisper.decoding.tokens import BYTES, segments, unwritten
+from asr.engines.whisper.result import Attempt
+from asr.options import Options
+from asr.pcm import SAMPLE_RATE
+from tests.support.models import TINY_ENGLISH, Caller, noise, recording, windows
+from tests.support.twins import Twins
+
+END = 50257
+
+
+def finals(twins: Twins, asked: Sequence[Window]) -> list[WindowResult]:
+    caller = Caller(recording(twins.checkpoint))
+    caller.run(asked)
+    return [caller.finals[window] for window in asked]
+
+
+def test_the_segments_tokens_are_all_that_was_written_but_empty_times(tiny: Twins) -> None:
+    asked = windows(24)
+    engine = recording(tiny.checkpoint)
+    caller = Caller(engine)
+    caller.run(asked)
+    first_timestamp = tiny.checkpoint.vocabulary.first_timestamp
+    timed = 0
+    for window in asked:
+        told = [t for s in caller.finals[window].segments for t in s.tokens]
+        tokens = engine.rows[window].tokens
+        assert [t for t in told if t < END] == [t for t in tokens if t < END]
+        left = iter(tokens)
+        assert all(token in left for token in told), "not in order"
+        for segment in caller.finals[window].segments:
+            times = [t for t in segment.tokens if t >= first_timestamp]
+            timed += len(times)
+            assert len(times) <= 2
+    assert timed > len(asked)
+
+
+def test_a_segment_has_the_times_that_open_and_close_it(tiny: Twins) -> None:
+    vocabulary, tokenizer = tiny.checkpoint.vocabulary, tiny.checkpoint.tokenizer
+    zero = vocabulary.first_timestamp
+    tokens = [zero, zero + 10, 5, 6, zero + 20, zero + 30, 7, zero + 40, zero + 40, 8, END, 9]
+    found = segments(tokens, vocabulary, tokenizer, 1.0)
+    assert [segment.tokens for segment in found] == [
+        (zero + 10, 5, 6, zero + 20),
+        (zero + 30, 7, zero + 40),
+        (zero + 40, 8),
+    ]
+    assert [(s.start, s.end) for s in found] == [(0.2, 0.4), (0.6, 0.8), (0.8, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("times", "opened"),
+    [
+        ([0, "a", 20, 30], 0.6),  # a sentence that the window's end cuts off
+        ([0, "a", 20, 20], 0.4),
+        ([30], 0.6),  # nothing but such a sentence
+        ([0], None),  # the way to write that nobody speaks
+        ([0, "a", 20], None),
+        ([0, "a", 20, 20, "b"], None),  # its end is missing, not its text
+        (["a"], None),
+        ([], None),
+    ],
+)
+@pytest.mark.parametrize("end", [[END], []])
+def test_a_time_behind_which_nothing_is_written_opens_a_segment(
+    tiny: Twins, times: list[int | str], opened: float | None, end: list[int]
+) -> None:
+    zero = tiny.checkpoint.vocabulary.first_timestamp
+    tokens = [5 if isinstance(time, str) else zero + time for time in times]
+    assert unwritten([*tokens, *end], tiny.checkpoint.vocabulary) == opened
+
+
+def test_pieces_come_where_they_are_asked_for_and_are_the_text(tiny: Twins) -> None:
+    asked = windows(12, [Options("en", pieces=True), Options("en"), Options("de", pieces=True)])
+    engine = recording(tiny.checkpoint)
+    caller = Caller(engine)
+    caller.run(asked)
+    for window in asked:
+        found = caller.finals[window].segments
+        row = engine.rows[window]
+        told = [piece for segment in found for piece in segment.pieces]
+        if not window.options.pieces:
+            assert not told
+            continue
+        for segment in found:
+            assert b"".join(piece.data for piece in segment.pieces) == segment.text.encode()
+        expected = [
+            likelihood
+            for token, likelihood in zip(row.tokens, row.likelihoods, strict=True)
+            if token < END
+        ]
+        assert [piece.logprob for piece in told] == expected
+    assert sum(len(s.pieces) for w in asked for s in caller.finals[w].segments) > 20
+
+
+def test_every_byte_has_a_letter_of_its_own() -> None:
+    assert sorted(BYTES.values()) == [bytes([byte]) for byte in range(256)]
+    assert BYTES["Ġ"] == b" "
+    assert BYTES["Ċ"] == b"\n"
+    assert BYTES["a"] == b"a"
+
+
+def test_the_mean_counts_the_end_of_text_as_openai_whisper_does() -> None:
+    assert Attempt([5, 6, END], [-1.0, -2.0, -3.0], 0.0, 0.0).avg_logprob(END) == -2.0
+    assert Attempt([5, 6], [-1.0, -2.0], 0.0, 0.0).avg_logprob(END) == -1.0
+
+
+def odds(twins: Twins, window: Window) -> dict[str, float]:
+    """Each language's probability, as Transformers' model has it."""
+    features = twins.extractor(window.samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
+    vocabulary = twins.checkpoint.vocabulary
+    opening = torch.tensor([[vocabulary.start_of_transcript]])
+    with torch.inference_mode():
+        logits = twins.model(features.input_features, decoder_input_ids=opening).logits[0, 0]
+    numbers = list(vocabulary.languages.values())
+    return dict(zip(vocabulary.languages, logits[numbers].softmax(dim=0).tolist(), strict=True))
+
+
+def test_the_languages_probabilities_are_those_of_the_model_and_come_ahead_of_the_text(
+    endless: Twins,
+) -> None:
+    asked = windows(6, [Options(), Options(language="de"), Options(prompt="77")])
+    caller = Caller(recording(endless.checkpoint))
+    caller.run(asked)
+    for window in asked:
+        final = caller.finals[window]
+        if window.options.language:
+            assert final.probabilities == {}
+            continue
+        expected = odds(endless, window)
+        assert final.probabilities == pytest.approx(expected, abs=1e-5)
+        assert final.language == max(expected, key=expected.__getitem__)
+        assert caller.languages[window].probabilities == final.probabilities
+
+
+def test_only_the_languages_that_are_allowed_are_detected(tiny: Twins) -> None:
+    window = Window(noise(3), 0.0)
+    everything = odds(tiny, window)
+    ranked = sorted(everything, key=everything.__getitem__)
+    allowed = (ranked[0], ranked[40])
+    asked = [
+        window,
+        replace(window, options=Options(languages=allowed)),
+        replace(window, options=Options(language="uk", languages=allowed)),
+        replace(window, options=Options(languages=(ranked[0],))),
+    ]
+    free, among, given, only = finals(tiny, asked)
+    assert free.language == ranked[-1]
+    assert among.language == ranked[40]
+    share = everything[ranked[40]] / (everything[ranked[0]] + everything[ranked[40]])
+    assert among.probabilities == pytest.approx({ranked[0]: 1 - share, ranked[40]: share}, abs=1e-4)
+    assert (given.language, given.probabilities) == ("uk", {})
+    assert only.probabilities == {ranked[0]: 1.0}
+    [unknown] = finals(tiny, [replace(window, options=Options(languages=("xx",)))])
+    assert "'xx'" in str(unknown.error)
+
+
+def test_a_model_of_one_language_hears_it_for_certain() -> None:
+    caller = Caller(recording(Twins.of(TINY_ENGLISH, ends=False).checkpoint))
+    window = Window(noise(0), 0.0)
+    caller.run([window])
+    for result in (caller.languages[window], caller.finals[window]):
+        assert (result.language, result.probabilities) == ("en", {"en": 1.0})

@@ -1,0 +1,157 @@
+"""What all dialects may ask alike reaches the engine, by whichever route and name."""
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+from aiohttp import FormData
+
+from asr.options import Options, Thresholds
+from tests.conftest import tone, wav
+from tests.support.fake_engine import FakeEngine
+
+CLIP = wav(tone(1.0))
+OPENAI = "/v1/audio/transcriptions"
+TRANSLATIONS = "/v1/audio/translations"
+
+
+@pytest.fixture
+def engine():
+    engine = FakeEngine()
+    engine.info = replace(engine.info, has_pieces=True)
+    return engine
+
+
+def form(fields):
+    data = FormData(fields)
+    data.add_field("file", CLIP, filename="upload")
+    return data
+
+
+async def by_query(client, fields):
+    return await client.post("/asr", params=fields, data=CLIP)
+
+
+async def by_json(client, fields):
+    uri = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
+    return await client.post("/asr", data=json.dumps({"url": uri, **fields}))
+
+
+async def by_url_form(client, fields):
+    uri = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
+    return await client.post("/asr", data={**fields, "url": uri})
+
+
+async def by_form(client, fields):
+    return await client.post("/asr", data=form(fields))
+
+
+async def by_openai(client, fields):
+    return await client.post(OPENAI, data=form(fields))
+
+
+async def by_translation(client, fields):
+    return await client.post(TRANSLATIONS, data=form(fields))
+
+
+WAYS = [by_query, by_json, by_url_form, by_form, by_openai, by_translation]
+
+
+def options_asked(engine) -> Options:
+    [[window]] = engine.steps
+    return window.options
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_thresholds_and_seed_are_the_requests(client, engine, way):
+    fields = {
+        "seed": "7",
+        "logprob_threshold": "-0.5",
+        "compression_ratio_threshold": "2.1",
+        "no_speech_threshold": "0.25",
+        "strict": "true",
+    }
+    response = await way(client, fields)
+    assert response.status == 200, await response.text()
+    assert "X-Warnings" not in response.headers
+    asked = options_asked(engine)
+    assert asked.thresholds == Thresholds(-0.5, 2.1, 0.25)
+    assert asked.seed == 7
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_faster_whispers_name_and_list_are_understood(client, engine, way):
+    fields = {"log_prob_threshold": "-2", "temperature": "0.2,0.4, 0.6", "strict": "1"}
+    response = await way(client, fields)
+    assert response.status == 200, await response.text()
+    asked = options_asked(engine)
+    assert (asked.thresholds.avg_logprob, asked.temperature) == (-2.0, 0.2)
+
+
+async def test_a_list_of_temperatures_counts_as_its_first(client, engine):
+    await client.post(OPENAI, data=form([("temperature[]", "0.0"), ("temperature[]", "0.2")]))
+    await by_json(client, {"temperature": [0.4, 0.6]})
+    assert [window.options.temperature for [window] in engine.steps] == [0.0, 0.4]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_detection_may_be_restricted_to_some_languages(client, engine, way):
+    response = await way(client, {"languages": "es, English,es", "strict": "true"})
+    assert response.status == 200, await response.text()
+    asked = options_asked(engine)
+    assert (asked.language, asked.languages) == (None, ("es", "en"))
+
+
+async def test_languages_may_be_a_list_or_repeated(client, engine):
+    repeated = [("languages[]", "es"), ("languages[]", "en")]
+    for way, fields in [
+        (by_json, {"languages": ["es", "en"]}),
+        (by_query, repeated),
+        (by_form, repeated),
+        (by_openai, repeated),
+    ]:
+        response = await way(client, fields)
+        assert response.status == 200, await response.text()
+    assert {window.options.languages for [window] in engine.steps} == {("es", "en")}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_language_that_is_not_known_is_named_with_those_that_are(client, way):
+    response = await way(client, {"languages": "en,tlh"})
+    assert response.status == 400
+    assert "'tlh'; it knows en, es" in await response.text()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_thresholds_are_a_400_when_strict_where_no_probability_is_known(client, engine, way):
+    engine.info = replace(engine.info, has_pieces=False)
+    assert (await way(client, {"no_speech_threshold": "0.5"})).status == 200
+    response = await way(client, {"no_speech_threshold": "0.5", "strict": "true"})
+    assert response.status == 400
+    assert "no_speech_threshold" in await response.text()
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"seed": "1.5"}, "seed"),
+        ({"seed": str(2**63)}, "seed"),
+        ({"logprob_threshold": "-inf"}, "logprob_threshold"),
+        ({"log_prob_threshold": "low"}, "log_prob_threshold"),
+        ({"no_speech_threshold": "-0.1"}, "no_speech_threshold"),
+        ({"compression_ratio_threshold": "nan"}, "compression_ratio_threshold"),
+        ({"temperature": "0,warm"}, "temperature"),
+    ],
+)
+@pytest.mark.parametrize("way", [by_json, by_query, by_openai])
+async def test_a_value_out_of_range_is_named(client, way, fields, named):
+    response = await way(client, fields)
+    assert response.status == (400 if way is by_openai else 422)
+    assert named in await response.text()
+
+
+async def test_a_temperature_that_is_a_list_of_something_else_is_named(client):
+    for odd in ([0.0, None], [], [[0.0]], {"a": 1}):
+        response = await by_json(client, {"temperature": odd})
+        assert (response.status, "temperature" in await response.text()) == (422, True), odd

@@ -1,0 +1,178 @@
+"""Events as they come: paced by heartbeats, framed as lines, ended by what went wrong."""
+
+import asyncio
+import io
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asr.engines.engine import WindowResult
+from asr.errors import EngineDead
+from asr.formats.captions import Layout
+from asr.formats.writers import writer, written
+from asr.http.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
+from asr.transcript import Coverage, Segment, Transcript
+from tests.conftest import PATIENCE_SECONDS, tone, wav
+from tests.formats.test_captions import letters, timed
+
+CLIP = wav(tone(1.0))
+
+
+async def test_a_silence_is_told_after_the_first_pause_and_then_after_each_later_one():
+    ready = asyncio.Event()
+
+    async def some():
+        await ready.wait()
+        yield {"n": 1}
+        yield {"n": 2}
+
+    told = []
+    async for event in paced(some(), 0.01, 0.02):
+        told.append(event)
+        if told == [None, None]:
+            ready.set()
+    assert told[-2:] == [{"n": 1}, {"n": 2}]
+    assert set(map(str, told[:-2])) == {"None"}
+
+
+@pytest.mark.parametrize("is_silent", [False, True])
+async def test_whoever_stops_listening_ends_the_events(is_silent):
+    ended = []
+
+    async def some():
+        try:
+            yield {"n": 1}
+            await asyncio.Event().wait()
+            yield {}
+        finally:
+            ended.append(True)
+
+    listening = paced(some(), PATIENCE_SECONDS, 0.01)
+    assert await anext(listening) == {"n": 1}
+    if is_silent:
+        assert await anext(listening) is None
+    await listening.aclose()
+    assert ended == [True]
+
+
+async def test_a_failure_of_the_events_is_raised():
+    async def some():
+        yield {"n": 1}
+        raise ValueError("broken")
+
+    listening = paced(some(), 1, 1)
+    assert await anext(listening) == {"n": 1}
+    with pytest.raises(ValueError, match="broken"):
+        await anext(listening)
+
+
+def test_an_event_is_one_line_of_data_whatever_it_holds():
+    event = {"delta": "two\nlines \u2028 and åäö"}
+    framed = SERVER_SENT_EVENTS.frame(event)
+    assert framed.startswith(b"data: ")
+    assert framed.endswith(b"\n\n")
+    assert framed.decode().splitlines() == [framed.decode().rstrip(), ""]
+    assert json.loads(framed[6:]) == json.loads(JSON_LINES.frame(event)) == event
+
+
+@settings(max_examples=60)
+@given(
+    segments=st.lists(timed(), max_size=5),
+    cut=st.integers(0, 5),
+    text_format=st.sampled_from(["text", "srt", "vtt", "tsv"]),
+)
+def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments, cut, text_format):
+    async def parts():
+        for some in (segments[:cut], segments[cut:]):
+            yield Transcript(tuple(some), "en", 9.0)
+
+    async def told():
+        written_by = writer(text_format, Layout())
+        return [event async for event in events(parts(), written_by, {"word"}, lambda _: {})]
+
+    *rest, done = asyncio.run(told())
+    whole = written(segments, text_format, Layout())
+    assert "".join(event.get("delta", "") for event in rest) == done["text"] == whole
+    timed_text = "".join(event.get("text", "") for event in rest)
+    words = [word["word"] for event in rest for word in event.get("words", ())]
+    said = letters("".join(segment.text for segment in segments))
+    assert letters(timed_text) == letters("".join(words)) == said
+
+
+@pytest.mark.parametrize("text_format", ["text", "srt", "vtt", "tsv"])
+async def test_a_segment_comes_after_the_deltas_of_its_text_in_every_format(text_format):
+    said = ["one", "two", "three"]
+
+    async def parts():
+        for start, text in enumerate(said):
+            segment = Segment(float(start), start + 0.9, f" {text}")
+            yield Transcript((segment,), "en", 3.0)
+
+    writing = writer(text_format, Layout())
+    told = [e async for e in events(parts(), writing, {"segment"}, lambda _: {})][:-1]
+    for text in said:
+        [timed_at] = [n for n, e in enumerate(told) if e.get("text") == f" {text}"]
+        [written_at] = [n for n, e in enumerate(told) if text in e.get("delta", "")]
+        assert written_at < timed_at
+
+
+async def test_the_last_event_tells_how_much_of_the_speech_is_covered():
+    async def parts():
+        yield Transcript((), "en", 4.0)
+        yield Transcript((), "en", 9.0, Coverage(5.0, 4.0))
+
+    told = [e async for e in events(parts(), writer("text", Layout()), set(), lambda _: {})]
+    assert told[-1]["coverage"] == {"speech": 5.0, "covered": 4.0, "gaps": []}
+
+
+async def test_asr_streams_the_same_events_as_json_lines(make_client):
+    client = await make_client(chunk_length_s=2.0)
+    audio = wav(tone(7.0))
+    whole = await (await client.post("/asr", data=audio)).json()
+    response = await client.post("/asr?stream=true", data=audio)
+    assert response.content_type == "application/x-ndjson"
+    told = [json.loads(line) async for line in response.content]
+    assert told[-1] == {"type": "transcript.text.done", "text": whole["text"], "duration": 7.0}
+    assert "".join(event.get("delta", "") for event in told) == whole["text"]
+    segments = [e for e in told if e["type"] == "transcript.text.segment"]
+    assert [[s["start"], s["end"]] for s in segments] == [
+        pytest.approx(chunk["timestamp"], abs=0.001) for chunk in whole["chunks"]
+    ]
+    untimed = await client.post("/asr?stream=1&timestamps=none", data=audio)
+    kinds = {json.loads(line)["type"] async for line in untimed.content}
+    assert kinds == {"transcript.text.delta", "transcript.text.done"}
+
+
+async def test_asr_tells_failures_of_a_stream_in_its_own_shape(make_client, engine):
+    client = await make_client()
+    response = await client.post("/asr?stream=true", data=b"")
+    assert (response.status, "empty" in (await response.json())["error"]) == (400, True)
+    client = await make_client(stream_heartbeat_s=0.2)
+    engine.gate.clear()
+    engine.hear = lambda window: WindowResult(window, error=ValueError("secret"))
+    response = await client.post("/asr?stream=true", data=CLIP)
+    engine.gate.set()
+    lines = [json.loads(line) async for line in response.content]
+    assert lines[0] == {"type": "heartbeat"}
+    assert lines[-1] == {"type": "error", "error": "the model failed on this audio: ValueError"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("path", ["/asr?stream=true", "/v1/audio/transcriptions"])
+async def test_a_stream_is_logged_once_as_heard_or_as_broken_off(
+    make_client, engine, caplog, path, fails
+):
+    caplog.set_level("INFO")
+    client = await make_client(stream_heartbeat_s=0.02)
+    engine.gate.clear()
+    if fails:
+        engine.hear = lambda window: WindowResult(window, error=EngineDead("gone"))
+    form = {"file": io.BytesIO(CLIP), "stream": "true"}
+    response = await client.post(path, data=CLIP if path.startswith("/asr") else form)
+    engine.gate.set()
+    await response.read()
+    name = response.headers["X-Request-ID"]
+    [line] = [record.message for record in caplog.records if record.message.startswith(name)]
+    assert ("broken off: 'gone'" if fails else "1.0 s of audio, fetch") in line

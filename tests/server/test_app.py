@@ -1,0 +1,125 @@
+"""The app as a whole: key, documentation, unknown routes."""
+
+import re
+
+import pytest
+from aiohttp import web
+from openapi_pydantic import OpenAPI
+
+from asr.config import Config
+from asr.errors import ConfigError
+from asr.server.app import create_app
+from tests.conftest import tone, wav
+from tests.support.fake_engine import FakeEngine
+
+OPEN = ["/hc", "/health", "/docs", "/docs/", "/openapi.json"]
+CLOSED = [("GET", "/metrics"), ("POST", "/asr")]
+
+
+@pytest.mark.parametrize("path", OPEN)
+async def test_probes_and_documentation_need_no_key(make_client, path):
+    client = await make_client(api_key="k")
+    assert (await client.get(path)).status == 200
+
+
+@pytest.mark.parametrize(("method", "path"), CLOSED)
+async def test_everything_else_needs_the_key(make_client, method, path):
+    client = await make_client(api_key="k")
+    for headers in ({}, {"Authorization": "Bearer no"}, {"x-admin-api-key": "é"}):
+        response = await client.request(method, path, headers=headers)
+        assert response.status == 401
+        assert "API key" in (await response.json())["error"]
+        assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize("headers", [{"Authorization": "bearer k"}, {"x-admin-api-key": "k"}])
+async def test_the_key_opens_as_bearer_or_admin_header(make_client, headers):
+    client = await make_client(api_key="k")
+    response = await client.post("/asr", data=wav(tone(1.0)), headers=headers)
+    assert response.status == 200
+
+
+async def test_an_unknown_route_and_a_wrong_method_are_told_so_in_json(client):
+    unknown = await client.get("/nowhere")
+    assert (unknown.status, "no route" in (await unknown.json())["error"]) == (404, True)
+    wrong = await client.get("/asr")
+    assert (wrong.status, "use POST" in (await wrong.json())["error"]) == (405, True)
+
+
+async def test_the_openapi_document_is_valid_and_names_every_route(client):
+    response = await client.get("/openapi.json")
+    document = await response.json()
+    assert OpenAPI.model_validate(document).openapi == "3.1.0"
+    routes = {
+        (route.method.lower(), route.resource.canonical)
+        for route in client.app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    described = {(m, p) for p, item in document["paths"].items() for m in item}
+    assert described <= routes
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert operation["tags"], path
+            named = re.findall(r"`(/[^`]*)`", operation.get("description", "").split("same at")[-1])
+            described |= {(method, each) for each in named}
+    pages = {(m, p) for m, p in routes if p.startswith(("/docs", "/openapi.json"))}
+    assert described == routes - pages
+
+
+async def test_every_operation_has_its_statuses_and_examples(client):
+    document = await (await client.get("/openapi.json")).json()
+    responses = document["paths"]["/asr"]["post"]["responses"]
+    expected = [
+        "200",
+        "400",
+        "401",
+        "403",
+        "404",
+        "408",
+        "413",
+        "422",
+        "429",
+        "500",
+        "502",
+        "503",
+        "504",
+    ]
+    assert sorted(responses) == expected
+    assert "examples" in str(document["paths"]["/asr"]["post"]["requestBody"])
+
+
+async def test_the_documentation_page_loads_nothing_from_elsewhere(client):
+    page = await (await client.get("/docs")).text()
+    assert "http://" not in page
+    assert "https://" not in page
+    assets = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert len(assets) >= 3
+    for asset in assets:
+        assert (await client.get(asset)).status == 200, asset
+
+
+async def test_two_apps_share_nothing(aiohttp_client):
+    engines = [FakeEngine(), FakeEngine()]
+    apps = [create_app(Config(vad="off"), lambda _, engine=engine: engine) for engine in engines]
+    clients = [await aiohttp_client(app) for app in apps]
+    assert (await clients[0].post("/asr", data=wav(tone(1.0)))).status == 200
+    assert [len(engine.steps) for engine in engines] == [1, 0]
+    told = [await (await client.get("/metrics")).text() for client in clients]
+    assert ["asr_audio_seconds_total 1.0" in text for text in told] == [True, False]
+
+
+@pytest.mark.parametrize(("asked", "notices"), [(60.0, 1), (30.0, 0), (12.5, 0)])
+async def test_a_window_longer_than_the_model_hears_is_told(make_client, caplog, asked, notices):
+    await make_client(chunk_length_s=asked)
+    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert (
+        told == ["CHUNK_LENGTH_S=60 is more than fake hears at once: windows have 30 s"] * notices
+    )
+
+
+async def test_an_overlap_that_leaves_nothing_of_the_models_window_stops_the_start(engine):
+    config = Config(chunk_length_s=60.0, stride_length_s=20.0)
+    runner = web.AppRunner(create_app(config, lambda _: engine))
+    with pytest.raises(ConfigError, match=r"STRIDE_LENGTH_S=20 overlaps .* CHUNK_LENGTH_S=30"):
+        await runner.setup()
+    await runner.cleanup()

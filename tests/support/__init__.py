@@ -1,0 +1,1 @@
+"""What tests use: engines, sounds, servers, models."""

@@ -1,0 +1,61 @@
+"""Forms as OpenAI's clients send them, and what comes back for them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import aiohttp
+
+from asr.api.openai.schemas import ErrorObject, OpenAiProblem
+from asr.options import Options
+from tests.conftest import tone, wav
+from tests.support.fake_engine import FakeEngine
+
+CLIP = wav(tone(1.0))
+PATH = "/v1/audio/transcriptions"
+
+
+def form(*fields: tuple[str, str], file: bytes | None = CLIP, **named: str) -> aiohttp.FormData:
+    """A multipart form, its file first."""
+    data = aiohttp.FormData(default_to_multipart=True)
+    if file is not None:
+        data.add_field("file", file, filename="upload")
+    for name, value in [*fields, *named.items()]:
+        data.add_field(name, value)
+    return data
+
+
+async def transcribe(client: Any, *fields: tuple[str, str], path: str = PATH, **named: Any) -> Any:
+    response = await client.post(path, data=form(*fields, **named))
+    assert response.status == 200, await response.text()
+    return response
+
+
+async def refused(client: Any, *fields: tuple[str, str], **named: Any) -> tuple[int, ErrorObject]:
+    response = await client.post(PATH, data=form(*fields, **named))
+    return response.status, await problem(response)
+
+
+async def problem(response: Any) -> ErrorObject:
+    """The error object that `response` holds, and nothing else."""
+    found = OpenAiProblem.model_validate_json(await response.text(), extra="forbid").error
+    assert found.type in {"invalid_request_error", "rate_limit_error", "server_error"}
+    return found
+
+
+async def events(response: Any) -> list[dict[str, Any]]:
+    """The events of an SSE response, without its comments."""
+    found = []
+    async for line in response.content:
+        if line.startswith(b"data: "):
+            found.append(json.loads(line[6:]))
+        else:
+            assert line == b"\n" or line.startswith(b":")
+    return found
+
+
+def options_asked(engine: FakeEngine) -> Options:
+    """Of the only window that the engine was given."""
+    [[window]] = engine.steps
+    return window.options

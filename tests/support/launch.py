@@ -1,0 +1,76 @@
+"""The server with an engine that works when a test says so: started as a process by tests.
+
+`ENGINE_CONTROL` names a directory. While it holds a file `hold`, the engine waits in its step, once
+it has heard as many windows as the file says; where it holds `die`, the step raises; every window
+heard is a line of `heard` there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from asr.config import Config
+from asr.engines.engine import Window, WindowResult
+from asr.errors import ConfigError
+from asr.server.app import create_app
+from asr.server.run import run
+from asr.startup import StartupTimer
+from tests.support.fake_engine import FakeEngine, heard
+
+POLL_SECONDS = 0.01
+
+
+@dataclasses.dataclass
+class Controlled(FakeEngine):
+    control: Path = Path()
+    count: int = 0  # of windows heard
+
+    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
+        while self.count >= self._most():
+            time.sleep(POLL_SECONDS)
+        if (self.control / "die").exists():
+            raise RuntimeError("CUDA error: device-side assert triggered")
+        with (self.control / "heard").open("a") as record:
+            for window in admitted:
+                record.write(f"{window.start:.2f} {window.seconds:.2f}\n")
+        (self.control / "set-aside").write_text(str(gc.get_freeze_count()))
+        self.count += len(admitted)
+        return [heard(window) for window in admitted]
+
+    def _most(self) -> float:
+        """How many windows may be heard for now."""
+        try:
+            return int((self.control / "hold").read_text() or 0)
+        except FileNotFoundError:
+            return math.inf
+
+
+def load_engine(_: Config) -> Controlled:
+    control = Path(os.environ["ENGINE_CONTROL"])
+    (control / "loading").touch()
+    while (control / "hold-load").exists():
+        torch.ones(300, 300) @ torch.ones(300, 300)  # as a model computes while it warms up
+    return Controlled(int(os.environ.get("ENGINE_CAPACITY", "4")), control=control)
+
+
+def main() -> None:
+    try:
+        config = Config.from_environment(os.environ)
+        logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        run(create_app(config, load_engine), config, StartupTimer.of_process())
+    except ConfigError as error:
+        sys.exit(f"configuration: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""Server processes with a controlled engine, and what is seen of them from outside."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from tests.conftest import PATIENCE_SECONDS, ROOT, Server, free_port
+
+
+@dataclass
+class Controlled(Server):
+    control: Path
+    port: int
+
+    def hold(self, after: int = 0) -> None:
+        """Keep the engine in its step once it has heard `after` windows in all."""
+        (self.control / "hold").write_text(str(after))
+
+    def release(self) -> None:
+        (self.control / "hold").unlink(missing_ok=True)
+
+    def heard(self) -> list[str]:
+        record = self.control / "heard"
+        return record.read_text().splitlines() if record.exists() else []
+
+    def metric(self, name: str) -> float:
+        with urllib.request.urlopen(self.url + "/metrics", timeout=PATIENCE_SECONDS) as answer:
+            lines = answer.read().decode().splitlines()
+        return float(next(line for line in lines if line.startswith(name + " ")).split()[1])
+
+    def children(self) -> list[psutil.Process]:
+        """Its living child processes: decoders."""
+        return living_children(self.process.pid)
+
+    def temporary_files(self) -> list[str]:
+        """Files that it holds open and that have no name any more."""
+        links = []
+        for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.append(str(link.readlink()))
+        return [link for link in links if "(deleted)" in link]
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5):
+            return True
+        return False
+
+
+def living_children(pid: int) -> list[psutil.Process]:
+    """Of a process; one that ends meanwhile is none of them."""
+    found = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE:
+                found.append(child)
+    return found
+
+
+def until(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait until `claim` holds of another process: it can only be asked again and again."""
+    deadline = time.monotonic() + seconds
+    while not claim():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[Controlled]:
+    """A server process with the engine of `launch.py`, killed in the end if need be."""
+    port = free_port()
+    log = directory / "log"
+    environment = {
+        **os.environ,
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "ENGINE_CONTROL": str(directory),
+        "PYTHONPATH": str(ROOT),
+        "VAD": "off",  # tones are speech to this engine
+        **settings,
+    }
+    with log.open("wb") as output:
+        command = [sys.executable, "-m", "tests.support.launch"]
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    server = Controlled(process, f"http://127.0.0.1:{port}", log, directory, port)
+    try:
+        if wait:
+            until(lambda: server.answers() or process.poll() is not None)
+            if process.poll() is not None:
+                pytest.fail(f"the server did not start:\n{log.read_text()}")
+        yield server
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(PATIENCE_SECONDS)
+
+
+def post(
+    server: Controlled, body: bytes, headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, object]]:
+    return ask(server, "POST", "/asr", body, headers)
+
+
+def get(server: Controlled, path: str) -> tuple[int, dict[str, object]]:
+    return ask(server, "GET", path)
+
+
+def ask(
+    server: Controlled,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> tuple[int, dict[str, object]]:
+    """The status and the object of the answer."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, json.loads(answer.read() or b"{}")
+    finally:
+        connection.close()
+
+
+async def answer(
+    session: aiohttp.ClientSession, server: Controlled, data: bytes
+) -> tuple[int, object]:
+    async with session.post(server.url + "/asr?language=en", data=data) as response:
+        content = await response.json()
+        return response.status, content.get("text", content.get("error"))

@@ -1,0 +1,44 @@
+"""Transcribers over an engine of the test's, and the audio that they are given."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from asr.audio.decoder import Decoder
+from asr.metrics import Metrics
+from asr.transcription.scheduler import Scheduler
+from asr.transcription.transcriber import Transcriber
+from tests.support.fake_engine import FakeEngine
+
+
+async def whole(data: bytes) -> AsyncIterator[bytes]:
+    """A body that is there at once."""
+    yield data
+
+
+@pytest.fixture
+async def make_transcriber(
+    make_scheduler: Callable[..., Scheduler],
+) -> AsyncIterator[Callable[..., Transcriber]]:
+    made: list[Decoder | Transcriber] = []
+
+    def make(
+        engine: FakeEngine,
+        window_seconds: float = 30.0,
+        max_seconds: float = 0.0,
+        **judges: Any,  # rules and detector
+    ) -> Transcriber:
+        scheduler = make_scheduler(engine)
+        decoder = Decoder(max_seconds, 4)
+        transcriber = Transcriber(
+            decoder, scheduler, engine.info, window_seconds, None, Metrics(), **judges
+        )
+        made.extend([decoder, transcriber])
+        return transcriber
+
+    yield make
+    for each in made:
+        each.close()
