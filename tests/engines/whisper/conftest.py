@@ -8,22 +8,17 @@ import torch
 from tests.support import models
 from tests.support.twins import Twins
 
-BOTH_FORMS = {
-    "test_engine",
-    "test_results",
-    "test_turns",
-    "test_fallback",
-    "test_alignment",
-    "test_word_timestamps",
-    "test_forward",
-    "test_gpu",
-}
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "both_forms: runs with keys and values kept, and with the encoder's output kept"
+    )
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """What tells of the decoder holds for both forms of what it hears."""
-    module = metafunc.module.__name__.rpartition(".")[2]
-    if "keeps_whole" in metafunc.fixturenames and module in BOTH_FORMS:
+    """Parametrize tests of the decoder with both forms of the encoder's output."""
+    is_marked = metafunc.definition.get_closest_marker("both_forms") is not None
+    if "keeps_whole" in metafunc.fixturenames and is_marked:
         forms = {"keys and values": False, "whole": True}
         metafunc.parametrize(
             "keeps_whole", forms.values(), ids=forms, indirect=True, scope="session"

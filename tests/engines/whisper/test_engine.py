@@ -12,6 +12,8 @@ from asr.options import Options
 from tests.support.models import OPTIONS, POSITIONS, Caller, noise, recording, windows, written
 from tests.support.twins import Twins
 
+pytestmark = pytest.mark.both_forms
+
 
 def test_every_token_is_the_one_that_generate_writes(twins: Twins) -> None:
     asked = windows(12)

@@ -25,6 +25,9 @@ from tests.support import models
 from tests.support.card import Card
 from tests.support.twins import Twins
 
+pytestmark = pytest.mark.both_forms
+
+
 WINDOWS = 4
 OPENING = torch.tensor([[50258, 50259, 50359]] * WINDOWS)
 WRITTEN = (7919 * torch.arange(24 * WINDOWS)).view(WINDOWS, 24) % 50_000  # words, no two alike

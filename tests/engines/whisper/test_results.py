@@ -15,6 +15,7 @@ from tests.support.models import OPTIONS, Caller, noise, recording, windows
 from tests.support.twins import Twins
 
 
+@pytest.mark.both_forms
 def test_the_answer_is_the_tokens_segments(tiny: Twins) -> None:
     asked = windows(8)
     engine = recording(tiny.checkpoint)
@@ -39,6 +40,7 @@ def extracted(twins: Twins, window: Window) -> torch.Tensor:
     return found.input_features
 
 
+@pytest.mark.both_forms
 def test_the_language_is_the_one_that_transformers_hears(twins: Twins) -> None:
     asked = windows(12, [Options(), Options(language="de"), Options(prompt="77")])
     caller = Caller(recording(twins.checkpoint))
@@ -52,6 +54,7 @@ def test_the_language_is_the_one_that_transformers_hears(twins: Twins) -> None:
         assert caller.finals[window].language == expected
 
 
+@pytest.mark.both_forms
 def test_the_language_is_told_ahead_of_the_text_where_it_had_to_be_detected(
     endless: Twins,
 ) -> None:
@@ -65,6 +68,7 @@ def test_the_language_is_told_ahead_of_the_text_where_it_had_to_be_detected(
         assert early.segments == ()
 
 
+@pytest.mark.both_forms
 @pytest.mark.parametrize("options", [Options(), Options(language="en", prompt="8 9")])
 def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Options) -> None:
     window = Window(noise(5), 0.0, options)
@@ -109,6 +113,7 @@ def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Opti
         assert segment.temperature == 0.0
 
 
+@pytest.mark.both_forms
 def test_a_window_that_cannot_be_heard_fails_alone(tiny: Twins) -> None:
     good = windows(4)
     bad = {
@@ -123,6 +128,7 @@ def test_a_window_that_cannot_be_heard_fails_alone(tiny: Twins) -> None:
         assert isinstance(caller.finals[window].error, kind)
 
 
+@pytest.mark.both_forms
 def test_numbers_that_overflow_end_their_own_window(tiny: Twins) -> None:
     engine = recording(tiny.checkpoint)
     caller, asked = Caller(engine), windows(2, OPTIONS[:1])

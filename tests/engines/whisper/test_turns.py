@@ -14,6 +14,9 @@ from asr.options import Options
 from tests.support.models import OPTIONS, Caller, noise, recording, windows, written
 from tests.support.twins import Twins
 
+pytestmark = pytest.mark.both_forms
+
+
 STREAMED = [replace(OPTIONS[0], is_streamed=True)]
 
 

@@ -27,6 +27,9 @@ from tests.support.models import (
 )
 from tests.support.twins import Twins
 
+pytestmark = pytest.mark.both_forms
+
+
 IMPOSSIBLE = Thresholds(avg_logprob=0.0)
 HEATS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 

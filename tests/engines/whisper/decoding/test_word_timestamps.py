@@ -20,6 +20,9 @@ from asr.transcript import Segment, TokenLogprob
 from tests.support import models
 from tests.support.twins import Twins
 
+pytestmark = pytest.mark.both_forms
+
+
 END = 1000  # the end of text; times follow it
 
 

@@ -25,6 +25,8 @@ from asr.options import Options
 from tests.support import models
 from tests.support.twins import Twins
 
+pytestmark = pytest.mark.both_forms
+
 
 def ridge(starts: list[int], frames: int, heads: int = 2, noise: float = 0.0) -> AlignmentInputs:
     """Heads that hear token i + 1 from `starts[i]` to the next one's start."""

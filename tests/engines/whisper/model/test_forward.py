@@ -17,6 +17,8 @@ from tests.support import models
 from tests.support.models import noise
 from tests.support.twins import Twins
 
+pytestmark = pytest.mark.both_forms
+
 
 def features(twins: Twins, count: int) -> torch.Tensor:
     settings = twins.checkpoint.log_mel
