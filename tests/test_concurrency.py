@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from asr.concurrency import ThreadPool
+from asr.concurrency import ThreadPool, WaitBudget
+from tests.support.clock import Clock
 
 
 @pytest.fixture
@@ -55,3 +56,19 @@ async def test_who_is_cancelled_waits_for_the_thread(threads: ThreadPool) -> Non
     may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_patience_counts_waiting_alone(clock: Clock) -> None:
+    patience = WaitBudget(20)
+
+    async def wait(seconds: float) -> None:
+        async with patience.waiting():
+            clock.advance(seconds)
+            for _ in range(2):  # turns of the loop, which sees what time it is
+                await asyncio.sleep(0)
+
+    for _ in range(3):
+        await wait(6)
+        clock.advance(60)
+    with pytest.raises(TimeoutError):
+        await wait(3)

@@ -1,26 +1,21 @@
-"""Sound comes out while bytes come in, in bounded memory."""
+"""The decoder gives out samples while bytes arrive, in bounded memory, to so many at once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import io
-import os
 import struct
 import tracemalloc
 from collections.abc import AsyncIterator
-from typing import Any
 
 import numpy as np
-import psutil
 import pytest
 
 from asr.audio.decoder import MOST_BOXES, Decoder, needs_seeking
-from asr.audio.ffmpeg import NICENESS
 from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.pcm import SAMPLE_RATE
 from tests.conftest import tone, wav
-from tests.support.processes import living_children
 from tests.support.sounds import (
     FORMATS,
     SECONDS,
@@ -135,68 +130,6 @@ async def test_a_source_that_breaks_off_later_is_not_taken_for_whole(decoder: De
         await decoded(decoder, breaks())
 
 
-def children() -> list[psutil.Process]:
-    return living_children(os.getpid())
-
-
-@pytest.mark.parametrize("name", ["speech.mp3", "index-at-end.m4a"])
-async def test_who_stops_reading_leaves_no_decoder_behind(decoder: Decoder, name: str) -> None:
-    before = children()
-    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", *FORMATS[name].split(), name=name)
-    for _ in range(3):
-        blocks = decoder.blocks(stream(data))
-        await anext(blocks)
-        assert len(children()) == len(before) + 1
-        await blocks.aclose()
-        assert children() == before
-
-
-async def test_decoders_start_one_at_a_time(
-    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    starting, most = 0, 0
-    start = asyncio.create_subprocess_exec
-
-    async def counted(*command: str, **settings: Any) -> asyncio.subprocess.Process:
-        nonlocal starting, most
-        starting += 1
-        most = max(most, starting)
-        process = await start(*command, **settings)
-        starting -= 1
-        return process
-
-    monkeypatch.setattr("asyncio.create_subprocess_exec", counted)
-    clips = [decoded(decoder, stream(encoded("opus.ogg"))) for _ in range(4)]
-    for samples in await asyncio.gather(*clips):
-        assert_is_the_sweep(samples)
-    assert most == 1
-
-
-async def test_a_decoder_lets_the_server_run_first(decoder: Decoder) -> None:
-    before = children()
-    async with contextlib.aclosing(decoder.blocks(stream(encoded("raw.aac") * 50))) as blocks:
-        await anext(blocks)
-        [child] = set(children()) - set(before)
-        assert child.nice() == psutil.Process().nice() + NICENESS
-
-
-async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> None:
-    before = children()
-    started = asyncio.Event()
-
-    async def stalls() -> AsyncIterator[bytes]:
-        yield encoded("raw.aac") * 4
-        started.set()
-        await asyncio.Event().wait()
-
-    reader = asyncio.create_task(decoded(decoder, stalls()))
-    await started.wait()
-    reader.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await reader
-    assert children() == before
-
-
 async def test_a_caller_without_bytes_holds_no_decoder() -> None:
     decoder = Decoder(max_seconds=0, processes=1)
 
@@ -239,3 +172,89 @@ def test_a_list_of_boxes_without_end_is_not_followed() -> None:
 async def test_a_sweep_keeps_its_place_in_time(decoder: Decoder) -> None:
     samples = await decoded(decoder, stream(wav(sweep())))
     assert np.max(np.abs(samples - sweep())) < 1e-3
+
+
+async def test_no_more_sources_than_allowed_are_decoded_at_once() -> None:
+    decoder = Decoder(max_seconds=0, processes=1)
+    first = decoder.blocks(stream(encoded("speech.mp3") * 50))
+    await anext(first)
+    second = asyncio.ensure_future(anext(decoder.blocks(stream(encoded("opus.ogg")))))
+    other = Decoder(max_seconds=0, processes=1)
+    assert_is_the_sweep(await decoded(other, stream(encoded("opus.ogg"))))  # time enough for it
+    other.close()
+    assert not second.done()
+    await first.aclose()
+    assert len(await asyncio.wait_for(second, 30))
+    decoder.close()
+
+
+async def test_senders_who_take_their_time_leave_decoders_to_others() -> None:
+    decoder = Decoder(max_seconds=0, processes=2)
+    data = long()
+    half, rest = data[: len(data) // 2], data[len(data) // 2 :]
+    may_end = asyncio.Event()
+
+    async def slow(begins: asyncio.Event) -> AsyncIterator[bytes]:
+        yield half
+        begins.set()
+        await may_end.wait()
+        yield rest
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        begun = [asyncio.Event() for _ in range(2)]
+        slow_ones = [group.create_task(decoded(decoder, slow(begins))) for begins in begun]
+        for begins in begun:
+            await begins.wait()
+        assert_is_the_sweep(await decoded(decoder, stream(encoded("opus.ogg"))))
+        quick = await decoded(decoder, stream(data))
+        may_end.set()
+    assert [len(task.result()) for task in slow_ones] == [len(quick)] * 2
+    decoder.close()
+
+
+async def test_a_body_that_is_here_leaves_its_place_to_one_that_still_arrives() -> None:
+    decoder = Decoder(max_seconds=0, processes=2)
+    is_here = asyncio.Event()
+
+    async def quick() -> AsyncIterator[bytes]:
+        yield long()
+        is_here.set()
+
+    async with contextlib.aclosing(decoder.blocks(quick())) as unread:
+        assert len(await anext(unread))
+        await is_here.wait()
+        for _ in range(50):
+            await asyncio.sleep(0)
+        async with contextlib.aclosing(decoder.blocks(endless(asyncio.Event()))) as arriving:
+            assert len(await asyncio.wait_for(anext(arriving), 30))
+    decoder.close()
+
+
+async def test_who_waits_for_a_place_among_those_that_arrive_has_it_as_soon_as_it_is_free() -> None:
+    decoder = Decoder(max_seconds=0, processes=2)
+    begun = [asyncio.Event() for _ in range(3)]
+    first, left, second = (decoder.blocks(endless(begins)) for begins in begun)
+    async with asyncio.timeout(60), contextlib.aclosing(second), contextlib.aclosing(left):
+        async with contextlib.aclosing(first):
+            assert len(await anext(first))
+            waiting = [asyncio.ensure_future(anext(blocks)) for blocks in (left, second)]
+            for begins in begun[1:]:
+                await begins.wait()
+            assert_is_the_sweep(await decoded(decoder, stream(encoded("opus.ogg"))))  # time enough
+            assert not any(one.done() for one in waiting)
+            waiting[0].cancel()
+        assert len(await waiting[1])
+    assert waiting[0].cancelled()
+    decoder.close()
+
+
+def long() -> bytes:
+    """Ten minutes of a kind that ffmpeg alone reads."""
+    return ffmpeg("-stream_loop", "200", "-i", "sweep.wav", "-f", "adts", name="long.aac")
+
+
+async def endless(begins: asyncio.Event) -> AsyncIterator[bytes]:
+    """A body whose end does not come; says when it has begun."""
+    yield long()
+    begins.set()
+    await asyncio.Event().wait()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -14,10 +16,10 @@ from hypothesis import strategies as st
 
 from asr.audio.decoder import Decoder
 from asr.audio.wav import FORMATS, MOST_CHUNKS, WaveDecoder, read_header
-from asr.errors import BadAudio
+from asr.errors import BadAudio, TooLarge
 from asr.pcm import SAMPLE_RATE
 from tests.conftest import tone, wav
-from tests.support.sounds import decoded, encoded, stream, sweep
+from tests.support.sounds import assert_is_the_sweep, decoded, encoded, stream, sweep
 
 CHUNK = struct.Struct("<4sI")
 FIELDS = struct.Struct("<HHIIHH")  # format, channels, rate, bytes per second and frame, bits
@@ -159,3 +161,44 @@ def test_a_block_has_ten_seconds_or_as_much_as_a_high_rate_allows() -> None:
     assert header.block_bytes == 10 * SAMPLE_RATE * 2
     fast = replace(header, rate=768_000)
     assert (fast.block_bytes, fast.second_bytes) == (2_000_000, 200_000)
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(1, 1), (10, 2), (2**31 - 1, 1), (16_000, 65_535)])
+async def test_absurd_wav_headers_cost_little(rate: int, channels: int) -> None:
+    decoder = Decoder(max_seconds=600, processes=1)
+    data = b"\x80" * 65_536
+    align = channels & 0xFFFF
+    header = struct.pack(
+        "<4sI8sIHHIIHH4sI",
+        *(b"RIFF", 36 + len(data), b"WAVEfmt ", 16, 1, channels, rate),
+        *(rate * channels & 0xFFFFFFFF, align, 8, b"data", len(data)),
+    )
+    tracemalloc.start()
+    with contextlib.suppress(BadAudio, TooLarge):
+        await decoded(decoder, stream(header + data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 128 * 2**20
+    decoder.close()
+
+
+@pytest.mark.parametrize("bits", ["float32.wav", "float64.wav"])
+async def test_values_that_are_no_sound_do_not_spread(decoder: Decoder, bits: str) -> None:
+    data = bytearray(encoded(bits))
+    kind = "<f" if bits == "float32.wav" else "<d"
+    start = data.index(b"data") + 8
+    size = struct.calcsize(kind)
+    values = (np.nan, np.inf, -np.inf, 3e38)
+    for index, value in enumerate(values):
+        struct.pack_into(kind, data, start + (100 + index) * size, value)
+    samples = await decoded(decoder, stream(bytes(data)))
+    assert np.all(np.isfinite(samples))
+    assert np.max(np.abs(samples)) <= 1.0
+    assert_is_the_sweep(samples)
+
+
+async def test_infinities_in_both_channels_are_no_failure(decoder: Decoder) -> None:
+    both = np.stack([np.full(1600, np.inf), np.full(1600, -np.inf)], axis=1)
+    samples = await decoded(decoder, stream(wav(both, subtype="FLOAT")))
+    assert len(samples) == 1600
+    assert np.all(np.isfinite(samples))

@@ -41,16 +41,3 @@ async def test_a_film_without_sound_is_refused_by_its_reason(decoder: Decoder, n
         for source in (stream(encoded(name)), file):
             with pytest.raises(BadAudio, match="no audio stream"):
                 await decoded(decoder, source)
-
-
-@pytest.mark.parametrize("name", ["pcm16.wav", "studio.wav", "stereo.flac", "speech.mp3"])
-async def test_soundfile_and_ffmpeg_agree(
-    decoder: Decoder, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_process = await decoded(decoder, stream(encoded(name)))
-    monkeypatch.setattr("asr.audio.decoder.bytes_in_memory", lambda _: 0)
-    monkeypatch.setattr("asr.audio.decoder.read_header", lambda _: None)
-    by_ffmpeg = await decoded(decoder, stream(encoded(name)))
-    length = min(len(in_process), len(by_ffmpeg))
-    assert abs(len(in_process) - len(by_ffmpeg)) <= 160
-    assert np.max(np.abs(in_process[:length] - by_ffmpeg[:length])) < 0.02

@@ -10,7 +10,6 @@ import re
 import pytest
 from aiohttp import web
 
-from asr.concurrency import WaitBudget
 from asr.errors import AsrError, BadUrl, FetchFailed, FetchTimeout, NotFound, TooLarge
 from asr.outbound.fetch import FetchLimits, Outbound, is_public, shown
 from tests.conftest import free_port
@@ -162,22 +161,6 @@ async def test_a_reader_that_takes_its_time_does_not_use_up_the_servers(
         received += len(data)
     assert received == 2**20
     await outbound.close()
-
-
-async def test_patience_counts_waiting_alone(clock: Clock) -> None:
-    patience = WaitBudget(20)
-
-    async def wait(seconds: float) -> None:
-        async with patience.waiting():
-            clock.advance(seconds)
-            for _ in range(2):  # turns of the loop, which sees what time it is
-                await asyncio.sleep(0)
-
-    for _ in range(3):
-        await wait(6)
-        clock.advance(60)
-    with pytest.raises(TimeoutError):
-        await wait(3)
 
 
 ANSWERS = {400: BadUrl, 401: BadUrl, 403: BadUrl, 404: NotFound, 410: NotFound, 204: BadUrl}

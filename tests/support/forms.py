@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 from typing import Any
 
 import aiohttp
+import soundfile
 
 from asr.api.openai.schemas import ErrorObject, OpenAiProblem
 from asr.options import Options
@@ -59,3 +62,25 @@ def options_asked(engine: FakeEngine) -> Options:
     """Of the only window that the engine was given."""
     [[window]] = engine.steps
     return window.options
+
+
+def slow_form(*before, after=(), sent):
+    """A form whose file stops half way until `sent` is set."""
+
+    def field(name, value):
+        return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
+
+    file = io.BytesIO()
+    soundfile.write(file, tone(20.0), 16_000, format="AU")  # heard from its first second on
+    audio = file.getvalue()
+
+    async def body():
+        yield "".join(field(*pair) for pair in before).encode()
+        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        yield audio[: len(audio) // 2]
+        async with asyncio.timeout(20):
+            await sent.wait()
+        yield audio[len(audio) // 2 :] + b"\r\n"
+        yield "".join(field(*pair) for pair in after).encode() + b"--b--\r\n"
+
+    return {"data": body(), "headers": {"Content-Type": "multipart/form-data; boundary=b"}}

@@ -12,7 +12,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.options import Options
 from asr.transcript import Gap, Segment
-from asr.transcription.coverage import SpeechCoverage, missed, spliced, uncovered, word_count
+from asr.transcription.coverage import SpeechCoverage, missed, spliced, uncovered
 from asr.transcription.cutter import SCRAP_SECONDS, Cutter, Joiner
 from asr.vad.detector import Span
 from tests.conftest import RATE, Told, tone
@@ -157,11 +157,6 @@ def test_a_text_that_nobody_can_say_in_that_time_is_thrown_away(text, seconds, w
     trusted = account((1.0, 1.0 + seconds)).trusted(result)
     assert trusted.rejected == why
     assert len(trusted.segments) == (why is None)
-
-
-def test_words_are_counted_in_scripts_with_and_without_spaces():
-    assert word_count(" It costs 3 €.") == 4
-    assert word_count("東京は今日も晴れ") == 4
 
 
 def test_without_a_detector_nothing_is_judged():

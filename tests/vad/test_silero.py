@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from asr.vad.detector import CHUNK, CHUNK_SECONDS, DetectorFeed
+from asr.vad.detector import CHUNK, CHUNK_SECONDS
 from asr.vad.silero import CONTEXT, HOP, WIDTH, Silero, tensors
 from benchmark.noises import sounds
 from models.demo import synthesise
@@ -118,18 +118,3 @@ def test_after_a_voice_the_network_falls_silent_again(silero, spoken):
     end = len(spoken.samples) / RATE
     assert not hearing.is_possible(end + 1, end + 10)
     assert hearing.spans(end + 1, end + 10) == []
-
-
-def test_a_recording_is_heard_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
-    hearing = silero.begin()
-    listener = DetectorFeed(hearing)
-    for start in range(0, len(spoken.samples), 10 * RATE):
-        listener.take(spoken.samples[start : start + 10 * RATE])
-    listener.hear(4.0)
-    assert len(hearing.probabilities(0, 14)) == int(4.0 / CHUNK_SECONDS)
-    listener.hear(3.0)
-    listener.hear(11.0)
-    assert len(hearing.probabilities(0, 14)) == int(11.0 / CHUNK_SECONDS)
-    listener.finish()
-    whole = heard(silero, spoken.samples).probabilities(0, 14)
-    assert np.allclose(hearing.probabilities(0, 14), whole, atol=1 / 255)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,11 @@ from asr.engines.whisper import engine as engines
 from asr.engines.whisper.capacity import CPU_SLOTS, free_bytes, lacks_memory, plan
 from asr.engines.whisper.model.forward import encode
 from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
+from asr.engines.whisper.model.weights import Weights
 from asr.options import Options
+from tests.support import models
 from tests.support.models import Caller, RecordingEngine, noise, recording, windows, written
+from tests.support.pretended import CARD, pretending
 from tests.support.twins import Twins
 
 CPU = torch.device("cpu")
@@ -197,3 +201,50 @@ def test_a_broken_device_ends_the_engine(tiny: Twins, monkeypatch: pytest.Monkey
 )
 def test_a_lack_of_memory_has_many_names(error: RuntimeError, is_memory: bool) -> None:
     assert lacks_memory(error) is is_memory
+
+
+GIB = 2**30
+SIZES = {"large-v3": (32, 10, 3.09e9), "large-v3-turbo": (4, 6, 1.62e9), "distil": (2, 20, 1.51e9)}
+SLOTS_THAT_FIT = [
+    # model, GiB of the card, of these taken by others → slots, whether what is heard is kept whole
+    ("large-v3", 6, 0.4, 13, True),
+    ("large-v3", 8, 0.4, 9, False),
+    ("large-v3", 8, 1.2, 28, True),
+    ("large-v3", 12, 0.4, 21, False),
+    ("large-v3", 12, 1.2, 18, False),
+    ("large-v3-turbo", 6, 0.4, 58, False),
+    ("large-v3-turbo", 8, 0.4, 106, False),
+    ("large-v3-turbo", 8, 1.2, 87, False),
+    ("large-v3-turbo", 12, 0.4, 128, False),
+    ("distil", 6, 0.4, 115, False),
+    ("distil", 8, 0.4, 128, False),
+]
+
+
+def published(layers: int, aligning: int, twins: Twins) -> Weights:
+    """As much of a checkpoint of large-v3's width as a plan looks at."""
+    given = twins.checkpoint.weights
+    half = {"dtype": torch.float16, "device": CARD}
+    decoder = replace(
+        given.decoder,
+        tokens=torch.empty(51866, 1280, **half),
+        positions=torch.empty(448, 1280, **half),
+        layers=given.decoder.layers[:1] * layers,
+        heads=20,
+        aligning=((0, 0),) * aligning,
+    )
+    encoder = replace(given.encoder, positions=torch.empty(1500, 1280, **half))
+    return Weights(encoder, decoder)
+
+
+@pytest.mark.parametrize(("name", "card", "taken", "slots", "is_whole"), SLOTS_THAT_FIT)
+def test_small_cards_have_many_windows_in_flight(
+    name: str, card: int, taken: float, slots: int, is_whole: bool
+) -> None:
+    twins = Twins.of(models.TINY, keeps_whole=True)
+    layers, aligning, size = SIZES[name]
+    with pretending():
+        weights = published(layers, aligning, twins)
+        planned = plan(weights, free=int((card - taken) * GIB - size))
+    assert (planned.slots, planned.keeps_whole) == (slots, is_whole)
+    assert planned.buckets[-1] == slots

@@ -21,8 +21,7 @@ from asr.engines.whisper.model import forward
 from asr.engines.whisper.model.alignment import Stretch, align, scores_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.model.transfer import HostCopy, sent
-from asr.engines.whisper.model.weights import Weights
+from asr.engines.whisper.model.transfer import sent
 from asr.engines.whisper.runner import UNDETECTED, ModelRunner, Opening, advance, begin
 from tests.support import models
 from tests.support.pretended import CARD, Devices, moved, pretending
@@ -172,61 +171,3 @@ def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
         flight.launch()
         assert flight.active == [fresh, rows[1]]
     assert list(Copied.streams) == [CARD] * 5
-
-
-def test_where_no_memory_can_be_pinned_numbers_are_waited_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(*_: Any, **__: Any) -> torch.Tensor:
-        raise torch.AcceleratorError("CUDA error: out of memory")
-
-    with pretending():
-        values = torch.empty(3, device=CARD)
-        monkeypatch.setattr(torch, "empty", refuse)
-        found = HostCopy.of(values)
-    assert (found.arrived().device.type, found.copied) == ("cpu", None)
-
-
-SIZES = {"large-v3": (32, 10, 3.09e9), "large-v3-turbo": (4, 6, 1.62e9), "distil": (2, 20, 1.51e9)}
-SLOTS_THAT_FIT = [
-    # model, GiB of the card, of these taken by others → slots, whether what is heard is kept whole
-    ("large-v3", 6, 0.4, 13, True),
-    ("large-v3", 8, 0.4, 9, False),
-    ("large-v3", 8, 1.2, 28, True),
-    ("large-v3", 12, 0.4, 21, False),
-    ("large-v3", 12, 1.2, 18, False),
-    ("large-v3-turbo", 6, 0.4, 58, False),
-    ("large-v3-turbo", 8, 0.4, 106, False),
-    ("large-v3-turbo", 8, 1.2, 87, False),
-    ("large-v3-turbo", 12, 0.4, 128, False),
-    ("distil", 6, 0.4, 115, False),
-    ("distil", 8, 0.4, 128, False),
-]
-
-
-def published(layers: int, aligning: int, twins: Twins) -> Weights:
-    """As much of a checkpoint of large-v3's width as a plan looks at."""
-    given = twins.checkpoint.weights
-    half = {"dtype": torch.float16, "device": CARD}
-    decoder = replace(
-        given.decoder,
-        tokens=torch.empty(51866, 1280, **half),
-        positions=torch.empty(448, 1280, **half),
-        layers=given.decoder.layers[:1] * layers,
-        heads=20,
-        aligning=((0, 0),) * aligning,
-    )
-    encoder = replace(given.encoder, positions=torch.empty(1500, 1280, **half))
-    return Weights(encoder, decoder)
-
-
-@pytest.mark.parametrize(("name", "card", "taken", "slots", "is_whole"), SLOTS_THAT_FIT)
-def test_small_cards_have_many_windows_in_flight(
-    unpacked: Twins, name: str, card: int, taken: float, slots: int, is_whole: bool
-) -> None:
-    layers, aligning, size = SIZES[name]
-    with pretending():
-        weights = published(layers, aligning, unpacked)
-        planned = plan(weights, free=int((card - taken) * GIB - size))
-    assert (planned.slots, planned.keeps_whole) == (slots, is_whole)
-    assert planned.buckets[-1] == slots

@@ -1,4 +1,4 @@
-"""The embedded model through this engine says what it says through Transformers."""
+"""Tokens become segments and bytes of text as in Transformers, for the embedded model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 from asr.config import DEMO_MODEL, Config
 from asr.engines.engine import Window
 from asr.engines.whisper import engine as engines
-from asr.engines.whisper.checkpoint import is_whisper
-from asr.engines.whisper.decoding.tokens import segments, token_bytes
+from asr.engines.whisper.decoding.tokens import BYTES, segments, token_bytes
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Segment
@@ -39,10 +38,6 @@ def sounds() -> Iterator[Samples]:
         if rate == SAMPLE_RATE:
             yield np.ascontiguousarray(samples[: 30 * SAMPLE_RATE, 0])
     yield noise(0, 4.0)
-
-
-def test_the_embedded_model_is_one_for_this_engine() -> None:
-    assert is_whisper(CONFIG)
 
 
 @pytest.mark.parametrize(
@@ -115,3 +110,10 @@ def test_special_tokens_in_a_prompt_are_refused(demo: engines.WhisperEngine) -> 
     caller.run([window])
     assert "prompt" in str(caller.finals[window].error)
     assert demo.held() == 0
+
+
+def test_every_byte_has_a_letter_of_its_own() -> None:
+    assert sorted(BYTES.values()) == [bytes([byte]) for byte in range(256)]
+    assert BYTES["Ġ"] == b" "
+    assert BYTES["Ċ"] == b"\n"
+    assert BYTES["a"] == b"a"

@@ -1,0 +1,93 @@
+"""ffmpeg starts and ends with its reader, lets the server run first, and opens its input alone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psutil
+import pytest
+
+from asr.audio.decoder import Decoder
+from asr.audio.ffmpeg import NICENESS, ffmpeg_command
+from tests.support.processes import living_children
+from tests.support.sounds import (
+    FORMATS,
+    assert_is_the_sweep,
+    decoded,
+    encoded,
+    ffmpeg,
+    stream,
+)
+
+
+def children() -> list[psutil.Process]:
+    return living_children(os.getpid())
+
+
+@pytest.mark.parametrize("name", ["speech.mp3", "index-at-end.m4a"])
+async def test_who_stops_reading_leaves_no_decoder_behind(decoder: Decoder, name: str) -> None:
+    before = children()
+    data = ffmpeg("-stream_loop", "200", "-i", "sweep.wav", *FORMATS[name].split(), name=name)
+    for _ in range(3):
+        blocks = decoder.blocks(stream(data))
+        await anext(blocks)
+        assert len(children()) == len(before) + 1
+        await blocks.aclose()
+        assert children() == before
+
+
+async def test_decoders_start_one_at_a_time(
+    decoder: Decoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starting, most = 0, 0
+    start = asyncio.create_subprocess_exec
+
+    async def counted(*command: str, **settings: Any) -> asyncio.subprocess.Process:
+        nonlocal starting, most
+        starting += 1
+        most = max(most, starting)
+        process = await start(*command, **settings)
+        starting -= 1
+        return process
+
+    monkeypatch.setattr("asyncio.create_subprocess_exec", counted)
+    clips = [decoded(decoder, stream(encoded("opus.ogg"))) for _ in range(4)]
+    for samples in await asyncio.gather(*clips):
+        assert_is_the_sweep(samples)
+    assert most == 1
+
+
+async def test_a_decoder_lets_the_server_run_first(decoder: Decoder) -> None:
+    before = children()
+    async with contextlib.aclosing(decoder.blocks(stream(encoded("raw.aac") * 50))) as blocks:
+        await anext(blocks)
+        [child] = set(children()) - set(before)
+        assert child.nice() == psutil.Process().nice() + NICENESS
+
+
+async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> None:
+    before = children()
+    started = asyncio.Event()
+
+    async def stalls() -> AsyncIterator[bytes]:
+        yield encoded("raw.aac") * 4
+        started.set()
+        await asyncio.Event().wait()
+
+    reader = asyncio.create_task(decoded(decoder, stalls()))
+    await started.wait()
+    reader.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reader
+    assert children() == before
+
+
+def test_the_decoder_may_open_nothing_but_its_input() -> None:
+    command = ffmpeg_command("pipe:0")
+    formats = command[command.index("-format_whitelist") + 1].split(",")
+    assert not {"hls", "concat", "dash", "sdp", "image2", "lavfi", "tee"} & set(formats)
+    assert command[command.index("-protocol_whitelist") + 1] == "pipe,file"
