@@ -1,0 +1,94 @@
+"""Tests lie where the modules lie that they test, and every module has its tests."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+SUITE, HOUSE = ROOT / "tests", ROOT / "asr"
+NO_MIRROR = {"behaviour", "benchmark", "clients", "images", "node", "support"}
+OF_THE_HOUSE = {  # tests of no single module
+    "test_layers.py": "all imports of the house",
+    "test_mirror.py": "where all tests lie",
+    "engines/whisper/test_gpu.py": "the whole engine on an NVIDIA GPU",
+}
+TESTED_ELSEWHERE = {
+    "capabilities.py": "data alone",
+    "options.py": "data alone",
+    "transcript.py": "data alone",
+    "audio/streams.py": "a type alone",
+    "engines/engine.py": "what each engine's tests hold it to",
+    "http/app_keys.py": "keys alone",
+    "config_parsers.py": "by test_config, setting by setting",
+    "errors.py": "by behaviour, message by message",
+    "metrics.py": "by api/test_health",
+    "pcm.py": "by audio/test_wav and behaviour/test_containers, format by format",
+    "api/native/schemas.py": "by api/native/test_routes",
+    "api/openai/schemas.py": "by api/openai/test_routes and behaviour/test_openai_client",
+    "api/openai/openapi.py": "by server/test_docs",
+}
+
+
+def module_of(test: Path) -> Path:
+    """The module that a test file is named after, both relative to their folders."""
+    return test.with_name(test.name.removeprefix("test_"))
+
+
+def mirror_of(module: Path) -> Path:
+    return module.with_name(f"test_{module.name}")
+
+
+def faults(suite: Path, house: Path) -> list[str]:
+    """What breaks the rule, a line each."""
+    tests = {
+        path
+        for path in (each.relative_to(suite) for each in suite.rglob("test_*.py"))
+        if path.parts[0] not in NO_MIRROR
+    }
+    modules = {path.relative_to(house) for path in house.rglob("*.py") if path.stem != "__init__"}
+    elsewhere = {Path(name) for name in TESTED_ELSEWHERE}
+    of_the_house = {Path(name) for name in OF_THE_HOUSE}
+    untested = modules - elsewhere - {module_of(test) for test in tests}
+    needless = {module for module in elsewhere if mirror_of(module) in tests}
+    return [
+        *(
+            f"{test} names no module"
+            for test in tests - of_the_house - set(map(mirror_of, modules))
+        ),
+        *(f"{module} has no test file" for module in untested),
+        *(f"{module} is listed and has a test file" for module in needless),
+        *(f"{module} is listed and is no module" for module in elsewhere - modules),
+        *(f"{test} is listed and is no test file" for test in of_the_house - tests),
+    ]
+
+
+def test_tests_lie_where_their_modules_lie():
+    assert faults(SUITE, HOUSE) == []
+
+
+@pytest.mark.parametrize(
+    ("added", "removed", "fault"),
+    [
+        ("tests/vad/test_voices.py", None, "vad/test_voices.py names no module"),
+        ("tests/test_energy.py", None, "test_energy.py names no module"),
+        ("asr/vad/marblenet.py", None, "vad/marblenet.py has no test file"),
+        (None, "tests/vad/test_energy.py", "vad/energy.py has no test file"),
+        (None, "asr/vad/energy.py", "vad/test_energy.py names no module"),
+        ("tests/test_errors.py", None, "errors.py is listed and has a test file"),
+        (None, "asr/errors.py", "errors.py is listed and is no module"),
+        (None, "tests/test_layers.py", "test_layers.py is listed and is no test file"),
+        ("tests/behaviour/test_voices.py", None, None),
+    ],
+)
+def test_what_is_planted_is_seen(tmp_path, added, removed, fault):
+    for folder in (SUITE, HOUSE):
+        for path in folder.rglob("*.py"):
+            copy = tmp_path / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.touch()
+    if added:
+        (tmp_path / added).touch()
+    if removed:
+        (tmp_path / removed).unlink()
+    assert faults(tmp_path / "tests", tmp_path / "asr") == ([fault] if fault else [])
