@@ -1,4 +1,4 @@
-"""What the tests share: an engine without a model, servers, and sounds."""
+"""What the tests share: servers, clients of them, and the simplest sounds."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ async def eventually(claim: Callable[[], object]) -> None:
             await asyncio.sleep(0.001)
 
 
-class Told:
-    """A hearing that is told where somebody speaks."""
+class KnownSpeech:
+    """A detector's result in which somebody speaks at the times given."""
 
     def __init__(self, *spoken: tuple[float, float]) -> None:
         self._spoken = [Span(*times) for times in spoken]
@@ -126,7 +126,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def make_client(aiohttp_client: Any, engine: FakeEngine) -> Callable[..., Any]:
-    """A client of an app with the fake engine and the settings given; it hears tones as speech."""
+    """A client of an app with the fake engine and the settings given; a tone is speech to it."""
 
     async def make(**settings: Any) -> Any:
         config = Config(**{"vad": "off", **settings})

@@ -94,7 +94,7 @@ def test_a_bad_value_is_named_with_its_reason(name, value, reason):
         ("MAX_NEW_TOKENS", "0", "or leave it unset"),
     ],
 )
-def test_a_bad_value_is_told_with_what_to_do(name, value, remedy):
+def test_a_bad_value_is_reported_with_what_to_do(name, value, remedy):
     with pytest.raises(ConfigError, match=f"{remedy}$"):
         read(**{name: value})
 
@@ -161,7 +161,7 @@ def test_variables_of_other_servers_are_named_when_they_mean_nothing_here():
     assert notice == "VLLM_KV_CACHE_DTYPE='fp8' has no effect: the cache has the model's dtype"
 
 
-def test_settings_that_are_passed_over_are_told(tmp_path):
+def test_settings_that_are_passed_over_are_reported(tmp_path):
     assert without_effect({"FLASH_ATTENTION_2": "1"}) == without_effect({}) == []
     [notice] = without_effect({"FLASH_ATTENTION_2": "true"})
     assert notice == "FLASH_ATTENTION_2='true' has no effect: only 1 asks for it"
@@ -173,7 +173,7 @@ def test_settings_that_are_passed_over_are_told(tmp_path):
     assert without_effect(mounted) == []
 
 
-def test_without_the_fallback_no_text_is_doubted():
+def test_without_the_fallback_every_text_is_trusted():
     assert read().thresholds == Thresholds(-1.0, 2.4, 0.6)
     assert read(LOGPROB_THRESHOLD="none").thresholds == Thresholds(None, 2.4, 0.6)
     assert read(TEMPERATURE_FALLBACK="0").thresholds == Thresholds()

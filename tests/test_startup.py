@@ -52,7 +52,7 @@ def log() -> str:
     return "".join(lines)
 
 
-def test_the_stages_are_told_and_make_up_nearly_all_of_the_start(log):
+def test_the_stages_are_reported_and_make_up_nearly_all_of_the_start(log):
     stages = re.search(
         r"INFO start: imports ([\d.]+) s, weights ([\d.]+) s, warm-up ([\d.]+) s, "
         r"ready after ([\d.]+) s$",

@@ -29,7 +29,7 @@ async def test_a_dead_engine_turns_every_health_route_to_503(client, engine):
     def end(_):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    engine.hear = end
+    engine.transcribe = end
     assert (await client.post("/asr", data=SPEECH)).status == 503
     response = await client.get("/hc")
     assert response.status == 503

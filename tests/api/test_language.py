@@ -30,10 +30,10 @@ ANSWER = {
 
 @pytest.fixture
 def engine():
-    def hear(window):
+    def decode(window):
         return WindowResult(window, (), "es", probabilities={"en": 0.25, "es": 0.75})
 
-    return FakeEngine(hear=hear)
+    return FakeEngine(transcribe=decode)
 
 
 def form(*fields, file=CLIP):
@@ -44,7 +44,7 @@ def form(*fields, file=CLIP):
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_every_probability_is_told_the_likeliest_first(client, path):
+async def test_every_probability_is_given_the_likeliest_first(client, path):
     response = await client.post(path, data=form(("model", "whisper-1")))
     assert response.status == 200, await response.text()
     answer = await response.json()
@@ -79,7 +79,7 @@ async def test_the_languages_that_may_be_spoken_are_the_callers(client, engine):
     assert {window.options.languages for [window] in engine.steps} == {("es", "en")}
 
 
-async def test_only_the_first_window_is_heard(make_client, engine):
+async def test_only_the_first_window_is_transcribed(make_client, engine):
     client = await make_client(chunk_length_s=2.0)
     await client.post("/detect-language", data=wav(tone(20.0)))
     assert [len(step) for step in engine.steps] == [1]
@@ -111,18 +111,18 @@ async def test_a_field_that_cannot_be_used_is_a_400_in_openais_shape(
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_failures_are_told_in_the_shape_of_the_path(client, engine, path):
-    async def told(data):
+async def test_failures_are_reported_in_the_shape_of_the_path(client, engine, path):
+    async def answer_to(data):
         response = await client.post(path, data=data)
         body = await response.json()
         return response.status, body["error"]["message"] if path in UNDER_OPENAI else body["error"]
 
-    assert await told(form(file=None)) == (
+    assert await answer_to(form(file=None)) == (
         400,
         "the form has no file: send the audio as the part 'file', or a 'url'",
     )
-    status, message = await told(b"no audio\0")
+    status, message = await answer_to(b"no audio\0")
     assert (status, "decoded" in message) == (400, True)
     engine.info = replace(engine.info, languages={})
-    status, message = await told(CLIP)
+    status, message = await answer_to(CLIP)
     assert (status, "the model fake knows no languages apart" in message) == (400, True)

@@ -39,7 +39,7 @@ def with_sizes(data: bytes, size: int) -> bytes:
 
 @pytest.mark.parametrize("seconds", [3.0, 60.0])  # in memory at once, and as it arrives
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
-async def test_a_wav_of_unknown_length_is_heard_to_its_end(
+async def test_a_wav_of_unknown_length_is_decoded_to_its_end(
     decoder: Decoder, size: int, seconds: float
 ) -> None:
     data = with_sizes(wav(tone(seconds)), size)

@@ -19,7 +19,7 @@ from tests.support.sounds import (
 
 
 @pytest.mark.parametrize("seconds", [4.0, 24.0])  # damaged in the first block, and in the second
-async def test_a_flac_that_is_cut_off_is_heard_to_where_it_ends(
+async def test_a_flac_that_is_cut_off_is_decoded_to_where_it_ends(
     decoder: Decoder, seconds: float
 ) -> None:
     whole = sweep(seconds)
@@ -30,7 +30,7 @@ async def test_a_flac_that_is_cut_off_is_heard_to_where_it_ends(
 
 
 @pytest.mark.parametrize("seconds", [4.0, 24.0])
-async def test_what_follows_a_hole_in_a_flac_is_heard(decoder: Decoder, seconds: float) -> None:
+async def test_what_follows_a_hole_in_a_flac_is_decoded(decoder: Decoder, seconds: float) -> None:
     whole = sweep(seconds)
     data = bytearray(flac(whole))
     place = len(data) * 6 // 10

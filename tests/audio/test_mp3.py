@@ -103,7 +103,7 @@ def test_a_count_that_is_not_true_is_left_to_ffmpeg(plain: bytes) -> None:
 
 @given(seed=st.integers(0, 2**32))
 @settings(max_examples=30)
-def test_damage_within_frames_is_heard_through(seed: int, plain: bytes) -> None:
+def test_damage_within_frames_is_decoded_through(seed: int, plain: bytes) -> None:
     noise = random.Random(seed)
     damaged = bytearray(plain)
     start = mp3.tag_bytes(plain) + 288 * 2  # frames of 288 bytes; the first one tells of all

@@ -179,7 +179,7 @@ PACKED = {
 
 
 @pytest.mark.parametrize("name", PACKED)
-async def test_a_packed_body_is_heard_or_the_callers_mistake(
+async def test_a_packed_body_is_transcribed_or_the_callers_mistake(
     client: Any, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoding, data, statuses = PACKED[name]
@@ -195,7 +195,7 @@ async def test_a_packed_body_is_heard_or_the_callers_mistake(
     "name", ["speech.mp3", "stereo.flac", "sound.wma", "narrow.amr", "pcm16.wav"]
 )
 @pytest.mark.parametrize("size", [5, 2**20])  # bytes that arrive at once
-async def test_audio_is_heard_where_its_headers_call_it_json(
+async def test_audio_is_transcribed_where_its_headers_call_it_json(
     client: Any, name: str, size: int
 ) -> None:
     headers = {"Content-Type": "application/json"}
@@ -208,14 +208,14 @@ NO_OBJECTS = ['["a"]', '"https://a.example/b.mp3"', "https://a.example/b.mp3", "
 
 @pytest.mark.parametrize("text", NO_OBJECTS)
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "audio/wav"])
-async def test_text_that_is_no_object_is_told_what_was_expected(
+async def test_text_that_is_no_object_is_answered_with_what_was_expected(
     client: Any, text: str, kind: str
 ) -> None:
     response = await client.post("/asr", data=text.encode(), headers={"Content-Type": kind})
-    told = (await response.json())["error"]
+    error = (await response.json())["error"]
     assert response.status == 400
-    assert "text, neither audio nor a JSON object" in told
-    assert 'send {"url": "..."}' in told
+    assert "text, neither audio nor a JSON object" in error
+    assert 'send {"url": "..."}' in error
 
 
 @pytest.mark.parametrize("path", ["/asr", "/detect-language", "/v1/audio/transcriptions"])
@@ -227,17 +227,17 @@ async def test_text_that_is_no_object_is_told_what_was_expected(
         ("file", None, WAV),
     ],
 )
-async def test_audio_under_another_name_is_told_its_own(
+async def test_audio_under_another_name_is_answered_with_its_own(
     client: Any, path: str, name: str, file: str | None, data: bytes
 ) -> None:
     headers = {"Content-Type": "multipart/form-data; boundary=edge"}
     response = await client.post(
         path, data=io.BytesIO(multipart((name, file, data))), headers=headers
     )
-    told = await response.text()
-    assert response.status == 400, told
-    assert f"the form field '{name}' is" in told
-    assert "send it as 'file', with a file name" in told
+    error = await response.text()
+    assert response.status == 400, error
+    assert f"the form field '{name}' is" in error
+    assert "send it as 'file', with a file name" in error
 
 
 async def test_a_second_file_is_refused(client: Any) -> None:

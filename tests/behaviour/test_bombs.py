@@ -30,7 +30,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
         assert "Traceback" not in server.log.read_text()
 
 
-def told(server: Controlled, body: bytes, **headers: str) -> tuple[int, str]:
+def answer_to(server: Controlled, body: bytes, **headers: str) -> tuple[int, str]:
     """The status, and the text or the error."""
     status, content = post(server, body, headers)
     return status, str(content.get("error", content.get("text")))
@@ -73,7 +73,7 @@ class Peak:
 def assert_well(server: Controlled) -> None:
     until(lambda: server.children() == [] and server.metric("asr_queue_audio_seconds") == 0)
     assert server.temporary_files() == []
-    assert told(server, wav(tone(1.0))) == (200, " 1.00 s")
+    assert answer_to(server, wav(tone(1.0))) == (200, " 1.00 s")
 
 
 def low_bitrate_opus() -> bytes:
@@ -90,7 +90,7 @@ def test_hours_of_opus_in_25_mib_are_refused_three_at_once(target: Controlled) -
     assert len(bomb) > 24 * 2**20
     with Peak(target) as peak, ThreadPoolExecutor(3) as callers:
         started = time.monotonic()
-        answers = list(callers.map(lambda _: told(target, bomb), range(3)))
+        answers = list(callers.map(lambda _: answer_to(target, bomb), range(3)))
         elapsed = time.monotonic() - started
     for status, message in answers:
         assert status == 413
@@ -147,7 +147,7 @@ def test_a_body_that_unpacks_a_thousandfold_is_refused(target: Controlled, kind:
     headers = {"Content-Encoding": "gzip", "Content-Type": content_type or "audio/wav"}
     with Peak(target) as peak:
         started = time.monotonic()
-        status, message = told(target, bomb, **headers)
+        status, message = answer_to(target, bomb, **headers)
         elapsed = time.monotonic() - started
     assert status in {400, 413}, message
     assert peak.extra < EXTRA_BYTES

@@ -8,7 +8,7 @@ import pytest
 from tests.clients import official
 from tests.clients.cells import KEY, SPEECH, Cell, Refusal
 from tests.clients.official import Absent, Answer
-from tests.clients.table import CLIENTS, asked, told
+from tests.clients.table import CLIENTS, asked, shown
 from tests.clients.verdict import Row, compare, judge
 from tests.conftest import Server, start_server
 
@@ -37,7 +37,7 @@ def rows() -> Iterator[list[Row]]:
     """Of all clients, told when the last one is done."""
     found: list[Row] = []
     yield found
-    print(f"\n{told(compare(found))}")
+    print(f"\n{shown(compare(found))}")
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -49,7 +49,7 @@ def test_every_format_granularity_and_stream_has_the_same_words(
     except Absent as reason:
         pytest.skip(str(reason))
     wrong = [row for row in compare(rows) if row.problem]
-    assert not wrong, f"\n{told(wrong)}"
+    assert not wrong, f"\n{shown(wrong)}"
 
 
 def delta(text: str) -> dict[str, str]:
@@ -112,19 +112,19 @@ def with_tokens(*texts: str) -> Answer:
         (STREAM, Answer(events=[{"object": "transcription.chunk"}]), "no event of OpenAI's"),
     ],
 )
-def test_a_wrong_answer_is_told(cell: Cell, answer: Answer, problem: str | None) -> None:
+def test_a_wrong_answer_is_reported(cell: Cell, answer: Answer, problem: str | None) -> None:
     [row] = compare(judge("a client", [cell], [answer]))
     assert (row.problem is None) if problem is None else (problem in (row.problem or "")), row
 
 
-def test_an_answer_with_other_words_than_the_others_is_told() -> None:
+def test_an_answer_with_other_words_than_the_others_is_reported() -> None:
     answers = [Answer({"text": SAID}), Answer(f"{CUE}{SAID[:-5]}\n\n")]
     right, wrong = compare(judge("a client", [JSON, SRT], answers))
     assert right.problem is None
     assert "other words than json, of a client" in (wrong.problem or "")
 
 
-def test_a_stream_that_is_written_otherwise_than_the_whole_is_told() -> None:
+def test_a_stream_that_is_written_otherwise_than_the_whole_is_reported() -> None:
     fields = {"response_format": "text"}
     cells = [Cell("transcriptions", fields), Cell("transcriptions", {**fields, "stream": True})]
     events = [delta(SAID[:9]), segment(SAID), delta(SAID[9:]), end(SAID)]
@@ -134,7 +134,7 @@ def test_a_stream_that_is_written_otherwise_than_the_whole_is_told() -> None:
     assert streamed.problem == "not written as text, of a"
 
 
-def test_an_answer_that_does_not_come_is_waited_for_so_long_and_each_cell_is_told(
+def test_an_answer_that_does_not_come_is_waited_for_so_long_and_each_cell_is_reported(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(official, "REQUEST_SECONDS", 0.3)
@@ -142,5 +142,7 @@ def test_an_answer_that_does_not_come_is_waited_for_so_long_and_each_cell_is_tol
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/v1"
         answers = official.ask_python(url, [JSON, SRT])
     assert [(answer.error or {})["name"] for answer in answers] == ["APITimeoutError"] * 2
-    told = sorted(capfd.readouterr().err.splitlines())
-    assert told == [f"Python: transcriptions {{'response_format': '{f}'}}" for f in ("json", "srt")]
+    shown = sorted(capfd.readouterr().err.splitlines())
+    assert shown == [
+        f"Python: transcriptions {{'response_format': '{f}'}}" for f in ("json", "srt")
+    ]

@@ -53,7 +53,7 @@ def test_the_language_that_is_spoken_is_the_likeliest(server, code):
     assert (forced["language"], forced["probabilities"]) == (other, {other: 1.0})
 
 
-def test_a_higher_threshold_hears_less_speech_and_the_same_words(server, spoken):
+def test_a_higher_threshold_lets_through_less_speech_and_the_same_words(server, spoken):
     def asked(threshold):
         strategy = {"type": "server_vad", "threshold": threshold}
         fields = {"response_format": "verbose_json", "chunking_strategy": json.dumps(strategy)}

@@ -76,13 +76,13 @@ def of_asr(body):
     return [answer["text"], joined(answer["chunks"])]
 
 
-def of_events(told, read):
+def of_events(sent, read):
     """The texts of a stream: its end as `read` has it, its deltas, its segments, their words."""
-    deltas = "".join(event["delta"] for event in told if event["type"].endswith(".delta"))
-    segments = [event for event in told if event["type"].endswith(".segment")]
-    assert deltas == told[-1]["text"]
+    deltas = "".join(event["delta"] for event in sent if event["type"].endswith(".delta"))
+    segments = [event for event in sent if event["type"].endswith(".segment")]
+    assert deltas == sent[-1]["text"]
     words = [word for segment in segments for word in segment["words"]]
-    return [*read(told[-1]["text"]), joined(segments), joined(words, "word")]
+    return [*read(sent[-1]["text"]), joined(segments), joined(words, "word")]
 
 
 class Caller:
@@ -130,10 +130,10 @@ async def test_the_same_words_everywhere(make_client, engine):
     @settings(max_examples=25, database=None)
     @given(st.lists(timed(), max_size=4), st.lists(timed(), max_size=4))
     def ask(first, second):
-        def hear(window):
+        def two_parts(window):
             return WindowResult(window, tuple(second if window.start else first), "en")
 
-        engine.hear = hear
+        engine.transcribe = two_parts
         written = letters("".join(segment.text for segment in [*first, *second]))
         said = caller.everything()
         assert {name: set(map(letters, texts)) for name, texts in said.items()} == {

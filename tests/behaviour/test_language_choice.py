@@ -10,13 +10,13 @@ from asr.options import Options
 from asr.transcript import LanguageDetection
 from asr.transcription.policy import RequestPolicy
 from asr.vad.detector import Detector
-from tests.conftest import RATE, Told, tone, wav
+from tests.conftest import RATE, KnownSpeech, tone, wav
 from tests.support.fake_engine import FakeEngine
 from tests.support.transcribers import whole
 
 
 async def test_the_language_of_the_first_window_is_pinned_for_the_rest(make_transcriber):
-    engine = FakeEngine(hear=lambda w: WindowResult(w, language=w.options.language or "es"))
+    engine = FakeEngine(transcribe=lambda w: WindowResult(w, language=w.options.language or "es"))
     transcriber = make_transcriber(engine, window_seconds=2.0)
     transcript, _ = await transcriber.transcribe(whole(wav(tone(9.0))), Options())
     asked = [w.options.language for step in engine.steps for w in step]
@@ -28,11 +28,11 @@ async def test_the_language_of_the_first_window_is_pinned_for_the_rest(make_tran
 async def test_a_first_window_that_is_unsure_of_the_language_does_not_decide_it(
     make_transcriber, sure
 ):
-    def hear(window):
+    def decode(window):
         code = window.options.language or ("es" if window.start else "en")
         return WindowResult(window, (), code, {code: 0.6 if sure else 0.4})
 
-    engine = FakeEngine(hear=hear)
+    engine = FakeEngine(transcribe=decode)
     transcriber = make_transcriber(engine, window_seconds=2.0)
     transcript, _ = await transcriber.transcribe(whole(wav(tone(9.0))), Options())
     decided = "en" if sure else "es"
@@ -48,7 +48,7 @@ async def test_a_language_that_is_asked_for_is_asked_of_every_window(make_transc
     assert {w.options.language for step in engine.steps for w in step} == {"es"}
 
 
-async def test_a_forced_language_is_heard_whatever_is_asked(make_transcriber):
+async def test_a_forced_language_is_transcribed_whatever_is_asked(make_transcriber):
     engine = FakeEngine()
     transcriber = make_transcriber(engine, rules=RequestPolicy(language="es"))
     for asked in (None, "en", "xx"):
@@ -63,8 +63,8 @@ class Linguist(FakeEngine):
     def step(self, admitted):
         super().step(admitted)
         self.inside = [*getattr(self, "inside", ()), *admitted]
-        odds = {"es": 0.75, "en": 0.25}
-        return [WindowResult(w, (), "es", odds, is_final=False) for w in admitted]
+        probabilities = {"es": 0.75, "en": 0.25}
+        return [WindowResult(w, (), "es", probabilities, is_final=False) for w in admitted]
 
     def held(self):
         return len(self.inside)
@@ -74,7 +74,7 @@ class Linguist(FakeEngine):
         self.inside.remove(window)
 
 
-async def test_a_language_is_told_by_the_first_window_that_sounds_and_no_text_is_waited_for(
+async def test_a_language_is_detected_by_the_first_window_that_sounds_and_no_text_is_waited_for(
     make_transcriber,
 ):
     engine = Linguist()
@@ -108,6 +108,8 @@ async def test_a_language_is_not_asked_of_a_model_that_knows_none(make_transcrib
 
 async def test_the_language_is_that_of_the_first_window_in_which_somebody_speaks(make_transcriber):
     engine = FakeEngine()
-    transcriber = make_transcriber(engine, 12.0, detector=Detector(lambda _: Told((25.0, 30.0))))
+    transcriber = make_transcriber(
+        engine, 12.0, detector=Detector(lambda _: KnownSpeech((25.0, 30.0)))
+    )
     await transcriber.detect(whole(wav(tone(36.0))), Options())
     assert [w.start for step in engine.steps for w in step] == [pytest.approx(24, abs=0.5)]

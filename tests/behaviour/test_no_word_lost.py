@@ -64,11 +64,11 @@ async def test_the_words_of_a_sentence_that_the_clips_end_cuts_off_are_there(
     """Of such a sentence the model writes the start time alone."""
     made = synthesise.recording(38, language, seed)
     said = [word for word, _, end in made.words if end < seconds - 0.05]
-    listener = listening.Server(server.url, language=language)
-    heard = await asyncio.to_thread(listener.hear, made.samples[: round(seconds * RATE)])
+    client = listening.Server(server.url, language=language)
+    result = await asyncio.to_thread(client.hear, made.samples[: round(seconds * RATE)])
     assert " ".join(said).endswith(last)
-    assert errors(" ".join(said), " ".join(heard.text.split()[: len(said)])) <= 0.03
-    assert heard.coverage >= 0.99
+    assert errors(" ".join(said), " ".join(result.text.split()[: len(said)])) <= 0.03
+    assert result.coverage >= 0.99
 
 
 async def test_where_nobody_speaks_no_word_is_written(server):

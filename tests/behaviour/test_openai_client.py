@@ -24,7 +24,7 @@ FORMATS = ["json", "text", "srt", "vtt", "tsv", "verbose_json"]
 GRANULARITIES = [[], ["segment"], ["word"], ["segment", "word"]]
 
 
-def hear(window):
+def decode(window):
     """Three words in each window, with everything that a Whisper engine knows of them."""
     third = window.seconds / 3
     words = tuple(Word(f" {w}", i * third, (i + 1) * third, 0.9) for i, w in enumerate(WORDS))
@@ -36,7 +36,7 @@ def hear(window):
 
 @pytest.fixture
 def engine():
-    engine = FakeEngine(hear=hear)
+    engine = FakeEngine(transcribe=decode)
     engine.info = replace(engine.info, has_words=True, can_prompt=True)
     return engine
 
@@ -68,7 +68,7 @@ def words_in(response_format, body):
     return body.split()
 
 
-def windows_heard(engine):
+def windows_of(engine):
     return sum(len(step) for step in engine.steps)
 
 
@@ -79,7 +79,7 @@ async def test_whole_answers(client, engine, response_format, granularities):
     answer = await client.audio.transcriptions.with_raw_response.create(
         file=AUDIO, model="whisper-1", response_format=response_format, **asked
     )
-    words = WORDS * windows_heard(engine)
+    words = WORDS * windows_of(engine)
     if response_format == "json":
         assert answer.parse().text.split() == words
         assert answer.parse().usage.seconds == 7
@@ -118,8 +118,8 @@ async def test_streamed_answers(client, engine, response_format, granularities):
     done = events[-1]
     assert done.type == "transcript.text.done"
     assert deltas == done.text
-    assert words_in(response_format, done.text) == WORDS * windows_heard(engine)
-    assert "".join(segment.text for segment in segments).split() == WORDS * windows_heard(engine)
+    assert words_in(response_format, done.text) == WORDS * windows_of(engine)
+    assert "".join(segment.text for segment in segments).split() == WORDS * windows_of(engine)
     assert all(
         ("words" in segment.model_extra) == ("word" in granularities) for segment in segments
     )
@@ -135,7 +135,7 @@ async def test_translations(client, engine, response_format):
         file=("talk.mp3", AUDIO), model="whisper-1", response_format=response_format, prompt="a"
     )
     body = answer if isinstance(answer, str) else answer.text
-    assert words_in(response_format, body) == WORDS * windows_heard(engine)
+    assert words_in(response_format, body) == WORDS * windows_of(engine)
     if response_format == "verbose_json":
         assert answer.language == "english"
     asked = {window.options for step in engine.steps for window in step}
@@ -203,9 +203,9 @@ async def test_a_failure_amid_a_stream_is_the_clients_api_error(client, engine):
     def fail_late(window):
         if window.start > 3:
             return WindowResult(window, error=ValueError("broken"))
-        return hear(window)
+        return decode(window)
 
-    engine.hear, engine.capacity = fail_late, 1
+    engine.transcribe, engine.capacity = fail_late, 1
     events = await client.audio.transcriptions.create(file=AUDIO, model="m", stream=True)
     assert (await anext(events)).delta == "one two three"
     with pytest.raises(openai.APIError, match="the model failed on this audio: ValueError"):

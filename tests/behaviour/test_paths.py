@@ -179,6 +179,6 @@ async def test_a_playlist_is_never_followed(
     else:
         response = await client.post("/asr", json={"url": name})
     assert response.status == 400, await response.text()
-    told = (await response.json())["error"]
-    assert "cannot be decoded" in told or (door == "body" and "neither audio nor" in told)
+    error = (await response.json())["error"]
+    assert "cannot be decoded" in error or (door == "body" and "neither audio nor" in error)
     assert origin.seen == []

@@ -25,7 +25,7 @@ def leave(server: Controlled, data: bytes, part: float, seen: int) -> None:
         head = f"POST /asr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
         sender = threading.Thread(target=send, args=(caller, head.encode(), data, part))
         sender.start()
-        until(lambda: len(server.heard()) >= seen)
+        until(lambda: len(server.transcribed()) >= seen)
         if not seen:
             sender.join()
         caller.shutdown(socket.SHUT_RDWR)
@@ -59,26 +59,28 @@ def test_a_caller_that_leaves_is_not_transcribed_any_more(
 ) -> None:
     data = wav(tone(600)) if name == "wav" else encoded(f"ten-minutes.{name}")
     for _ in range(LEAVERS // 4):
-        before = len(busy.heard())
+        before = len(busy.transcribed())
         busy.hold(after=before + 2)
         leave(busy, data, part, seen=before + 2)
         assert_nothing_is_left(busy)
         busy.release()
         status, answer = post(busy, wav(tone(1.0)))
         assert (status, answer["text"]) == (200, " 1.00 s")
-        assert busy.heard()[-1] == "0.00 1.00"
-        assert len(busy.heard()) <= before + 4  # the two, one that the engine was at, the clip
+        assert busy.transcribed()[-1] == "0.00 1.00"
+        assert (
+            len(busy.transcribed()) <= before + 4
+        )  # the two, one that the engine was at, the clip
 
 
-def test_callers_that_leave_before_they_are_heard_leave_nothing(busy: Controlled) -> None:
-    before = len(busy.heard())
+def test_callers_that_leave_before_they_are_transcribed_leave_nothing(busy: Controlled) -> None:
+    before = len(busy.transcribed())
     for _ in range(LEAVERS):
         leave(busy, encoded("speech.mp3"), 0.5, seen=0)
     assert_nothing_is_left(busy)
-    assert len(busy.heard()) == before
+    assert len(busy.transcribed()) == before
 
 
-async def test_the_engines_death_is_told_to_everyone(tmp_path: Path) -> None:
+async def test_the_engines_death_is_reported_to_everyone(tmp_path: Path) -> None:
     with controlled(tmp_path, ENGINE_CAPACITY="1") as server:
         server.hold()
         async with aiohttp.ClientSession() as session:

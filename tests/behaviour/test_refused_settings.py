@@ -10,13 +10,13 @@ from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("LANGUAGE_FORCE", "klingon", "configuration: LANGUAGE_FORCE='klingon'"),
         ("DEVICE", "cuda:99", "configuration: DEVICE='cuda:99'"),
     ],
 )
-def test_a_setting_that_the_model_or_the_machine_refuses_is_named(name, value, told, tmp_path):
+def test_a_setting_that_the_model_or_the_machine_refuses_is_named(name, value, message, tmp_path):
     where = {"PORT": str(free_port()), "CACHE_DIR": str(tmp_path)}
     ended = subprocess.run(
         [sys.executable, "server.py"],
@@ -27,5 +27,5 @@ def test_a_setting_that_the_model_or_the_machine_refuses_is_named(name, value, t
         timeout=PATIENCE_SECONDS,
     )
     assert ended.returncode == 1
-    assert told in ended.stderr
+    assert message in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -53,8 +53,8 @@ async def differences(
                 alone[clip, how] = await words(session, url, clips, (clip, how, "json", False))
     assert all(alone.values())
     pairs = {
-        request: (alone[request[:2]], heard)
-        for request, heard in zip(requests, together, strict=True)
+        request: (alone[request[:2]], written)
+        for request, written in zip(requests, together, strict=True)
     }
     return {request: pair for request, pair in pairs.items() if pair[0] != pair[1]}
 

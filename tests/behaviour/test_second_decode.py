@@ -9,7 +9,7 @@ from asr.options import Options
 from asr.transcript import Coverage, Gap, Segment
 from asr.transcription.scheduled_request import Timings
 from asr.vad.detector import Detector
-from tests.conftest import Told, tone, wav
+from tests.conftest import KnownSpeech, tone, wav
 from tests.support.fake_engine import FakeEngine
 from tests.support.transcribers import whole
 
@@ -23,9 +23,11 @@ def a_deaf_spot(window):
     return WindowResult(window, segments, "en")
 
 
-async def test_speech_that_was_left_out_is_heard_again_and_comes_at_its_place(make_transcriber):
-    engine = FakeEngine(hear=a_deaf_spot)
-    transcriber = make_transcriber(engine, 20.0, detector=Detector(lambda _: Told((0.0, 38.0))))
+async def test_speech_that_was_left_out_is_decoded_again_and_comes_at_its_place(make_transcriber):
+    engine = FakeEngine(transcribe=a_deaf_spot)
+    transcriber = make_transcriber(
+        engine, 20.0, detector=Detector(lambda _: KnownSpeech((0.0, 38.0)))
+    )
     timings = Timings()
     parts = [part async for part in transcriber.parts(whole(wav(tone(38.0))), Options(), timings)]
     segments = [segment for part in parts for segment in part.segments]
@@ -41,23 +43,23 @@ async def test_speech_that_was_left_out_is_heard_again_and_comes_at_its_place(ma
     assert count(transcriber, "asr_gaps_heard_again_total") == 2
 
 
-async def test_a_second_hearing_counts_for_the_time_of_the_model(make_transcriber):
-    heard_at = []
+async def test_a_second_decode_counts_for_the_time_of_the_model(make_transcriber):
+    decoded_at = []
 
-    def hear(window):
-        heard_at.append(time.monotonic())
+    def decode(window):
+        decoded_at.append(time.monotonic())
         return a_deaf_spot(window)
 
-    engine = FakeEngine(hear=hear)
-    transcriber = make_transcriber(engine, detector=Detector(lambda _: Told((0.0, 12.0))))
+    engine = FakeEngine(transcribe=decode)
+    transcriber = make_transcriber(engine, detector=Detector(lambda _: KnownSpeech((0.0, 12.0))))
     _, timings = await transcriber.transcribe(whole(wav(tone(12.0))), Options())
-    assert len(heard_at) == 2
-    assert timings.taken_at + timings.model > heard_at[-1]
+    assert len(decoded_at) == 2
+    assert timings.taken_at + timings.model > decoded_at[-1]
 
 
-async def test_what_is_lost_for_good_is_told(make_transcriber):
-    engine = FakeEngine(hear=lambda w: WindowResult(w, (), "en", rejected="repetition"))
-    transcriber = make_transcriber(engine, detector=Detector(lambda _: Told((1.0, 6.0))))
+async def test_what_is_lost_for_good_is_reported(make_transcriber):
+    engine = FakeEngine(transcribe=lambda w: WindowResult(w, (), "en", rejected="repetition"))
+    transcriber = make_transcriber(engine, detector=Detector(lambda _: KnownSpeech((1.0, 6.0))))
     transcript, _ = await transcriber.transcribe(whole(wav(tone(9.0))), Options())
     assert transcript.coverage == Coverage(5.0, 0.0, (Gap(1.0, 6.0, "repetition"),))
     rejected = count(transcriber, "asr_texts_rejected_total", {"reason": "repetition"})
@@ -66,7 +68,9 @@ async def test_what_is_lost_for_good_is_told(make_transcriber):
 
 async def test_a_window_in_which_nobody_speaks_is_not_sent_to_the_model(make_transcriber):
     engine = FakeEngine()
-    transcriber = make_transcriber(engine, 12.0, detector=Detector(lambda _: Told((0.0, 9.0))))
+    transcriber = make_transcriber(
+        engine, 12.0, detector=Detector(lambda _: KnownSpeech((0.0, 9.0)))
+    )
     transcript, _ = await transcriber.transcribe(whole(wav(tone(36.0))), Options())
     assert [w.start for step in engine.steps for w in step] == [0.0, pytest.approx(4.8, abs=0.3)]
     assert len(transcript.segments) == 2

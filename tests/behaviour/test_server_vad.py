@@ -15,7 +15,7 @@ from asr.options import VadOptions
 from asr.transcript import Segment
 from tests.clients.cells import SPEECH
 from tests.conftest import tone, wav
-from tests.support.fake_engine import heard
+from tests.support.fake_engine import transcribed
 
 PATH = "/v1/audio/transcriptions"
 CLIP = wav(tone(1.0))
@@ -94,17 +94,17 @@ async def test_a_recording_is_cut_amid_the_pause_that_was_asked(make_client, eng
         assert low < cut < high
 
 
-async def test_what_is_heard_again_begins_as_long_before_its_speech_as_was_asked(
+async def test_what_is_decoded_again_begins_as_long_before_its_speech_as_was_asked(
     make_client, engine, spoken
 ):
     client = await make_client(vad="silero")
 
-    def hear(window):
+    def decode(window):
         if window.seconds < 9:
-            return heard(window)
+            return transcribed(window)
         return WindowResult(window, (Segment(0.0, FIRST_SECONDS, " one"),), "en")
 
-    engine.hear = hear
+    engine.transcribe = decode
     starts = {}
     for asked in (None, 0, 300, 600, 5000):
         engine.steps.clear()
@@ -117,7 +117,9 @@ async def test_what_is_heard_again_begins_as_long_before_its_speech_as_was_asked
     assert starts[5000] == pytest.approx(FIRST_SECONDS, abs=0.01)  # text is not heard twice
 
 
-async def test_the_engine_sees_nothing_of_it_and_may_hear_all_windows_together(client, engine):
+async def test_the_engine_sees_nothing_of_it_and_may_transcribe_all_windows_together(
+    client, engine
+):
     await ask(client, CLIP, **as_fields(silence_duration_ms=200))
     [[window]] = engine.steps
     assert window.options.listening == VadOptions()
@@ -151,8 +153,8 @@ async def test_what_has_no_meaning_here_is_a_warning_and_a_400_when_strict(
 ):
     client = await make_client(**settings)
     warned = (await ask(client, CLIP, **way(**ALL))).get("warnings", [])
-    told = [text.partition(" ")[0] for text in warned if text.startswith("chunking_strategy")]
-    assert told == [f"chunking_strategy[{name}]" for name in idle]
+    unused = [text.partition(" ")[0] for text in warned if text.startswith("chunking_strategy")]
+    assert unused == [f"chunking_strategy[{name}]" for name in idle]
     strict = FormData({**way(**ALL), "strict": "true"})
     strict.add_field("file", CLIP, filename="upload")
     response = await client.post(PATH, data=strict)

@@ -27,9 +27,9 @@ PLAIN = jiwer.Compose(
 )
 
 
-def errors(reference: str, heard: str) -> float:
+def errors(reference: str, written: str) -> float:
     """Word error rate, letters' case and punctuation aside."""
-    return jiwer.wer(PLAIN(reference.replace("¿", "")), PLAIN(heard.replace("¿", "")) or " ")
+    return jiwer.wer(PLAIN(reference.replace("¿", "")), PLAIN(written.replace("¿", "")) or " ")
 
 
 def converted(data: bytes, *how: str) -> bytes:
@@ -65,7 +65,7 @@ def shipped() -> list[dict]:
     return described["samples"] if isinstance(described, dict) else described
 
 
-async def test_the_shipped_samples_are_heard(server):
+async def test_the_shipped_samples_are_transcribed(server):
     wrong = {}
     for sample in shipped():
         data = (SAMPLES / sample["file"]).read_bytes()

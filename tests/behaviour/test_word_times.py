@@ -32,7 +32,7 @@ def recordings():
 
 
 @pytest.fixture(scope="module")
-def heard(recordings):
+def results(recordings):
     """The words of each recording by each engine."""
     found = {}
     for kind in ("whisper", "pipeline"):
@@ -53,30 +53,30 @@ def plain(text):
     return "".join(letter for letter in text.casefold() if letter.isalnum())
 
 
-def pairs(said, told):
+def pairs(said, timed):
     """(word, word) of two lists of (text, start, end) where they say the same."""
-    texts = [plain(text) for text, *_ in said], [plain(text) for text, *_ in told]
+    texts = [plain(text) for text, *_ in said], [plain(text) for text, *_ in timed]
     matcher = difflib.SequenceMatcher(None, *texts, autojunk=False)
     return [
-        (said[one + n], told[other + n])
+        (said[one + n], timed[other + n])
         for one, other, size in matcher.get_matching_blocks()
         for n in range(size)
     ]
 
 
-def errors(said, told):
+def errors(said, timed):
     """Seconds between the starts, and the ends, of the words that two lists share."""
-    found = [(b[1] - a[1], b[2] - a[2]) for a, b in pairs(said, told)]
+    found = [(b[1] - a[1], b[2] - a[2]) for a, b in pairs(said, timed)]
     assert len(found) > 0.6 * len(said)
     return np.abs(np.array(found))
 
 
 @pytest.mark.parametrize("kind", ["whisper", "pipeline"])
-def test_words_are_where_the_synthesiser_said_them(recordings, heard, kind):
+def test_words_are_where_the_synthesiser_said_them(recordings, results, kind):
     off = np.concatenate(
         [
             errors(made.words, [(w.text, w.start, w.end) for w in words(result)])
-            for made, result in zip(recordings, heard[kind], strict=True)
+            for made, result in zip(recordings, results[kind], strict=True)
         ]
     )
     assert np.median(off, axis=0) == pytest.approx([0, 0], abs=0.1)
@@ -84,8 +84,8 @@ def test_words_are_where_the_synthesiser_said_them(recordings, heard, kind):
 
 
 @pytest.mark.parametrize("kind", ["whisper", "pipeline"])
-def test_words_make_up_their_segments_within_their_times(heard, kind):
-    for result in heard[kind]:
+def test_words_make_up_their_segments_within_their_times(results, kind):
+    for result in results[kind]:
         assert result.segments
         for segment in result.segments:
             assert "".join(word.text for word in segment.words) == segment.text
@@ -97,20 +97,20 @@ def test_words_make_up_their_segments_within_their_times(heard, kind):
             assert all(0 < word.probability <= 1 for word in segment.words)
 
 
-def test_both_engines_hear_the_same_words_at_the_same_times(heard):
-    for one, other in zip(heard["whisper"], heard["pipeline"], strict=True):
+def test_both_engines_write_the_same_words_at_the_same_times(results):
+    for one, other in zip(results["whisper"], results["pipeline"], strict=True):
         for ours, theirs in zip(words(one), words(other), strict=True):
             assert ours.text == theirs.text
             assert ours.start == pytest.approx(theirs.start, abs=0.021)
             assert ours.probability == pytest.approx(theirs.probability, abs=1e-2)
 
 
-def test_words_are_where_transformers_has_them(recordings, heard):
+def test_words_are_where_transformers_has_them(recordings, results):
     """Its own word timestamps on the same model: eager attention, one path through the window."""
     processor = WhisperProcessor.from_pretrained(CONFIG.model_path)
     model = WhisperForConditionalGeneration.from_pretrained(CONFIG.model_path).eval()
     off = []
-    for made, result in zip(recordings, heard["whisper"], strict=True):
+    for made, result in zip(recordings, results["whisper"], strict=True):
         features = processor.feature_extractor(
             made.samples, sampling_rate=RATE, return_tensors="pt"
         )

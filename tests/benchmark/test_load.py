@@ -17,7 +17,7 @@ from asr.engines.engine import Window, WindowResult
 from benchmark import load
 from tests.benchmark.conftest import measured, squeezed
 from tests.conftest import ROOT
-from tests.support.fake_engine import FakeEngine, heard
+from tests.support.fake_engine import FakeEngine, transcribed
 
 
 async def test_each_level_is_measured_and_written(
@@ -72,9 +72,9 @@ async def test_an_interrupted_run_prints_what_it_has_measured(
         if len(engine.steps) == 3:  # the warm-up, an answered request, and this one
             loop.call_soon_threadsafe(reached.set)
             release.wait(30)
-        return heard(window)
+        return transcribed(window)
 
-    engine.hear = hold_the_third
+    engine.transcribe = hold_the_third
     running = await _script("--url", await start(), "--audio", audio, "--concurrency", "1")
     await asyncio.wait_for(reached.wait(), 30)
     running.send_signal(signal.SIGINT)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.clients.cells import KEY
 from tests.clients.official import Absent
-from tests.clients.table import CLIENTS, asked, told
+from tests.clients.table import CLIENTS, asked, shown
 from tests.clients.verdict import Row, compare
 from tests.conftest import start_server
 
@@ -29,7 +29,7 @@ def main() -> int:
         finally:
             server.stop()
     rows = compare(rows)
-    print(told(rows))
+    print(shown(rows))
     return int(any(row.problem for row in rows))
 
 

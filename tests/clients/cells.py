@@ -61,12 +61,12 @@ class Cell:
     def others(self) -> str:
         """What the table has no columns for."""
         known = {"response_format", "timestamp_granularities", "stream"}
-        told = [f"{name}={value}" for name, value in self.fields.items() if name not in known]
+        parts = [f"{name}={value}" for name, value in self.fields.items() if name not in known]
         if self.file == NO_AUDIO:
-            told.append("no audio")
+            parts.append("no audio")
         if self.key != KEY:
-            told.append("wrong key")
-        return " ".join(told)
+            parts.append("wrong key")
+        return " ".join(parts)
 
 
 def cells() -> list[Cell]:

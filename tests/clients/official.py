@@ -68,9 +68,9 @@ async def _python_answer(url: str, cell: Cell, turn: asyncio.Semaphore) -> Answe
         except openai.APITimeoutError as error:
             return Answer(error={"name": type(error).__name__, "status": None})
         except openai.APIStatusError as error:
-            told = {name: getattr(error, name) for name in ("type", "param", "code")}
+            named = {name: getattr(error, name) for name in ("type", "param", "code")}
             status = error.status_code
-            return Answer(error={"name": type(error).__name__, "status": status, **told})
+            return Answer(error={"name": type(error).__name__, "status": status, **named})
         finally:
             print(f"Python: {cell.route} {dict(cell.fields)}", file=sys.stderr, flush=True)
 
@@ -99,9 +99,9 @@ def ask_node(url: str, cells: Sequence[Cell], cache: Path) -> list[Answer]:
         Absent: there is no Node, or no registry to install from.
     """
     folder = install_node_client(cache)
-    told = [{**asdict(cell), "refusal": None, "file": str(cell.file)} for cell in cells]
+    named = [{**asdict(cell), "refusal": None, "file": str(cell.file)} for cell in cells]
     limits = {"at_once": AT_ONCE, "request_seconds": REQUEST_SECONDS}
-    asked = {"url": url, "key": KEY, **limits, "cells": told}
+    asked = {"url": url, "key": KEY, **limits, "cells": named}
     command = ["node", str(folder / "client.mjs")]
     done = subprocess.run(
         command,

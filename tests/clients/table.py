@@ -35,7 +35,7 @@ def asked(client: str, url: str) -> list[Row]:
     return judge(client, every, CLIENTS[client](url + "/v1", every))
 
 
-def told(rows: Sequence[Row]) -> str:
+def shown(rows: Sequence[Row]) -> str:
     """The table, and how many of its rows are right."""
     wrong = sum(row.problem is not None for row in rows)
     lines = aligned([HEADINGS, *(_line(row) for row in rows)])

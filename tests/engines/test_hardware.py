@@ -37,13 +37,13 @@ def test_flash_attention_is_used_where_it_is_asked_installed_and_possible(capabi
         (NO_GPU, "needs a GPU"),
     ],
 )
-def test_otherwise_sdpa_is_used_and_the_reason_told(machine, why):
+def test_otherwise_sdpa_is_used_and_the_reason_given(machine, why):
     chosen = choose(Config(flash_attention_2=True), machine)
     assert chosen.attention == "sdpa"
     assert why in chosen.reason
 
 
-def test_a_processor_that_multiplies_in_bfloat16_is_told_of_it():
+def test_a_processor_that_multiplies_in_bfloat16_is_known():
     able = Machine(None, None, has_flash_attention=False, has_bfloat16=True)
     assert "DTYPE=bfloat16 is faster" in choose(Config(), able).reason
     assert "DTYPE=bfloat16" not in choose(Config(dtype="bfloat16"), able).reason

@@ -46,7 +46,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("model", "settings", "told"),
+    ("model", "settings", "reason"),
     [
         ("no/such-model", {}, "ADDRESS has no such model, or a private one: correct it or set HF_"),
         ("closed/model", {}, "ADDRESS asks for leave: accept the model's terms there and set HF_"),
@@ -59,7 +59,7 @@ def address() -> Iterator[str]:
     ],
 )
 def test_a_model_that_the_hub_does_not_give_stops_the_start(
-    model: str, settings: dict[str, str], told: str, address: str, tmp_path: Path
+    model: str, settings: dict[str, str], reason: str, address: str, tmp_path: Path
 ) -> None:
     port = str(free_port())
     where = {"HF_ENDPOINT": address, "CACHE_DIR": str(tmp_path), "HOST": "127.0.0.1", "PORT": port}
@@ -70,29 +70,29 @@ def test_a_model_that_the_hub_does_not_give_stops_the_start(
         text=True,
         timeout=PATIENCE_SECONDS,
     )
-    told = told.replace("ADDRESS", address).replace("PLACE", str(tmp_path))
-    assert done.stderr.splitlines()[-1].startswith(f"configuration: MODEL_ID={model!r}: {told}")
+    reason = reason.replace("ADDRESS", address).replace("PLACE", str(tmp_path))
+    assert done.stderr.splitlines()[-1].startswith(f"configuration: MODEL_ID={model!r}: {reason}")
     assert "Traceback" not in done.stderr
     assert done.returncode == 1
 
 
 @pytest.mark.parametrize(
-    ("model", "told"),
+    ("model", "reason"),
     [
         (".", "is a directory without config.json"),
         ("/no/such/directory", "there is no such directory"),
         ("a/b/c", "is neither a directory nor a model's name"),
     ],
 )
-def test_what_can_be_no_model_is_told_without_asking_anybody(
-    model: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_can_be_no_model_is_reported_without_asking_anybody(
+    model: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=re.escape(f"MODEL_ID={model!r}") + f".*{told}"):
+    with pytest.raises(ConfigError, match=re.escape(f"MODEL_ID={model!r}") + f".*{reason}"):
         hub.check(Config(model_id=model))
 
 
-def test_a_description_of_no_known_model_is_told_in_one_line(tmp_path: Path) -> None:
+def test_a_description_of_no_known_model_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-kind"}')
     with pytest.raises(ConfigError, match=r"^MODEL_ID='.*' cannot be loaded: .*no-such-kind.*$"):
         load.load(Config(model_id=str(tmp_path), device="cpu"))

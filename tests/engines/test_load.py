@@ -50,7 +50,7 @@ def too_large(*_):
 
 
 @pytest.mark.parametrize(
-    ("refused", "kind", "told"),
+    ("refused", "kind", "message"),
     [
         (
             "asr.engines.whisper.checkpoint.take",
@@ -74,14 +74,16 @@ def too_large(*_):
         ),
     ],
 )
-def test_a_model_that_does_not_fit_ends_the_start_in_plain_words(monkeypatch, refused, kind, told):
+def test_a_model_that_does_not_fit_ends_the_start_in_plain_words(
+    monkeypatch, refused, kind, message
+):
     demo(engine=kind)  # imported by then
     monkeypatch.setattr(refused, too_large)
-    with pytest.raises(ConfigError, match=f"MODEL_ID='demo'.*{told}"):
+    with pytest.raises(ConfigError, match=f"MODEL_ID='demo'.*{message}"):
         demo(engine=kind)
 
 
-def test_any_other_failure_of_a_start_is_told_as_it_is(monkeypatch):
+def test_any_other_failure_of_a_start_is_reported_as_it_is(monkeypatch):
     def broken(*_):
         raise RuntimeError("CUDA error: no kernel image is available")
 

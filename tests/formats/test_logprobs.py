@@ -63,7 +63,7 @@ def test_a_letter_may_be_parted_between_tokens():
     ]
 
 
-def test_bytes_that_are_no_letters_are_told_as_the_model_wrote_them():
+def test_bytes_that_are_no_letters_are_kept_as_the_model_wrote_them():
     odd = Segment(
         0, 1, " a\ufffd", pieces=(TokenLogprob(b" a", -0.1), TokenLogprob(b"\xe4", float("-inf")))
     )
@@ -78,12 +78,12 @@ def engine():
     pieces = tuple(TokenLogprob(text.encode(), -0.25) for text in (" grüß", " dich", " "))
     engine = FakeEngine()
 
-    def hear(window):
+    def decode(window):
         shown = pieces if window.options.pieces else ()
         segment = Segment(0.0, 1.0, " grüß dich ", (), (), -0.1, 0.0, pieces=shown)
         return WindowResult(window, (segment,), "en")
 
-    engine.hear = hear
+    engine.transcribe = decode
     engine.info = replace(engine.info, has_pieces=True)
     return engine
 
@@ -106,15 +106,15 @@ async def test_tokens_come_where_they_are_asked_and_nowhere_else(client, respons
 async def test_a_stream_has_tokens_in_its_deltas_and_in_its_end(make_client):
     client = await make_client(chunk_length_s=2.0)
     asked = {"stream": "true", "include[]": "logprobs"}
-    told = await events(await transcribe(client, file=wav(tone(5.0)), **asked))
-    deltas = [event for event in told if event["type"] == "transcript.text.delta"]
+    sent = await events(await transcribe(client, file=wav(tone(5.0)), **asked))
+    deltas = [event for event in sent if event["type"] == "transcript.text.delta"]
     assert len(deltas) > 1
     for event in deltas:
         assert bytes_of(event["logprobs"]).decode() == event["delta"]
-    assert bytes_of(told[-1]["logprobs"]).decode() == told[-1]["text"]
-    assert [each for event in deltas for each in event["logprobs"]] == told[-1]["logprobs"]
-    untold = await events(await transcribe(client, stream="true"))
-    assert not any("logprobs" in event for event in untold)
+    assert bytes_of(sent[-1]["logprobs"]).decode() == sent[-1]["text"]
+    assert [each for event in deltas for each in event["logprobs"]] == sent[-1]["logprobs"]
+    without_tokens = await events(await transcribe(client, stream="true"))
+    assert not any("logprobs" in event for event in without_tokens)
 
 
 async def test_tokens_have_no_place_in_subtitles(client):

@@ -36,11 +36,11 @@ def vtt_text(vtt):
 @settings(max_examples=150)
 @given(st.lists(timed(), max_size=5))
 def test_every_format_carries_the_same_words(segments):
-    heard = transcript(*segments)
-    said = letters(heard.text)
-    verbose = verbose_json(heard, "transcribe", "english", {"segment", "word"}, 0.0)
+    made = transcript(*segments)
+    said = letters(made.text)
+    verbose = verbose_json(made, "transcribe", "english", {"segment", "word"}, 0.0)
     forms = {
-        "json": plain_json(heard)["text"],
+        "json": plain_json(made)["text"],
         "text": written(segments, "text", LAYOUT),
         "verbose_json": verbose["text"],
         "segments": "".join(segment["text"] for segment in verbose["segments"]),
@@ -50,7 +50,7 @@ def test_every_format_carries_the_same_words(segments):
         "tsv": " ".join(row[2] for row in rows(written(segments, "tsv", LAYOUT))),
     }
     assert {name: letters(text) for name, text in forms.items()} == dict.fromkeys(forms, said)
-    assert forms["json"] == forms["text"] == forms["verbose_json"] == heard.text.strip()
+    assert forms["json"] == forms["text"] == forms["verbose_json"] == made.text.strip()
     assert json.loads(json.dumps(verbose)) == verbose
 
 
@@ -153,8 +153,8 @@ def test_a_segment_has_the_ten_fields():
 
 def test_verbose_json_tells_how_much_of_the_speech_is_covered():
     gaps = (Gap(2.0, 4.0004, "repetition"),)
-    heard = Transcript((Segment(0.0, 2.0, " a"),), "en", 9.0, Coverage(4.0, 2.00049, gaps))
-    found = verbose_json(heard, "transcribe", "english", {"segment"}, 0.0)
+    made = Transcript((Segment(0.0, 2.0, " a"),), "en", 9.0, Coverage(4.0, 2.00049, gaps))
+    found = verbose_json(made, "transcribe", "english", {"segment"}, 0.0)
     assert found["coverage"] == {
         "speech": 4.0,
         "covered": 2.0,
@@ -175,8 +175,8 @@ def test_verbose_json_tells_how_much_of_the_speech_is_covered():
 )
 def test_verbose_json_has_the_granularities_asked(granularities, present):
     words = (Word(" hello", 0.1, 0.4, 0.987654), Word(" you", 0.5, 0.75))
-    heard = transcript(Segment(0.0, 1.0, " hello you", words))
-    found = verbose_json(heard, "transcribe", "english", granularities, 0.0)
+    made = transcript(Segment(0.0, 1.0, " hello you", words))
+    found = verbose_json(made, "transcribe", "english", granularities, 0.0)
     assert found.keys() - {"task", "language", "duration", "text", "usage"} == present
     if "words" in present:
         assert found["words"] == [

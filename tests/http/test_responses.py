@@ -14,7 +14,7 @@ from models.demo import synthesise
 from tests.support.fake_engine import FakeEngine
 from tests.support.forms import events, transcribe
 
-HEARD = 4.0  # seconds of the recording that the engine writes down
+WRITTEN_SECONDS = 4.0  # seconds of the recording that the engine writes down
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +26,11 @@ def spoken():
 def engine():
     """Deaf to all but the beginning, also when it hears the rest again."""
 
-    def hear(window):
-        start = Segment(0.0, HEARD, " one two three")
+    def decode(window):
+        start = Segment(0.0, WRITTEN_SECONDS, " one two three")
         return WindowResult(window, (start,) if window.start == 0 else (), "en")
 
-    engine = FakeEngine(hear=hear)
+    engine = FakeEngine(transcribe=decode)
     engine.info = replace(engine.info, has_pieces=True)
     return engine
 
@@ -48,7 +48,7 @@ async def test_verbose_json_and_the_header_tell_of_the_same_gaps(client, spoken)
     share = float(response.headers["X-Speech-Coverage"])
     assert share == pytest.approx(found.covered / found.speech, abs=0.001)
     assert found.gaps
-    assert all(gap.start >= HEARD - 0.5 and gap.reason == "no text" for gap in found.gaps)
+    assert all(gap.start >= WRITTEN_SECONDS - 0.5 and gap.reason == "no text" for gap in found.gaps)
 
 
 @pytest.mark.parametrize("response_format", ["json", "text", "srt", "vtt", "tsv"])
@@ -66,15 +66,15 @@ async def test_asr_has_the_header_and_nothing_new_in_its_answer(client, spoken):
 async def test_a_stream_ends_with_the_coverage(client, spoken):
     whole = await transcribe(client, file=spoken, response_format="verbose_json")
     expected = (await whole.json())["coverage"]
-    told = await events(await transcribe(client, file=spoken, stream="true"))
-    assert told[-1]["coverage"] == expected
+    sent = await events(await transcribe(client, file=spoken, stream="true"))
+    assert sent[-1]["coverage"] == expected
     response = await client.post("/asr?stream=true", data=spoken)
     lines = [json.loads(line) async for line in response.content]
     assert lines[-1]["coverage"] == expected
-    assert not any("coverage" in event for event in [*told[:-1], *lines[:-1]])
+    assert not any("coverage" in event for event in [*sent[:-1], *lines[:-1]])
 
 
-async def test_where_nobody_listens_no_coverage_is_told(make_client, spoken):
+async def test_without_a_detector_no_coverage_is_reported(make_client, spoken):
     client = await make_client(vad="off")
     response = await transcribe(client, file=spoken, response_format="verbose_json")
     assert "X-Speech-Coverage" not in response.headers

@@ -125,8 +125,8 @@ async def test_a_busy_model_does_not_use_up_the_callers_time(
     await eventually(lambda: engine.steps and not Watched.waits)
     clock.advance(60)
     engine.gate.set()
-    heard = await text(await asked)
-    assert heard.count(" s") > 15
+    written = await text(await asked)
+    assert written.count(" s") > 15
 
 
 async def test_a_large_upload_lies_in_a_file(

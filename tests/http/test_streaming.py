@@ -20,7 +20,7 @@ from tests.formats.test_captions import letters, timed
 CLIP = wav(tone(1.0))
 
 
-async def test_a_silence_is_told_after_the_first_pause_and_then_after_each_later_one():
+async def test_a_silence_is_reported_after_the_first_pause_and_then_after_each_later_one():
     ready = asyncio.Event()
 
     async def some():
@@ -28,17 +28,17 @@ async def test_a_silence_is_told_after_the_first_pause_and_then_after_each_later
         yield {"n": 1}
         yield {"n": 2}
 
-    told = []
+    sent = []
     async for event in paced(some(), 0.01, 0.02):
-        told.append(event)
-        if told == [None, None]:
+        sent.append(event)
+        if sent == [None, None]:
             ready.set()
-    assert told[-2:] == [{"n": 1}, {"n": 2}]
-    assert set(map(str, told[:-2])) == {"None"}
+    assert sent[-2:] == [{"n": 1}, {"n": 2}]
+    assert set(map(str, sent[:-2])) == {"None"}
 
 
 @pytest.mark.parametrize("is_silent", [False, True])
-async def test_whoever_stops_listening_ends_the_events(is_silent):
+async def test_whoever_stops_reading_ends_the_events(is_silent):
     ended = []
 
     async def some():
@@ -49,11 +49,11 @@ async def test_whoever_stops_listening_ends_the_events(is_silent):
         finally:
             ended.append(True)
 
-    listening = paced(some(), PATIENCE_SECONDS, 0.01)
-    assert await anext(listening) == {"n": 1}
+    reading = paced(some(), PATIENCE_SECONDS, 0.01)
+    assert await anext(reading) == {"n": 1}
     if is_silent:
-        assert await anext(listening) is None
-    await listening.aclose()
+        assert await anext(reading) is None
+    await reading.aclose()
     assert ended == [True]
 
 
@@ -62,10 +62,10 @@ async def test_a_failure_of_the_events_is_raised():
         yield {"n": 1}
         raise ValueError("broken")
 
-    listening = paced(some(), 1, 1)
-    assert await anext(listening) == {"n": 1}
+    reading = paced(some(), 1, 1)
+    assert await anext(reading) == {"n": 1}
     with pytest.raises(ValueError, match="broken"):
-        await anext(listening)
+        await anext(reading)
 
 
 def test_an_event_is_one_line_of_data_whatever_it_holds():
@@ -88,11 +88,11 @@ def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments,
         for some in (segments[:cut], segments[cut:]):
             yield Transcript(tuple(some), "en", 9.0)
 
-    async def told():
+    async def sent():
         written_by = writer(text_format, Layout())
         return [event async for event in events(parts(), written_by, {"word"}, lambda _: {})]
 
-    *rest, done = asyncio.run(told())
+    *rest, done = asyncio.run(sent())
     whole = written(segments, text_format, Layout())
     assert "".join(event.get("delta", "") for event in rest) == done["text"] == whole
     timed_text = "".join(event.get("text", "") for event in rest)
@@ -111,10 +111,10 @@ async def test_a_segment_comes_after_the_deltas_of_its_text_in_every_format(text
             yield Transcript((segment,), "en", 3.0)
 
     writing = writer(text_format, Layout())
-    told = [e async for e in events(parts(), writing, {"segment"}, lambda _: {})][:-1]
+    sent = [e async for e in events(parts(), writing, {"segment"}, lambda _: {})][:-1]
     for text in said:
-        [timed_at] = [n for n, e in enumerate(told) if e.get("text") == f" {text}"]
-        [written_at] = [n for n, e in enumerate(told) if text in e.get("delta", "")]
+        [timed_at] = [n for n, e in enumerate(sent) if e.get("text") == f" {text}"]
+        [written_at] = [n for n, e in enumerate(sent) if text in e.get("delta", "")]
         assert written_at < timed_at
 
 
@@ -123,8 +123,8 @@ async def test_the_last_event_tells_how_much_of_the_speech_is_covered():
         yield Transcript((), "en", 4.0)
         yield Transcript((), "en", 9.0, Coverage(5.0, 4.0))
 
-    told = [e async for e in events(parts(), writer("text", Layout()), set(), lambda _: {})]
-    assert told[-1]["coverage"] == {"speech": 5.0, "covered": 4.0, "gaps": []}
+    sent = [e async for e in events(parts(), writer("text", Layout()), set(), lambda _: {})]
+    assert sent[-1]["coverage"] == {"speech": 5.0, "covered": 4.0, "gaps": []}
 
 
 async def test_asr_streams_the_same_events_as_json_lines(make_client):
@@ -133,10 +133,10 @@ async def test_asr_streams_the_same_events_as_json_lines(make_client):
     whole = await (await client.post("/asr", data=audio)).json()
     response = await client.post("/asr?stream=true", data=audio)
     assert response.content_type == "application/x-ndjson"
-    told = [json.loads(line) async for line in response.content]
-    assert told[-1] == {"type": "transcript.text.done", "text": whole["text"], "duration": 7.0}
-    assert "".join(event.get("delta", "") for event in told) == whole["text"]
-    segments = [e for e in told if e["type"] == "transcript.text.segment"]
+    sent = [json.loads(line) async for line in response.content]
+    assert sent[-1] == {"type": "transcript.text.done", "text": whole["text"], "duration": 7.0}
+    assert "".join(event.get("delta", "") for event in sent) == whole["text"]
+    segments = [e for e in sent if e["type"] == "transcript.text.segment"]
     assert [[s["start"], s["end"]] for s in segments] == [
         pytest.approx(chunk["timestamp"], abs=0.001) for chunk in whole["chunks"]
     ]
@@ -151,7 +151,7 @@ async def test_asr_tells_failures_of_a_stream_in_its_own_shape(make_client, engi
     assert (response.status, "empty" in (await response.json())["error"]) == (400, True)
     client = await make_client(stream_heartbeat_s=0.2)
     engine.gate.clear()
-    engine.hear = lambda window: WindowResult(window, error=ValueError("secret"))
+    engine.transcribe = lambda window: WindowResult(window, error=ValueError("secret"))
     response = await client.post("/asr?stream=true", data=CLIP)
     engine.gate.set()
     lines = [json.loads(line) async for line in response.content]
@@ -161,14 +161,14 @@ async def test_asr_tells_failures_of_a_stream_in_its_own_shape(make_client, engi
 
 @pytest.mark.parametrize("fails", [False, True])
 @pytest.mark.parametrize("path", ["/asr?stream=true", "/v1/audio/transcriptions"])
-async def test_a_stream_is_logged_once_as_heard_or_as_broken_off(
+async def test_a_stream_is_logged_once_as_transcribed_or_as_broken_off(
     make_client, engine, caplog, path, fails
 ):
     caplog.set_level("INFO")
     client = await make_client(stream_heartbeat_s=0.02)
     engine.gate.clear()
     if fails:
-        engine.hear = lambda window: WindowResult(window, error=EngineDead("gone"))
+        engine.transcribe = lambda window: WindowResult(window, error=EngineDead("gone"))
     form = {"file": io.BytesIO(CLIP), "stream": "true"}
     response = await client.post(path, data=CLIP if path.startswith("/asr") else form)
     engine.gate.set()

@@ -192,7 +192,7 @@ async def test_a_server_that_breaks_off_is_a_failed_fetch(origin: Origin) -> Non
         await fetched(f"http://127.0.0.1:{origin.port}/broken", allow_private=True)
 
 
-async def test_a_closed_port_and_a_server_without_tls_are_told_in_plain_words(
+async def test_a_closed_port_and_a_server_without_tls_are_reported_in_plain_words(
     origin: Origin,
 ) -> None:
     closed = free_port()

@@ -36,7 +36,7 @@ async def test_the_key_opens_as_bearer_or_admin_header(make_client, headers):
     assert response.status == 200
 
 
-async def test_an_unknown_route_and_a_wrong_method_are_told_so_in_json(client):
+async def test_an_unknown_route_and_a_wrong_method_are_answered_in_json(client):
     unknown = await client.get("/nowhere")
     assert (unknown.status, "no route" in (await unknown.json())["error"]) == (404, True)
     wrong = await client.get("/asr")
@@ -49,16 +49,18 @@ async def test_two_apps_share_nothing(aiohttp_client):
     clients = [await aiohttp_client(app) for app in apps]
     assert (await clients[0].post("/asr", data=wav(tone(1.0)))).status == 200
     assert [len(engine.steps) for engine in engines] == [1, 0]
-    told = [await (await client.get("/metrics")).text() for client in clients]
-    assert ["asr_audio_seconds_total 1.0" in text for text in told] == [True, False]
+    texts = [await (await client.get("/metrics")).text() for client in clients]
+    assert ["asr_audio_seconds_total 1.0" in text for text in texts] == [True, False]
 
 
 @pytest.mark.parametrize(("asked", "notices"), [(60.0, 1), (30.0, 0), (12.5, 0)])
-async def test_a_window_longer_than_the_model_hears_is_told(make_client, caplog, asked, notices):
+async def test_a_window_longer_than_the_model_takes_is_reported(
+    make_client, caplog, asked, notices
+):
     await make_client(chunk_length_s=asked)
-    told = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    texts = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert (
-        told == ["CHUNK_LENGTH_S=60 is more than fake hears at once: windows have 30 s"] * notices
+        texts == ["CHUNK_LENGTH_S=60 is more than fake hears at once: windows have 30 s"] * notices
     )
 
 

@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
         assert " ERROR " not in log
 
 
-def told(server: Controlled, data: bytes) -> tuple[bytes, bytes]:
+def answer_to(server: Controlled, data: bytes) -> tuple[bytes, bytes]:
     """The head and the body of all that comes back for `data`."""
     with socket.create_connection(("127.0.0.1", server.port), 20) as caller:
         caller.sendall(data)
@@ -46,7 +46,7 @@ def told(server: Controlled, data: bytes) -> tuple[bytes, bytes]:
     ids=["chat", "long line", "version", "long header", "no colon", "length", "tls"],
 )
 def test_what_is_no_http_is_a_400_in_json(server: Controlled, data: bytes) -> None:
-    head, body = told(server, data)
+    head, body = answer_to(server, data)
     assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
     assert b"content-type: application/json" in head.lower()
     assert b"x-request-id: " in head.lower()
@@ -60,7 +60,7 @@ def test_what_is_no_http_is_a_400_in_json(server: Controlled, data: bytes) -> No
 def test_a_chunk_that_is_none_is_a_400_in_json(server: Controlled) -> None:
     head = b"POST /asr HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     for chunks in (b"ZZ\r\nabc\r\n", b"3\r\nabcdef\r\n"):
-        answer, body = told(server, head + chunks)
+        answer, body = answer_to(server, head + chunks)
         assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
         assert json.loads(body.partition(b"HTTP/1.")[0]).keys() == {"error"}
     assert get(server, "/hc")[0] == 200

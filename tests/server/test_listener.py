@@ -32,7 +32,7 @@ def test_every_address_of_the_machine_is_answered(tmp_path: Path, host: str) -> 
         ("a..b", "not a host name"),
     ],
 )
-def test_an_address_that_is_not_the_machines_is_told_before_the_model_is_loaded(
+def test_an_address_that_is_not_the_machines_is_reported_before_the_model_is_loaded(
     tmp_path: Path, host: str, reason: str
 ) -> None:
     with controlled(tmp_path, wait=False, HOST=host) as server:
@@ -43,7 +43,7 @@ def test_an_address_that_is_not_the_machines_is_told_before_the_model_is_loaded(
         assert not (tmp_path / "loading").exists()
 
 
-def test_a_port_in_use_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+def test_a_port_in_use_is_reported_before_the_model_is_loaded(tmp_path: Path) -> None:
     with controlled(tmp_path) as server:
         second = tmp_path / "second"
         second.mkdir()
@@ -55,7 +55,9 @@ def test_a_port_in_use_is_told_before_the_model_is_loaded(tmp_path: Path) -> Non
         assert get(server, "/hc")[0] == 200
 
 
-def test_a_port_that_was_taken_while_the_model_loaded_is_told_as_plainly(tmp_path: Path) -> None:
+def test_a_port_that_was_taken_while_the_model_loaded_is_reported_as_plainly(
+    tmp_path: Path,
+) -> None:
     second = tmp_path / "second"
     second.mkdir()
     for directory in (tmp_path, second):

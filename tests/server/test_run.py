@@ -148,7 +148,7 @@ def test_the_command_explains_itself_and_takes_no_arguments() -> None:
     assert "unrecognized arguments: --port 80" in done.stderr
 
 
-def test_the_log_says_where_the_server_listens_and_how_it_ends(tmp_path: Path) -> None:
+def test_the_log_says_at_which_address_the_server_is_and_how_it_ends(tmp_path: Path) -> None:
     with controlled(tmp_path) as server:
         until(lambda: " start: " in server.log.read_text())
         assert server.stop() == 0

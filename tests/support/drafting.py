@@ -32,7 +32,7 @@ class DraftingEngine(RecordingEngine):
         self.drafts[window] = list(drafts)
         return super()._final(row, drafts, window)
 
-    def hear(self, asked: Sequence[Window]) -> list[WindowResult]:
+    def transcribe(self, asked: Sequence[Window]) -> list[WindowResult]:
         caller = Caller(self)
         caller.run(asked)
         assert self._flight.free == self.capacity
@@ -40,5 +40,5 @@ class DraftingEngine(RecordingEngine):
         return [caller.finals[window] for window in asked]
 
 
-def doubted(asked: Sequence[Window], thresholds: Thresholds = IMPOSSIBLE) -> list[Window]:
+def with_thresholds(asked: Sequence[Window], thresholds: Thresholds = IMPOSSIBLE) -> list[Window]:
     return [replace(w, options=replace(w.options, thresholds=thresholds)) for w in asked]

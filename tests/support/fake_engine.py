@@ -15,13 +15,13 @@ GATE_SECONDS = 120  # A step that is still held back after so many seconds goes 
 
 @dataclass
 class FakeEngine:
-    """Answers with what it heard and records its steps; `gate` holds it back when cleared."""
+    """Writes the length of each window and records its steps; `gate` holds it back when cleared."""
 
     capacity: int = 4
     steps: list[list[Window]] = field(default_factory=list)
     dropped: list[Window] = field(default_factory=list)
     gate: threading.Event = field(default_factory=threading.Event)
-    hear: Callable[[Window], WindowResult] | None = None
+    transcribe: Callable[[Window], WindowResult] | None = None
     info: EngineInfo = EngineInfo(
         "fake", "fake", "CUDA is not available", "none", {"en": "english", "es": "spanish"}, True
     )
@@ -38,7 +38,7 @@ class FakeEngine:
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         self.steps.append(list(admitted))
         self.gate.wait(GATE_SECONDS)
-        return [(self.hear or heard)(window) for window in admitted]
+        return [(self.transcribe or transcribed)(window) for window in admitted]
 
     def drop(self, window: Window) -> None:
         self.dropped.append(window)
@@ -47,7 +47,7 @@ class FakeEngine:
         return False
 
 
-def heard(window: Window) -> WindowResult:
+def transcribed(window: Window) -> WindowResult:
     text = f" {window.seconds:.2f} s"
     language = window.options.language or "en"
     return WindowResult(window, (Segment(0.0, window.seconds, text),), language)

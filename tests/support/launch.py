@@ -1,8 +1,8 @@
 """The server with an engine that works when a test says so: started as a process by tests.
 
 `ENGINE_CONTROL` names a directory. While it holds a file `hold`, the engine waits in its step, once
-it has heard as many windows as the file says; where it holds `die`, the step raises; every window
-heard is a line of `heard` there.
+it has transcribed as many windows as the file says; where it holds `die`, the step raises; every
+window transcribed is a line of `transcribed` there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from asr.errors import ConfigError
 from asr.server.app import create_app
 from asr.server.run import run
 from asr.startup import StartupTimer
-from tests.support.fake_engine import FakeEngine, heard
+from tests.support.fake_engine import FakeEngine, transcribed
 
 POLL_SECONDS = 0.01
 
@@ -33,22 +33,22 @@ POLL_SECONDS = 0.01
 @dataclasses.dataclass
 class Controlled(FakeEngine):
     control: Path = Path()
-    count: int = 0  # of windows heard
+    count: int = 0  # of windows transcribed
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         while self.count >= self._most():
             time.sleep(POLL_SECONDS)
         if (self.control / "die").exists():
             raise RuntimeError("CUDA error: device-side assert triggered")
-        with (self.control / "heard").open("a") as record:
+        with (self.control / "transcribed").open("a") as record:
             for window in admitted:
                 record.write(f"{window.start:.2f} {window.seconds:.2f}\n")
         (self.control / "set-aside").write_text(str(gc.get_freeze_count()))
         self.count += len(admitted)
-        return [heard(window) for window in admitted]
+        return [transcribed(window) for window in admitted]
 
     def _most(self) -> float:
-        """How many windows may be heard for now."""
+        """How many windows may be transcribed for now."""
         try:
             return int((self.control / "hold").read_text() or 0)
         except FileNotFoundError:

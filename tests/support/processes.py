@@ -34,8 +34,8 @@ class Controlled(Server):
     def release(self) -> None:
         (self.control / "hold").unlink(missing_ok=True)
 
-    def heard(self) -> list[str]:
-        record = self.control / "heard"
+    def transcribed(self) -> list[str]:
+        record = self.control / "transcribed"
         return record.read_text().splitlines() if record.exists() else []
 
     def metric(self, name: str) -> float:

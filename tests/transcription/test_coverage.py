@@ -15,13 +15,13 @@ from asr.transcript import Gap, Segment
 from asr.transcription.coverage import SpeechCoverage, missed, spliced, uncovered
 from asr.transcription.cutter import SCRAP_SECONDS, Cutter, Joiner
 from asr.vad.detector import Span
-from tests.conftest import RATE, Told, tone
+from tests.conftest import RATE, KnownSpeech, tone
 
 WORD_SECONDS = 1.0  # of which the last 0.2 are a pause
 
 
 def account(*spoken: tuple[float, float], overlap: float = 0.0) -> SpeechCoverage:
-    return SpeechCoverage(Told(*spoken), overlap, Metrics())
+    return SpeechCoverage(KnownSpeech(*spoken), overlap, Metrics())
 
 
 def window(start: float = 0.0, seconds: float = 30.0, **how) -> Window:
@@ -32,14 +32,14 @@ def said(start: float, end: float, text: str = " word") -> Segment:
     return Segment(start, end, text)
 
 
-def test_speech_without_text_is_heard_again_from_shortly_before_it_to_the_next_text():
+def test_speech_without_text_is_decoded_again_from_shortly_before_it_to_the_next_text():
     result = WindowResult(window(60.0), (said(1, 8), said(20, 29)), "es")
     [again] = account((61.0, 68.9), (74.0, 76.5), (80.0, 89.0)).again(result)
     assert (again.start, again.end) == (73.7, 80.0)  # 68 to 68.9 is under a second
     assert again.options == Options(language="es")
 
 
-def test_what_has_its_text_costs_no_second_hearing():
+def test_what_has_its_text_costs_no_second_decode():
     result = WindowResult(window(), (said(0.5, 9.2), said(10.1, 29.6)))
     books = account((0.0, 10.0), (10.0, 30.0))
     assert books.again(result) == []
@@ -65,7 +65,7 @@ def test_a_pause_between_two_texts_that_a_span_runs_over_is_no_gap():
     assert books.coverage().share == 1.0
 
 
-def test_speech_is_heard_again_however_short_where_the_model_opens_a_segment_it_does_not_write():
+def test_speech_is_decoded_again_however_short_where_the_model_opens_a_segment_it_does_not_write():
     result = WindowResult(window(60.0, 29.0), (said(1, 27.1),), "en", opened=28.2)
     [again] = account((61.0, 87.1), (88.2, 88.6)).again(result)
     assert (again.start, again.end) == (87.9, 89.0)
@@ -75,20 +75,20 @@ def test_speech_is_heard_again_however_short_where_the_model_opens_a_segment_it_
     assert account((61.0, 87.1), (88.2, 88.6)).again(unopened) == []
 
 
-def test_what_the_model_opens_is_heard_again_ahead_of_longer_gaps():
+def test_what_the_model_opens_is_decoded_again_ahead_of_longer_gaps():
     result = WindowResult(window(), (said(2, 4), said(9, 11), said(16, 29)), opened=29.2)
     parts = account((0.0, 30.0)).again(result)
     assert [(p.start, p.end) for p in parts] == [(4, 9), (29, 30)]
 
 
-def test_behind_the_last_text_half_a_second_is_heard_again():
+def test_behind_the_last_text_half_a_second_is_decoded_again():
     result = WindowResult(window(), (said(1, 8), said(10, 28)))
     [again] = account((1.0, 8.9), (10.0, 28.0), (28.4, 29.0)).again(result)
     assert (again.start, again.end) == (28.1, 30.0)
     assert account((1.0, 8.9), (10.0, 28.0), (28.4, 28.8)).again(result) == []
 
 
-def test_most_of_a_window_is_heard_again_in_two_parts():
+def test_most_of_a_window_is_decoded_again_in_two_parts():
     first, second = account((1.0, 29.0)).again(WindowResult(window(), ()))
     assert first.start == 0.7
     assert first.end == pytest.approx(second.start)
@@ -97,7 +97,7 @@ def test_most_of_a_window_is_heard_again_in_two_parts():
 
 
 @pytest.mark.parametrize("seconds", [0.5, 0.8, 1.2, 1.5])
-def test_of_a_window_that_is_hardly_longer_than_a_pause_everything_is_heard_again(seconds):
+def test_of_a_window_that_is_hardly_longer_than_a_pause_everything_is_decoded_again(seconds):
     result = WindowResult(window(seconds=seconds), (), opened=0.0)
     parts = account((0.0, seconds)).again(result)
     assert parts[0].start == 0.0
@@ -105,13 +105,13 @@ def test_of_a_window_that_is_hardly_longer_than_a_pause_everything_is_heard_agai
     assert sum(part.seconds for part in parts) == pytest.approx(seconds)
 
 
-def test_of_many_gaps_the_two_longest_are_heard_again_in_order():
+def test_of_many_gaps_the_two_longest_are_decoded_again_in_order():
     segments = (said(2, 4), said(9, 11), said(13, 16), said(19, 20))
     parts = account((0.0, 24.0)).again(WindowResult(window(), segments))
     assert [(p.start, p.end) for p in parts] == [(4, 9), (20, 30)]
 
 
-def test_sentences_that_only_a_pause_parts_are_heard_again_together():
+def test_sentences_that_only_a_pause_parts_are_decoded_again_together():
     """Each alone would be heard up to the next text, and the later one twice."""
     result = WindowResult(window(), (said(1, 8), said(20, 29)))
     [again] = account((1.0, 8.0), (10.0, 12.0), (13.0, 14.5), (20.0, 29.0)).again(result)
@@ -242,7 +242,7 @@ def cut(samples: np.ndarray, window_seconds: float, stride: float | None) -> lis
 
 @settings(max_examples=60)
 @given(data=st.data(), count=st.integers(8, 70), is_mended=st.booleans())
-def test_a_lost_stretch_of_each_window_is_heard_again_or_reported(data, count, is_mended):
+def test_a_lost_stretch_of_each_window_is_decoded_again_or_reported(data, count, is_mended):
     """Nothing lost, nothing twice, everything in order, and every second accounted for."""
     books = account((0.0, float(count)))
     joiner = Joiner(0.0)
@@ -252,8 +252,8 @@ def test_a_lost_stretch_of_each_window_is_heard_again_or_reported(data, count, i
         words = words_between(piece.start, piece.end)
         first = data.draw(st.integers(0, len(words)))
         lost = words[first : first + data.draw(st.integers(0, len(words) - first))]
-        heard = tuple(word for word in words if word not in lost)
-        result = books.trusted(WindowResult(piece, heard))
+        remaining = tuple(word for word in words if word not in lost)
+        result = books.trusted(WindowResult(piece, remaining))
         parts = books.again(result)
         assert bool(parts) == bool(lost)
         for part in parts if is_mended else ():

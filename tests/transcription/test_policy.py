@@ -64,7 +64,7 @@ def test_the_server_may_rule_over_timestamps(rule, asked, done):
     assert RequestPolicy(timestamps=rule).apply(Options(timestamps=asked)).timestamps == done
 
 
-def test_what_a_request_says_of_doubt_goes_before_what_the_server_says():
+def test_what_a_request_says_of_thresholds_goes_before_what_the_server_says():
     rules = RequestPolicy(thresholds=Thresholds(-1.0, 2.4, 0.6))
     asked = Options(thresholds=Thresholds(avg_logprob=-0.3))
     assert rules.apply(Options()).thresholds == Thresholds(-1.0, 2.4, 0.6)

@@ -36,20 +36,20 @@ async def test_uploads_that_have_brought_nothing_yet_keep_nobody_out(make_schedu
             scheduler.admit()
 
 
-async def test_of_many_who_come_at_once_those_are_heard_that_fit_the_queue(make_scheduler):
+async def test_of_many_who_come_at_once_those_are_transcribed_that_fit_the_queue(make_scheduler):
     engine = FakeEngine()
     scheduler = make_scheduler(engine, max_queue_seconds=60)
     engine.gate.clear()
-    heard_, refused = [], 0
+    taken, refused = [], 0
     with contextlib.ExitStack() as all_:
         for ticket in [all_.enter_context(scheduler.admit()) for _ in range(10)]:
             try:
-                heard_.append(ticket.submit(window(20)))
+                taken.append(ticket.submit(window(20)))
             except QueueFull:
                 refused += 1
-        assert (len(heard_), refused) == (3, 7)
+        assert (len(taken), refused) == (3, 7)
         engine.gate.set()
-        await asyncio.gather(*(pending.result for pending in heard_))
+        await asyncio.gather(*(pending.result for pending in taken))
 
 
 async def test_a_request_that_has_a_place_is_not_refused_any_more(make_scheduler):
@@ -62,7 +62,7 @@ async def test_a_request_that_has_a_place_is_not_refused_any_more(make_scheduler
         await asyncio.gather(*(pending.result for pending in pendings))
 
 
-async def test_a_request_counts_for_the_audio_that_is_decoded_and_not_heard(make_scheduler):
+async def test_a_request_counts_for_the_audio_that_is_decoded_and_not_transcribed(make_scheduler):
     engine = FakeEngine()
     scheduler = make_scheduler(engine)
     engine.gate.clear()

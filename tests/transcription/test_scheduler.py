@@ -10,7 +10,7 @@ from asr.errors import EngineDead, TranscriptionFailed
 from asr.metrics import Metrics
 from asr.transcription.scheduler import Scheduler
 from tests.conftest import PATIENCE_SECONDS, eventually
-from tests.support.fake_engine import FakeEngine, heard
+from tests.support.fake_engine import FakeEngine, transcribed
 from tests.support.schedulers import window
 
 
@@ -77,10 +77,10 @@ async def test_who_leaves_is_dropped_from_queue_and_engine(make_scheduler):
 async def test_one_failing_window_fails_its_siblings_and_nobody_else(make_scheduler):
     bad = window()
 
-    def hear(w):
-        return WindowResult(w, error=ValueError("no")) if w is bad else heard(w)
+    def decode(w):
+        return WindowResult(w, error=ValueError("no")) if w is bad else transcribed(w)
 
-    engine = FakeEngine(capacity=1, hear=hear)
+    engine = FakeEngine(capacity=1, transcribe=decode)
     scheduler = make_scheduler(engine)
     engine.gate.clear()
     with scheduler.admit() as ticket, scheduler.admit() as other:
@@ -104,7 +104,7 @@ async def test_the_language_is_known_before_the_text(make_scheduler):
             if admitted:
                 self.inside = admitted[0]
                 return [WindowResult(self.inside, language="es", is_final=False)]
-            return [heard(self.inside)]
+            return [transcribed(self.inside)]
 
         def held(self):
             return 1
@@ -118,7 +118,7 @@ async def test_the_language_is_known_before_the_text(make_scheduler):
 
 
 @pytest.mark.parametrize("failure", [RuntimeError("CUDA error: gone"), SystemExit(3)])
-async def test_the_engines_end_is_told_to_everyone(make_scheduler, failure):
+async def test_the_engines_end_is_reported_to_everyone(make_scheduler, failure):
     class Dying(FakeEngine):
         def step(self, admitted):
             super().step(admitted)
@@ -169,7 +169,7 @@ async def test_stopping_answers_who_still_waits():
             await queued.result
 
 
-async def test_every_window_is_heard_once_whatever_the_order_of_leaving(make_scheduler):
+async def test_every_window_is_transcribed_once_whatever_the_order_of_leaving(make_scheduler):
     engine = FakeEngine(capacity=3)
     scheduler = make_scheduler(engine)
     random = np.random.default_rng(0)

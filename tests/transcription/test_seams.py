@@ -34,7 +34,7 @@ def texts(segments):
     return "".join(s.text for s in segments)
 
 
-def test_what_two_overlapping_windows_both_heard_is_kept_once():
+def test_what_two_overlapping_windows_both_wrote_is_kept_once():
     before = [Segment(0, 6, " We have four green chairs."), Segment(6, 10, " The dog sleeps")]
     after = [Segment(6.2, 9, " The dog sleeps in the garden."), Segment(9, 12, " It rains.")]
     kept, added = splice(before, after, 5.0, 10.0)
@@ -57,7 +57,7 @@ words = st.lists(
 
 @settings(max_examples=200)
 @given(said=words, data=st.data())
-def test_windows_that_heard_the_same_words_join_without_loss_or_repetition(said, data):
+def test_windows_that_wrote_the_same_words_join_without_loss_or_repetition(said, data):
     """Each word lasts a second; two windows overlap by four to eight words."""
     shared = data.draw(st.integers(4, min(8, len(said) - 2)))
     first = data.draw(st.integers(shared, len(said) - 1))
@@ -80,7 +80,7 @@ def test_what_is_given_out_early_is_what_joining_all_at_once_gives(data, stride)
     cutter = Cutter(4.0, stride, is_early=True)
     samples = tone(data.draw(st.integers(1, 20)))
     windows = [*cutter.push(samples), *cutter.finish()]
-    results = [WindowResult(w, data.draw(heard_segments(w.seconds))) for w in windows]
+    results = [WindowResult(w, data.draw(segments_within(w.seconds))) for w in windows]
     joiner = Joiner(2 * (stride or 0.0))
     early = [joiner.push(result) for result in results]
     assert [*(s for part in early for s in part), *joiner.finish()] == join(results)
@@ -89,7 +89,7 @@ def test_what_is_given_out_early_is_what_joining_all_at_once_gives(data, stride)
 
 
 @st.composite
-def heard_segments(draw, seconds):
+def segments_within(draw, seconds):
     """A few segments of one to three words, in order, inside a window."""
     times = sorted(draw(st.lists(st.floats(0, seconds), max_size=6)))
     words = st.lists(st.sampled_from(["one", "two", "three"]), min_size=1, max_size=3)

@@ -15,11 +15,11 @@ from asr.options import Options
 from asr.transcription.cutter import quietest
 from asr.transcription.scheduled_request import Timings
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
-from tests.support.fake_engine import FakeEngine, heard
+from tests.support.fake_engine import FakeEngine, transcribed
 from tests.support.transcribers import whole
 
 
-async def test_a_long_file_is_heard_in_windows_and_joined_in_order(make_transcriber):
+async def test_a_long_file_is_transcribed_in_windows_and_joined_in_order(make_transcriber):
     engine = FakeEngine(capacity=2)
     transcriber = make_transcriber(engine, window_seconds=2.0)
     transcript, timings = await transcriber.transcribe(whole(wav(tone(9.0))), Options())
@@ -34,7 +34,7 @@ async def test_a_long_file_is_heard_in_windows_and_joined_in_order(make_transcri
 
 
 @pytest.mark.parametrize(("on_gpu", "is_streamed"), [(False, True), (True, True), (False, False)])
-async def test_nothing_is_decoded_while_a_processor_hears_a_streams_first_window(
+async def test_nothing_is_decoded_while_a_processor_transcribes_a_streams_first_window(
     make_transcriber, monkeypatch, on_gpu, is_streamed
 ):
     waits = is_streamed and not on_gpu
@@ -55,7 +55,7 @@ async def test_nothing_is_decoded_while_a_processor_hears_a_streams_first_window
     assert len([result async for result in results]) == 7
 
 
-async def test_the_engine_is_told_whether_somebody_waits_for_the_first_words(make_transcriber):
+async def test_the_engine_knows_whether_somebody_waits_for_the_first_words(make_transcriber):
     engine = FakeEngine()
     transcriber, sound = make_transcriber(engine), wav(tone(3.0))
     await transcriber.transcribe(whole(sound), Options())
@@ -74,7 +74,7 @@ async def test_digital_silence_is_not_sent_to_the_model(make_transcriber):
     assert engine.steps == []
 
 
-async def test_windows_are_heard_while_bytes_still_arrive(make_transcriber):
+async def test_windows_are_transcribed_while_bytes_still_arrive(make_transcriber):
     """The second half of the body comes only once the first window has been answered."""
     engine = FakeEngine()
     transcriber = make_transcriber(engine, window_seconds=2.0)
@@ -126,7 +126,9 @@ async def test_a_caller_that_leaves_frees_its_place(make_transcriber):
 
 
 @pytest.mark.parametrize("seconds", [9.0, 33.0, 60.0])
-async def test_audio_that_waits_to_be_heard_counts_once_in_the_queue(make_transcriber, seconds):
+async def test_audio_that_waits_to_be_transcribed_counts_once_in_the_queue(
+    make_transcriber, seconds
+):
     """Its language is not known before, so that nothing more of it is submitted."""
     engine = FakeEngine()
     transcriber = make_transcriber(engine)
@@ -157,10 +159,10 @@ async def test_the_search_for_a_pause_holds_up_nobody_while_more_is_to_come(
 
 
 async def test_many_callers_get_their_own_words(make_transcriber):
-    def hear(window):
-        return WindowResult(window, (heard(window).segments[0],), "en")
+    def decode(window):
+        return WindowResult(window, (transcribed(window).segments[0],), "en")
 
-    transcriber = make_transcriber(FakeEngine(capacity=3, hear=hear), window_seconds=4.0)
+    transcriber = make_transcriber(FakeEngine(capacity=3, transcribe=decode), window_seconds=4.0)
     lengths = [0.5 + 0.25 * number for number in range(32)]
     answers = await asyncio.gather(
         *(transcriber.transcribe(whole(wav(tone(s))), Options()) for s in lengths)

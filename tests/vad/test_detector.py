@@ -19,24 +19,24 @@ def spoken(request):
     return synthesise.recording(14, request.param, seed=5, voices=3)
 
 
-def heard(silero, samples, block=RATE):
-    hearing = silero.begin()
+def judged(silero, samples, block=RATE):
+    track = silero.begin()
     for start in range(0, len(samples), block):
-        hearing.push(samples[start : start + block])
-    hearing.finish()
-    return hearing
+        track.push(samples[start : start + block])
+    track.finish()
+    return track
 
 
-def test_a_recording_is_heard_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
-    hearing = silero.begin()
-    listener = DetectorFeed(hearing)
+def test_a_recording_is_read_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
+    track = silero.begin()
+    feed = DetectorFeed(track)
     for start in range(0, len(spoken.samples), 10 * RATE):
-        listener.take(spoken.samples[start : start + 10 * RATE])
-    listener.hear(4.0)
-    assert len(hearing.probabilities(0, 14)) == int(4.0 / CHUNK_SECONDS)
-    listener.hear(3.0)
-    listener.hear(11.0)
-    assert len(hearing.probabilities(0, 14)) == int(11.0 / CHUNK_SECONDS)
-    listener.finish()
-    whole = heard(silero, spoken.samples).probabilities(0, 14)
-    assert np.allclose(hearing.probabilities(0, 14), whole, atol=1 / 255)
+        feed.take(spoken.samples[start : start + 10 * RATE])
+    feed.hear(4.0)
+    assert len(track.probabilities(0, 14)) == int(4.0 / CHUNK_SECONDS)
+    feed.hear(3.0)
+    feed.hear(11.0)
+    assert len(track.probabilities(0, 14)) == int(11.0 / CHUNK_SECONDS)
+    feed.finish()
+    whole = judged(silero, spoken.samples).probabilities(0, 14)
+    assert np.allclose(track.probabilities(0, 14), whole, atol=1 / 255)

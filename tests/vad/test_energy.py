@@ -17,27 +17,27 @@ SWELLING = {
 }
 
 
-def heard(samples, block=RATE):
-    hearing = Energy()
+def judged(samples, block=RATE):
+    track = Energy()
     for start in range(0, len(samples), block):
-        hearing.push(samples[start : start + block])
-    hearing.finish()
-    return hearing
+        track.push(samples[start : start + block])
+    track.finish()
+    return track
 
 
 @pytest.mark.parametrize("snr_db", [None, 20, 5])
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_every_sentence_is_possible_speech(language, snr_db):
     made = synthesise.recording(30, language, seed=4, snr_db=snr_db)
-    hearing = heard(made.samples)
-    assert hearing.is_possible(0, 30)
+    track = judged(made.samples)
+    assert track.is_possible(0, 30)
     for sentence in made.sentences:
-        assert hearing.is_possible(sentence.start, sentence.end)
+        assert track.is_possible(sentence.start, sentence.end)
 
 
 def test_speech_is_found_where_it_is():
     made = synthesise.recording(20, "en", seed=8, pause=(0.9, 1.5))
-    spans = heard(made.samples).spans(0, 20)
+    spans = judged(made.samples).spans(0, 20)
     assert len(spans) == len(made.sentences)
     for span, sentence in zip(spans, made.sentences, strict=True):
         assert span.start == pytest.approx(sentence.start, abs=0.2)
@@ -48,17 +48,17 @@ def test_what_stays_as_it_is_is_no_speech():
     wrong = [
         name
         for name, samples in sounds(20.0).items()
-        if name not in SWELLING and heard(samples).is_possible(0, 20)
+        if name not in SWELLING and judged(samples).is_possible(0, 20)
     ]
     assert wrong == []
 
 
 def test_the_size_of_the_blocks_changes_nothing():
     made = synthesise.recording(12, "en", seed=3)
-    assert heard(made.samples, 777).spans(0, 12) == heard(made.samples, 12 * RATE).spans(0, 12)
+    assert judged(made.samples, 777).spans(0, 12) == judged(made.samples, 12 * RATE).spans(0, 12)
 
 
-def test_before_anything_is_heard_nothing_is_said_of_it():
+def test_before_any_samples_nothing_is_said_of_it():
     assert not Energy().is_possible(0, 1)
     assert Energy().spans(0, 1) == []
-    assert not heard(np.zeros(100, np.float32)).is_possible(0, 1)
+    assert not judged(np.zeros(100, np.float32)).is_possible(0, 1)

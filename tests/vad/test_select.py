@@ -26,7 +26,7 @@ def test_the_detector_goes_by_setting_and_pace(setting, is_on_gpu, kind):
     assert detector.has_threshold == (kind is SileroTrack)
 
 
-def test_none_listens_where_it_is_switched_off():
+def test_there_is_none_where_it_is_switched_off():
     assert select.choose("off", False) is None
 
 

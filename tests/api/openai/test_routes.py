@@ -62,7 +62,7 @@ async def test_a_fields_odd_name_does_not_reach_the_header(client):
     assert response.headers["X-Warnings"] == "na?ve has no effect here: leave it out"
 
 
-async def test_a_form_without_a_file_is_told_what_to_send(client):
+async def test_a_form_without_a_file_is_answered_with_what_to_send(client):
     status, found = await refused(client, file=None, model="m")
     assert (status, found.param) == (400, "file")
     response = await client.post(PATH, json={"file": "x"})
@@ -87,7 +87,7 @@ async def test_every_failure_under_the_prefixes_is_an_error_object(make_client, 
         path = prefix + "/audio/transcriptions"
         response = await client.post(path, data=form(file=bytes(200_000)), headers=key)
         assert (response.status, (await problem(response)).code) == (413, "too_large")
-    engine.hear = lambda window: WindowResult(window, error=ValueError("secret"))
+    engine.transcribe = lambda window: WindowResult(window, error=ValueError("secret"))
     response = await client.post(PATH, data=form(), headers=key)
     found = await problem(response)
     assert (response.status, found.type) == (500, "server_error")
@@ -127,7 +127,7 @@ async def test_verbose_json_says_when_the_engine_does_not_know_its_probabilities
     response = await transcribe(client, response_format="verbose_json")
     assert "avg_logprob" in (await response.json())["warnings"][0]
     known = Segment(0.0, 1.0, " a", avg_logprob=-0.1, no_speech_prob=0.2)
-    engine.hear = lambda window: WindowResult(window, (known,), "es")
+    engine.transcribe = lambda window: WindowResult(window, (known,), "es")
     answer = await (await transcribe(client, response_format="verbose_json")).json()
     assert "warnings" not in answer
     assert answer["language"] == "spanish"
@@ -135,26 +135,30 @@ async def test_verbose_json_says_when_the_engine_does_not_know_its_probabilities
 
 async def test_the_layout_of_subtitles_is_the_callers(client, engine):
     text = " " + " ".join(["word"] * 12)
-    engine.hear = lambda window: WindowResult(window, (Segment(0.0, 1.0, text),), "en")
+    engine.transcribe = lambda window: WindowResult(window, (Segment(0.0, 1.0, text),), "en")
     narrow = {"response_format": "srt", "max_line_width": "10", "max_line_count": "1"}
     answer = await (await transcribe(client, **narrow)).text()
     assert answer.count(" --> ") == 6
     assert answer.count("word word\n") == 6
 
 
-async def test_a_stream_tells_each_window_when_it_is_heard(make_client, engine):
+async def test_a_stream_tells_each_window_when_it_is_transcribed(make_client, engine):
     client = await make_client(chunk_length_s=2.0)
     response = await transcribe(client, file=wav(tone(7.0)), stream="true", flavour="sweet")
     assert response.content_type == "text/event-stream"
     assert "flavour" in response.headers["X-Warnings"]
-    told = await events(response)
-    kinds = [event["type"].removeprefix("transcript.text.") for event in told]
-    heard = sum(len(step) for step in engine.steps)
-    assert kinds == ["delta", "segment"] * heard + ["done"]
-    assert [e["id"] for e in told if "id" in e] == [f"seg_{n}" for n in range(heard)]
+    delivered = await events(response)
+    kinds = [event["type"].removeprefix("transcript.text.") for event in delivered]
+    windows = sum(len(step) for step in engine.steps)
+    assert kinds == ["delta", "segment"] * windows + ["done"]
+    assert [e["id"] for e in delivered if "id" in e] == [f"seg_{n}" for n in range(windows)]
     whole = await (await transcribe(client, file=wav(tone(7.0)))).json()
-    assert "".join(event.get("delta", "") for event in told) == told[-1]["text"] == whole["text"]
-    starts = [event["start"] for event in told if "start" in event]
+    assert (
+        "".join(event.get("delta", "") for event in delivered)
+        == delivered[-1]["text"]
+        == whole["text"]
+    )
+    starts = [event["start"] for event in delivered if "start" in event]
     assert starts == sorted(starts)
 
 
@@ -172,7 +176,7 @@ async def test_a_stream_beats_while_the_engine_is_busy(make_client, engine):
 async def test_a_failure_amid_a_stream_is_its_last_event(make_client, engine):
     client = await make_client(stream_heartbeat_s=0.02)
     engine.gate.clear()
-    engine.hear = lambda window: WindowResult(window, error=ValueError("secret"))
+    engine.transcribe = lambda window: WindowResult(window, error=ValueError("secret"))
     response = await transcribe(client, stream="true")
     engine.gate.set()
     last = (await events(response))[-1]

@@ -108,7 +108,7 @@ def test_a_window_too_large_for_the_memory_fails_alone():
     assert all(isinstance(r.error, torch.OutOfMemoryError) for r in results)
 
 
-def test_windows_with_other_options_are_heard_apart():
+def test_windows_with_other_options_are_transcribed_apart():
     model = CountingModel()
     windows = [window(), window(task="translate"), window(), window(language="es")]
     results = PipelineEngine(model, 16).step(windows)
@@ -131,7 +131,7 @@ def test_a_models_failure_is_the_windows_and_a_gpus_failure_is_the_engines():
     assert not is_fatal(torch.AcceleratorError("CUDA error: out of memory"))
 
 
-def test_where_no_language_can_be_heard_only_those_windows_fail_that_name_none():
+def test_where_no_language_can_be_detected_only_those_windows_fail_that_name_none():
     class Deaf(CountingModel):
         def detect(self, _):
             raise self.failure if len(self.batches) else ValueError("odd")
@@ -147,7 +147,7 @@ def test_where_no_language_can_be_heard_only_those_windows_fail_that_name_none()
 
 @pytest.mark.hub
 @pytest.mark.parametrize("model_id", ["openai/whisper-tiny", "facebook/wav2vec2-base-960h"])
-def test_a_model_of_a_hub_hears_a_phrase(model_id, tmp_path):
+def test_a_model_of_a_hub_transcribes_a_phrase(model_id, tmp_path):
     sample = hf_hub_download("Narsil/asr_dummy", "mlk.flac", repo_type="dataset")
     samples, rate = soundfile.read(sample, dtype="float32")
     assert rate == RATE

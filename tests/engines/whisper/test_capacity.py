@@ -113,7 +113,7 @@ def test_rows_that_do_not_fit_wait_until_the_slots_are_fewer(
     assert engine._flight.free == 2
 
 
-def test_words_whose_alignment_does_not_fit_are_heard_again(
+def test_words_whose_alignment_does_not_fit_are_decoded_again(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = Options("en", timestamps="word")
@@ -163,7 +163,7 @@ def test_the_batch_that_fits_is_found_before_any_request_comes(
     assert engine._flight.free == 8
 
 
-def test_a_window_that_never_fits_is_answered_and_the_next_one_is_heard(
+def test_a_window_that_never_fits_is_answered_and_the_next_one_is_transcribed(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = windows(3)

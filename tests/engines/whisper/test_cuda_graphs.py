@@ -136,7 +136,7 @@ def test_nobody_waits_for_a_capture_until_its_shape_has_come_often(
     assert graph.replays == 1
 
 
-def test_a_capture_that_fails_is_told_of_once_and_none_is_tried_again(
+def test_a_capture_that_fails_is_reported_once_and_none_is_tried_again(
     tiny: Twins, card: Card, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cuda_graphs, "PATIENCE", 1)
@@ -155,8 +155,8 @@ def test_a_capture_that_fails_is_told_of_once_and_none_is_tried_again(
     written(engine, windows(1, KINDS[:1]))
     assert len(card.graphs) == 4
     assert sum(graph.replays for graph in card.graphs[:3]) > 0, "what was captured still counts"
-    [told] = [record.getMessage() for record in caplog.records]
-    assert "cannot be captured" in told
+    [message] = [record.getMessage() for record in caplog.records]
+    assert "cannot be captured" in message
     assert "spoilt the capture" in caplog.text
 
 

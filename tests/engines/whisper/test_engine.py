@@ -183,7 +183,9 @@ def test_a_dropped_window_frees_its_place_wherever_it_is(tiny: Twins) -> None:
     assert engine.step([]) == []
 
 
-def test_a_clip_is_heard_at_once_though_a_file_has_more_windows_to_encode(endless: Twins) -> None:
+def test_a_clip_is_transcribed_at_once_though_a_file_has_more_windows_to_encode(
+    endless: Twins,
+) -> None:
     engine = recording(endless.checkpoint, slots=8, encoder_batch=1, few_rows=4, encoder_spacing=4)
     caller, file = Caller(engine), windows(30, OPTIONS[:1])
     for _ in range(3):

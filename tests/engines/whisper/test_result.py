@@ -35,11 +35,11 @@ def test_the_segments_tokens_are_all_that_was_written_but_empty_times(tiny: Twin
     first_timestamp = tiny.checkpoint.vocabulary.first_timestamp
     timed = 0
     for window in asked:
-        told = [t for s in caller.finals[window].segments for t in s.tokens]
+        of_segments = [t for s in caller.finals[window].segments for t in s.tokens]
         tokens = engine.rows[window].tokens
-        assert [t for t in told if t < END] == [t for t in tokens if t < END]
+        assert [t for t in of_segments if t < END] == [t for t in tokens if t < END]
         left = iter(tokens)
-        assert all(token in left for token in told), "not in order"
+        assert all(token in left for token in of_segments), "not in order"
         for segment in caller.finals[window].segments:
             times = [t for t in segment.tokens if t >= first_timestamp]
             timed += len(times)
@@ -90,9 +90,9 @@ def test_pieces_come_where_they_are_asked_for_and_are_the_text(tiny: Twins) -> N
     for window in asked:
         found = caller.finals[window].segments
         row = engine.rows[window]
-        told = [piece for segment in found for piece in segment.pieces]
+        of_segments = [piece for segment in found for piece in segment.pieces]
         if not window.options.pieces:
-            assert not told
+            assert not of_segments
             continue
         for segment in found:
             assert b"".join(piece.data for piece in segment.pieces) == segment.text.encode()
@@ -101,7 +101,7 @@ def test_pieces_come_where_they_are_asked_for_and_are_the_text(tiny: Twins) -> N
             for token, likelihood in zip(row.tokens, row.likelihoods, strict=True)
             if token < END
         ]
-        assert [piece.logprob for piece in told] == expected
+        assert [piece.logprob for piece in of_segments] == expected
     assert sum(len(s.pieces) for w in asked for s in caller.finals[w].segments) > 20
 
 
@@ -110,7 +110,7 @@ def test_the_mean_counts_the_end_of_text_as_openai_whisper_does() -> None:
     assert Attempt([5, 6], [-1.0, -2.0], 0.0, 0.0).avg_logprob(END) == -1.0
 
 
-def odds(twins: Twins, window: Window) -> dict[str, float]:
+def language_probabilities(twins: Twins, window: Window) -> dict[str, float]:
     """Each language's probability, as Transformers' model has it."""
     features = twins.extractor(window.samples, sampling_rate=SAMPLE_RATE, return_tensors="pt")
     vocabulary = twins.checkpoint.vocabulary
@@ -132,7 +132,7 @@ def test_the_languages_probabilities_are_those_of_the_model_and_come_ahead_of_th
         if window.options.language:
             assert final.probabilities == {}
             continue
-        expected = odds(endless, window)
+        expected = language_probabilities(endless, window)
         assert final.probabilities == pytest.approx(expected, abs=1e-5)
         assert final.language == max(expected, key=expected.__getitem__)
         assert caller.languages[window].probabilities == final.probabilities
@@ -140,7 +140,7 @@ def test_the_languages_probabilities_are_those_of_the_model_and_come_ahead_of_th
 
 def test_only_the_languages_that_are_allowed_are_detected(tiny: Twins) -> None:
     window = Window(noise(3), 0.0)
-    everything = odds(tiny, window)
+    everything = language_probabilities(tiny, window)
     ranked = sorted(everything, key=everything.__getitem__)
     allowed = (ranked[0], ranked[40])
     asked = [
@@ -160,7 +160,7 @@ def test_only_the_languages_that_are_allowed_are_detected(tiny: Twins) -> None:
     assert "'xx'" in str(unknown.error)
 
 
-def test_a_model_of_one_language_hears_it_for_certain() -> None:
+def test_a_model_of_one_language_detects_it_for_certain() -> None:
     caller = Caller(recording(Twins.of(TINY_ENGLISH, ends=False).checkpoint))
     window = Window(noise(0), 0.0)
     caller.run([window])
@@ -194,7 +194,7 @@ def extracted(twins: Twins, window: Window) -> torch.Tensor:
 
 
 @pytest.mark.both_forms
-def test_the_language_is_the_one_that_transformers_hears(twins: Twins) -> None:
+def test_the_language_is_the_one_that_transformers_detects(twins: Twins) -> None:
     asked = windows(12, [Options(), Options(language="de"), Options(prompt="77")])
     caller = Caller(recording(twins.checkpoint))
     caller.run(asked)
@@ -208,7 +208,7 @@ def test_the_language_is_the_one_that_transformers_hears(twins: Twins) -> None:
 
 
 @pytest.mark.both_forms
-def test_the_language_is_told_ahead_of_the_text_where_it_had_to_be_detected(
+def test_the_language_comes_ahead_of_the_text_where_it_had_to_be_detected(
     endless: Twins,
 ) -> None:
     asked = windows(6, [Options(), Options(language="de"), Options(prompt="77")])
@@ -267,7 +267,7 @@ def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Opti
 
 
 @pytest.mark.both_forms
-def test_a_window_that_cannot_be_heard_fails_alone(tiny: Twins) -> None:
+def test_a_window_that_cannot_be_transcribed_fails_alone(tiny: Twins) -> None:
     good = windows(4)
     bad = {
         Window(np.array([0.0, np.inf], np.float32), 0.0): TranscriptionFailed,

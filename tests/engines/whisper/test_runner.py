@@ -155,17 +155,17 @@ def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
         flight.launch()
         flight.release(rows[0])
         rows[0].tokens = [1, 2, 3]
-        heard = flight.heard(rows[0], 20)
-        assert (heard.queries.device, heard.keys.device) == (CARD, CARD)
-        assert heard.keys.shape == (len(made.weights.decoder.aligning), 20, 16)
+        inputs = flight.heard(rows[0], 20)
+        assert (inputs.queries.device, inputs.keys.device) == (CARD, CARD)
+        assert inputs.keys.shape == (len(made.weights.decoder.aligning), 20, 16)
         firsts = np.zeros(3, np.int64)
         with Devices() as devices:
-            scores = scores_of(heard, firsts, 9)
+            scores = scores_of(inputs, firsts, 9)
         with Devices() as sending:
             sent(firsts, CARD)
         assert devices.elsewhere == sending.elsewhere, "nothing comes back"
         assert (scores.device, scores.shape) == (CARD, (3, 9))
-        on_their_way = align(heard, [Stretch([1, 2], 0.0, 0.4)]).scores
+        on_their_way = align(inputs, [Stretch([1, 2], 0.0, 0.4)]).scores
         assert on_their_way.values.shape == (3, 21)
         fresh = flight.again(rows[0], temperature=0.2, seed=1)
         flight.launch()

@@ -15,7 +15,7 @@ from asr.engines.whisper.decoding.tokens import Vocabulary
 from asr.engines.whisper.model.forward import encode
 from asr.engines.whisper.result import Attempt
 from asr.options import Options, Thresholds
-from tests.support.drafting import IMPOSSIBLE, DraftingEngine, doubted
+from tests.support.drafting import IMPOSSIBLE, DraftingEngine, with_thresholds
 from tests.support.models import (
     OPTIONS,
     POSITIONS,
@@ -31,16 +31,16 @@ pytestmark = pytest.mark.both_forms
 HEATS = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 
 
-def test_a_doubtful_window_is_written_six_times_and_encoded_once(
+def test_an_untrusted_window_is_written_six_times_and_encoded_once(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
     monkeypatch.setattr(engines, "encode", lambda *given: encoded.append(1) or encode(*given))
     plain = windows(2)
-    asked = doubted(plain)
+    asked = with_thresholds(plain)
     engine = DraftingEngine(tiny)
     before = len(encoded)
-    found = engine.hear(asked)
+    found = engine.transcribe(asked)
     assert len(encoded) - before == 1
     end = tiny.checkpoint.vocabulary.end_of_text
     for window, result, first in zip(asked, found, plain, strict=True):
@@ -64,11 +64,11 @@ def test_only_the_windows_that_fail_are_written_again(tiny: Twins) -> None:
     plain = windows(12)
     end = tiny.checkpoint.vocabulary.end_of_text
     engine = DraftingEngine(tiny)
-    engine.hear(plain)
+    engine.transcribe(plain)
     scores = [engine.drafts[window][0].avg_logprob(end) for window in plain]
     lowest = sorted(scores)[6] - 1e-4
-    asked = doubted(plain, Thresholds(avg_logprob=lowest))
-    engine.hear(asked)
+    asked = with_thresholds(plain, Thresholds(avg_logprob=lowest))
+    engine.transcribe(asked)
     for window, score in zip(asked, scores, strict=True):
         drafts = engine.drafts[window]
         assert (len(drafts) > 1) == (score < lowest)
@@ -86,9 +86,12 @@ PLANS: dict[str, dict[str, Any]] = {
 def alone(tiny: Twins) -> tuple[list[Window], list[list[Attempt]]]:
     """Windows of which every second one is doubted, each written with nothing else in flight."""
     plain = windows(10)
-    asked = [d if n % 2 else w for n, (w, d) in enumerate(zip(plain, doubted(plain), strict=True))]
+    asked = [
+        d if n % 2 else w
+        for n, (w, d) in enumerate(zip(plain, with_thresholds(plain), strict=True))
+    ]
     engine = DraftingEngine(tiny, slots=1, encoder_batch=1)
-    engine.hear(asked)
+    engine.transcribe(asked)
     return asked, [engine.drafts[window] for window in asked]
 
 
@@ -98,7 +101,7 @@ def test_second_attempts_are_the_same_among_others_and_leave_the_others_alone(
 ) -> None:
     asked, expected = alone
     engine = DraftingEngine(tiny, **changes)
-    engine.hear(asked[::-1])
+    engine.transcribe(asked[::-1])
     for window, drafts in zip(asked, expected, strict=True):
         found = engine.drafts[window]
         assert [draft.tokens for draft in found] == [draft.tokens for draft in drafts]
@@ -108,7 +111,7 @@ def test_second_attempts_are_the_same_among_others_and_leave_the_others_alone(
 def test_a_temperature_that_was_asked_is_the_only_one(tiny: Twins) -> None:
     window = Window(noise(1), 0.0, Options("en", temperature=0.5, thresholds=IMPOSSIBLE))
     engine = DraftingEngine(tiny)
-    [result] = engine.hear([window])
+    [result] = engine.transcribe([window])
     assert [draft.temperature for draft in engine.drafts[window]] == [0.5]
     assert result.segments
 
@@ -116,26 +119,26 @@ def test_a_temperature_that_was_asked_is_the_only_one(tiny: Twins) -> None:
 def test_silence_is_not_written_again_and_its_text_is_thrown_away(tiny: Twins) -> None:
     window = Window(noise(1), 0.0, Options(thresholds=replace(IMPOSSIBLE, no_speech=0.0)))
     engine = DraftingEngine(tiny)
-    [result] = engine.hear([window])
+    [result] = engine.transcribe([window])
     assert len(engine.drafts[window]) == 1
     assert (result.segments, result.rejected, result.error) == ((), "no speech", None)
     assert result.language
     spoken = Options("en", thresholds=Thresholds(no_speech=1.0))
-    [kept] = engine.hear([Window(noise(1), 0.0, spoken)])
+    [kept] = engine.transcribe([Window(noise(1), 0.0, spoken)])
     assert kept.segments
     assert kept.rejected is None
 
 
 def test_the_words_of_a_second_attempt_have_the_times_of_that_attempt(tiny: Twins) -> None:
     options = Options("en", timestamps="word")
-    asked = doubted([Window(noise(seed, 2.0), 0.0, options) for seed in range(5)])
+    asked = with_thresholds([Window(noise(seed, 2.0), 0.0, options) for seed in range(5)])
     engine = DraftingEngine(tiny, slots=3)
     heats = set()
-    for window, result in zip(asked, engine.hear(asked), strict=True):
+    for window, result in zip(asked, engine.transcribe(asked), strict=True):
         [heat] = {segment.temperature for segment in result.segments}
         heats.add(heat)
         once = replace(window, options=replace(window.options, temperature=heat, seed=0))
-        [expected] = DraftingEngine(tiny, slots=1).hear([once])
+        [expected] = DraftingEngine(tiny, slots=1).transcribe([once])
         assert words(result) == words(expected) != []
     assert len(heats) > 1, "no second attempt was kept"
 
@@ -159,7 +162,7 @@ def test_a_loop_is_ended_early_and_not_kept(tiny: Twins, changes: dict[str, Any]
     watched = replace(options, thresholds=Thresholds(compression_ratio=99.0))
     asked = [Window(noise(1), 0.0, watched), Window(noise(1), 0.0, options)]
     engine = DraftingEngine(only(tiny, 9), **changes)
-    looped, free = engine.hear(asked)
+    looped, free = engine.transcribe(asked)
     assert [len(draft.tokens) for draft in engine.drafts[asked[0]]] == [32] * 6
     assert (looped.segments, looped.rejected) == ((), "repetition")
     [whole] = engine.drafts[asked[1]]
@@ -171,7 +174,7 @@ def test_what_chance_leads_out_of_a_loop_is_kept(tiny: Twins) -> None:
     options = Options("en", timestamps="none", thresholds=Thresholds(compression_ratio=99.0))
     engine = DraftingEngine(only(tiny, 100, 101, 102))
     asked = [Window(noise(seed), 0.0, options) for seed in range(6)]
-    found = engine.hear(asked)
+    found = engine.transcribe(asked)
     looped = [window for window in asked if engine.drafts[window][0].is_loop]
     assert looped, "nothing loops here"
     for window, result in zip(asked, found, strict=True):
@@ -182,8 +185,8 @@ def test_what_chance_leads_out_of_a_loop_is_kept(tiny: Twins) -> None:
     assert any(len(engine.drafts[w]) > 1 and not engine.drafts[w][-1].is_loop for w in looped)
 
 
-def test_a_language_is_told_once_and_stays_through_all_attempts(tiny: Twins) -> None:
-    asked = doubted([Window(noise(seed), 0.0, OPTIONS[5]) for seed in range(4)])
+def test_a_language_is_detected_once_and_stays_through_all_attempts(tiny: Twins) -> None:
+    asked = with_thresholds([Window(noise(seed), 0.0, OPTIONS[5]) for seed in range(4)])
     caller = Caller(DraftingEngine(tiny))
     caller.run(asked)
     for window in asked:
@@ -194,7 +197,7 @@ def test_a_language_is_told_once_and_stays_through_all_attempts(tiny: Twins) -> 
 
 def test_a_window_that_is_dropped_between_attempts_frees_its_slot(tiny: Twins) -> None:
     engine = DraftingEngine(tiny, slots=3, launches=1)
-    caller, asked = Caller(engine), doubted(windows(3))
+    caller, asked = Caller(engine), with_thresholds(windows(3))
     caller.step(asked[:2])
     while not engine._drafts:
         caller.step([])
@@ -229,13 +232,13 @@ GOOD = TextQuality(avg_logprob=-0.3, compression_ratio=1.5, silence=0.1)
         ({"silence": 1.0, "avg_logprob": -9.0}, Thresholds(), None),
     ],
 )
-def test_doubts_are_those_of_openai_whisper(
+def test_reasons_for_a_fallback_are_those_of_openai_whisper(
     changes: dict[str, Any], thresholds: Thresholds, expected: str | None
 ) -> None:
     assert doubt(replace(GOOD, **changes), thresholds) == expected
 
 
-def test_a_doubtful_text_is_written_again_hotter_each_time_but_silence_is_not() -> None:
+def test_an_untrusted_text_is_written_again_hotter_each_time_but_silence_is_not() -> None:
     options = Options(thresholds=USUAL)
     unlikely = replace(GOOD, avg_logprob=-2.0)
     heats = [next_temperature(unlikely, count, options) for count in range(1, 7)]

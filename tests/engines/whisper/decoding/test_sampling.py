@@ -27,7 +27,7 @@ def along(axis: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("axis", ["seeds", "positions"])
 @pytest.mark.parametrize("temperature", [0.2, 1.0, 2.0])
-def test_drawn_tokens_follow_the_tempered_odds(axis: str, temperature: float) -> None:
+def test_drawn_tokens_follow_the_tempered_probabilities(axis: str, temperature: float) -> None:
     """Ten words, near and far: a hash must be fair to all of them."""
     places = torch.tensor([0, 1, 2, 3, 64, 65, 127, 128, 255, 299])
     logits = torch.linspace(0.0, 2.0 * min(temperature, 1.0), 10)

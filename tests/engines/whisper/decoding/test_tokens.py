@@ -75,10 +75,10 @@ def test_segments_are_those_of_generate(demo: engines.WhisperEngine, options: Op
         ).tolist()
         parts = demo._checkpoint
         expected = segments(tokens[opening:], parts.vocabulary, parts.tokenizer, window.seconds)
-        assert told(caller.finals[window].segments) == told(expected)
+        assert fields(caller.finals[window].segments) == fields(expected)
 
 
-def told(segments: Sequence[Segment]) -> list[tuple[float, float, str, tuple[int, ...]]]:
+def fields(segments: Sequence[Segment]) -> list[tuple[float, float, str, tuple[int, ...]]]:
     return [(s.start, s.end, s.text, s.tokens) for s in segments]
 
 

@@ -115,8 +115,8 @@ def segment(start: float, end: float, *pieces: str) -> Segment:
 def test_words_are_where_their_tokens_were_said() -> None:
     one, two = segment(0.0, 1.2, " good", " mor", "ning", "."), segment(2.0, 3.0, " hello", " you")
     tokens = [END + 1, *one.tokens, *two.tokens, END]
-    heard = ridge([0, 0, 16, 30, 48, 55, 100, 100, 124, 140, 150], 150)
-    found = timing([one, two], tokens, heard, END, "en").finish()
+    inputs = ridge([0, 0, 16, 30, 48, 55, 100, 100, 124, 140, 150], 150)
+    found = timing([one, two], tokens, inputs, END, "en").finish()
     words = [(w.text, w.start, w.end, w.probability) for part in found for w in part.words]
     assert words == [
         (" good", 0.0, pytest.approx(0.32, abs=0.021), pytest.approx(0.5)),
@@ -129,8 +129,8 @@ def test_words_are_where_their_tokens_were_said() -> None:
 
 def test_a_pause_at_the_ends_of_a_segment_is_no_word() -> None:
     said = segment(0.0, 6.0, " a", " b", " c", " d", " e")
-    heard = ridge([0, 100, 115, 130, 145, 299], 300)
-    [found] = timing([said], [END + 1, *said.tokens[1:]], heard, END, "en").finish()
+    inputs = ridge([0, 100, 115, 130, 145, 299], 300)
+    [found] = timing([said], [END + 1, *said.tokens[1:]], inputs, END, "en").finish()
     assert found.words[0].end == pytest.approx(2.0, abs=0.021)
     assert found.words[0].end - found.words[0].start < 0.7
     assert found.words[-1].end - found.words[-1].start < 0.7
@@ -228,12 +228,12 @@ def test_a_window_that_is_dropped_while_its_words_are_timed_is_not_answered(
 ) -> None:
     engine = models.recording(endless.checkpoint, **AHEAD)
     timed, other = models.windows(2, [replace(WORDS[0], max_new_tokens=6), WORDS[1]])
-    told = engine.step([timed, other])
+    results = engine.step([timed, other])
     while not engine._unfinished:
-        told += engine.step([])
+        results += engine.step([])
         assert engine.held() == 2
     engine.drop(timed)
     assert engine.held() == 1
     while engine.held():
-        told += engine.step([])
-    assert [result.window for result in told if result.is_final] == [other]
+        results += engine.step([])
+    assert [result.window for result in results if result.is_final] == [other]

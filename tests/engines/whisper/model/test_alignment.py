@@ -76,43 +76,43 @@ def test_medians_are_those_of_transformers() -> None:
 @pytest.mark.parametrize("heads", [1, 2, 11])
 def test_tokens_are_found_where_they_were_said(heads: int) -> None:
     starts = [0, 20, 31, 60, 95, 100, 140]  # the fourth one's place is a time, not text
-    heard = ridge(starts, 160, heads, noise=0.5)
+    inputs = ridge(starts, 160, heads, noise=0.5)
     first, second = align(
-        heard, [Stretch(range(1, 4), 0.0, 1.2), Stretch(range(5, 7), 1.9, 2.8)]
+        inputs, [Stretch(range(1, 4), 0.0, 1.2), Stretch(range(5, 7), 1.9, 2.8)]
     ).times()
     assert first == pytest.approx([0.0, 0.4, 0.62, 1.2], abs=0.021)
     assert second == pytest.approx([1.9, 2.0, 2.8], abs=0.021)
 
 
 def test_what_follows_the_text_takes_the_pause_behind_it() -> None:
-    heard = ridge([0, 20, 50], 100)  # the third token closes the segment
-    [times] = align(heard, [Stretch(range(1, 3), 0.0, 2.0)]).times()
+    inputs = ridge([0, 20, 50], 100)  # the third token closes the segment
+    [times] = align(inputs, [Stretch(range(1, 3), 0.0, 2.0)]).times()
     assert times == pytest.approx([0.0, 0.4, 1.0], abs=0.021)
 
 
 def test_text_that_nothing_follows_goes_on_to_the_end() -> None:
-    heard = ridge([0, 20], 100)
-    [times] = align(heard, [Stretch(range(1, 3), 0.0, 1.99)]).times()
+    inputs = ridge([0, 20], 100)
+    [times] = align(inputs, [Stretch(range(1, 3), 0.0, 1.99)]).times()
     assert times == pytest.approx([0.0, 0.4, 1.99], abs=0.021)
 
 
 @pytest.mark.parametrize("end", [1.0, 1.04])
 def test_more_tokens_than_frames_share_the_time_evenly(end: float) -> None:
-    heard = ridge([0, 20, 30, 40, 60], 100)
-    [times] = align(heard, [Stretch(range(1, 5), 1.0, end)]).times()
+    inputs = ridge([0, 20, 30, 40, 60], 100)
+    [times] = align(inputs, [Stretch(range(1, 5), 1.0, end)]).times()
     assert times == pytest.approx(np.linspace(1.0, end, 5))
 
 
 def test_times_stay_within_their_stretch_and_never_go_back() -> None:
     generator = np.random.default_rng(1)
     for seed in range(30):
-        heard = AlignmentInputs(
+        inputs = AlignmentInputs(
             torch.randn(3, 21, 64), torch.randn(3, int(generator.integers(5, 90)), 64)
         )
-        length = heard.keys.shape[1] / 50
+        length = inputs.keys.shape[1] / 50
         ends = np.sort(generator.uniform(0, length + 0.01, 4)).round(2)
         stretches = [Stretch(range(1 + 5 * i, 5 + 5 * i), ends[i], ends[i + 1]) for i in range(3)]
-        for stretch, times in zip(stretches, align(heard, stretches).times(), strict=True):
+        for stretch, times in zip(stretches, align(inputs, stretches).times(), strict=True):
             assert len(times) == 5, seed
             assert (np.diff(times) >= 0).all()
             assert stretch.start <= times[0]
@@ -122,28 +122,28 @@ def test_times_stay_within_their_stretch_and_never_go_back() -> None:
 
 
 def test_scores_past_the_end_are_those_of_the_last_frame() -> None:
-    heard = ridge([0, 5], 12)
-    scores = scores_of(heard, np.array([0, 0, 8]), 9).numpy()
+    inputs = ridge([0, 5], 12)
+    scores = scores_of(inputs, np.array([0, 0, 8]), 9).numpy()
     assert np.isfinite(scores).all()
     assert (scores[2, 7:] == scores[2, 7]).all()
 
 
-def told(layers: int = 4, **named: Any) -> list[tuple[int, int]]:
+def aligning_heads(layers: int = 4, **named: Any) -> list[tuple[int, int]]:
     return list(heads_of(SimpleNamespace(**named), layers, 2))
 
 
 def test_alignment_heads_are_those_that_the_checkpoint_names() -> None:
-    assert told(alignment_heads=[[2, 1], [1, 0], [2, 0]]) == [(1, 0), (2, 0), (2, 1)]
+    assert aligning_heads(alignment_heads=[[2, 1], [1, 0], [2, 0]]) == [(1, 0), (2, 0), (2, 1)]
 
 
 @pytest.mark.parametrize("named", [{}, {"alignment_heads": None}, {"alignment_heads": [[7, 0]]}])
 def test_without_alignment_heads_the_upper_half_follows(named: dict[str, Any]) -> None:
-    assert told(**named) == [(2, 0), (2, 1), (3, 0), (3, 1)]
-    assert told(1, **named) == [(0, 0), (0, 1)]
+    assert aligning_heads(**named) == [(2, 0), (2, 1), (3, 0), (3, 1)]
+    assert aligning_heads(1, **named) == [(0, 0), (0, 1)]
 
 
 @torch.inference_mode()
-def test_what_heads_hear_is_the_attention_of_the_model(twins: Twins) -> None:
+def test_what_heads_keep_is_the_attention_of_the_model(twins: Twins) -> None:
     options = [Options(language="en", timestamps="word", prompt="11 22"), Options(language="en")]
     engine = models.recording(twins.checkpoint)
     asked = models.windows(4, options)
@@ -171,6 +171,6 @@ def test_what_heads_hear_is_the_attention_of_the_model(twins: Twins) -> None:
         heads = twins.checkpoint.weights.decoder.aligning
         for place, (layer, head) in enumerate(heads):
             expected = found.cross_attentions[layer][0, head, len(opening) : -1]
-            heard = kept[window]
-            scores = heard.queries[place, 1:] @ heard.keys[place].T
+            inputs = kept[window]
+            scores = inputs.queries[place, 1:] @ inputs.keys[place].T
             assert torch.allclose(scores.softmax(dim=1), expected, atol=1e-5)

@@ -12,7 +12,7 @@ from tests.support.twins import Twins
 
 @torch.inference_mode()
 @pytest.mark.parametrize("queries", [1, 16, 17])  # a head is 16 wide
-def test_both_forms_of_what_is_heard_answer_alike(queries: int) -> None:
+def test_both_forms_of_the_encoders_output_answer_alike(queries: int) -> None:
     loaded = Twins.of(models.TINY, keeps_whole=True).checkpoint.weights
     query = torch.randn(2, 3, queries, 16)
     answers = []
