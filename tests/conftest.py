@@ -155,7 +155,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, and below those that systems give to outgoing connections."""
+    """A port that is free, and below those that systems give to outgoing connections."""
     while True:
         port = random.randint(20_000, 32_000)
         with socket.socket() as free, contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""How many cores a container leaves, and what OpenMP is told of it."""
+"""How many cores a container leaves, and how many OpenMP uses."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""MP3 decoded in the process is what ffmpeg makes of it; anything doubtful is left to ffmpeg."""
+"""MP3 decoded in the process is what ffmpeg makes of it; anything damaged is left to ffmpeg."""
 
 from __future__ import annotations
 

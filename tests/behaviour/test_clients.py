@@ -34,7 +34,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) ->
 
 @pytest.fixture(scope="module")
 def rows() -> Iterator[list[Row]]:
-    """Of all clients, told when the last one is done."""
+    """The rows of all clients, printed when the last one is done."""
     found: list[Row] = []
     yield found
     print(f"\n{shown(compare(found))}")

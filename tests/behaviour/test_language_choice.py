@@ -1,4 +1,4 @@
-"""Which language is heard: the first window's, the caller's, the one that is forced."""
+"""Which language is transcribed: the first window's, the caller's, the one that is forced."""
 
 import numpy as np
 import pytest

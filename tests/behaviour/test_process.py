@@ -20,7 +20,7 @@ LEAVERS = 20
 
 
 def leave(server: Controlled, data: bytes, part: float, seen: int) -> None:
-    """Send `part` of the body until `seen` windows are heard, and hang up."""
+    """Send `part` of the body until `seen` windows are transcribed, and hang up."""
     with socket.create_connection(("127.0.0.1", server.port), 20) as caller:
         head = f"POST /asr HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
         sender = threading.Thread(target=send, args=(caller, head.encode(), data, part))
@@ -39,7 +39,7 @@ def send(caller: socket.socket, head: bytes, data: bytes, part: float) -> None:
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
-    """A server that hears one window at a time."""
+    """A server that transcribes one window at a time."""
     directory = tmp_path_factory.mktemp("busy")
     with controlled(directory, ENGINE_CAPACITY="1") as server:
         yield server

@@ -44,7 +44,7 @@ def test_the_words_are_the_same_alone_and_among_others(
 async def differences(
     url: str, clips: list[bytes], requests: list[Request]
 ) -> dict[Request, tuple[list[str], list[str]]]:
-    """What was heard otherwise than by a caller who was alone."""
+    """What was written otherwise than for a caller who was alone."""
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         together = await asyncio.gather(*(words(session, url, clips, r) for r in requests))
         alone = {}

@@ -1,4 +1,4 @@
-"""A second hearing of what the first one left out, and what is told of speech without text."""
+"""Speech without text is decoded a second time, and what stays without text is reported."""
 
 import time
 

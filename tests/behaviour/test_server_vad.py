@@ -114,7 +114,7 @@ async def test_what_is_decoded_again_begins_as_long_before_its_speech_as_was_ask
     assert starts[300] == starts[None]
     assert starts[0] == pytest.approx(starts[300] + 0.3, abs=0.01)
     assert starts[600] == pytest.approx(starts[300] - 0.3, abs=0.01)
-    assert starts[5000] == pytest.approx(FIRST_SECONDS, abs=0.01)  # text is not heard twice
+    assert starts[5000] == pytest.approx(FIRST_SECONDS, abs=0.01)  # no text comes twice
 
 
 async def test_the_engine_sees_nothing_of_it_and_may_transcribe_all_windows_together(

@@ -1,4 +1,4 @@
-"""Real processes hear real speech: the embedded model, from every door to the words."""
+"""Real processes transcribe real speech with the embedded model, by every way in."""
 
 import asyncio
 import base64

@@ -42,7 +42,7 @@ class Answer:
 def ask_python(url: str, cells: Sequence[Cell]) -> list[Answer]:
     """The answers of `openai` for Python, which checks them against its types itself.
 
-    Each cell is told on standard error as soon as it is done.
+    Each cell is reported on standard error as soon as it is done.
     """
 
     async def all_of_them() -> list[Answer]:

@@ -1,4 +1,4 @@
-"""A model that is not there is told in one line: what was asked, where, and what to do."""
+"""A model that is not there is reported in one line: what was asked, where, and what to do."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ async def test_text_is_streamed_while_the_file_is_still_being_sent(make_client):
     late = [("model", "whisper-1"), ("language", "")]
     response = await client.post(PATH, **slow_form(("stream", "true"), after=late, sent=sent))
     while not (line := await response.content.readline()).startswith(b"data: "):
-        pass  # a loaded machine: the heart beats before the first window is heard
+        pass  # a loaded machine: the heart beats before the first window is transcribed
     assert json.loads(line[6:])["type"] == "transcript.text.delta"
     assert not sent.is_set()
     sent.set()

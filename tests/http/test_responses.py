@@ -24,7 +24,7 @@ def spoken():
 
 @pytest.fixture
 def engine():
-    """Deaf to all but the beginning, also when it hears the rest again."""
+    """Deaf to all but the beginning, also when it decodes the rest again."""
 
     def decode(window):
         start = Segment(0.0, WRITTEN_SECONDS, " one two three")

@@ -1,4 +1,4 @@
-"""Real server processes: how they start, where they listen, and how they end."""
+"""Real server processes: how they start, where they answer, and how they end."""
 
 from __future__ import annotations
 

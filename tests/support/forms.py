@@ -71,7 +71,7 @@ def slow_form(*before, after=(), sent):
         return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
 
     file = io.BytesIO()
-    soundfile.write(file, tone(20.0), 16_000, format="AU")  # heard from its first second on
+    soundfile.write(file, tone(20.0), 16_000, format="AU")  # transcribed from its first second on
     audio = file.getvalue()
 
     async def body():

@@ -127,7 +127,7 @@ def generation_config(shape: Shape) -> GenerationConfig:
 
 
 def random_model(shape: Shape, seed: int = 0, ends: bool = True) -> Any:
-    """A model that mixes words and times and, unless told otherwise, ends now and then.
+    """A model that mixes words and times and, unless asked otherwise, ends now and then.
 
     Its logits spread, so that times together are as likely as the best word, and
     differ enough between tokens for rounding not to decide.
@@ -228,7 +228,7 @@ class Caller:
     def __init__(self, engine: WhisperEngine) -> None:
         self.engine = engine
         self.finals: dict[Window, WindowResult] = {}
-        self.languages: dict[Window, WindowResult] = {}  # told ahead of the text
+        self.languages: dict[Window, WindowResult] = {}  # ahead of the text
 
     def step(self, admitted: Sequence[Window]) -> None:
         assert len(admitted) <= self.engine.free()

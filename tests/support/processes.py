@@ -28,7 +28,7 @@ class Controlled(Server):
     port: int
 
     def hold(self, after: int = 0) -> None:
-        """Keep the engine in its step once it has heard `after` windows in all."""
+        """Keep the engine in its step once it has transcribed `after` windows in all."""
         (self.control / "hold").write_text(str(after))
 
     def release(self) -> None:

@@ -23,7 +23,7 @@ PADDING = 0.15  # seconds that lossy codecs may add at the ends
 LOW, HIGH = 400.0, 1200.0  # hertz at the sweep's start and end: within a telephone's band
 PICTURE = ["-f", "lavfi", "-i", "color=black:s=64x64:r=10:d=3"]
 
-# Name: what ffmpeg is told to write, from a mono sweep at 48 kHz.
+# Name: what ffmpeg is asked to write, from a mono sweep at 48 kHz.
 FORMATS = {
     "speech.mp3": "-b:a 64k",
     "vorbis.ogg": "-c:a libvorbis",

@@ -112,7 +112,7 @@ def test_of_many_gaps_the_two_longest_are_decoded_again_in_order():
 
 
 def test_sentences_that_only_a_pause_parts_are_decoded_again_together():
-    """Each alone would be heard up to the next text, and the later one twice."""
+    """Each alone would be decoded up to the next text, and the later one twice."""
     result = WindowResult(window(), (said(1, 8), said(20, 29)))
     [again] = account((1.0, 8.0), (10.0, 12.0), (13.0, 14.5), (20.0, 29.0)).again(result)
     assert (again.start, again.end) == (9.7, 20.0)

@@ -1,4 +1,4 @@
-"""Which detector listens."""
+"""Which detector a setting selects."""
 
 import importlib.util
 

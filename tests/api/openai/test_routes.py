@@ -165,7 +165,7 @@ async def test_a_stream_tells_each_window_when_it_is_transcribed(make_client, en
 async def test_a_stream_beats_while_the_engine_is_busy(make_client, engine):
     client = await make_client(stream_heartbeat_s=0.02)
     engine.gate.clear()
-    response = await transcribe(client, stream="true")  # answered before anything is heard
+    response = await transcribe(client, stream="true")  # answered before anything is transcribed
     assert (await response.content.readline()).startswith(b":")
     assert await response.content.readline() == b"\n"
     assert (await response.content.readline()).startswith(b":")

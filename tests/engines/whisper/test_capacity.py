@@ -206,7 +206,7 @@ def test_a_lack_of_memory_has_many_names(error: RuntimeError, is_memory: bool) -
 GIB = 2**30
 SIZES = {"large-v3": (32, 10, 3.09e9), "large-v3-turbo": (4, 6, 1.62e9), "distil": (2, 20, 1.51e9)}
 SLOTS_THAT_FIT = [
-    # model, GiB of the card, of these taken by others → slots, whether what is heard is kept whole
+    # model, GiB of the card, of these taken by others → slots, whether the encoder's output is kept
     ("large-v3", 6, 0.4, 13, True),
     ("large-v3", 8, 0.4, 9, False),
     ("large-v3", 8, 1.2, 28, True),

@@ -225,7 +225,7 @@ def test_what_there_is_no_memory_to_capture_runs_uncaptured_and_is_not_let_go_of
 def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was heard is kept whole then: that frees more than half of the slots would."""
+    """The encoder's output is kept then: that frees more than half of the slots would."""
     loaded, asked = Twins.of(models.TINY, keeps_whole=True).checkpoint, windows(12, KINDS[:1])
     planned = {**PLAN, "keeps_whole": False, "buckets": (1, 2, 3, 6)}
     expected = written(recording(loaded, **planned), asked)

@@ -1,7 +1,7 @@
 """What a graphics card runs, on tensors that claim to be on one and hold nothing.
 
-Whatever waits for a card cannot be answered by such tensors, and what lies on the CPU is told
-apart: so is known, where there is no card, what `advance` may do within a capture.
+Whatever waits for a card cannot be answered by such tensors, and what lies on the CPU is
+seen: so is known, where there is no card, what `advance` may do within a capture.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_an_untrusted_window_is_written_six_times_and_encoded_once(
         assert drafts[0].tokens == tiny.reference(first.samples, first.options)
         for draft in drafts:
             same = pytest.approx(drafts[0].silence, rel=1e-4)  # rounded as the batch is composed
-            assert draft.silence == same, "it heard another sound"
+            assert draft.silence == same, "it had another sound"
         likeliest = max(drafts, key=lambda draft: draft.avg_logprob(end))
         for segment in result.segments:
             assert segment.temperature == likeliest.temperature
@@ -84,7 +84,7 @@ PLANS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def alone(tiny: Twins) -> tuple[list[Window], list[list[Attempt]]]:
-    """Windows of which every second one is doubted, each written with nothing else in flight."""
+    """Windows of which every second one has thresholds, each written alone."""
     plain = windows(10)
     asked = [
         d if n % 2 else w

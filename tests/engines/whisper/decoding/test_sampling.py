@@ -1,4 +1,4 @@
-"""What is drawn follows the model's odds, and nothing but seed and position decides it."""
+"""What is drawn follows the model's probabilities, and nothing but seed and position decides it."""
 
 from __future__ import annotations
 

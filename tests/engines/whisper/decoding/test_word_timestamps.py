@@ -99,7 +99,7 @@ def test_words_are_those_of_transformers(text: str) -> None:
 
 
 def ridge(firsts: Sequence[int], frames: int) -> AlignmentInputs:
-    """Tokens, from the second on, that are heard from these frames on."""
+    """Tokens, from the second on, that are said from these frames on."""
     queries = torch.zeros(1, len(firsts) + 1, frames)
     for token, (first, last) in enumerate(pairwise([*firsts, frames]), 1):
         queries[:, token, first:last] = 6

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.both_forms
 
 
 def ridge(starts: list[int], frames: int, heads: int = 2, noise: float = 0.0) -> AlignmentInputs:
-    """Heads that hear token i + 1 from `starts[i]` to the next one's start."""
+    """Heads that attend to token i + 1 from `starts[i]` to the next one's start."""
     queries = noise * torch.randn(heads, len(starts) + 1, frames)
     for token, (start, stop) in enumerate(zip(starts, [*starts[1:], frames], strict=True), 1):
         queries[:, token, start:stop] += 5
