@@ -17,7 +17,7 @@ from asr import cpu
 from asr.audio.buffer import StreamBuffer, spooled
 from asr.audio.ffmpeg import ffmpeg_blocks
 from asr.audio.libsndfile import HEAD_BYTES, SoundfileDecoder, bytes_in_memory, opened_by_soundfile
-from asr.audio.streams import Source
+from asr.audio.streams import Source, chained, from_start, read_at_least, stream_of
 from asr.audio.wav import Header, WaveDecoder, read_header
 from asr.concurrency import ThreadPool
 from asr.errors import BadAudio, TooLarge
@@ -87,7 +87,7 @@ class Decoder:
         spool = None
         if not is_whole:
             spool = await stack.enter_async_context(spooled(source, self._threads))
-        data = _once(head) if spool is None else _chain(head, spool)
+        data = stream_of([head]) if spool is None else chained(head, spool)
         if header is not None:
             return await _entered(self._with_wave(header, data), stack)
         if spool is not None:
@@ -123,13 +123,13 @@ class Decoder:
         if sound is not None:
             stack.callback(sound.close)
             return await _entered(self._with_soundfile(sound, file, stack), stack)
-        return await self._with_ffmpeg(_from_its_start(file), stack)
+        return await self._with_ffmpeg(from_start(file), stack)
 
     async def _on_disk(
         self, head: bytes, stream: AsyncIterator[bytes], stack: contextlib.AsyncExitStack
     ) -> BinaryIO:
         file = stack.enter_context(tempfile.TemporaryFile())
-        async for data in _chain(head, stream):
+        async for data in chained(head, stream):
             await self._threads.run(file.write, data)
         return file
 
@@ -153,7 +153,7 @@ class Decoder:
             yield block
         else:
             return
-        async for block in _after(heard, await self._with_ffmpeg(_from_its_start(file), stack)):
+        async for block in _after(heard, await self._with_ffmpeg(from_start(file), stack)):
             yield block
 
     async def _with_wave(
@@ -189,11 +189,6 @@ def needs_seeking(head: bytes) -> bool:
     return place > 0
 
 
-def _from_its_start(file: BinaryIO) -> Source:
-    file.seek(0)
-    return _once(file.getvalue()) if isinstance(file, io.BytesIO) else file
-
-
 async def _after(heard: int, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Samples]:
     """`blocks` without their first `heard` samples; where some were heard, none need follow."""
     try:
@@ -213,32 +208,9 @@ async def _entered(
 
 async def _head(stream: AsyncIterator[bytes]) -> tuple[bytes, bool]:
     """The first bytes of `stream`, of some formats more than of others; whether they are all."""
-    head = await _read(stream, HEAD_BYTES)
+    head = await read_at_least(stream, HEAD_BYTES)
     if not head:
         raise BadAudio("the body is empty: send the bytes of an audio file")
     wanted = max(HEAD_BYTES, bytes_in_memory(head))
-    head += await _read(stream, wanted - len(head))
+    head += await read_at_least(stream, wanted - len(head))
     return head, len(head) < wanted
-
-
-async def _read(stream: AsyncIterator[bytes], size: int) -> bytes:
-    """At least `size` bytes, fewer only where the stream ends."""
-    parts, have = [], 0
-    while have < size:
-        try:
-            data = await anext(stream)
-        except StopAsyncIteration:
-            break
-        parts.append(data)
-        have += len(data)
-    return b"".join(parts)
-
-
-async def _chain(head: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for data in stream:
-        yield data
-
-
-async def _once(data: bytes) -> AsyncIterator[bytes]:
-    yield data

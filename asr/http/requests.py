@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 from pydantic import AliasChoices, BaseModel
 
-from asr.audio.streams import Source
+from asr.audio.streams import Source, chained
 from asr.errors import BadRequest, Invalid, TooLarge
 from asr.http import sources
 from asr.http.app_keys import CONFIG, OUTBOUND
@@ -64,7 +64,7 @@ async def read(
             "the body is text, neither audio nor a JSON object: "
             'send {"url": "..."} or the bytes of an audio file'
         )
-    return _again(head, body), kind.model_validate(query)
+    return chained(head, body), kind.model_validate(query)
 
 
 async def _read_form(
@@ -166,10 +166,3 @@ async def _whole(head: bytes, body: AsyncIterator[bytes]) -> bytes:
                 "send the audio's bytes as the body"
             )
     return bytes(data)
-
-
-async def _again(head: bytes, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    if head:
-        yield head
-    async for data in body:
-        yield data

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import aiohttp
 from aiohttp import web
 
-from asr.audio.streams import Source
+from asr.audio.streams import Source, stream_of
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, Forbidden, NotFound, TooLarge
 from asr.outbound.fetch import Outbound, shown
@@ -167,14 +167,9 @@ async def _spool(
         else:
             await asyncio.to_thread(spooled.write, chunk)
     if spooled is None:
-        return _stream(held)
+        return stream_of(held)
     spooled.flush()
     return spooled
-
-
-async def _stream(chunks: list[bytes]) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
 
 
 def locate(
