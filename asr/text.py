@@ -1,8 +1,11 @@
-"""Words of a text: split and measured."""
+"""Words of a text: split, counted, compared and measured."""
 
 from __future__ import annotations
 
+import unicodedata
 import zlib
+
+WORDS_OF_A_WIDE_LETTER = 0.5  # Two Chinese or Japanese letters count as one word.
 
 
 def compression_ratio(text: str) -> float:
@@ -22,3 +25,14 @@ def split_words(text: str) -> list[str]:
         elif not words:
             space = " "
     return words
+
+
+def word_count(text: str) -> float:
+    """Count the words; letters of scripts without spaces count as parts of words."""
+    wide = sum(unicodedata.east_asian_width(letter) == "W" for letter in text)
+    return wide * WORDS_OF_A_WIDE_LETTER if wide > len(text) / 2 else len(split_words(text))
+
+
+def plain_word(word: str) -> str:
+    """A word as words are compared: its letters and digits, case folded."""
+    return "".join(filter(str.isalnum, word.casefold()))

@@ -23,8 +23,6 @@ from asr.concurrency import ThreadPool
 from asr.errors import BadAudio, TooLarge
 from asr.pcm import SAMPLE_RATE, Samples
 
-__all__ = ["SAMPLE_RATE", "Decoder", "Samples", "Source"]
-
 log = logging.getLogger(__name__)
 
 THREADS = 2 * cpu.usable()

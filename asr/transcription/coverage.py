@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -11,7 +10,7 @@ from itertools import groupby, pairwise
 from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.pcm import SAMPLE_RATE
-from asr.text import split_words
+from asr.text import plain_word, split_words, word_count
 from asr.transcript import Coverage, Gap, Segment
 from asr.transcription.cutter import quietest, shifted
 from asr.vad.detector import LONGEST_PAUSE, Span, SpeechTrack
@@ -25,7 +24,6 @@ HEARD_AGAIN = 2  # windows at most, of a window with gaps
 LONGEST_AGAIN = 0.5  # of the window: what is longer is heard in two parts, not the same way
 ASTRAY = 1.0  # seconds between a text and the speech it may belong to
 MOST_WORDS = 10.0  # per second: the fastest speakers in the record books say 10 to 11, for a minute
-WORDS_OF_A_WIDE_LETTER = 0.5  # Chinese and Japanese words have about two letters
 
 
 @dataclass(frozen=True)
@@ -231,12 +229,6 @@ def spliced(result: WindowResult, found: WindowResult) -> WindowResult:
     return replace(result, segments=(*before, *added, *after), rejected=reason)
 
 
-def word_count(text: str) -> float:
-    """Words; letters of scripts that are written without spaces count as parts of them."""
-    wide = sum(unicodedata.east_asian_width(letter) == "W" for letter in text)
-    return wide * WORDS_OF_A_WIDE_LETTER if wide > len(text) / 2 else len(split_words(text))
-
-
 def _urgency(gap: Missed) -> tuple[bool, float]:
     """Sorts first what is to be heard again first."""
     return not gap.is_opened, -gap.speech.seconds
@@ -263,11 +255,7 @@ def _is_within(text: str, other: str, at_end: bool) -> bool:
 
     A segment whose time ends too early leaves speech uncovered whose words it has.
     """
-    words, longer = (_plain_words(each) for each in (text, other))
+    words, longer = ([plain_word(word) for word in split_words(each)] for each in (text, other))
     if not words or len(words) >= len(longer):
         return False
     return words == (longer[-len(words) :] if at_end else longer[: len(words)])
-
-
-def _plain_words(text: str) -> list[str]:
-    return ["".join(filter(str.isalnum, word)).casefold() for word in split_words(text)]

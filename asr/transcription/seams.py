@@ -6,6 +6,7 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 
 from asr.formats.logprobs import between
+from asr.text import plain_word
 from asr.transcript import Segment, TokenLogprob, Word
 
 
@@ -22,7 +23,7 @@ def splice(
     if not tail or not head:
         return before, after  # only one of them heard anything there
     match = SequenceMatcher(
-        None, [_plain(w.text) for w in tail], [_plain(w.text) for w in head], autojunk=False
+        None, [plain_word(w.text) for w in tail], [plain_word(w.text) for w in head], autojunk=False
     ).find_longest_match()
     if match.size == 0:
         seam = (start + end) / 2
@@ -42,10 +43,6 @@ def _meet(before: list[Segment], after: list[Segment]) -> tuple[list[Segment], l
         before = [*before[:-1], replace(last, end=seam)]
         after = [replace(first, start=seam, end=max(seam, first.end)), *after[1:]]
     return before, after
-
-
-def _plain(word: str) -> str:
-    return "".join(letter for letter in word.casefold() if letter.isalnum())
 
 
 def _middle(word: Word) -> float:
