@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from asr.text import split_words
@@ -104,3 +104,15 @@ class Transcript:
     @property
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
+
+
+def between(pieces: Sequence[TokenLogprob], start: int, end: int | None) -> list[TokenLogprob]:
+    """The tokens between the bytes `start` and `end` of all; a token there may be parted."""
+    found, place = [], 0
+    for piece in pieces:
+        length = len(piece.data)
+        last = length if end is None else min(length, end - place)
+        if data := piece.data[max(0, start - place) : max(0, last)]:
+            found.append(TokenLogprob(data, piece.logprob))
+        place += length
+    return found

@@ -1,25 +1,18 @@
-"""A transcript in the formats that callers ask for: json, text, srt, vtt, tsv; pure functions.
+"""Write a transcript as text, srt, vtt or tsv, one segment after the other.
 
-Text formats are written by writers that take one segment after the other, so that a stream and
-a whole answer cannot differ. All formats carry the same words.
+A stream and a whole answer use the same writers and cannot differ. All formats carry the same
+words.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Iterable
+from typing import Literal, Protocol
 
-from asr.formats.captions import Captioner, Cue, Layout, words_of
-from asr.formats.logprobs import Logprobs
-from asr.options import Task
-from asr.text import compression_ratio
-from asr.transcript import Coverage, Segment, Transcript, Word
+from asr.formats.captions import Captioner, Cue, Layout
+from asr.transcript import Segment
 
 TextFormat = Literal["text", "srt", "vtt", "tsv"]
-Json = dict[str, Any]
-
-FRAME_SECONDS = 0.01  # that `seek` counts, as openai/whisper does
 
 
 class Writer(Protocol):
@@ -145,102 +138,3 @@ class Table:
     def finish(self) -> str:
         heading, self._heading = self._heading, ""
         return heading
-
-
-def text(transcript: Transcript) -> str:
-    """The text alone, without white space at its ends."""
-    return transcript.text.strip()
-
-
-def usage(seconds: float) -> Json:
-    """What OpenAI would charge for: seconds, rounded up."""
-    return {"type": "duration", "seconds": math.ceil(seconds)}
-
-
-def plain_json(transcript: Transcript, with_logprobs: bool = False) -> Json:
-    found: Json = {"text": text(transcript), "usage": usage(transcript.duration)}
-    return {**found, "logprobs": logprobs(transcript)} if with_logprobs else found
-
-
-def logprobs(transcript: Transcript) -> list[Json]:
-    """The tokens of the text, without white space at its ends."""
-    tokens, plain = Logprobs(), PlainText()
-    found = []
-    for segment in transcript.segments:
-        tokens.push(segment)
-        found += tokens.take(plain.push(segment))
-    return found
-
-
-def coverage_json(coverage: Coverage) -> Json:
-    return {
-        "speech": round(coverage.speech, 3),
-        "covered": round(coverage.covered, 3),
-        "gaps": [
-            {"start": round(gap.start, 3), "end": round(gap.end, 3), "reason": gap.reason}
-            for gap in coverage.gaps
-        ],
-    }
-
-
-def verbose_json(
-    transcript: Transcript,
-    task: Task,
-    language: str,
-    granularities: Collection[str],
-    temperature: float,
-) -> Json:
-    """The text with its times.
-
-    Args:
-        language: full English name.
-        granularities: "segment", "word" or both.
-        temperature: that was asked, for segments that do not say theirs.
-    """
-    found: Json = {
-        "task": task,
-        "language": language,
-        "duration": transcript.duration,
-        "text": text(transcript),
-        "usage": usage(transcript.duration),
-    }
-    if "segment" in granularities:
-        found["segments"] = [
-            segment_json(number, segment, temperature)
-            for number, segment in enumerate(transcript.segments)
-        ]
-    if "word" in granularities:
-        found["words"] = [
-            word_json(word) for segment in transcript.segments for word in words_of(segment)
-        ]
-    if transcript.coverage is not None:
-        found["coverage"] = coverage_json(transcript.coverage)
-    return found
-
-
-def segment_json(number: int, segment: Segment, temperature: float) -> Json:
-    """One segment with OpenAI's ten fields; 0 stands for what the engine does not know."""
-    written_at = segment.temperature
-    return {
-        "id": number,
-        "seek": round(segment.window_start / FRAME_SECONDS),
-        "start": round(segment.start, 3),
-        "end": round(segment.end, 3),
-        "text": segment.text,
-        "tokens": list(segment.tokens),
-        "temperature": temperature if written_at is None else written_at,
-        "avg_logprob": segment.avg_logprob or 0.0,
-        "compression_ratio": compression_ratio(segment.text),
-        "no_speech_prob": segment.no_speech_prob or 0.0,
-    }
-
-
-def word_json(word: Word) -> Json:
-    found: Json = {
-        "word": word.text.strip(),
-        "start": round(word.start, 3),
-        "end": round(word.end, 3),
-    }
-    if word.probability is not None:
-        found["probability"] = round(word.probability, 4)
-    return found

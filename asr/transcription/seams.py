@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from difflib import SequenceMatcher
 
-from asr.formats.logprobs import between
 from asr.text import plain_word
-from asr.transcript import Segment, TokenLogprob, Word
+from asr.transcript import Segment, TokenLogprob, Word, between
 
 
 def splice(

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from asr.api.openai.schemas import TextAnswer, VerboseAnswer
 from asr.engines.engine import WindowResult
-from asr.formats.logprobs import Logprobs
-from asr.formats.writers import PlainText, logprobs
+from asr.formats.openai_json import Logprobs, logprobs
+from asr.formats.writers import PlainText
 from asr.transcript import Segment, TokenLogprob, Transcript
 from tests.conftest import tone, wav
 from tests.support.fake_engine import FakeEngine

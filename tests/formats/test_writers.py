@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from asr.api.openai.schemas import VerboseAnswer
 from asr.formats.captions import Layout
-from asr.formats.writers import plain_json, segment_json, usage, verbose_json, written
+from asr.formats.openai_json import plain_json, segment_json, usage, verbose_json
+from asr.formats.writers import written
 from asr.text import compression_ratio
 from asr.transcript import Coverage, Gap, Segment, Transcript, Word
 from tests.clients.readers import readings

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from asr.engines.engine import WindowResult
 from asr.errors import EngineDead
 from asr.formats.captions import Layout
+from asr.formats.events import transcript_events
 from asr.formats.writers import writer, written
-from asr.http.streaming import JSON_LINES, SERVER_SENT_EVENTS, events, paced
+from asr.http.streaming import JSON_LINES, SERVER_SENT_EVENTS, paced
 from asr.transcript import Coverage, Segment, Transcript
 from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.formats.test_captions import letters, timed
@@ -90,7 +91,9 @@ def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments,
 
     async def sent():
         written_by = writer(text_format, Layout())
-        return [event async for event in events(parts(), written_by, {"word"}, lambda _: {})]
+        return [
+            event async for event in transcript_events(parts(), written_by, {"word"}, lambda _: {})
+        ]
 
     *rest, done = asyncio.run(sent())
     whole = written(segments, text_format, Layout())
@@ -111,7 +114,7 @@ async def test_a_segment_comes_after_the_deltas_of_its_text_in_every_format(text
             yield Transcript((segment,), "en", 3.0)
 
     writing = writer(text_format, Layout())
-    sent = [e async for e in events(parts(), writing, {"segment"}, lambda _: {})][:-1]
+    sent = [e async for e in transcript_events(parts(), writing, {"segment"}, lambda _: {})][:-1]
     for text in said:
         [timed_at] = [n for n, e in enumerate(sent) if e.get("text") == f" {text}"]
         [written_at] = [n for n, e in enumerate(sent) if text in e.get("delta", "")]
@@ -123,7 +126,9 @@ async def test_the_last_event_tells_how_much_of_the_speech_is_covered():
         yield Transcript((), "en", 4.0)
         yield Transcript((), "en", 9.0, Coverage(5.0, 4.0))
 
-    sent = [e async for e in events(parts(), writer("text", Layout()), set(), lambda _: {})]
+    sent = [
+        e async for e in transcript_events(parts(), writer("text", Layout()), set(), lambda _: {})
+    ]
     assert sent[-1]["coverage"] == {"speech": 5.0, "covered": 4.0, "gaps": []}
 
 

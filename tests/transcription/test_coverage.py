@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.options import Options
-from asr.text import word_count
 from asr.transcript import Gap, Segment
 from asr.transcription.coverage import SpeechCoverage, missed, spliced, uncovered
 from asr.transcription.cutter import SCRAP_SECONDS, Cutter, Joiner

@@ -15,6 +15,7 @@ from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, Failure
 from asr.formats import writers
 from asr.formats.captions import words_of
+from asr.formats.events import transcript_events
 from asr.http import requests, streaming
 from asr.http.app_keys import ENGINE, TRANSCRIBER
 from asr.http.dialect import problem
@@ -57,7 +58,7 @@ async def _stream(
     """The events of OpenAI's dialect, one JSON object in each line."""
     timings = Timings()
     granularities = {"segment", options.timestamps} if options.timestamps != "none" else set()
-    events = streaming.events(
+    events = transcript_events(
         request.app[TRANSCRIBER].parts(source, options, timings),
         writers.Verbatim(),
         granularities,

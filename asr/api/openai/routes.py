@@ -20,7 +20,8 @@ from asr.api.openai.schemas import AudioForm, Model, Models
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, NotFound, UnsupportedMedia
-from asr.formats import writers
+from asr.formats import openai_json, writers
+from asr.formats.events import Event, transcript_events
 from asr.http import sources, streaming
 from asr.http.app_keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
 from asr.http.multipart import Fields, Upload, merged
@@ -31,7 +32,6 @@ from asr.http.responses import (
     server_headers,
     warning_header,
 )
-from asr.http.streaming import Event
 from asr.options import Task
 from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
@@ -138,16 +138,16 @@ def _whole(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> tup
     """The content type and the text of the answer; a second's work for ten hours of audio."""
     wanted = planned.response_format
     if wanted == "json":
-        found = writers.plain_json(transcript, with_logprobs=planned.options.pieces)
+        found = openai_json.plain_json(transcript, with_logprobs=planned.options.pieces)
         return "application/json", json.dumps(found)
     if wanted == "verbose_json":
         return "application/json", json.dumps(_verbose(transcript, planned, info))
     return "text/plain", writers.written(transcript.segments, wanted, planned.layout)
 
 
-def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> writers.Json:
+def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> openai_json.Json:
     options = planned.options
-    found = writers.verbose_json(
+    found = openai_json.verbose_json(
         transcript,
         options.task,
         language_name(transcript.language, options.task, info),
@@ -155,7 +155,7 @@ def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> w
         options.temperature,
     )
     if options.pieces:
-        found["logprobs"] = writers.logprobs(transcript)
+        found["logprobs"] = openai_json.logprobs(transcript)
     warnings = [*planned.warnings, *_gaps(transcript)]
     return {**found, "warnings": warnings} if warnings else found
 
@@ -209,7 +209,7 @@ def _events(
         found = {"language": language, "duration": last.duration}
         return {**found, "warnings": planned.warnings} if planned.warnings else found
 
-    return streaming.events(
+    return transcript_events(
         transcriber.parts(source, planned.options, timings),
         writers.writer(text_format, planned.layout),
         planned.granularities,
