@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import re
 import socket
@@ -12,80 +11,19 @@ from dataclasses import dataclass
 from urllib.parse import urljoin
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import AbstractResolver
 from aiohttp.connector import AddrInfoType
 from yarl import URL
 
 from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
+from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, parsed_address
 
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 10
 URL_CHARS = 16_384  # of the longest URL that is fetched
 SHOWN_CHARS = 200  # of a URL in a message
 REDIRECTS = {301, 302, 303, 307, 308}
-
-GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA gives out, RFC 4291 §2.4
-
-# IPv6 networks that carry an IPv4 address inside: RFC 6052 (NAT64), RFC 3056 (6to4),
-# RFC 4380 (Teredo), RFC 4291 §2.5.5.1 (IPv4-compatible).
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
-IPV4_COMPATIBLE = ipaddress.IPv6Network("::/96")
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def is_public(address: Address) -> bool:
-    """Whether `address` is a host on the open internet, also by the IPv4 address inside it."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address in NAT64_LOCAL or not all(map(is_public, _embedded(address))):
-            return False
-        if address in NAT64 or address.ipv4_mapped:
-            return True
-        if address not in GLOBAL_UNICAST:
-            return False
-    return address.is_global and not address.is_multicast and not address.is_reserved
-
-
-def _embedded(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-    if address in NAT64 or address in IPV4_COMPATIBLE:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-    return [inside for inside in found if inside is not None]
-
-
-class _NotPublic(OSError):
-    """The host leads to an address that is not on the open internet."""
-
-
-class GuardedResolver(AbstractResolver):
-    """Resolves names and lets only public addresses through.
-
-    The connector dials exactly the addresses returned here, so a name that resolves
-    differently a moment later (DNS rebinding) changes nothing.
-    """
-
-    def __init__(self, resolver: AbstractResolver, allow_private: bool) -> None:
-        self._resolver = resolver
-        self._allow_private = allow_private
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        try:
-            found = await self._resolver.resolve(host, port, family)
-        except UnicodeError as error:  # a label that is empty, too long or no IDNA
-            raise OSError(f"{host} is not a host name") from error
-        if self._allow_private:
-            return found
-        public = [entry for entry in found if is_public(_parsed(entry["host"]))]
-        if not public:
-            raise _NotPublic(host)
-        return public
-
-    async def close(self) -> None:
-        await self._resolver.close()
 
 
 @dataclass(frozen=True)
@@ -124,8 +62,8 @@ class Outbound:
     def _socket(self, address: AddrInfoType) -> socket.socket:
         """The socket for `address`: the last gate, whatever way led to it."""
         family, kind, protocol, _, place = address
-        if not self._limits.allow_private and not is_public(_parsed(str(place[0]))):
-            raise _NotPublic(place[0])
+        if not self._limits.allow_private and not is_public(parsed_address(str(place[0]))):
+            raise NotPublic(place[0])
         return socket.socket(family, kind, protocol)
 
     async def fetch(self, url: str) -> AsyncGenerator[bytes]:
@@ -183,7 +121,7 @@ class Outbound:
         if target.scheme not in {"http", "https"} or not host or not port:
             raise BadUrl(f"{shown(url)!r} is not an http or https URL with a host")
         try:
-            address = _parsed(host)
+            address = parsed_address(host)
         except ValueError:
             return target
         if not self._limits.allow_private and not is_public(address):
@@ -218,10 +156,6 @@ def _redirected(url: str, response: aiohttp.ClientResponse) -> str:
         ) from error
 
 
-def _parsed(host: str) -> Address:
-    return ipaddress.ip_address(host.split("%", 1)[0])
-
-
 def _expect_ok(url: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     status = response.status
     if status in {404, 410}:
@@ -244,7 +178,7 @@ def _not_public(url: str) -> Forbidden:
 
 def _failure(url: str, error: aiohttp.ClientError) -> Exception:
     if isinstance(error, aiohttp.ClientConnectorError):
-        if isinstance(error.os_error, _NotPublic):
+        if isinstance(error.os_error, NotPublic):
             return _not_public(url)
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return BadUrl(f"the host of {shown(url)} is not known: check its name")

@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 
 from asr.errors import AsrError, BadUrl, FetchFailed, FetchTimeout, NotFound, TooLarge
-from asr.outbound.fetch import FetchLimits, Outbound, is_public, shown
+from asr.outbound.address_guard import is_public
+from asr.outbound.fetch import FetchLimits, Outbound, shown
 from tests.conftest import free_port
 from tests.support.clock import Clock
 from tests.support.origin import Names, Origin, fetched

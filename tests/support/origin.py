@@ -11,7 +11,8 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from asr.outbound.fetch import FetchLimits, Outbound, is_public
+from asr.outbound.address_guard import is_public
+from asr.outbound.fetch import FetchLimits, Outbound
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -100,4 +101,5 @@ def as_public(monkeypatch: pytest.MonkeyPatch) -> None:
     def judged(address: Any) -> bool:
         return str(address) == Origin.public or is_public(address)
 
-    monkeypatch.setattr("asr.outbound.fetch.is_public", judged)
+    for module in ("fetch", "address_guard"):
+        monkeypatch.setattr(f"asr.outbound.{module}.is_public", judged)
