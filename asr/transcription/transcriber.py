@@ -278,7 +278,7 @@ class Transcriber:
 def _cut(cutter: Cutter, listener: DetectorFeed | None) -> Window:
     window = cutter.cut()
     if listener is not None:
-        listener.hear(window.end + ASTRAY)
+        listener.advance(window.end + ASTRAY)
     return window
 
 

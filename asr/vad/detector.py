@@ -1,4 +1,4 @@
-"""Where somebody speaks: what a detector says of a recording, chunk by chunk."""
+"""Voice activity detection (VAD): the contract of a detector, its input frames, its spans."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 
 from asr.pcm import SAMPLE_RATE, Samples
 
-CHUNK = 512  # samples judged at once: 32 ms
-CHUNK_SECONDS = CHUNK / SAMPLE_RATE
-LONGEST_PAUSE = 0.5  # seconds between words that belong to one span
-SHORTEST_RUN = 3  # chunks: a click is shorter, and the beginning of a beep
-SHORTEST_SPAN = 0.25  # seconds: a knock is shorter
+FRAME_SAMPLES = 512  # A detector judges this many samples at once: 32 ms.
+FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE
+LONGEST_PAUSE = 0.5  # Spans with a pause of at most this many seconds between them are joined.
+SHORTEST_RUN = 3  # A sound of fewer frames is no speech: a click, or the beginning of a beep.
+SHORTEST_SPAN = 0.25  # A span of fewer seconds is dropped: it is a knock.
 
-Flags = npt.NDArray[np.bool_]  # one for each chunk
+Flags = npt.NDArray[np.bool_]  # one for each frame
 Numbers = npt.NDArray[np.floating[Any]]  # likewise
 
 
@@ -35,16 +35,16 @@ class Span:
 
 
 class SpeechTrack(Protocol):
-    """What a detector makes of one recording; `push` and `finish` may take their time."""
+    """A detector's result for one recording; `push` and `finish` may take long."""
 
     def push(self, samples: Samples) -> None:
-        """Take in what follows, [samples] of any length."""
+        """Take the next samples, [samples] of any length."""
 
     def finish(self) -> None:
-        """Take in that nothing follows."""
+        """Take the end of the recording: no samples follow."""
 
     def is_possible(self, start: float, end: float) -> bool:
-        """Whether anybody may be speaking between `start` and `end`; if in doubt, yes."""
+        """Whether anybody may be speaking between `start` and `end`; True where it is unclear."""
 
     def spans(self, start: float, end: float) -> list[Span]:
         """Where somebody is surely speaking between `start` and `end`, in order."""
@@ -52,89 +52,92 @@ class SpeechTrack(Protocol):
 
 @dataclass(frozen=True)
 class Detector:
-    """What listens for speech."""
+    """A way to detect speech, which begins a new track for each recording."""
 
-    begin: Callable[[float | None], SpeechTrack]  # a recording, at a threshold; None: at its own
+    begin: Callable[[float | None], SpeechTrack]  # takes a threshold; None: its own
     has_threshold: bool = False
 
 
 class DetectorFeed:
-    """Leads a detector through a recording no further than is asked: first words wait for less."""
+    """Passes a recording to a detector, only as far as is needed.
 
-    def __init__(self, hearing: SpeechTrack) -> None:
-        self._hearing = hearing
-        self._unheard: deque[Samples] = deque()
-        self._heard = 0  # samples
+    The first window does not wait until later ones have been judged.
+    """
+
+    def __init__(self, track: SpeechTrack) -> None:
+        self._track = track
+        self._waiting: deque[Samples] = deque()
+        self._passed = 0  # samples
 
     def take(self, samples: Samples) -> None:
-        """Keep what follows, [samples] of any length, until it is to be heard."""
-        self._unheard.append(samples)
+        """Keep the next samples, [samples] of any length, until `advance` passes them on."""
+        self._waiting.append(samples)
 
-    def hear(self, until: float) -> None:
-        """Let the detector hear what lies before `until` seconds and has been taken."""
+    def advance(self, until: float) -> None:
+        """Pass on the samples that lie before `until` seconds, as far as they were taken."""
         wanted = round(until * SAMPLE_RATE)
-        while self._unheard and self._heard < wanted:
-            block = self._unheard.popleft()
-            now, later = np.split(block, [wanted - self._heard])
+        while self._waiting and self._passed < wanted:
+            block = self._waiting.popleft()
+            now, later = np.split(block, [wanted - self._passed])
             if len(later):
-                self._unheard.appendleft(later)
-            self._hearing.push(now)
-            self._heard += len(now)
+                self._waiting.appendleft(later)
+            self._track.push(now)
+            self._passed += len(now)
 
     def finish(self) -> None:
-        """Let it hear the rest: nothing follows."""
-        while self._unheard:
-            self._hearing.push(self._unheard.popleft())
-        self._hearing.finish()
+        """Pass on all that is left: no samples follow."""
+        while self._waiting:
+            self._track.push(self._waiting.popleft())
+        self._track.finish()
 
 
 class Framer:
-    """Blocks of any length to whole chunks."""
+    """Cuts blocks of any length into whole frames."""
 
     def __init__(self) -> None:
         self._rest: Samples = np.empty(0, np.float32)
 
     def push(self, samples: Samples) -> Samples:
-        """The chunks that are whole now, [chunks, 512]."""
+        """Take samples; return the frames that are complete now, [frames, 512]."""
         held = np.concatenate([self._rest, samples])
-        whole = len(held) // CHUNK * CHUNK
+        whole = len(held) // FRAME_SAMPLES * FRAME_SAMPLES
         self._rest = held[whole:].copy()
-        return held[:whole].reshape(-1, CHUNK)
+        return held[:whole].reshape(-1, FRAME_SAMPLES)
 
     def finish(self) -> Samples:
-        """The last chunk, filled up with silence; none where nothing is left."""
-        missing = -len(self._rest) % CHUNK
+        """Return the last frame, filled up with silence; none where nothing is left."""
+        missing = -len(self._rest) % FRAME_SAMPLES
         return self.push(np.zeros(missing, np.float32))
 
 
-def chunks_between(start: float, end: float) -> slice:
-    """The chunks that lie between two times, in part or in whole."""
-    return slice(max(0, int(start / CHUNK_SECONDS)), max(0, int(np.ceil(end / CHUNK_SECONDS))))
+def frames_between(start: float, end: float) -> slice:
+    """The frames that lie between two times in seconds, in part or in whole."""
+    return slice(max(0, int(start / FRAME_SECONDS)), max(0, int(np.ceil(end / FRAME_SECONDS))))
 
 
 def spans(sure: Flags, likely: Flags, first: int) -> list[Span]:
-    """Runs of `likely` chunks with a `sure` one among them, joined over short pauses.
+    """Runs of `likely` frames with a `sure` one among them, joined over short pauses.
 
     Args:
-        first: the number of the first chunk in the recording.
+        first: the number of the first frame in the recording.
     """
-    found: list[Span] = []
+    joined: list[Span] = []
     for begin, end in runs(likely):
         if end - begin < SHORTEST_RUN or not sure[begin:end].any():
             continue
-        span = Span((first + begin) * CHUNK_SECONDS, (first + end) * CHUNK_SECONDS)
-        if found and span.start - found[-1].end <= LONGEST_PAUSE:
-            span = Span(found.pop().start, span.end)
-        found.append(span)
-    return [span for span in found if span.seconds >= SHORTEST_SPAN]
+        span = Span((first + begin) * FRAME_SECONDS, (first + end) * FRAME_SECONDS)
+        if joined and span.start - joined[-1].end <= LONGEST_PAUSE:
+            span = Span(joined.pop().start, span.end)
+        joined.append(span)
+    return [span for span in joined if span.seconds >= SHORTEST_SPAN]
 
 
 def has_run(flags: Flags) -> bool:
-    """Whether some chunks in a row are flagged: as many as a short sound of a voice lasts."""
+    """Whether enough frames in a row are flagged for a short sound of a voice."""
     return any(end - begin >= SHORTEST_RUN for begin, end in runs(flags))
 
 
 def runs(flags: Flags) -> Iterator[tuple[int, int]]:
-    """First and one past the last of each run of true flags."""
+    """Yield the first frame of each run of true flags, and the one after its last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""Which detector of speech listens, by setting and by the pace of the engine."""
+"""Chooses the speech detector by the setting VAD and by the device."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from asr.vad.silero import Silero
 
 
 def choose(vad: Vad, is_on_gpu: bool) -> Detector | None:
-    """The detector; None where nothing is to listen.
+    """Return the detector; None where VAD is off.
 
-    A GPU hears a thousand seconds of audio in one: at that pace Silero, 0.7 ms for each on one
-    core, would be what the GPU waits for.
+    A GPU transcribes a thousand seconds of audio in one second. Silero needs 0.7 ms on one core
+    for each of them: the GPU would wait for it.
 
     Raises:
         ConfigError: the detector that is asked for is not installed.

