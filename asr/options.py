@@ -1,4 +1,4 @@
-"""What is asked of a transcription."""
+"""Options of a transcription: what a caller asks for."""
 
 from __future__ import annotations
 
@@ -6,30 +6,28 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Task = Literal["transcribe", "translate"]
-
-
 Timestamps = Literal["segment", "word", "none"]
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What makes a window's text not to be trusted, as openai/whisper has it.
+    """Limits beyond which a window is decoded again, as in openai/whisper (temperature fallback).
 
-    In a request None means the server's setting; for an engine it means: no such reason.
+    In a request None means the server's setting; for an engine it means: no such limit.
     """
 
-    avg_logprob: float | None = None  # below it the text is unlikely
-    compression_ratio: float | None = None  # above it the text repeats itself
-    no_speech: float | None = None  # above it an unlikely text is no speech at all
+    avg_logprob: float | None = None  # a mean below it: the text is unlikely
+    compression_ratio: float | None = None  # a ratio above it: the text repeats itself
+    no_speech: float | None = None  # a no_speech_prob above it: an unlikely text is no speech
 
 
 @dataclass(frozen=True)
 class VadOptions:
-    """How speech is found and where a recording is cut; None: as the server does by itself."""
+    """How speech is detected and where audio is cut; None: the server's default."""
 
     threshold: float | None = None  # probability from which on a sound is speech
-    padding: float | None = None  # seconds heard ahead of speech that is heard again
-    pause: float | None = None  # seconds of the quietest stretch, which a cut lies amid
+    padding: float | None = None  # seconds before a gap that are decoded again with it
+    pause: float | None = None  # seconds of quiet, in the middle of which audio is cut
 
 
 @dataclass(frozen=True)
@@ -41,10 +39,10 @@ class Options:
     task: Task = "transcribe"
     timestamps: Timestamps = "segment"
     prompt: str | None = None
-    temperature: float = 0.0  # 0: greedy, then higher for a text that cannot be trusted
-    seed: int | None = None  # of what is drawn at a temperature
+    temperature: float = 0.0  # 0: greedy at first, then temperature fallback
+    seed: int | None = None  # of the sampling at a temperature above 0
     pieces: bool = False  # whether each token's text and probability are wanted
-    max_new_tokens: int | None = None  # of each window; None: as the server does by itself
+    max_new_tokens: int | None = None  # of each window; None: the server's limit
     thresholds: Thresholds = Thresholds()
-    listening: VadOptions = VadOptions()  # nothing to the engine: no window has it
-    is_streamed: bool = field(default=False, compare=False)  # somebody waits for the first words
+    vad: VadOptions = VadOptions()  # for the transcriber alone: no engine reads it
+    is_streamed: bool = field(default=False, compare=False)  # a caller waits for the first words

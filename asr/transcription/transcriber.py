@@ -92,9 +92,9 @@ class Transcriber:
             raise BadRequest(f"the model {self._info.model_id} does not tell languages apart")
         options = Options(languages=options.languages, timestamps="none")
         check(options, self._info)
-        account = self._account(options.listening)
+        account = self._account(options.vad)
         with self._scheduler.admit() as ticket:
-            cutter = self._cutter(options.listening, is_early=False)
+            cutter = self._cutter(options.vad, is_early=False)
             windows = self._windows(source, Timings(), account, ticket, cutter)
             async with contextlib.aclosing(windows):
                 async for window in windows:
@@ -116,7 +116,7 @@ class Transcriber:
         self, source: Source, options: Options, timings: Timings
     ) -> AsyncGenerator[Transcript]:
         joiner = Joiner(self._overlap)
-        account = self._account(options.listening)
+        account = self._account(options.vad)
         language: str | None = None
         async with contextlib.aclosing(self.results(source, options, timings, account)) as results:
             async for result in results:
@@ -139,7 +139,7 @@ class Transcriber:
         account: SpeechCoverage | None = None,
     ) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
-        account = account or self._account(options.listening)
+        account = account or self._account(options.vad)
         options = self._rules.apply(options)
         check(options, self._info)
         queue: asyncio.Queue[ScheduledWindow | None] = asyncio.Queue()
@@ -174,8 +174,8 @@ class Transcriber:
         Not faster than the engine hears, nor than the caller reads: results hold their PCM.
         """
         try:
-            pinned = replace(options, listening=VadOptions())
-            cutter = self._cutter(options.listening)
+            pinned = replace(options, vad=VadOptions())
+            cutter = self._cutter(options.vad)
             windows = self._windows(source, timings, account, ticket, cutter)
             async with contextlib.aclosing(windows):
                 async for window in windows:

@@ -122,7 +122,7 @@ async def test_the_engine_sees_nothing_of_it_and_may_transcribe_all_windows_toge
 ):
     await ask(client, CLIP, **as_fields(silence_duration_ms=200))
     [[window]] = engine.steps
-    assert window.options.listening == VadOptions()
+    assert window.options.vad == VadOptions()
 
 
 async def test_translations_take_it_too(make_client, spoken):

@@ -119,7 +119,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: ServerInfo) -> 
         seed=form.seed,
         pieces=_wants_pieces(form, info, unhonoured),
         thresholds=form.thresholds,
-        listening=_listening(form, hearing, unhonoured),
+        vad=_listening(form, hearing, unhonoured),
     )
     if form.strict:
         unhonoured.refuse(form.model, info)
