@@ -1,1 +1,1 @@
-"""Any container or codec to 16 kHz mono PCM."""
+"""Decodes any container or codec to 16 kHz mono PCM."""

@@ -1,4 +1,4 @@
-"""A stream taken in as fast as it comes and read behind: a slow model holds up no caller."""
+"""Buffers a stream as fast as it arrives, because a slow model must not slow down a caller."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from typing import BinaryIO
 
 from asr.concurrency import ThreadPool
 
-MEMORY_BYTES = 2**20  # unread, held without a file
-FILE_BYTES = 256 * 2**20  # unread, held in the file; beyond, the sender has to wait
-READ_BYTES = 256 * 1024
+MEMORY_BYTES = 2**20  # Up to so many unread bytes are in memory, and no file is opened.
+FILE_BYTES = 256 * 2**20  # Up to so many unread bytes are in the file; then the sender waits.
+READ_BYTES = 256 * 1024  # At most so many bytes are read from the file at a time.
 
 
 @contextlib.asynccontextmanager
-async def spooled(stream: AsyncIterator[bytes], threads: ThreadPool) -> AsyncIterator[StreamBuffer]:
-    """The bytes of `stream`, which a task of its own takes in meanwhile.
+async def buffered(
+    stream: AsyncIterator[bytes], threads: ThreadPool
+) -> AsyncIterator[StreamBuffer]:
+    """Read `stream` into a buffer in a task of its own; yield the buffer.
 
-    A failure of `stream` is raised to who reads or waits at once, before bytes still unread.
+    A failure of `stream` is raised to the reader at once, before bytes that are still unread.
     """
     async with contextlib.AsyncExitStack() as stack:
-        spool = StreamBuffer(stream, threads, stack)
+        buffer = StreamBuffer(stream, threads, stack)
         try:
-            yield spool
+            yield buffer
         finally:
-            await spool.close()
+            await buffer.close()
 
 
 class StreamBuffer(AsyncIterator[bytes]):
-    """Bytes on their way: the first in memory, more in a file that is written round and round."""
+    """Holds unread bytes: a few in memory, more in a file that is used as a ring."""
 
     def __init__(
         self, stream: AsyncIterator[bytes], threads: ThreadPool, stack: contextlib.AsyncExitStack
@@ -52,7 +54,7 @@ class StreamBuffer(AsyncIterator[bytes]):
         await asyncio.gather(self._filler, return_exceptions=True)
 
     def when_filled(self, call: Callable[[], None]) -> None:
-        """`call` once nothing more is taken in: all is here, or nobody wants the rest."""
+        """Call `call` once no more is read: all is here, or the buffer is closed."""
         self._filler.add_done_callback(lambda _: call())
 
     async def __anext__(self) -> bytes:
@@ -60,8 +62,8 @@ class StreamBuffer(AsyncIterator[bytes]):
             return data
         raise StopAsyncIteration
 
-    async def taken_in(self) -> None:
-        """Wait until all of the stream is here, or as much as there is room for."""
+    async def wait_until_full(self) -> None:
+        """Wait until the stream has ended, or the buffer has no more room."""
         async with self._changed:
             await self._changed.wait_for(lambda: self._has_ended or not self._has_room())
         if self._failure is not None:
@@ -71,16 +73,16 @@ class StreamBuffer(AsyncIterator[bytes]):
         try:
             async for data in stream:
                 await self._put(data)
-        except Exception as error:  # whatever it is, the reader gets it
+        except Exception as error:  # of any kind: it is raised to the reader
             self._failure = error
         self._has_ended = True
-        await self._report()
+        await self._notify()
 
     async def _put(self, data: bytes) -> None:
         if self._file is None and self._held + len(data) <= MEMORY_BYTES:
             self._memory.append(data)
             self._held += len(data)
-            await self._report()
+            await self._notify()
             return
         if self._file is None:
             self._file = self._stack.enter_context(tempfile.TemporaryFile(buffering=0))
@@ -93,11 +95,11 @@ class StreamBuffer(AsyncIterator[bytes]):
             size = await self._threads.run(os.pwrite, self._file.fileno(), left[:room], place)
             self._written += size
             left = left[size:]
-            await self._report()
+            await self._notify()
 
     async def _next(self) -> bytes:
         async with self._changed:
-            await self._changed.wait_for(self._has_news)
+            await self._changed.wait_for(self._can_be_read)
         if self._failure is not None:
             raise self._failure
         if self._memory:
@@ -112,15 +114,15 @@ class StreamBuffer(AsyncIterator[bytes]):
         size = min(READ_BYTES, self._written - self._read, FILE_BYTES - place)
         data = await self._threads.run(os.pread, self._file.fileno(), size, place)
         self._read += len(data)
-        await self._report()
+        await self._notify()
         return data
 
     def _has_room(self) -> bool:
         return self._written - self._read < FILE_BYTES
 
-    def _has_news(self) -> bool:
+    def _can_be_read(self) -> bool:
         return bool(self._memory) or self._read < self._written or self._has_ended
 
-    async def _report(self) -> None:
+    async def _notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()

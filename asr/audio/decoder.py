@@ -1,4 +1,4 @@
-"""Any container or codec to 16 kHz mono PCM, in blocks, while it still arrives."""
+"""Decodes any container or codec to 16 kHz mono PCM, in blocks, while it still arrives."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import BinaryIO
 import soundfile
 
 from asr import cpu
-from asr.audio.buffer import StreamBuffer, spooled
+from asr.audio.buffer import StreamBuffer, buffered
 from asr.audio.ffmpeg import ffmpeg_blocks
 from asr.audio.libsndfile import HEAD_BYTES, SoundfileDecoder, bytes_in_memory, opened_by_soundfile
 from asr.audio.streams import Source, chained, from_start, read_at_least, stream_of
@@ -25,15 +25,16 @@ from asr.pcm import SAMPLE_RATE, Samples
 
 log = logging.getLogger(__name__)
 
-THREADS = 2 * cpu.usable()
-MOST_BOXES = 256  # of an mp4 that are looked at: a file has a few before its sound
+THREADS = 2 * cpu.usable()  # Decoding and access to files share two threads for each core.
+MAX_BOXES = 256  # The search for an mp4's index ends after so many boxes; a usual file has a few.
 
 
 class Decoder:
-    """Turns bytes into PCM off the event loop, in threads and in at most `processes` children.
+    """Decodes bytes to PCM off the event loop, in threads and at most `processes` child processes.
 
-    A child lives as long as its source is transcribed, mostly idle: `processes` bounds memory,
-    not work. Half of them are for sources that still arrive, so that slow ones keep nobody out.
+    A child process lives as long as its source is transcribed, mostly idle: `processes` bounds
+    memory, not work. At most half of them are for sources that still arrive, so that slow uploads
+    leave some for others.
     """
 
     def __init__(self, max_seconds: float, processes: int) -> None:
@@ -50,7 +51,7 @@ class Decoder:
         """Decode `source`; yield blocks of [samples], each at most some ten seconds.
 
         Raises:
-            BadAudio: no decoder takes the bytes, or there is no sound in them.
+            BadAudio: no decoder can read the bytes, or they hold no samples.
             TooLarge: the audio is longer than `max_seconds`; raised while decoding.
         """
         total = 0
@@ -73,7 +74,7 @@ class Decoder:
     async def _open(
         self, source: Source, stack: contextlib.AsyncExitStack
     ) -> AsyncIterator[Samples]:
-        """Choose the decoder of `source`; `stack` ends it, also when nobody reads on."""
+        """Choose the decoder of `source`; closing `stack` ends it, even before its end."""
         if not isinstance(source, AsyncIterator):
             return await self._open_file(source, stack)
         head, is_whole = await _head(source)
@@ -82,37 +83,37 @@ class Decoder:
             return await self._open_file(io.BytesIO(head), stack)
         if header is None and needs_seeking(head):
             return await self._open_file(await self._on_disk(head, source, stack), stack)
-        spool = None
+        buffer = None
         if not is_whole:
-            spool = await stack.enter_async_context(spooled(source, self._threads))
-        data = stream_of([head]) if spool is None else chained(head, spool)
+            buffer = await stack.enter_async_context(buffered(source, self._threads))
+        data = stream_of([head]) if buffer is None else chained(head, buffer)
         if header is not None:
             return await _entered(self._with_wave(header, data), stack)
-        if spool is not None:
-            await self._counted(spool)
+        if buffer is not None:
+            await self._wait_for_turn(buffer)
         return await self._with_ffmpeg(data, stack)
 
-    async def _counted(self, spool: StreamBuffer) -> None:
-        """Count a source among those that still arrive; if they are many, wait for it or for them.
+    async def _wait_for_turn(self, buffer: StreamBuffer) -> None:
+        """Wait until few sources still arrive, or this one is here.
 
         Raises:
             Exception: what the source raises meanwhile.
         """
-        place, taken_in = (
-            asyncio.ensure_future(wait) for wait in (self._arrival(spool), spool.taken_in())
+        turn, full = (
+            asyncio.ensure_future(wait) for wait in (self._turn(buffer), buffer.wait_until_full())
         )
         try:
-            await asyncio.wait({place, taken_in}, return_when=asyncio.FIRST_COMPLETED)
-            if taken_in.done():
-                taken_in.result()
+            await asyncio.wait({turn, full}, return_when=asyncio.FIRST_COMPLETED)
+            if full.done():
+                full.result()
         finally:
-            place.cancel()
-            taken_in.cancel()
-            await asyncio.gather(place, taken_in, return_exceptions=True)
+            turn.cancel()
+            full.cancel()
+            await asyncio.gather(turn, full, return_exceptions=True)
 
-    async def _arrival(self, spool: StreamBuffer) -> None:
+    async def _turn(self, buffer: StreamBuffer) -> None:
         await self._arriving.acquire()
-        spool.when_filled(self._arriving.release)
+        buffer.when_filled(self._arriving.release)
 
     async def _open_file(
         self, file: BinaryIO, stack: contextlib.AsyncExitStack
@@ -140,18 +141,20 @@ class Decoder:
     async def _with_soundfile(
         self, sound: soundfile.SoundFile, file: BinaryIO, stack: contextlib.AsyncExitStack
     ) -> AsyncGenerator[Samples]:
-        decoder, heard = SoundfileDecoder(sound), 0
+        decoder, decoded = SoundfileDecoder(sound), 0
         while not decoder.has_ended:
             try:
                 block = await self._threads.run(decoder.read)
             except soundfile.LibsndfileError as error:
-                log.info("audio damaged, the rest is left to ffmpeg: %s", error)
+                log.info("audio damaged, ffmpeg decodes the rest: %s", error)
                 break
-            heard += len(block)
+            decoded += len(block)
             yield block
         else:
             return
-        async for block in _after(heard, await self._with_ffmpeg(from_start(file), stack)):
+        async for block in _without_first(
+            decoded, await self._with_ffmpeg(from_start(file), stack)
+        ):
             yield block
 
     async def _with_wave(
@@ -169,9 +172,9 @@ class Decoder:
 
 
 def needs_seeking(head: bytes) -> bool:
-    """Whether this is an mp4 or QuickTime file whose index does not come before its data."""
+    """Whether this begins an mp4 or QuickTime file whose data comes before its index."""
     place = 0
-    for _ in range(MOST_BOXES):
+    for _ in range(MAX_BOXES):
         if place + 8 > len(head):
             break
         size, kind = struct.unpack_from(">I4s", head, place)
@@ -187,14 +190,14 @@ def needs_seeking(head: bytes) -> bool:
     return place > 0
 
 
-async def _after(heard: int, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Samples]:
-    """`blocks` without their first `heard` samples; where some were heard, none need follow."""
+async def _without_first(count: int, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Samples]:
+    """Yield `blocks` without their first `count` samples; `blocks` may fail before these."""
     try:
         async for block in blocks:
-            yield block[heard:]
-            heard = max(0, heard - len(block))
+            yield block[count:]
+            count = max(0, count - len(block))
     except BadAudio:
-        if not heard:
+        if not count:
             raise
 
 
@@ -205,7 +208,7 @@ async def _entered(
 
 
 async def _head(stream: AsyncIterator[bytes]) -> tuple[bytes, bool]:
-    """The first bytes of `stream`, of some formats more than of others; whether they are all."""
+    """Read the first bytes of `stream`, more of some formats; return whether they are all, too."""
     head = await read_at_least(stream, HEAD_BYTES)
     if not head:
         raise BadAudio("the body is empty: send the bytes of an audio file")

@@ -1,10 +1,11 @@
-"""The program ffmpeg: what it takes, and PCM out of it."""
+"""Decodes audio with the program ffmpeg, in a process of its own."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -13,7 +14,6 @@ import ffmpeg
 import imageio_ffmpeg
 import numpy as np
 
-from asr.audio.libsndfile import log
 from asr.audio.streams import Source
 from asr.errors import BadAudio
 from asr.pcm import (
@@ -23,17 +23,12 @@ from asr.pcm import (
     mixed_integers,
 )
 
-READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2  # of 16-bit PCM from ffmpeg
+log = logging.getLogger(__name__)
 
-
-STALL_SECONDS = 60  # without output once all input is given
-
-
-STDERR_BYTES = 4096
-
-
-NICENESS = 10  # of a decoder's process, above the server's
-
+READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2  # One block of 16-bit PCM is read at a time.
+STALL_SECONDS = 60  # A decoder that has all its input and writes nothing for so long is ended.
+STDERR_BYTES = 4096  # The first bytes of the program's messages are kept, at most so many.
+NICENESS = 10  # A decoder's process has a priority lower than the server's by so much.
 
 # Demuxers that read one stream and nothing else: no playlist, no script, no network.
 FORMATS = (
@@ -43,10 +38,13 @@ FORMATS = (
 
 
 async def ffmpeg_blocks(source: Source, starts: asyncio.Lock) -> AsyncGenerator[Samples]:
-    """What the program ffmpeg makes of `source`; its process ends with the generator.
+    """Decode `source` with the program ffmpeg; its process ends with the generator.
 
     Args:
-        starts: held while the process starts, which stops the loop: others get turns between.
+        starts: held while a process starts: starts block the event loop and come one at a time.
+
+    Raises:
+        BadAudio: the program writes no samples, or makes no progress.
     """
     stream = source if isinstance(source, AsyncIterator) else None
     async with starts:
@@ -57,8 +55,8 @@ async def ffmpeg_blocks(source: Source, starts: asyncio.Lock) -> AsyncGenerator[
             stderr=asyncio.subprocess.PIPE,
             limit=2 * READ_BYTES,
         )
-    _put_behind(process.pid)
-    complaint = asyncio.create_task(_first_bytes(process.stderr))
+    _lower_priority(process.pid)
+    messages = asyncio.create_task(_read_first(process.stderr))
     feeder = asyncio.create_task(_feed(process, stream))
     try:
         left, is_empty = b"", True
@@ -71,22 +69,22 @@ async def ffmpeg_blocks(source: Source, starts: asyncio.Lock) -> AsyncGenerator[
             feeder.result()  # the source's own failure comes before the decoder's
         await process.wait()
         if is_empty:
-            raise BadAudio(_reason((await complaint).decode("utf-8", "replace")))
+            raise BadAudio(_reason((await messages).decode("utf-8", "replace")))
         if process.returncode:
-            log.info("audio damaged: %r", (await complaint).decode("utf-8", "replace"))
+            log.info("audio damaged: %r", (await messages).decode("utf-8", "replace"))
     finally:
-        await _end(process, feeder, complaint)
+        await _end(process, feeder, messages)
 
 
-def _put_behind(pid: int) -> None:
-    """Let the server's own threads run first: so many decoders at once hold up every answer."""
+def _lower_priority(pid: int) -> None:
+    """Lower the priority of a process, because many decoders at once would delay every answer."""
     with contextlib.suppress(ProcessLookupError):
         os.setpriority(os.PRIO_PROCESS, pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
 
 
 @functools.cache
 def ffmpeg_command(name: str) -> tuple[str, ...]:
-    """The command that turns `name` into 16-bit 16 kHz mono PCM on its standard output."""
+    """The command that decodes `name` to 16-bit 16 kHz mono PCM on its standard output."""
     program = shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     source = ffmpeg.input(name, protocol_whitelist="pipe,file", format_whitelist=FORMATS, threads=1)
     output = source.output(
@@ -117,20 +115,20 @@ async def _read_output(output: asyncio.StreamReader | None, feeder: asyncio.Task
 
 
 async def _feed(process: asyncio.subprocess.Process, stream: AsyncIterator[bytes] | None) -> None:
-    """Write `stream` to the decoder, as fast as it takes it in; then close its input."""
+    """Write `stream` to the process, as fast as it reads; then close its input."""
     if stream is None:
         return
     assert process.stdin is not None
     try:
         async for data in stream:
-            if not await _takes(process.stdin, data):
+            if not await _write(process.stdin, data):
                 return
     finally:
         process.stdin.close()
 
 
-async def _takes(decoder: asyncio.StreamWriter, data: bytes) -> bool:
-    """Write `data`; False where the decoder has ended and wants no more."""
+async def _write(decoder: asyncio.StreamWriter, data: bytes) -> bool:
+    """Write `data`; return False where the process has closed its input."""
     try:
         decoder.write(data)
         await decoder.drain()
@@ -139,8 +137,8 @@ async def _takes(decoder: asyncio.StreamWriter, data: bytes) -> bool:
     return True
 
 
-async def _first_bytes(stream: asyncio.StreamReader | None) -> bytes:
-    """What the decoder complained of first; the rest is read and let go."""
+async def _read_first(stream: asyncio.StreamReader | None) -> bytes:
+    """Read `stream` to its end; return its first bytes."""
     assert stream is not None
     kept = b""
     while data := await stream.read(STDERR_BYTES):
@@ -154,14 +152,14 @@ async def _end(process: asyncio.subprocess.Process, *tasks: asyncio.Task[object]
             process.kill()
     for task in tasks:
         task.cancel()
-    rest = _first_bytes(process.stdout)  # `wait` needs the pipe read to its end
+    rest = _read_first(process.stdout)  # `wait` needs the pipe read to its end
     await asyncio.gather(process.wait(), rest, *tasks, return_exceptions=True)
 
 
-def _reason(complaint: str) -> str:
-    if "matches no streams" in complaint:
+def _reason(messages: str) -> str:
+    if "matches no streams" in messages:
         return "the file has no audio stream: send a file with sound"
-    lines = [line.split("] ")[-1].strip() for line in complaint.splitlines() if line.strip()]
+    lines = [line.split("] ")[-1].strip() for line in messages.splitlines() if line.strip()]
     detail = lines[-1].removeprefix("pipe:0: ").removeprefix("/dev/stdin: ") if lines else ""
     return (
         f"the bytes cannot be decoded as audio ({detail or 'no samples came out'}): send a "

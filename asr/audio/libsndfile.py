@@ -1,4 +1,4 @@
-"""The library libsndfile: what it takes, and PCM out of it."""
+"""Decodes WAV, FLAC and short MP3 with the library libsndfile, in threads."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from asr.pcm import (
 
 log = logging.getLogger(__name__)
 
-HEAD_BYTES = 64 * 1024  # read before the format is judged
-IN_MEMORY_BYTES = 2**20  # at most, decoded in the process once all is there
-MP3_SECONDS = 35  # of audio in the same: no window is complete before
+HEAD_BYTES = 64 * 1024  # So many bytes are read before the format is decided.
+IN_MEMORY_BYTES = 2**20  # Files of at most so many bytes are decoded in memory, once complete.
+MP3_SECONDS = 35  # MP3 of at most about so many seconds is, too: one window is no longer.
 
 
 def is_wave_or_flac(head: bytes) -> bool:
@@ -32,14 +32,18 @@ def is_wave_or_flac(head: bytes) -> bool:
 
 
 def bytes_in_memory(head: bytes) -> int:
-    """Up to how many bytes a file that begins with `head` is decoded here: a window or so."""
+    """The size up to which a file with this head is decoded in memory; 0: never."""
     if is_wave_or_flac(head):
         return IN_MEMORY_BYTES
     return min(IN_MEMORY_BYTES, mp3.bytes_of(MP3_SECONDS, head))
 
 
 def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
-    """WAV, FLAC and short MP3, opened; None for anything that is better left to ffmpeg."""
+    """Open WAV, FLAC or short MP3; return None for files that ffmpeg should decode.
+
+    Raises:
+        BadAudio: the file has fewer than LOWEST_RATE samples per second.
+    """
     file.seek(0)
     head = file.read(HEAD_BYTES)
     most = bytes_in_memory(head)
@@ -60,29 +64,30 @@ def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
     if sound.frames and sound.channels <= MIXED_CHANNELS and is_usual:
         return sound
     sound.close()
-    if sound.samplerate < LOWEST_RATE:  # a few bytes would be hours of nothing
+    if sound.samplerate < LOWEST_RATE:  # a few bytes would become hours of audio
         raise BadAudio(
-            f"{sound.samplerate} samples per second are no speech: record at {LOWEST_RATE} or more"
+            f"{sound.samplerate} samples per second are too few for speech: "
+            f"record at {LOWEST_RATE} or more"
         )
     return None
 
 
 class SoundfileDecoder:
-    """The samples of a file that libsndfile has opened."""
+    """Reads blocks of 16 kHz mono from a file that libsndfile has opened."""
 
     def __init__(self, sound: soundfile.SoundFile) -> None:
         self._sound = sound
-        self._mono = Resampler(sound.samplerate)
+        self._resampler = Resampler(sound.samplerate)
         self._dtype = "int16" if sound.subtype in {"PCM_16", "PCM_S8"} else "float32"
         self.has_ended = False
 
     def read(self) -> Samples:
-        """The next block.
+        """Read the next block, [samples].
 
         Raises:
-            soundfile.LibsndfileError: the file is damaged in it; nothing of it is returned.
+            soundfile.LibsndfileError: the block is damaged; nothing of it is returned.
         """
         frames = BLOCK_SECONDS * min(self._sound.samplerate, BLOCK_RATE)
         block = self._sound.read(frames, dtype=self._dtype, always_2d=True)
         self.has_ended = len(block) < frames
-        return self._mono.push(block, self.has_ended)
+        return self._resampler.push(block, self.has_ended)

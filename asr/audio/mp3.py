@@ -1,4 +1,4 @@
-"""MP3 that is whole and undamaged, told by its frames: such a file needs no process of its own."""
+"""Checks the frames of an MP3 file: a complete, undamaged one needs no ffmpeg process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEADER_BYTES = 4
 VERSION_1, VERSION_2, VERSION_25 = 3, 2, 0
 LAYER_3 = 1
 MONO = 3
-KILOBITS = {  # per second, by index; 0 is any other rate, 15 is none
+KILOBITS = {  # kbit/s by index; index 0 is any other rate, index 15 is not allowed
     VERSION_1: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     VERSION_2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
@@ -19,45 +19,45 @@ RATES = {  # samples per second, by index
     VERSION_2: (22_050, 24_000, 16_000),
     VERSION_25: (11_025, 12_000, 8_000),
 }
-TAG_BYTES = 10  # of the header of an ID3v2 tag
-OLD_TAG_BYTES = 128  # of an ID3v1 tag, which ends a file
-UNSEEN_BYTES = 2**16  # thought to follow a tag that is longer than what is known of the file
-FEWEST_FRAMES = 2
+TAG_BYTES = 10  # The header of an ID3v2 tag has this many bytes.
+OLD_TAG_BYTES = 128  # An ID3v1 tag, at the end of a file, has this many bytes.
+UNSEEN_BYTES = 2**16  # So many bytes of sound are assumed after a tag that is longer than the head.
+FEWEST_FRAMES = 2  # A file with fewer frames is left to ffmpeg.
 
 
 def bytes_of(seconds: float, head: bytes) -> int:
-    """About as many bytes as an MP3 file with this head needs for so long; 0 for other files."""
+    """Estimate the bytes of `seconds` of the MP3 file with this head; 0 for other files."""
     start = tag_bytes(head)
     if len(head) < start + HEADER_BYTES:
         return start + UNSEEN_BYTES if start else 0
-    found = _frame(*head[start : start + 3])
-    return start + round(seconds * found[1] * 125) if found is not None else 0
+    frame = _frame(*head[start : start + 3])
+    return start + round(seconds * frame[1] * 125) if frame is not None else 0
 
 
 def frames(data: bytes) -> bytes | None:
-    """The frames of a whole file, without its tags; None where anything else is in it.
+    """Return the frames of a complete file without its tags; None where it holds anything else.
 
-    All are of the same kind, each begins where the one before ends, and they are as many as the
-    first one tells, if it tells. What is damaged, put together or unusual has to be judged by a
-    decoder that resumes.
+    All frames are of one kind, each begins where the one before ends, and their number is the one
+    that the first frame declares, if it does. Files that are damaged, concatenated or unusual
+    need a decoder that can resume after an error.
     """
     start = place = tag_bytes(data)
     count, kind = 0, None
     while place + HEADER_BYTES <= len(data):
         sync, second, third, fourth = data[place : place + HEADER_BYTES]
-        found = _frame(sync, second, third)
-        if found is None:
+        frame = _frame(sync, second, third)
+        if frame is None:
             break
         if kind is None:
             kind = _kind(second, third, fourth)
         elif kind != _kind(second, third, fourth):
             return None
         count += 1
-        place += found[0]
+        place += frame[0]
     if count < FEWEST_FRAMES or not _is_end(data[place:]) or place > len(data):
         return None
-    told = _frames_told(data[start : start + 256])
-    if told is not None and told != count - 1:
+    declared = _declared_frames(data[start : start + 256])
+    if declared is not None and declared != count - 1:
         return None
     return data[start:place]
 
@@ -73,9 +73,9 @@ def tag_bytes(head: bytes) -> int:
     return TAG_BYTES + size + has_footer * TAG_BYTES
 
 
-@functools.lru_cache(1024)  # any file's first bytes are asked about
+@functools.lru_cache(1024)  # keys come from any file's bytes
 def _frame(sync: int, second: int, third: int) -> tuple[int, int] | None:
-    """Bytes and kbit/s of the frame that these begin; None where they begin none."""
+    """Bytes and kbit/s of the frame with this header; None where it is no header."""
     version, layer = second >> 3 & 3, second >> 1 & 3
     bitrate, rate = third >> 4, third >> 2 & 3
     if sync != 0xFF or second < 0xE0 or version not in RATES or layer != LAYER_3:
@@ -93,14 +93,14 @@ def _kind(second: int, third: int, fourth: int) -> tuple[int, int, bool]:
 
 
 def _is_end(rest: bytes) -> bool:
-    """Whether these are nothing, or tags alone."""
+    """Whether these bytes are empty, or tags alone."""
     if rest[:3] == b"TAG":
         return len(rest) == OLD_TAG_BYTES
     return not rest or rest[:8] == b"APETAGEX"
 
 
-def _frames_told(first: bytes) -> int | None:
-    """How many frames follow the first one, if it is one that tells; -1 where it is unclear."""
+def _declared_frames(first: bytes) -> int | None:
+    """The number of frames after the first one, if it declares one; -1 where it is unclear."""
     if b"VBRI" in first:
         return -1
     place = max(first.find(b"Xing"), first.find(b"Info"))

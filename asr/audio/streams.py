@@ -1,4 +1,4 @@
-"""Where audio comes from: a stream of bytes or a file, and how their first bytes are looked at."""
+"""Sources of audio: streams of bytes and open files, read, chained and restarted."""
 
 from __future__ import annotations
 
@@ -37,6 +37,6 @@ async def stream_of(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 def from_start(file: BinaryIO) -> Source:
-    """The whole of an open file; one in memory becomes a stream."""
+    """Return the whole of an open file as a source; one in memory becomes a stream."""
     file.seek(0)
     return stream_of([file.getvalue()]) if isinstance(file, io.BytesIO) else file

@@ -1,4 +1,4 @@
-"""WAV whose samples all have the same size: decoded in the process, while it still arrives."""
+"""Decodes WAV whose samples all have one size, in threads, while it still arrives."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from asr.pcm import (
 )
 
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # mmreg.h
-MICROSOFT = bytes.fromhex("000000001000800000aa00389b71")  # of a GUID, after the format's number
-UNKNOWN_SIZE = 0xFFFF_FFFF  # written where the length was not known; RF64: it stands in `ds64`
-MOST_CHUNKS = 256  # before the samples: recorders write a few, and thousands would hold up others
-FORMATS = {  # format and bits of a sample: libsndfile's name
+MICROSOFT = bytes.fromhex("000000001000800000aa00389b71")  # A GUID's bytes after its format.
+UNKNOWN_SIZE = 0xFFFF_FFFF  # This size says that it is unknown, or in RF64 that `ds64` holds it.
+MAX_CHUNKS = 256  # A file with more chunks before its samples is left to ffmpeg; a few are usual.
+FORMATS = {  # (format, bits of a sample) → libsndfile's name
     (PCM, 8): "PCM_U8",
     (PCM, 16): "PCM_16",
     (PCM, 24): "PCM_24",
@@ -38,14 +38,14 @@ FORMATS = {  # format and bits of a sample: libsndfile's name
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the samples."""
+    """The header of a WAV file: the format of its samples, and where they are."""
 
     subtype: str  # libsndfile's name of a sample's format
     rate: int  # frames per second
     channels: int
     frame_bytes: int
     start: int  # bytes before the samples
-    size: int | None  # bytes of samples, if they are so many; None: all that follow
+    size: int | None  # bytes of samples, at most; None: all that follow
 
     @property
     def block_bytes(self) -> int:
@@ -53,16 +53,16 @@ class Header:
 
     @property
     def second_bytes(self) -> int:
-        """Of a second, or of as much of it as is decoded at once at a high rate."""
+        """The bytes of one second, or of a part of it at a very high rate."""
         return min(self.rate, BLOCK_RATE) * self.frame_bytes
 
 
 def read_header(head: bytes) -> Header | None:
-    """The header in a file's first bytes; None for any that others should judge."""
+    """Parse the header in a file's first bytes; None for files that others should decode."""
     if head[:4] not in {b"RIFF", b"RF64"} or head[8:12] != b"WAVE":
         return None
     place, long_size, form = 12, None, b""
-    for _ in range(MOST_CHUNKS):
+    for _ in range(MAX_CHUNKS):
         if place + 8 > len(head):
             break
         name, size = struct.unpack_from("<4sI", head, place)
@@ -95,17 +95,17 @@ def _header(form: bytes, start: int, size: int | None) -> Header | None:
 
 
 class WaveDecoder:
-    """The samples of one file, in the order of its bytes."""
+    """Decodes the bytes of one file, in their order, to 16 kHz mono."""
 
     def __init__(self, header: Header) -> None:
         self._header = header
-        self._mono = Resampler(header.rate)
+        self._resampler = Resampler(header.rate)
         self._before = header.start  # bytes until the samples begin
         self._left = header.size  # bytes of samples that may still come
         self._rest = b""  # of a frame
 
     def sound(self, data: bytes) -> bytes:
-        """What of the file's next bytes is samples."""
+        """Return the part of the file's next bytes that are samples."""
         skipped = min(self._before, len(data))
         self._before -= skipped
         if skipped:
@@ -117,13 +117,14 @@ class WaveDecoder:
 
     @property
     def holds_back(self) -> bool:
-        return self._mono.holds_back
+        return self._resampler.holds_back
 
     def push(self, sound: bytes, is_last: bool) -> Samples:
+        """Decode the next bytes of samples to [samples]."""
         data = self._rest + sound if self._rest else sound
         whole = len(data) // self._header.frame_bytes * self._header.frame_bytes
         self._rest = data[whole:]
-        return self._mono.push(self._frames(data[:whole]), is_last)
+        return self._resampler.push(self._frames(data[:whole]), is_last)
 
     def _frames(self, data: bytes) -> Frames:
         header = self._header

@@ -28,7 +28,7 @@ async def through(pieces: list[bytes], reader_waits: bool) -> bytes:
 
     received = b""
     with closing(ThreadPool(2, "spool")) as threads:
-        async with buffer.spooled(source(), threads) as stream:
+        async with buffer.buffered(source(), threads) as stream:
             if reader_waits and sum(map(len, pieces)) <= buffer.FILE_BYTES:
                 await taken.wait()
             async for data in stream:
@@ -56,7 +56,7 @@ async def test_the_sender_is_not_held_up_by_the_reader() -> None:
         taken.set()
 
     with closing(ThreadPool(2, "spool")) as threads:
-        async with buffer.spooled(source(), threads) as stream:
+        async with buffer.buffered(source(), threads) as stream:
             await asyncio.wait_for(taken.wait(), 30)
             received = b"".join([data async for data in stream])
     assert received == b"".join(bytes([number]) * 2**19 for number in range(32))
@@ -71,10 +71,10 @@ async def test_the_sources_failure_reaches_who_reads_or_waits_at_once() -> None:
         raise TooLarge("too much")
 
     with closing(ThreadPool(1, "spool")) as threads:
-        async with buffer.spooled(source(), threads) as stream:
+        async with buffer.buffered(source(), threads) as stream:
             await failed.wait()
             with pytest.raises(TooLarge):
-                await stream.taken_in()
+                await stream.wait_until_full()
             with pytest.raises(TooLarge):
                 await anext(stream)
 
@@ -90,7 +90,7 @@ async def test_a_reader_that_leaves_ends_the_source() -> None:
             is_closed.set()
 
     with closing(ThreadPool(1, "spool")) as threads:
-        async with buffer.spooled(source(), threads) as stream:
+        async with buffer.buffered(source(), threads) as stream:
             assert await anext(stream) == b"some"
         assert is_closed.is_set()
 
@@ -106,8 +106,8 @@ async def test_it_is_known_when_all_is_here_or_the_room_is_used_up(count: int) -
         patch.object(buffer, "FILE_BYTES", 640),
         closing(ThreadPool(1, "spool")) as threads,
     ):
-        async with buffer.spooled(source(), threads) as stream:
-            await asyncio.wait_for(stream.taken_in(), 30)
+        async with buffer.buffered(source(), threads) as stream:
+            await asyncio.wait_for(stream.wait_until_full(), 30)
             received = 0
             async for data in stream:
                 received += len(data)

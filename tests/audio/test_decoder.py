@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
-from asr.audio.decoder import MOST_BOXES, Decoder, needs_seeking
+from asr.audio.decoder import MAX_BOXES, Decoder, needs_seeking
 from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.pcm import SAMPLE_RATE
 from tests.conftest import tone, wav
@@ -165,8 +165,8 @@ def test_a_list_of_boxes_without_end_is_not_followed() -> None:
         box = struct.Struct(">I4s")
         return box.pack(8, b"free") * (count - 1) + box.pack(8, b"moov")
 
-    assert not needs_seeking(listed(MOST_BOXES))
-    assert needs_seeking(listed(MOST_BOXES + 1))
+    assert not needs_seeking(listed(MAX_BOXES))
+    assert needs_seeking(listed(MAX_BOXES + 1))
 
 
 async def test_a_sweep_keeps_its_place_in_time(decoder: Decoder) -> None:

