@@ -1,1 +1,1 @@
-"""Requests to other servers."""
+"""Sends requests to other servers."""

@@ -1,4 +1,4 @@
-"""Which addresses may be fetched from: those on the open internet, checked when names resolve."""
+"""Guards addresses: audio is fetched from hosts on the open internet alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import socket
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA gives out, RFC 4291 §2.4
+# IANA allocates global unicast addresses from this network alone, RFC 4291 §2.4.
+GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 # IPv6 networks that carry an IPv4 address inside: RFC 6052 (NAT64), RFC 3056 (6to4),
 # RFC 4380 (Teredo), RFC 4291 §2.5.5.1 (IPv4-compatible).
@@ -31,13 +32,13 @@ def is_public(address: Address) -> bool:
 
 
 class NotPublic(OSError):
-    """The host leads to an address that is not on the open internet."""
+    """The host has no address on the open internet."""
 
 
 class GuardedResolver(AbstractResolver):
     """Resolves names and lets only public addresses through.
 
-    The connector dials exactly the addresses returned here, so a name that resolves
+    The connector connects to exactly the addresses returned here, so a name that resolves
     differently a moment later (DNS rebinding) changes nothing.
     """
 
@@ -49,12 +50,12 @@ class GuardedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         try:
-            found = await self._resolver.resolve(host, port, family)
+            entries = await self._resolver.resolve(host, port, family)
         except UnicodeError as error:  # a label that is empty, too long or no IDNA
             raise OSError(f"{host} is not a host name") from error
         if self._allow_private:
-            return found
-        public = [entry for entry in found if is_public(parsed_address(entry["host"]))]
+            return entries
+        public = [entry for entry in entries if is_public(parsed_address(entry["host"]))]
         if not public:
             raise NotPublic(host)
         return public
@@ -64,11 +65,12 @@ class GuardedResolver(AbstractResolver):
 
 
 def parsed_address(host: str) -> Address:
+    """Parse an IP address without its scope; raise `ValueError` where it is none."""
     return ipaddress.ip_address(host.split("%", 1)[0])
 
 
 def _embedded(address: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
-    found = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+    candidates = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
     if address in NAT64 or address in IPV4_COMPATIBLE:
-        found.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-    return [inside for inside in found if inside is not None]
+        candidates.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
+    return [candidate for candidate in candidates if candidate is not None]

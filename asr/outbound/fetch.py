@@ -1,4 +1,4 @@
-"""The only door out: fetch audio by URL, with an address guard and limits on time and bytes."""
+"""Fetches audio by URL, with an address guard and limits on time and bytes."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
 from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, parsed_address
 
-MAX_REDIRECTS = 5
-CONNECT_SECONDS = 10
-URL_CHARS = 16_384  # of the longest URL that is fetched
-SHOWN_CHARS = 200  # of a URL in a message
+MAX_REDIRECTS = 5  # One redirect more is an error.
+CONNECT_SECONDS = 10  # A server that has not accepted a connection for so long is given up.
+URL_CHARS = 16_384  # A longer URL is refused.
+SHOWN_CHARS = 200  # A message shows at most so many characters of a URL.
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
 @dataclass(frozen=True)
 class FetchLimits:
+    """Limits of one download, and whether private addresses are allowed."""
+
     max_bytes: int
     timeout_s: float  # seconds for the whole download
     allow_private: bool
 
 
 class Outbound:
-    """Fetches over HTTP within `limits`; close it when the app ends."""
+    """Downloads over HTTP within `limits`; opened and closed with the app."""
 
     def __init__(self, limits: FetchLimits, resolver: AbstractResolver | None = None) -> None:
         self._limits = limits
@@ -60,38 +62,38 @@ class Outbound:
             await self._session.close()
 
     def _socket(self, address: AddrInfoType) -> socket.socket:
-        """The socket for `address`: the last gate, whatever way led to it."""
+        """Open the socket for `address`, after a last check that it is public."""
         family, kind, protocol, _, place = address
         if not self._limits.allow_private and not is_public(parsed_address(str(place[0]))):
             raise NotPublic(place[0])
         return socket.socket(family, kind, protocol)
 
     async def fetch(self, url: str) -> AsyncGenerator[bytes]:
-        """The bytes that lie at `url`, as they arrive.
+        """Yield the bytes at `url`, as they arrive.
 
         Raises:
-            BadUrl, Forbidden, NotFound, TooLarge: the caller can mend it.
-            FetchFailed, FetchTimeout: the far server cannot be reached or breaks off.
+            BadUrl, Forbidden, NotFound, TooLarge: the caller can correct it.
+            FetchFailed, FetchTimeout: the far server cannot be reached or closes the connection.
         """
-        patience = WaitBudget(self._limits.timeout_s)
+        budget = WaitBudget(self._limits.timeout_s)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                async with patience.waiting():
+                async with budget.waiting():
                     response = await self._get(url, stack)
                 self._check_size(response.content_length or 0)
                 received = 0
-                while data := await _next(response, patience):
+                while data := await _next(response, budget):
                     received += len(data)
                     self._check_size(received)
                     yield data
         except aiohttp.ServerTimeoutError as error:
             raise FetchTimeout(
-                f"the server of {shown(url)} takes no connection: check its name and port"
+                f"the server of {shown(url)} accepts no connection: check its name and port"
             ) from error
         except TimeoutError as error:
             raise FetchTimeout(
                 f"{shown(url)} did not arrive within FETCH_TIMEOUT_S={self._limits.timeout_s:g} "
-                "seconds: give a faster server, or send the bytes"
+                "seconds: use a faster server, or send the bytes"
             ) from error
         except aiohttp.ClientError as error:
             raise _failure(url, error) from error
@@ -110,14 +112,14 @@ class Outbound:
         raise BadUrl(f"the URL redirects more than {MAX_REDIRECTS} times: give the final address")
 
     def _checked(self, url: str) -> URL:
-        """The URL to dial; names are judged by the resolver, bare addresses here."""
+        """Parse and check a URL; the resolver checks host names, this checks bare addresses."""
         if len(url) > URL_CHARS:
             raise BadUrl(f"the URL has {len(url)} characters, the limit is {URL_CHARS}")
         try:
             target = URL(url)
             host, port = target.host, target.port
         except ValueError as error:
-            raise BadUrl(f"{shown(url)!r} is not a URL: check how it is written") from error
+            raise BadUrl(f"{shown(url)!r} is not a URL: check its spelling") from error
         if target.scheme not in {"http", "https"} or not host or not port:
             raise BadUrl(f"{shown(url)!r} is not an http or https URL with a host")
         try:
@@ -136,13 +138,13 @@ class Outbound:
             )
 
 
-async def _next(response: aiohttp.ClientResponse, patience: WaitBudget) -> bytes:
-    async with patience.waiting():
+async def _next(response: aiohttp.ClientResponse, budget: WaitBudget) -> bytes:
+    async with budget.waiting():
         return await response.content.readany()
 
 
 def shown(url: str) -> str:
-    """The URL as messages and logs may have it: no password, no query, not endless."""
+    """Shorten a URL for messages and logs: without password and query."""
     return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])[:SHOWN_CHARS]
 
 
@@ -159,7 +161,7 @@ def _redirected(url: str, response: aiohttp.ClientResponse) -> str:
 def _expect_ok(url: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
     status = response.status
     if status in {404, 410}:
-        raise NotFound(f"nothing lies at {shown(url)}: its server answered {status}")
+        raise NotFound(f"there is nothing at {shown(url)}: its server answered {status}")
     if status >= 500:
         raise FetchFailed(f"the server of {shown(url)} answered {status}: try again later")
     if status != 200:
@@ -171,8 +173,8 @@ def _expect_ok(url: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResp
 
 def _not_public(url: str) -> Forbidden:
     return Forbidden(
-        f"{shown(url)} leads to an address that is not public; "
-        "ALLOW_PRIVATE_URLS=1 on the server would allow it"
+        f"{shown(url)} leads to an address that is not public: use a public one, "
+        "or set ALLOW_PRIVATE_URLS=1 on the server"
     )
 
 
@@ -188,18 +190,18 @@ def _failure(url: str, error: aiohttp.ClientError) -> Exception:
 
 
 def _reason(error: aiohttp.ClientError) -> object:
-    """What the far server did, in words for people who do not know the HTTP library."""
+    """Say what the far server did, in words that need no knowledge of the HTTP library."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
         return f"its server's certificate is not trusted here ({reason})"
     if isinstance(error, aiohttp.ClientSSLError):
-        return "its server speaks no TLS that is understood here: try http for https"
+        return "its server offers no TLS that works here: try http instead of https"
     if isinstance(error, aiohttp.ClientConnectorError):
         code = error.os_error.errno
         reason = os.strerror(code) if code and code > 0 else "no route to it"
-        return f"its server takes no connection ({reason}): check its name and port"
+        return f"its server accepts no connection ({reason}): check its name and port"
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
-        return "its server broke off: try again, or send the bytes"
+        return "its server closed the connection early: try again, or send the bytes"
     if isinstance(error, aiohttp.ClientOSError) and error.errno:
-        return f"its server broke off ({os.strerror(error.errno)})"
+        return f"its server closed the connection early ({os.strerror(error.errno)})"
     return error.message if isinstance(error, aiohttp.ClientResponseError) else error
