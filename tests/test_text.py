@@ -1,7 +1,6 @@
 """Words are counted in every script, and repetition is seen in how well a text compresses."""
 
-from asr.text import compression_ratio
-from asr.transcription.coverage import word_count
+from asr.text import compression_ratio, word_count
 
 
 def test_words_are_counted_in_scripts_with_and_without_spaces():

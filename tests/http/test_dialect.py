@@ -13,7 +13,7 @@ from asr.config import Config
 from asr.errors import Failure, NotFound
 from asr.http.dialect import Dialect, Route, dialect_of
 from asr.server.app import DIALECTS, create_app
-from tests.conftest import FakeEngine
+from tests.support.fake_engine import FakeEngine
 
 
 class Wish(BaseModel):

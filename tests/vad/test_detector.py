@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asr.vad.detector import CHUNK_SECONDS, DetectorFeed
+from asr.vad.detector import FRAME_SECONDS, DetectorFeed
 from asr.vad.silero import Silero
 from models.demo import synthesise
 from tests.conftest import RATE
@@ -32,11 +32,11 @@ def test_a_recording_is_read_as_far_as_is_asked_and_in_the_end_as_a_whole(silero
     feed = DetectorFeed(track)
     for start in range(0, len(spoken.samples), 10 * RATE):
         feed.take(spoken.samples[start : start + 10 * RATE])
-    feed.hear(4.0)
-    assert len(track.probabilities(0, 14)) == int(4.0 / CHUNK_SECONDS)
-    feed.hear(3.0)
-    feed.hear(11.0)
-    assert len(track.probabilities(0, 14)) == int(11.0 / CHUNK_SECONDS)
+    feed.advance(4.0)
+    assert len(track.probabilities(0, 14)) == int(4.0 / FRAME_SECONDS)
+    feed.advance(3.0)
+    feed.advance(11.0)
+    assert len(track.probabilities(0, 14)) == int(11.0 / FRAME_SECONDS)
     feed.finish()
     whole = judged(silero, spoken.samples).probabilities(0, 14)
     assert np.allclose(track.probabilities(0, 14), whole, atol=1 / 255)
