@@ -14,7 +14,8 @@ from asr.config_parsers import Vad
 from asr.engines.engine import Window, WindowResult
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Segment
-from asr.transcription.cutter import Cutter, join
+from asr.transcription.cutter import Cutter
+from asr.transcription.joiner import join
 from asr.vad import select as detectors
 from asr.vad.detector import SpeechTrack
 

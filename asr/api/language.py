@@ -19,12 +19,12 @@ from asr.http.parameters import (
     Location,
     StrictParameters,
     Texts,
-    allowed_languages,
     refuse_unknown,
 )
 from asr.http.responses import decimals, server_headers
 from asr.options import Options
 from asr.transcript import LanguageDetection
+from asr.transcription.languages import allowed_languages
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import (
@@ -17,7 +16,6 @@ from pydantic import (
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
 from asr.options import Thresholds
-from asr.transcription.policy import language_code
 
 SEED_LIMIT = 2**63  # of PyTorch's generators
 
@@ -131,23 +129,6 @@ class DecodingParameters(BaseModel):
 
 class AudioFile(BaseModel):
     file: bytes = Field(description="The audio file", json_schema_extra={"format": "binary"})
-
-
-def allowed_languages(asked: Sequence[str], name: str, info: EngineInfo) -> tuple[str, ...]:
-    """The codes that the field `name` allows, each once; none: all that the model knows.
-
-    Raises:
-        BadRequest: the model does not know one of them.
-    """
-    codes = [language_code(language, info) for language in asked]
-    for code in codes:
-        if code is not None and code not in info.languages:
-            known = ", ".join(sorted(info.languages)) or "no choice of language"
-            raise BadRequest(
-                f"the model {info.model_id} does not know the language {code!r}; it knows {known}",
-                name,
-            )
-    return tuple(dict.fromkeys(code for code in codes if code is not None))
 
 
 EXAMPLE_URL = "https://example.com/audio.mp3"

@@ -1,26 +1,22 @@
-"""Cut PCM into windows and join what was heard in them; `seams` has the rule of overlap."""
+"""Cut PCM into windows, at pauses or with an overlap."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 
 import numpy as np
 
-from asr.engines.engine import Window, WindowResult
+from asr.engines.engine import Window
 from asr.pcm import SAMPLE_RATE, Samples, peak
-from asr.transcript import Segment
-from asr.transcription.seams import splice
 
-FRAME = SAMPLE_RATE // 50  # samples of one loudness reading: 20 ms
-PAUSE = 0.3  # seconds: a cut lies amid the quietest
+FRAME = SAMPLE_RATE // 50  # Loudness is measured over this many samples: 20 ms.
+PAUSE = 0.3  # A cut lies in the middle of the quietest stretch of this many seconds.
 PAUSE_FRAMES = round(PAUSE * SAMPLE_RATE / FRAME)
-SEARCHED_SHARE = 1 / 3  # of a window, at its end, where a cut is looked for
-EARLY_SHARE = 0.4  # of a window: a long recording's first one at most, for its words to be early
-AHEAD_SHARE = 1 / 6  # of a window, held beyond its end, so that the last one is not a scrap
-SCRAP_SECONDS = 0.15  # that a codec adds to what was just a window long
-SCRAP_PEAK = 0.01  # -40 dBFS: a scrap that stays below it is left out
+SEARCHED_SHARE = 1 / 3  # A cut is searched in this last part of a window.
+EARLY_SHARE = 0.4  # A long recording's first window ends here at the latest, for early words.
+AHEAD_SHARE = 1 / 6  # This part of a window is held beyond its end: the last one is not too short.
+SCRAP_SECONDS = 0.15  # A codec may add so many seconds to audio of one window's length.
+SCRAP_PEAK = 0.01  # -40 dBFS: what a codec added is dropped if it stays below this.
 
 
 class Cutter:
@@ -143,58 +139,3 @@ def quietest(samples: Samples, count: int = PAUSE_FRAMES) -> int:
     loudness = np.round(total[count:] - total[:-count], 9)
     last = len(loudness) - 1 - int(np.argmin(loudness[::-1]))
     return (last * FRAME) + count * FRAME // 2
-
-
-def join(results: Sequence[WindowResult]) -> list[Segment]:
-    """The segments of all windows, in order, at their places in the audio.
-
-    Args:
-        results: one for each window, in the order of the windows.
-    """
-    joiner = Joiner(math.inf)
-    return [*(segment for result in results for segment in joiner.push(result)), *joiner.finish()]
-
-
-class Joiner:
-    """Joins windows one after the other; gives out what no later window can change.
-
-    Args:
-        overlap: most seconds that a window shares with the one before.
-    """
-
-    def __init__(self, overlap: float) -> None:
-        self._overlap = overlap
-        self._held: list[Segment] = []  # the next window may still part these
-
-    def push(self, result: WindowResult) -> list[Segment]:
-        """Take in the next window's result; the segments that are now final, in order."""
-        window, held = result.window, self._held
-        placed = [shifted(segment, window.start) for segment in result.segments]
-        if window.overlap and held and placed:
-            held, placed = splice(held, placed, window.start, window.start + window.overlap)
-        held = held + placed
-        shared_from = window.end - self._overlap
-        final = 0
-        while final < len(held) and (not self._overlap or held[final].end <= shared_from):
-            final += 1
-        self._held = held[final:]
-        return held[:final]
-
-    def finish(self) -> list[Segment]:
-        """The segments that were held back: no window follows."""
-        held, self._held = self._held, []
-        return held
-
-
-def shifted(segment: Segment, seconds: float) -> Segment:
-    """`segment` of a window that begins at `seconds`, at its place in the audio."""
-    words = tuple(
-        replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words
-    )
-    return replace(
-        segment,
-        start=segment.start + seconds,
-        end=segment.end + seconds,
-        words=words,
-        window_start=seconds,
-    )

@@ -1,4 +1,4 @@
-"""A request's place in the scheduler, and its windows on their way through the engine."""
+"""A request in the scheduler's queue, its windows in the engine, and its timings."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, TranscriptionFailed
 from asr.transcript import LanguageDetection
 
-UNHEARD_SECONDS = 1.0  # that a request counts for at least, until it has a window
+MIN_SECONDS = 1.0  # A request without a window counts for at least this many seconds.
 
 
 class Queue(Protocol):
-    """What a ticket needs of the scheduler."""
+    """What a request needs of the scheduler."""
 
     windows_per_request: int
 
     @property
     def is_idle(self) -> bool: ...
 
-    def enqueue(self, ticket: ScheduledRequest, pending: ScheduledWindow) -> None: ...
+    def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None: ...
 
-    def forget(self, ticket: ScheduledRequest) -> None: ...
+    def forget(self, request: ScheduledRequest) -> None: ...
 
-    def enter(self, ticket: ScheduledRequest) -> None: ...
+    def enter(self, request: ScheduledRequest) -> None: ...
 
-    def leave(self, ticket: ScheduledRequest) -> None: ...
+    def leave(self, request: ScheduledRequest) -> None: ...
 
 
 @dataclass(eq=False)
@@ -86,9 +86,9 @@ class ScheduledRequest:
 
     @property
     def seconds(self) -> float:
-        """Audio that this request brought and that is not heard yet."""
+        """Seconds of audio that are decoded and not transcribed yet."""
         submitted = sum(window.seconds for window in self._unfinished)
-        return self._held + submitted if self._has_entered else max(self._held, UNHEARD_SECONDS)
+        return self._held + submitted if self._has_entered else max(self._held, MIN_SECONDS)
 
     @property
     def unfinished(self) -> list[ScheduledWindow]:
@@ -99,7 +99,7 @@ class ScheduledRequest:
         await self._has_room.wait()
 
     def hold(self, seconds: float) -> None:
-        """Say how much audio is decoded and not yet submitted."""
+        """Set how many seconds of audio are decoded and not submitted yet."""
         self._held = seconds
 
     def submit(self, window: Window) -> ScheduledWindow:
@@ -123,7 +123,7 @@ class ScheduledRequest:
         return pending
 
     def skip(self, window: Window) -> ScheduledWindow:
-        """A window that the model need not hear: nothing is in it."""
+        """A window with an empty result, because it is silent and needs no engine."""
         loop = asyncio.get_running_loop()
         pending = ScheduledWindow(window, loop.create_future(), loop.create_future())
         pending.admitted_at = pending.submitted_at
@@ -131,11 +131,11 @@ class ScheduledRequest:
         return pending
 
     def complete(self) -> None:
-        """Say that no window will follow."""
+        """Mark the request as complete: no window will follow."""
         self.hold(0.0)
 
     def finish(self, result: WindowResult) -> None:
-        """Take in a result; one window's failure is the request's."""
+        """Answer the window of `result`; if it failed, the whole request fails."""
         pending = self._unfinished.get(result.window)
         if pending is None:
             return
@@ -180,13 +180,13 @@ class Timings:
     fetch: float = 0.0  # waiting for bytes of the body or the URL
     decode: float = 0.0  # until the last window was cut, less the waiting for bytes and room
     queue: float = 0.0  # from the first window's submission until the engine took it
-    model: float = 0.0  # from then until the last window was heard
+    model: float = 0.0  # from then until the last window was transcribed
     audio: float = 0.0  # seconds of audio decoded
     taken_at: float | None = None  # when the engine took the first window
 
-    def heard(self, pending: ScheduledWindow) -> None:
-        """Take in the times of a window that is finished."""
+    def record(self, scheduled: ScheduledWindow) -> None:
+        """Add the times of a window that is finished."""
         if self.taken_at is None:
-            self.taken_at = pending.admitted_at
-            self.queue = pending.admitted_at - pending.submitted_at
-        self.model = max(self.model, pending.finished_at - self.taken_at)
+            self.taken_at = scheduled.admitted_at
+            self.queue = scheduled.admitted_at - scheduled.submitted_at
+        self.model = max(self.model, scheduled.finished_at - self.taken_at)

@@ -1,4 +1,4 @@
-"""Windows of all callers into engine steps: admission, fairness, cancellation, the one thread."""
+"""Run windows of all requests through the engine, in turn, on its one thread."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindo
 
 log = logging.getLogger(__name__)
 
-FULL_SECONDS = 30.0  # of the longest windows of most models
-QUEUED_ENGINES = 16  # of full windows that may wait, where no setting says otherwise
-RATE_MEMORY = 0.9  # weight of the past in the measured pace
-STOP_SECONDS = 1  # that the step in hand is given when the process ends: nobody waits for it then
-LONGEST_WAIT = 60  # seconds that Retry-After says at most
+FULL_SECONDS = 30.0  # Most models' longest window has this many seconds.
+QUEUED_ENGINES = 16  # Without MAX_QUEUE_SECONDS so many times the engine's capacity may wait.
+PAST_WEIGHT = 0.9  # The measured pace keeps this share of its past at each step.
+STOP_SECONDS = 1  # When the process ends, the step in hand may take this many seconds more.
+LONGEST_WAIT = 60  # Retry-After asks for at most this many seconds.
 
 
 class Scheduler:
-    """Feeds the engine from one thread; everything else of it lives in the event loop."""
+    """Feeds the engine from one thread; its other methods belong to the event loop."""
 
     def __init__(self, engine: Engine, max_queue_seconds: float | None, metrics: Metrics) -> None:
         capacity = engine.capacity
@@ -37,7 +37,7 @@ class Scheduler:
         self._dropped: list[Window] = []
         self._stopping = False
         self._may_prepare = True  # the engine may have work for idle moments
-        self._tickets: set[ScheduledRequest] = set()
+        self._requests: set[ScheduledRequest] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._pace: float | None = None  # audio seconds per second of the engine's work
@@ -63,58 +63,58 @@ class Scheduler:
     # --- what requests do, in the event loop ---
 
     def admit(self) -> ScheduledRequest:
-        """Let a request bring its audio; while that is under way it counts for next to nothing.
+        """Admit a request; before its audio arrives it counts as one second.
 
         Raises:
             QueueFull: too much audio is waiting already.
-            EngineDead: there is nothing left to wait for.
+            EngineDead: the engine has ended.
         """
         if self.failure is not None:
             raise EngineDead(f"the engine has ended: {self.failure}")
         self._refuse_if_full(self.queue_seconds)
-        ticket = ScheduledRequest(self)
-        self._tickets.add(ticket)
-        return ticket
+        request = ScheduledRequest(self)
+        self._requests.add(request)
+        return request
 
-    def enter(self, ticket: ScheduledRequest) -> None:
-        """Give a request its place in the queue, now that it has audio for it.
+    def enter(self, request: ScheduledRequest) -> None:
+        """Check once more, when the request's first window is there, that the queue is not full.
 
         Raises:
-            QueueFull: too much audio of others has come meanwhile.
+            QueueFull: others have filled the queue since `admit`.
         """
-        self._refuse_if_full(self.queue_seconds - ticket.seconds)
+        self._refuse_if_full(self.queue_seconds - request.seconds)
 
     @property
     def queue_seconds(self) -> float:
-        return sum(ticket.seconds for ticket in self._tickets)
+        return sum(request.seconds for request in self._requests)
 
     @property
     def is_idle(self) -> bool:
-        """Whether the engine would begin at once with what is submitted."""
+        """Whether the engine would begin at once with a new window."""
         return not self._turns and not self._inside
 
-    def enqueue(self, ticket: ScheduledRequest, pending: ScheduledWindow) -> None:
+    def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None:
         with self._changed:
-            if not ticket.waiting:
-                self._turns.append(ticket)
-            ticket.waiting.append(pending)
+            if not request.waiting:
+                self._turns.append(request)
+            request.waiting.append(pending)
             self._changed.notify()
 
-    def forget(self, ticket: ScheduledRequest) -> None:
+    def forget(self, request: ScheduledRequest) -> None:
         """Drop the request's windows from the queue and from the engine."""
         with self._changed:
-            if ticket.waiting:
-                ticket.waiting.clear()
-                self._turns.remove(ticket)
-            inside = [window for window, owner in self._inside.items() if owner is ticket]
+            if request.waiting:
+                request.waiting.clear()
+                self._turns.remove(request)
+            inside = [window for window, owner in self._inside.items() if owner is request]
             for window in inside:
                 del self._inside[window]
             self._dropped += inside
             self._changed.notify()
 
-    def leave(self, ticket: ScheduledRequest) -> None:
-        self.forget(ticket)
-        self._tickets.discard(ticket)
+    def leave(self, request: ScheduledRequest) -> None:
+        self.forget(request)
+        self._requests.discard(request)
 
     def _refuse_if_full(self, queued: float) -> None:
         if queued < self._max_queue_seconds:
@@ -133,15 +133,15 @@ class Scheduler:
         return min(LONGEST_WAIT, max(1, math.ceil(surplus / self._pace)))
 
     def _deliver(self, results: list[tuple[ScheduledRequest, WindowResult]]) -> None:
-        for ticket, result in results:
-            ticket.finish(result)
+        for request, result in results:
+            request.finish(result)
 
     def end(self, reason: str) -> None:
-        """Answer everyone: nothing will be transcribed any more."""
+        """Fail all requests, because the engine has ended."""
         self.failure = self.failure or reason
         self._metrics.engine_up.set(0)
-        for ticket in list(self._tickets):
-            ticket.fail(EngineDead(f"the engine has ended: {self.failure}"))
+        for request in list(self._requests):
+            request.fail(EngineDead(f"the engine has ended: {self.failure}"))
 
     # --- what the engine's thread does ---
 
@@ -149,13 +149,13 @@ class Scheduler:
         try:
             while self._advance():
                 pass
-        except BaseException as error:  # whatever ended the engine, everyone is told
+        except BaseException as error:  # whatever ended the engine, every request is answered
             log.critical("the engine has ended", exc_info=error)
             reason = f"{type(error).__name__}: {error}"
             self._call_loop(self.end, reason)
 
     def _advance(self) -> bool:
-        """One engine step; False when it is time to stop."""
+        """Run one engine step; return False when it is time to stop."""
         with self._changed:
             has_work = self._changed.wait_for(self._has_work, 0 if self._may_prepare else None)
             if self._stopping:
@@ -183,12 +183,12 @@ class Scheduler:
         now = time.monotonic()
         with self._changed:
             while len(taken) < count and self._turns:
-                ticket = self._turns.popleft()
-                pending = ticket.waiting.popleft()
-                if ticket.waiting:
-                    self._turns.append(ticket)
+                request = self._turns.popleft()
+                pending = request.waiting.popleft()
+                if request.waiting:
+                    self._turns.append(request)
                 pending.admitted_at = now
-                self._inside[pending.window] = ticket
+                self._inside[pending.window] = request
                 taken.append(pending.window)
         return taken
 
@@ -197,26 +197,26 @@ class Scheduler:
         answered = []
         with self._changed:
             for result in results:
-                ticket = self._inside.get(result.window)
-                if ticket is None:
+                request = self._inside.get(result.window)
+                if request is None:
                     continue  # dropped meanwhile
                 if result.error is not None:
-                    self.forget(ticket)
+                    self.forget(request)
                 elif result.is_final:
                     del self._inside[result.window]
-                answered.append((ticket, result))
+                answered.append((request, result))
             if self._inside and self._engine.held() == 0:
                 raise RuntimeError(f"the engine lost {len(self._inside)} windows")
             self._metrics.engine_windows.set(len(self._inside))
         return answered
 
     def _measure(self, results: list[WindowResult], seconds: float) -> None:
-        heard = sum(result.window.seconds for result in results if result.is_final)
-        if not heard or not seconds:
+        transcribed = sum(result.window.seconds for result in results if result.is_final)
+        if not transcribed or not seconds:
             return
-        pace = heard / seconds
+        pace = transcribed / seconds
         past = self._pace if self._pace is not None else pace
-        self._pace = RATE_MEMORY * past + (1 - RATE_MEMORY) * pace
+        self._pace = PAST_WEIGHT * past + (1 - PAST_WEIGHT) * pace
 
     def _call_loop(self, function: object, *arguments: object) -> None:
         assert self._loop is not None

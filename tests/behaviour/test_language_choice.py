@@ -50,7 +50,7 @@ async def test_a_language_that_is_asked_for_is_asked_of_every_window(make_transc
 
 async def test_a_forced_language_is_transcribed_whatever_is_asked(make_transcriber):
     engine = FakeEngine()
-    transcriber = make_transcriber(engine, rules=RequestPolicy(language="es"))
+    transcriber = make_transcriber(engine, policy=RequestPolicy(language="es"))
     for asked in (None, "en", "xx"):
         transcript, _ = await transcriber.transcribe(whole(wav(tone(1.0))), Options(language=asked))
         assert transcript.language == "es"
@@ -78,7 +78,7 @@ async def test_a_language_is_detected_by_the_first_window_that_sounds_and_no_tex
     make_transcriber,
 ):
     engine = Linguist()
-    transcriber = make_transcriber(engine, window_seconds=2.0, rules=RequestPolicy(language="en"))
+    transcriber = make_transcriber(engine, window_seconds=2.0, policy=RequestPolicy(language="en"))
     sound = np.concatenate([np.zeros(5 * RATE, np.float32), tone(60.0)])
     options = Options(language="en", languages=("es", "en"), prompt="hello")
     found = await transcriber.detect(whole(wav(sound)), options)
@@ -99,7 +99,7 @@ async def test_silence_has_no_language(make_transcriber):
 
 async def test_a_language_is_not_asked_of_a_model_that_knows_none(make_transcriber):
     engine = FakeEngine(info=EngineInfo("ctc", "pipeline", "none", "none"))
-    with pytest.raises(BadRequest, match="tell languages apart"):
+    with pytest.raises(BadRequest, match="detect languages"):
         await make_transcriber(engine).detect(whole(wav(tone(1.0))), Options())
     options = Options(languages=("en", "klingon"))
     with pytest.raises(BadRequest, match="klingon"):

@@ -10,6 +10,7 @@ import pytest
 from asr.audio.decoder import Decoder
 from asr.metrics import Metrics
 from asr.transcription.scheduler import Scheduler
+from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.transcriber import Transcriber
 from tests.support.fake_engine import FakeEngine
 
@@ -29,13 +30,12 @@ async def make_transcriber(
         engine: FakeEngine,
         window_seconds: float = 30.0,
         max_seconds: float = 0.0,
-        **judges: Any,  # rules and detector
+        **setup: Any,  # policy and detector
     ) -> Transcriber:
         scheduler = make_scheduler(engine)
         decoder = Decoder(max_seconds, 4)
-        transcriber = Transcriber(
-            decoder, scheduler, engine.info, window_seconds, None, Metrics(), **judges
-        )
+        shared = TranscriptionSetup(decoder, engine.info, Metrics(), window_seconds, **setup)
+        transcriber = Transcriber(shared, scheduler)
         made.extend([decoder, transcriber])
         return transcriber
 

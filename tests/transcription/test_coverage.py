@@ -12,8 +12,10 @@ from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.options import Options
 from asr.transcript import Gap, Segment
-from asr.transcription.coverage import SpeechCoverage, missed, spliced, uncovered
-from asr.transcription.cutter import SCRAP_SECONDS, Cutter, Joiner
+from asr.transcription.coverage import SpeechCoverage
+from asr.transcription.cutter import SCRAP_SECONDS, Cutter
+from asr.transcription.gaps import missed, spliced, uncovered
+from asr.transcription.joiner import Joiner
 from asr.vad.detector import Span
 from tests.conftest import RATE, KnownSpeech, tone
 
@@ -34,7 +36,7 @@ def said(start: float, end: float, text: str = " word") -> Segment:
 
 def test_speech_without_text_is_decoded_again_from_shortly_before_it_to_the_next_text():
     result = WindowResult(window(60.0), (said(1, 8), said(20, 29)), "es")
-    [again] = account((61.0, 68.9), (74.0, 76.5), (80.0, 89.0)).again(result)
+    [again] = account((61.0, 68.9), (74.0, 76.5), (80.0, 89.0)).windows_to_redecode(result)
     assert (again.start, again.end) == (73.7, 80.0)  # 68 to 68.9 is under a second
     assert again.options == Options(language="es")
 
@@ -42,9 +44,9 @@ def test_speech_without_text_is_decoded_again_from_shortly_before_it_to_the_next
 def test_what_has_its_text_costs_no_second_decode():
     result = WindowResult(window(), (said(0.5, 9.2), said(10.1, 29.6)))
     books = account((0.0, 10.0), (10.0, 30.0))
-    assert books.again(result) == []
-    books.heard(result)
-    books.written(result.segments)
+    assert books.windows_to_redecode(result) == []
+    books.record_result(result)
+    books.record_text(result.segments)
     assert books.coverage().share == pytest.approx((30 - 0.8) / 30)
     assert books.coverage().gaps == ()
 
@@ -52,44 +54,44 @@ def test_what_has_its_text_costs_no_second_decode():
 def test_times_that_are_a_little_off_are_no_gap():
     result = WindowResult(window(), (said(0.2, 9.8),))
     books = account((0.0, 10.0))
-    books.heard(result)
-    books.written(result.segments)
+    books.record_result(result)
+    books.record_text(result.segments)
     assert (books.coverage().speech, books.coverage().covered) == (10.0, 10.0)
 
 
 def test_a_pause_between_two_texts_that_a_span_runs_over_is_no_gap():
     result = WindowResult(window(), (said(0, 4.9), said(5.5, 10)))
     books = account((0.0, 10.0))
-    books.heard(result)
-    books.written(result.segments)
+    books.record_result(result)
+    books.record_text(result.segments)
     assert books.coverage().share == 1.0
 
 
 def test_speech_is_decoded_again_however_short_where_the_model_opens_a_segment_it_does_not_write():
     result = WindowResult(window(60.0, 29.0), (said(1, 27.1),), "en", opened=28.2)
-    [again] = account((61.0, 87.1), (88.2, 88.6)).again(result)
+    [again] = account((61.0, 87.1), (88.2, 88.6)).windows_to_redecode(result)
     assert (again.start, again.end) == (87.9, 89.0)
-    assert account((61.0, 87.1), (88.2, 88.3)).again(result) == []  # shorter than any word
-    assert account((61.0, 87.1)).again(result) == []
+    assert account((61.0, 87.1), (88.2, 88.3)).windows_to_redecode(result) == []  # shorter than any word
+    assert account((61.0, 87.1)).windows_to_redecode(result) == []
     unopened = replace(result, opened=None)
-    assert account((61.0, 87.1), (88.2, 88.6)).again(unopened) == []
+    assert account((61.0, 87.1), (88.2, 88.6)).windows_to_redecode(unopened) == []
 
 
 def test_what_the_model_opens_is_decoded_again_ahead_of_longer_gaps():
     result = WindowResult(window(), (said(2, 4), said(9, 11), said(16, 29)), opened=29.2)
-    parts = account((0.0, 30.0)).again(result)
+    parts = account((0.0, 30.0)).windows_to_redecode(result)
     assert [(p.start, p.end) for p in parts] == [(4, 9), (29, 30)]
 
 
 def test_behind_the_last_text_half_a_second_is_decoded_again():
     result = WindowResult(window(), (said(1, 8), said(10, 28)))
-    [again] = account((1.0, 8.9), (10.0, 28.0), (28.4, 29.0)).again(result)
+    [again] = account((1.0, 8.9), (10.0, 28.0), (28.4, 29.0)).windows_to_redecode(result)
     assert (again.start, again.end) == (28.1, 30.0)
-    assert account((1.0, 8.9), (10.0, 28.0), (28.4, 28.8)).again(result) == []
+    assert account((1.0, 8.9), (10.0, 28.0), (28.4, 28.8)).windows_to_redecode(result) == []
 
 
 def test_most_of_a_window_is_decoded_again_in_two_parts():
-    first, second = account((1.0, 29.0)).again(WindowResult(window(), ()))
+    first, second = account((1.0, 29.0)).windows_to_redecode(WindowResult(window(), ()))
     assert first.start == 0.7
     assert first.end == pytest.approx(second.start)
     assert second.end == 30.0
@@ -99,7 +101,7 @@ def test_most_of_a_window_is_decoded_again_in_two_parts():
 @pytest.mark.parametrize("seconds", [0.5, 0.8, 1.2, 1.5])
 def test_of_a_window_that_is_hardly_longer_than_a_pause_everything_is_decoded_again(seconds):
     result = WindowResult(window(seconds=seconds), (), opened=0.0)
-    parts = account((0.0, seconds)).again(result)
+    parts = account((0.0, seconds)).windows_to_redecode(result)
     assert parts[0].start == 0.0
     assert parts[-1].end == pytest.approx(seconds)
     assert sum(part.seconds for part in parts) == pytest.approx(seconds)
@@ -107,38 +109,38 @@ def test_of_a_window_that_is_hardly_longer_than_a_pause_everything_is_decoded_ag
 
 def test_of_many_gaps_the_two_longest_are_decoded_again_in_order():
     segments = (said(2, 4), said(9, 11), said(13, 16), said(19, 20))
-    parts = account((0.0, 24.0)).again(WindowResult(window(), segments))
+    parts = account((0.0, 24.0)).windows_to_redecode(WindowResult(window(), segments))
     assert [(p.start, p.end) for p in parts] == [(4, 9), (20, 30)]
 
 
 def test_sentences_that_only_a_pause_parts_are_decoded_again_together():
     """Each alone would be decoded up to the next text, and the later one twice."""
     result = WindowResult(window(), (said(1, 8), said(20, 29)))
-    [again] = account((1.0, 8.0), (10.0, 12.0), (13.0, 14.5), (20.0, 29.0)).again(result)
+    [again] = account((1.0, 8.0), (10.0, 12.0), (13.0, 14.5), (20.0, 29.0)).windows_to_redecode(result)
     assert (again.start, again.end) == (9.7, 20.0)
     nothing = WindowResult(window(), ())
-    first, second = account((2.0, 4.0), (26.0, 28.5)).again(nothing)
+    first, second = account((2.0, 4.0), (26.0, 28.5)).windows_to_redecode(nothing)
     assert (first.start, second.end) == (1.7, 30.0)
     assert first.end == pytest.approx(second.start)
 
 
 def test_what_two_windows_share_is_left_to_both():
     result = WindowResult(window(start=40.0, overlap=4.0), (said(8, 22),))
-    assert account((40.0, 70.0), overlap=4.0).again(result)[0].start == 44.0
+    assert account((40.0, 70.0), overlap=4.0).windows_to_redecode(result)[0].start == 44.0
     quiet = account((40.0, 44.5), (66.0, 70.0), overlap=4.0)
-    assert quiet.again(result) == []
+    assert quiet.windows_to_redecode(result) == []
 
 
 def test_a_text_where_surely_nobody_speaks_is_thrown_away():
     result = WindowResult(window(100.0), (said(1, 3, " Hello."), said(20, 22, " Thank you.")))
-    trusted = account((101.0, 103.0)).trusted(result)
+    trusted = account((101.0, 103.0)).without_invented(result)
     assert [s.text for s in trusted.segments] == [" Hello."]
     assert trusted.rejected == "no speech"
 
 
 def test_a_text_beside_its_speech_is_kept():
     result = WindowResult(window(), (said(4.0, 5.0, " Yes."),))
-    assert account((2.7, 3.2)).trusted(result).segments == result.segments
+    assert account((2.7, 3.2)).without_invented(result).segments == result.segments
 
 
 @pytest.mark.parametrize(
@@ -154,7 +156,7 @@ def test_a_text_beside_its_speech_is_kept():
 )
 def test_a_text_that_nobody_can_say_in_that_time_is_thrown_away(text, seconds, why):
     result = WindowResult(window(), (said(1.0, 1.0 + seconds, text),))
-    trusted = account((1.0, 1.0 + seconds)).trusted(result)
+    trusted = account((1.0, 1.0 + seconds)).without_invented(result)
     assert trusted.rejected == why
     assert len(trusted.segments) == (why is None)
 
@@ -162,10 +164,10 @@ def test_a_text_that_nobody_can_say_in_that_time_is_thrown_away(text, seconds, w
 def test_without_a_detector_nothing_is_judged():
     books = SpeechCoverage(None, 0.0, Metrics())
     result = WindowResult(window(), (said(1, 2, " a" * 900),))
-    assert books.trusted(result) is result
-    assert books.again(result) == []
-    books.heard(result)
-    books.written(result.segments)
+    assert books.without_invented(result) is result
+    assert books.windows_to_redecode(result) == []
+    books.record_result(result)
+    books.record_text(result.segments)
     assert books.coverage() is None
     assert books.is_silent(window())
 
@@ -177,8 +179,8 @@ def test_what_stays_without_text_is_reported_with_its_reason():
         WindowResult(window(30.0), (), rejected="repetition"),
         WindowResult(window(60.0), (said(10, 20),)),
     ):
-        books.heard(result)
-        books.written(Joiner(0.0).push(result))
+        books.record_result(result)
+        books.record_text(Joiner(0.0).push(result))
     coverage = books.coverage()
     assert coverage.gaps == (Gap(4.0, 6.0, "no text"), Gap(30.0, 50.0, "repetition"))
     assert (coverage.speech, coverage.covered) == (34.0, 12.0)
@@ -186,38 +188,8 @@ def test_what_stays_without_text_is_reported_with_its_reason():
 
 def test_where_nobody_speaks_everything_is_covered():
     books = account()
-    books.heard(WindowResult(window()))
+    books.record_result(WindowResult(window()))
     assert (books.coverage().speech, books.coverage().share) == (0.0, 1.0)
-
-
-def test_words_that_a_segment_has_beyond_its_time_do_not_come_twice():
-    result = WindowResult(window(), (said(0, 4, " We have four green chairs."), said(9, 12, " So")))
-    last = WindowResult(window(4.0, 5.0), (said(0.1, 1.2, " Green chairs."),))
-    assert spliced(result, last) == result
-    again = WindowResult(window(4.0, 5.0), (said(0.1, 3, " We have four green chairs."),))
-    assert [s.text for s in spliced(result, again).segments] == [
-        " We have four green chairs.",
-        " We have four green chairs.",
-        " So",
-    ]
-
-
-times = st.lists(st.floats(0, 40, width=16), max_size=12)
-
-
-@settings(max_examples=200)
-@given(spoken=times, texts=times)
-def test_speech_is_what_lies_under_texts_and_what_does_not(spoken, texts):
-    speech = [Span(*pair) for pair in zip(*[iter(sorted(spoken))] * 2, strict=False)]
-    covers = [Span(min(pair), max(pair)) for pair in zip(*[iter(texts)] * 2, strict=False)]
-    left = list(uncovered(speech, covers))
-    for moment in np.arange(0, 40, 0.0371):
-        is_left = any(s.start <= moment < s.end for s in left)
-        is_spoken = any(s.start <= moment < s.end for s in speech)
-        is_covered = any(s.start <= moment < s.end for s in covers)
-        assert is_left == (is_spoken and not is_covered)
-    for gap in missed(speech, covers, 0.0, 40.0):
-        assert gap.room.start <= gap.speech.start < gap.speech.end <= gap.room.end
 
 
 def words_between(start: float, end: float) -> tuple[Segment, ...]:
@@ -253,15 +225,15 @@ def test_a_lost_stretch_of_each_window_is_decoded_again_or_reported(data, count,
         first = data.draw(st.integers(0, len(words)))
         lost = words[first : first + data.draw(st.integers(0, len(words) - first))]
         remaining = tuple(word for word in words if word not in lost)
-        result = books.trusted(WindowResult(piece, remaining))
-        parts = books.again(result)
+        result = books.without_invented(WindowResult(piece, remaining))
+        parts = books.windows_to_redecode(result)
         assert bool(parts) == bool(lost)
         for part in parts if is_mended else ():
             found = WindowResult(part, words_between(part.start, part.end))
-            result = spliced(result, books.trusted(found))
-        books.heard(result)
+            result = spliced(result, books.without_invented(found))
+        books.record_result(result)
         final = joiner.push(result)
-        books.written(final)
+        books.record_text(final)
         written += final
     said_ = [segment.text for segment in written]
     coverage = books.coverage()

@@ -5,30 +5,11 @@ import pytest
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
 from asr.options import Options, Thresholds
-from asr.transcription.policy import RequestPolicy, check, language_code
+from asr.transcription.policy import RequestPolicy, check
 
 INFO = EngineInfo(
     "m", "fake", "none", "none", {"en": "english", "es": "spanish"}, can_translate=False
 )
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        (None, None),
-        ("", None),
-        ("None", None),
-        ("auto", None),
-        ("en", "en"),
-        ("EN", "en"),
-        ("English", "en"),
-        ("es-419", "es"),
-        ("es_MX", "es"),
-        ("klingon", "klingon"),
-    ],
-)
-def test_a_language_may_be_a_code_a_name_or_a_tag(text, code):
-    assert language_code(text, INFO) == code
 
 
 @pytest.mark.parametrize(

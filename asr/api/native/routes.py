@@ -19,11 +19,11 @@ from asr.formats.events import transcript_events
 from asr.http import requests, streaming
 from asr.http.app_keys import ENGINE, TRANSCRIBER
 from asr.http.dialect import problem
-from asr.http.parameters import allowed_languages, refuse_unknown
+from asr.http.parameters import refuse_unknown
 from asr.http.responses import answer_headers, log_request, server_headers, warning_header
 from asr.options import Options
 from asr.transcript import Transcript
-from asr.transcription.policy import language_code, overruled
+from asr.transcription.languages import allowed_languages, language_code, overruled
 from asr.transcription.scheduled_request import Timings
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ def _answer(transcript: Transcript, options: Options) -> str:
 
 def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
     """The header that tells of a language that is asked and not heard."""
-    forced = request.app[TRANSCRIBER].hearing_info.forced_language
+    forced = request.app[TRANSCRIBER].server_info.forced_language
     names = overruled(forced, asked.language, asked.languages, request.app[ENGINE].info)
     if names and asked.strict:
         raise BadRequest(
@@ -108,7 +108,7 @@ def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
     idle = parameters.without_effect(info)
     if parameters.strict and idle:
         raise BadRequest(
-            f"{', '.join(idle)}: the model {info.model_id} tells no probabilities on this engine: "
+            f"{', '.join(idle)}: the model {info.model_id} gives no probabilities on this engine: "
             "leave them out or drop 'strict'",
             idle[0],
         )

@@ -18,9 +18,8 @@ from asr.api.openai.schemas import (
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats.captions import Layout
-from asr.http.parameters import allowed_languages
 from asr.options import Options, Task, VadOptions
-from asr.transcription.policy import language_code, overruled
+from asr.transcription.languages import allowed_languages, language_code, overruled
 
 TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
 WITH_LOGPROBS = {"json", "verbose_json"}
@@ -95,55 +94,55 @@ def _bad_field(error: ValidationError) -> BadRequest:
     return BadRequest(f"{place}: {problem['msg']}; see /docs for what is accepted", name)
 
 
-def plan(form: AudioForm, task: Task, info: EngineInfo, hearing: ServerInfo) -> AnswerPlan:
+def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> AnswerPlan:
     """Decide how `form` is carried out.
 
     Raises:
         BadRequest: what is asked cannot be done; with `strict`, not all of it.
     """
-    unhonoured = Unsupported()
-    unhonoured.extras(form)
+    unsupported = Unsupported()
+    unsupported.extras(form)
     for name in form.without_effect(info):
-        unhonoured.add(name, f"has no effect: {_on(info)} tells no probabilities")
-    granularities = _granularities(form, info, unhonoured)
-    language, languages = _languages(form, info, unhonoured)
-    for name in overruled(hearing.forced_language, form.language, form.languages, info):
-        unhonoured.add(name, f"is overruled: here LANGUAGE_FORCE is {hearing.forced_language}")
+        unsupported.add(name, f"has no effect: {_on(info)} gives no probabilities")
+    granularities = _granularities(form, info, unsupported)
+    language, languages = _languages(form, info, unsupported)
+    for name in overruled(server.forced_language, form.language, form.languages, info):
+        unsupported.add(name, f"is overruled: here LANGUAGE_FORCE is {server.forced_language}")
     options = Options(
         language=language,
         languages=languages,
         task=task,
         timestamps="word" if "word" in granularities else "segment",
-        prompt=_prompt(form, info, unhonoured),
+        prompt=_prompt(form, info, unsupported),
         temperature=form.temperature,
         seed=form.seed,
-        pieces=_wants_pieces(form, info, unhonoured),
+        pieces=_wants_logprobs(form, info, unsupported),
         thresholds=form.thresholds,
-        vad=_listening(form, hearing, unhonoured),
+        vad=_vad_options(form, server, unsupported),
     )
     if form.strict:
-        unhonoured.refuse(form.model, info)
+        unsupported.refuse(form.model, info)
     return AnswerPlan(
         options,
         form.response_format,
         granularities,
         Layout(form.max_line_width, form.max_line_count),
         form.stream,
-        tuple(unhonoured.found.values()),
+        tuple(unsupported.reasons.values()),
     )
 
 
 class Unsupported:
-    """What is asked and cannot be honoured, by the field that asks it."""
+    """What is asked for and has no effect here, by field."""
 
     def __init__(self) -> None:
-        self.found: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
 
     def add(self, name: str, reason: str) -> None:
-        self.found.setdefault(name, f"{name} {reason}")
+        self.reasons.setdefault(name, f"{name} {reason}")
 
     def extras(self, form: AudioForm) -> None:
-        """Note what the fields of other servers ask beyond what is done anyway."""
+        """Add the fields of other servers that ask for more than is done anyway."""
         for name, value in (form.model_extra or {}).items():
             if name in DONE_ANYWAY and _number(value) in DONE_ANYWAY[name]:
                 continue
@@ -155,35 +154,38 @@ class Unsupported:
                 self.add(name[:100], "has no effect here: leave it out")
 
     def refuse(self, model: str | None, info: EngineInfo) -> None:
-        """For callers who would rather have nothing than less than they asked."""
+        """Refuse a strict request of which something cannot be done.
+
+        Raises:
+            BadRequest: names all that cannot be done."""
         if model not in {None, OPENAI_MODEL, info.model_id}:
             self.add("model", f"{model!r} is not served here: use {info.model_id!r}")
-        if self.found:
-            raise BadRequest("; ".join(self.found.values()), next(iter(self.found)))
+        if self.reasons:
+            raise BadRequest("; ".join(self.reasons.values()), next(iter(self.reasons)))
 
 
-def _listening(form: AudioForm, hearing: ServerInfo, unhonoured: Unsupported) -> VadOptions:
-    """How the form wants speech to be found and the recording to be cut."""
+def _vad_options(form: AudioForm, server: ServerInfo, unsupported: Unsupported) -> VadOptions:
+    """How the form wants speech to be detected and the recording to be cut."""
     asked = form.chunking_strategy
     for name in (asked.model_extra or {}) if asked else ():
-        unhonoured.add(f"{STRATEGY}[{name[:50]}]", "has no effect here: leave it out")
+        unsupported.add(f"{STRATEGY}[{name[:50]}]", "has no effect here: leave it out")
     if not isinstance(asked, ServerVad):
         return VadOptions()
-    deaf = "has no effect: nothing listens for speech here"
-    unlikely = "has no effect: speech is told by its loudness here"
-    uncut = "has no effect: windows are not cut at pauses here, they overlap"
-    for name, reason, is_heeded in (
-        ("threshold", unlikely if hearing.finds_speech else deaf, hearing.has_threshold),
-        ("prefix_padding_ms", deaf, hearing.finds_speech),
-        ("silence_duration_ms", uncut, hearing.cuts_at_pauses),
+    vad_is_off = "has no effect: voice activity detection is off (VAD=off)"
+    no_threshold = "has no effect: VAD=energy has no probability threshold"
+    overlaps = "has no effect: windows overlap here (STRIDE_LENGTH_S), they are not cut at pauses"
+    for name, reason, has_effect in (
+        ("threshold", no_threshold if server.finds_speech else vad_is_off, server.has_threshold),
+        ("prefix_padding_ms", vad_is_off, server.finds_speech),
+        ("silence_duration_ms", overlaps, server.cuts_at_pauses),
     ):
-        if getattr(asked, name) is not None and not is_heeded:
-            unhonoured.add(f"{STRATEGY}[{name}]", reason)
-    return asked.listening
+        if getattr(asked, name) is not None and not has_effect:
+            unsupported.add(f"{STRATEGY}[{name}]", reason)
+    return asked.vad_options
 
 
 def _granularities(
-    form: AudioForm, info: EngineInfo, unhonoured: Unsupported
+    form: AudioForm, info: EngineInfo, unsupported: Unsupported
 ) -> frozenset[Granularity]:
     asked = frozenset(form.timestamp_granularities)
     if "word" in asked and not info.has_words:
@@ -193,32 +195,32 @@ def _granularities(
         )
     if asked and form.response_format not in TIMED_FORMATS and not form.stream:
         reason = f"has no effect on {form.response_format}: ask for verbose_json"
-        unhonoured.add("timestamp_granularities[]", reason)
+        unsupported.add("timestamp_granularities[]", reason)
         return frozenset({"segment"})
     return asked or frozenset({"segment"})
 
 
-def _wants_pieces(form: AudioForm, info: EngineInfo, unhonoured: Unsupported) -> bool:
+def _wants_logprobs(form: AudioForm, info: EngineInfo, unsupported: Unsupported) -> bool:
     if not form.include:
         return False
     if not info.has_pieces:
-        unhonoured.add("include[]", f"cannot be logprobs: {_on(info)} tells none")
+        unsupported.add("include[]", f"cannot be logprobs: {_on(info)} gives none")
         return False
     if form.response_format not in WITH_LOGPROBS:
-        unhonoured.add("include[]", f"has no effect on {form.response_format}: ask for json")
+        unsupported.add("include[]", f"has no effect on {form.response_format}: ask for json")
         return False
     return True
 
 
 def _languages(
-    form: AudioForm, info: EngineInfo, unhonoured: Unsupported
+    form: AudioForm, info: EngineInfo, unsupported: Unsupported
 ) -> tuple[str | None, tuple[str, ...]]:
     """The language that is spoken, or those of which one is."""
     language = language_code(form.language, info)
     if not info.languages:
         if language or form.languages:
             name = "language" if language else "languages[]"
-            unhonoured.add(name, f"has no effect: the model {info.model_id} has no choice of it")
+            unsupported.add(name, f"has no effect: the model {info.model_id} has no choice of it")
         return None, ()
     allowed = allowed_languages(form.languages, "languages[]", info)
     if language is not None and allowed and language not in allowed:
@@ -228,12 +230,12 @@ def _languages(
     return language, allowed if language is None else ()
 
 
-def _prompt(form: AudioForm, info: EngineInfo, unhonoured: Unsupported) -> str | None:
+def _prompt(form: AudioForm, info: EngineInfo, unsupported: Unsupported) -> str | None:
     """The prompt with the vocabulary at its end, which the model remembers best."""
     prompt = " ".join(filter(None, [form.prompt, ", ".join(form.keywords), form.hotwords]))
     if prompt and not info.can_prompt:
         name = "prompt" if form.prompt else "keywords[]" if form.keywords else "hotwords"
-        unhonoured.add(name, f"has no effect: the model {info.model_id} takes no prompt")
+        unsupported.add(name, f"has no effect: the model {info.model_id} takes no prompt")
         return None
     return prompt or None
 

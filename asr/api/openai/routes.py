@@ -93,10 +93,10 @@ async def _read(
         raise UnsupportedMedia(
             "the body is not multipart/form-data: send the audio as its part 'file'"
         )
-    info, hearing = request.app[ENGINE].info, request.app[TRANSCRIBER].hearing_info
+    info, server = request.app[ENGINE].info, request.app[TRANSCRIBER].server_info
 
     def decide(fields: Fields) -> AnswerPlan:
-        return plan(read_form(fields), task, info, hearing)
+        return plan(read_form(fields), task, info, server)
 
     upload = Upload(request, body_limits(request), stack)
     fields = await upload.before()

@@ -57,7 +57,7 @@ class ServerVad(BaseModel):
     )
 
     @property
-    def listening(self) -> VadOptions:
+    def vad_options(self) -> VadOptions:
         return VadOptions(
             self.threshold, _seconds(self.prefix_padding_ms), _seconds(self.silence_duration_ms)
         )

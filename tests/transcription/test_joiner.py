@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from asr.engines.engine import Window, WindowResult
 from asr.pcm import SAMPLE_RATE
 from asr.transcript import Segment, TokenLogprob, Word
-from asr.transcription.cutter import Cutter, Joiner, join
-from asr.transcription.seams import splice
+from asr.transcription.cutter import Cutter
+from asr.transcription.joiner import Joiner, join, splice
 from tests.conftest import tone
 
 SECOND = SAMPLE_RATE

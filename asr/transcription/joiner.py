@@ -1,18 +1,76 @@
-"""Where the segments of two overlapping windows meet: amid the words that both heard."""
+"""Join the results of windows into segments; overlapping windows meet at words that both have."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
 
+from asr.engines.engine import WindowResult
 from asr.text import plain_word
 from asr.transcript import Segment, TokenLogprob, Word, between
+
+
+def join(results: Sequence[WindowResult]) -> list[Segment]:
+    """The segments of all windows, in order, at their places in the audio.
+
+    Args:
+        results: one for each window, in the order of the windows.
+    """
+    joiner = Joiner(math.inf)
+    return [*(segment for result in results for segment in joiner.push(result)), *joiner.finish()]
+
+
+class Joiner:
+    """Joins windows one after the other; gives out what no later window can change.
+
+    Args:
+        overlap: most seconds that a window shares with the one before.
+    """
+
+    def __init__(self, overlap: float) -> None:
+        self._overlap = overlap
+        self._held: list[Segment] = []  # the next window may still part these
+
+    def push(self, result: WindowResult) -> list[Segment]:
+        """Take in the next window's result; the segments that are now final, in order."""
+        window, held = result.window, self._held
+        placed = [shifted(segment, window.start) for segment in result.segments]
+        if window.overlap and held and placed:
+            held, placed = splice(held, placed, window.start, window.start + window.overlap)
+        held = held + placed
+        shared_from = window.end - self._overlap
+        final = 0
+        while final < len(held) and (not self._overlap or held[final].end <= shared_from):
+            final += 1
+        self._held = held[final:]
+        return held[:final]
+
+    def finish(self) -> list[Segment]:
+        """The segments that were held back: no window follows."""
+        held, self._held = self._held, []
+        return held
+
+
+def shifted(segment: Segment, seconds: float) -> Segment:
+    """`segment` of a window that begins at `seconds`, at its place in the audio."""
+    words = tuple(
+        replace(word, start=word.start + seconds, end=word.end + seconds) for word in segment.words
+    )
+    return replace(
+        segment,
+        start=segment.start + seconds,
+        end=segment.end + seconds,
+        words=words,
+        window_start=seconds,
+    )
 
 
 def splice(
     before: list[Segment], after: list[Segment], start: float, end: float
 ) -> tuple[list[Segment], list[Segment]]:
-    """Part two windows' segments where both heard the same words between `start` and `end`.
+    """Part two windows' segments where both have the same words between `start` and `end`.
 
     The words shared by the tail of `before` and the head of `after` are found as the longest
     run of equal words; the seam lies in its middle. Without one it lies midway in time.
@@ -20,7 +78,7 @@ def splice(
     tail = [word for s in before if s.end > start for word in s.timed_words if word.end > start]
     head = [word for s in after if s.start < end for word in s.timed_words if word.start < end]
     if not tail or not head:
-        return before, after  # only one of them heard anything there
+        return before, after  # only one of them has words there
     match = SequenceMatcher(
         None, [plain_word(w.text) for w in tail], [plain_word(w.text) for w in head], autojunk=False
     ).find_longest_match()

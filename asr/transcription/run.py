@@ -1,0 +1,148 @@
+"""One request from its audio to the parts of its transcript."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+from asr.audio.streams import Source
+from asr.engines.engine import Window, WindowResult
+from asr.options import Options, VadOptions
+from asr.transcript import LanguageDetection, Transcript
+from asr.transcription.gaps import spliced
+from asr.transcription.joiner import Joiner
+from asr.transcription.policy import check
+from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow, Timings
+from asr.transcription.scheduler import Scheduler
+from asr.transcription.setup import TranscriptionSetup
+from asr.transcription.window_stream import WindowStream
+
+LEAD_SECONDS = 1.0  # A stream's first window has the processors to itself for at most so long.
+
+
+class TranscriptionRun:
+    """The transcription of one recording: its options, timings, coverage and windows.
+
+    A run is for one use of `parts`, `results` or `detection`.
+    """
+
+    def __init__(
+        self, setup: TranscriptionSetup, scheduler: Scheduler, options: Options, timings: Timings
+    ) -> None:
+        self._setup = setup
+        self._scheduler = scheduler
+        self._options = options
+        self._timings = timings
+        self._coverage = setup.coverage(options.vad)
+        self._scheduled: asyncio.Queue[ScheduledWindow | None] = asyncio.Queue()
+        self._unread = asyncio.Semaphore(2 * scheduler.windows_per_request)
+
+    async def parts(self, source: Source) -> AsyncGenerator[Transcript]:
+        """The transcript in parts, each as soon as no later window can change it."""
+        timings, coverage = self._timings, self._coverage
+        joiner = Joiner(self._setup.overlap)
+        chosen = self._setup.policy.language or self._options.language
+        detected: str | None = None
+        async with contextlib.aclosing(self.results(source)) as results:
+            async for result in results:
+                detected = result.language or detected
+                coverage.record_result(result)
+                segments = tuple(joiner.push(result))
+                coverage.record_text(segments)
+                if segments:
+                    yield Transcript(segments, chosen or detected, round(timings.audio, 3))
+        self._observe()
+        segments = tuple(joiner.finish())
+        coverage.record_text(segments)
+        language, duration = chosen or detected, round(timings.audio, 3)
+        yield Transcript(segments, language, duration, coverage.coverage())
+
+    async def results(self, source: Source) -> AsyncGenerator[WindowResult]:
+        """Each window's result, in the order of the audio, as soon as it is known."""
+        self._options = self._setup.policy.apply(self._options)
+        check(self._options, self._setup.info)
+        with self._scheduler.admit() as request:
+            producer = asyncio.create_task(self._submit_all(source, request))
+            try:
+                while (scheduled := await self._scheduled.get()) is not None:
+                    result = await scheduled.result
+                    self._timings.record(scheduled)
+                    yield await self._completed(result, request)
+                    self._unread.release()
+                await producer
+            finally:
+                producer.cancel()
+                await asyncio.gather(producer, return_exceptions=True)
+
+    async def detection(self, source: Source) -> LanguageDetection:
+        """The language of the first window that is not silent; nothing more is read."""
+        cutter = self._setup.cutter(self._options.vad, is_early=False)
+        stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
+        with self._scheduler.admit() as request:
+            async with contextlib.aclosing(stream.windows(source, request)) as windows:
+                async for window in windows:
+                    if not self._coverage.is_silent(window):
+                        scheduled = request.submit(replace(window, options=self._options))
+                        return await scheduled.detection
+        return LanguageDetection()
+
+    async def _submit_all(self, source: Source, request: ScheduledRequest) -> None:
+        """Submit windows while the bytes still arrive; a failure here fails the request.
+
+        Not faster than the engine decodes, nor than the caller reads: results hold their PCM.
+        """
+        try:
+            options = replace(self._options, vad=VadOptions())
+            cutter = self._setup.cutter(self._options.vad)
+            stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
+            async with contextlib.aclosing(stream.windows(source, request)) as windows:
+                async for window in windows:
+                    scheduled = await self._submit(replace(window, options=options), request)
+                    options = await self._with_language(options, scheduled)
+        except Exception as error:
+            request.fail(error)
+            raise
+        finally:
+            request.complete()
+            self._scheduled.put_nowait(None)
+
+    async def _submit(self, window: Window, request: ScheduledRequest) -> ScheduledWindow:
+        """Submit `window` when there is room for it; a silent one needs no engine."""
+        await self._unread.acquire()
+        await request.room()
+        if self._coverage.is_silent(window):
+            self._setup.metrics.windows_skipped.inc()
+            scheduled = request.skip(window)
+        else:
+            scheduled = request.submit(window)
+        self._scheduled.put_nowait(scheduled)
+        if self._options.is_streamed and scheduled.leads and not self._setup.info.is_on_gpu:
+            # decoders and detectors would take its processors from the engine
+            await asyncio.wait([scheduled.result], timeout=LEAD_SECONDS)
+        return scheduled
+
+    async def _with_language(self, options: Options, scheduled: ScheduledWindow) -> Options:
+        """The options of later windows: a language that was detected once holds for all."""
+        if options.language is not None or len(self._setup.info.languages) <= 1:
+            return options
+        detection = await scheduled.detection
+        if scheduled.window.start or detection.is_sure:
+            return replace(options, language=detection.language)
+        return options
+
+    async def _completed(self, result: WindowResult, request: ScheduledRequest) -> WindowResult:
+        """`result` without text that nobody said, and with what its gaps give, decoded again."""
+        coverage = self._coverage
+        result = coverage.without_invented(result)
+        again = [request.submit(window) for window in coverage.windows_to_redecode(result)]
+        for scheduled in again:
+            result = spliced(result, coverage.without_invented(await scheduled.result))
+            self._timings.record(scheduled)
+        return result
+
+    def _observe(self) -> None:
+        for stage in ("fetch", "decode", "queue", "model"):
+            seconds = getattr(self._timings, stage)
+            self._setup.metrics.stage_seconds.labels(stage).observe(seconds)

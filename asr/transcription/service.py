@@ -1,0 +1,109 @@
+"""The transcription service: engine, scheduler, detector and transcriber, opened from settings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+
+from asr.audio.decoder import Decoder
+from asr.capabilities import EngineInfo
+from asr.config import Config
+from asr.engines import load
+from asr.engines.engine import Engine
+from asr.metrics import Metrics
+from asr.transcription.languages import forced_language
+from asr.transcription.policy import RequestPolicy
+from asr.transcription.scheduler import Scheduler
+from asr.transcription.setup import TranscriptionSetup
+from asr.transcription.transcriber import Transcriber
+from asr.vad import select
+
+log = logging.getLogger(__name__)
+
+LoadEngine = Callable[[Config], Engine]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What transcribes, as long as it is open."""
+
+    engine: Engine
+    scheduler: Scheduler
+    transcriber: Transcriber
+
+
+@contextlib.asynccontextmanager
+async def open_service(
+    config: Config, metrics: Metrics, load_engine: LoadEngine = load.load
+) -> AsyncIterator[Service]:
+    """Load the engine and start the scheduler; both end with the context.
+
+    Raises:
+        ConfigError: the settings ask for what the model or the machine cannot do.
+    """
+    engine = await _loaded(load_engine, config)
+    config = _fitted(config, engine.info)
+    scheduler = Scheduler(engine, config.max_queue_seconds, metrics)
+    with contextlib.closing(Decoder(config.max_audio_seconds, config.decoders)) as decoder:
+        setup = TranscriptionSetup(
+            decoder,
+            engine.info,
+            metrics,
+            config.chunk_length_s,
+            config.stride_length_s,
+            _policy(config, engine.info),
+            await asyncio.to_thread(select.choose, config.vad, engine.info.is_on_gpu),
+        )
+        with contextlib.closing(Transcriber(setup, scheduler)) as transcriber:
+            scheduler.start()
+            log.info("ready: %s on %s", engine.info.model_id, engine.info.hardware)
+            try:
+                yield Service(engine, scheduler, transcriber)
+            finally:
+                await scheduler.stop()
+
+
+def _policy(config: Config, info: EngineInfo) -> RequestPolicy:
+    language = forced_language(config.language_force, info)
+    return RequestPolicy(language, config.timestamps, config.thresholds)
+
+
+def _fitted(config: Config, info: EngineInfo) -> Config:
+    """The settings with windows that are not longer than the model's.
+
+    Raises:
+        ConfigError: the overlap leaves nothing of such windows.
+    """
+    longest = info.longest_window
+    if config.chunk_length_s <= longest:
+        return config
+    if config.chunk_length_s != Config.chunk_length_s:  # set, not the default
+        log.warning(
+            "CHUNK_LENGTH_S=%g is more than %s transcribes at once: windows have %g s",
+            config.chunk_length_s,
+            info.model_id,
+            longest,
+        )
+    config = replace(config, chunk_length_s=longest)
+    config.check()
+    return config
+
+
+async def _loaded(load_engine: LoadEngine, config: Config) -> Engine:
+    """Load in a thread that the process does not wait for: SIGTERM ends it meanwhile."""
+    loaded: Future[Engine] = Future()
+    loaded.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            loaded.set_result(load_engine(config))
+        except BaseException as error:  # it is raised where the engine is awaited
+            loaded.set_exception(error)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return await asyncio.wrap_future(loaded)
