@@ -27,7 +27,7 @@ def main() -> None:
         logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
         for notice in without_effect(os.environ):
             logging.warning(notice)
-        cpu.settle(os.environ)
+        cpu.configure_openmp(os.environ)
         run(create_app(config, partial(load, start=start)), config, start)
     except ConfigError as error:
         sys.exit(f"configuration: {error}")

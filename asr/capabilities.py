@@ -1,16 +1,16 @@
-"""What the engine and the server can do."""
+"""Capabilities of the engine and of the server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-NO_CUDA = "CUDA is not available"  # the words of the X-GPU-Name header without a GPU
+NO_CUDA = "CUDA is not available"  # The header X-GPU-Name says this where there is no GPU.
 
 
 @dataclass(frozen=True)
 class EngineInfo:
-    """What the engine runs and what it can do, in words that may be shown to callers."""
+    """What the engine runs and what it can do, in words that callers may see."""
 
     model_id: str
     engine: str  # "pipeline" or "whisper"
@@ -19,10 +19,10 @@ class EngineInfo:
     languages: Mapping[str, str] = field(default_factory=dict)  # code → English name, lower case
     can_translate: bool = False
     can_prompt: bool = False
-    has_segments: bool = True  # whether the model itself times its segments
-    has_words: bool = False  # whether `timestamps=word` can be honoured
+    has_segments: bool = True  # whether the model itself gives times to segments
+    has_words: bool = False  # whether `timestamps=word` works
     has_pieces: bool = False  # whether tokens come with their probabilities
-    longest_window: float = 30.0  # seconds that the model can hear at once
+    longest_window: float = 30.0  # seconds that the model takes at once
 
     @property
     def is_on_gpu(self) -> bool:
@@ -31,9 +31,9 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What is done with audio before the engine has it."""
+    """What the server does with audio before the engine gets it."""
 
-    finds_speech: bool = False
-    has_threshold: bool = False  # that makes a sound speech
-    cuts_at_pauses: bool = True  # or windows overlap
-    forced_language: str | None = None  # heard whatever is asked
+    finds_speech: bool = False  # whether VAD is on
+    has_threshold: bool = False  # whether its threshold is a probability that can be set
+    cuts_at_pauses: bool = True  # False: windows overlap instead
+    forced_language: str | None = None  # used whatever a request says

@@ -1,4 +1,4 @@
-"""Work off the event loop, in a few threads that hand in their results a few at a time."""
+"""Runs work off the event loop in threads, and limits the time spent waiting."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 
 
 class ThreadPool:
-    """Threads of one purpose.
+    """A pool of threads for one purpose.
 
-    No more work is begun than they can do, and one piece that waits: what ends at once is one turn
-    of the loop, and everyone else waits for the end of it.
+    At most one call more than there are threads is handed to them: results that arrive together
+    are handled in one turn of the event loop, and everyone else waits for its end.
     """
 
     def __init__(self, count: int, name: str) -> None:
@@ -27,7 +27,7 @@ class ThreadPool:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Run off the loop; who is cancelled waits until the thread has let go of what it has."""
+        """Run `function` in a thread; a cancelled caller waits until the thread has finished."""
         async with self._turns:
             loop = asyncio.get_running_loop()
             future = loop.run_in_executor(self._executor, function, *arguments)
@@ -39,14 +39,14 @@ class ThreadPool:
 
 
 class WaitBudget:
-    """Seconds that all waits for bytes together may last; time spent on other work is free."""
+    """Limits the total time of all waits for bytes; other work does not count."""
 
     def __init__(self, seconds: float) -> None:
         self._left = seconds
 
     @contextlib.asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """Raises `TimeoutError` in the block once nothing is left."""
+        """Count the time of the block; raise `TimeoutError` in it once no time is left."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(max(0.0, self._left)):

@@ -1,4 +1,4 @@
-"""Every setting, read once from the environment; a bad value stops the start and is named."""
+"""Reads every setting once from the environment; a bad value stops the start."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from asr.options import Thresholds
 __all__ = ["DEMO_MODEL", "Config", "ConfigError", "TimestampRule", "without_effect"]
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "weights"
-MODEL_FILE = "config.json"  # where it lies there is a model
-WITHOUT_EFFECT = {  # variables of other servers that this one takes and need not heed
+MODEL_FILE = "config.json"  # A directory with a file of this name holds a model.
+WITHOUT_EFFECT = {  # Variables of other servers that are accepted and ignored, with the reason.
     "VLLM_ATTENTION_BACKEND": "the attention kernel is chosen by the hardware",
     "VLLM_KV_CACHE_DTYPE": "the cache has the model's dtype",
     "VLLM_USE_FLASHINFER": "FlashInfer is not used",
@@ -25,7 +25,7 @@ WITHOUT_EFFECT = {  # variables of other servers that this one takes and need no
 
 
 def _setting(default: Any, parse: Callable[[str], Any], effect: str, *others: str) -> Any:
-    """A setting; `others` are variables that are read where its own is not set."""
+    """Declare a setting; `others` are variables that are read where its own is not set."""
     metadata = {"parse": parse, "effect": effect, "others": others}
     return field(default=default, metadata=metadata)
 
@@ -209,7 +209,7 @@ class Config:
 
     @property
     def thresholds(self) -> Thresholds:
-        """What makes a text doubtful where a request does not say."""
+        """The thresholds of temperature fallback where a request gives none."""
         if not self.temperature_fallback:
             return Thresholds()
         return Thresholds(
@@ -222,7 +222,7 @@ class Config:
 
     @property
     def model_path(self) -> str:
-        """Where the weights are: a hub id or a directory."""
+        """The place of the weights: a hub id or a directory."""
         return str(DEMO_MODEL) if self.model_id == "demo" else self.model_id
 
 
@@ -239,7 +239,7 @@ def _remedy(setting: Field[Any]) -> str:
 
 
 def without_effect(environment: Mapping[str, str]) -> list[str]:
-    """What to tell of variables that are set and mean nothing here."""
+    """List the variables that are set and have no effect, a sentence each."""
     reasons = dict(WITHOUT_EFFECT)
     if environment.get("FLASH_ATTENTION_2") not in {"0", "1"}:
         reasons["FLASH_ATTENTION_2"] = "only 1 asks for it"

@@ -1,4 +1,4 @@
-"""What the text of a setting means, and why it cannot be used."""
+"""Parses the text of a setting, or says why it cannot be used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Vad = Literal["auto", "silero", "energy", "off"]  # auto: by device
 
 Meaning = TypeVar("Meaning")
 
-LAST_PORT = 65_535
+LAST_PORT = 65_535  # A TCP port is no greater.
 ENGINES = ("auto", "whisper", "pipeline")
 DTYPES = {
     "auto": "auto",
@@ -27,8 +27,6 @@ DTYPES = {
     "bfloat16": "bfloat16",
     "bf16": "bfloat16",
 }
-
-
 LOG_LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 FLAGS = {"1": True, "0": False, "true": True, "false": False} | {
     "yes": True,
@@ -43,14 +41,14 @@ def text(value: str) -> str:
 
 
 def secret(value: str) -> str:
-    """Without the line break that a file of secrets ends with."""
+    """Strip the text, because a file of secrets ends with a line break."""
     if not value.strip():
         raise ConfigError("is blank")
     return value.strip()
 
 
 def header(value: str) -> str:
-    """What can be sent as the value of a header."""
+    """Check that the text can be the value of a header."""
     if not value.strip().isprintable():
         raise ConfigError("holds more than one line of printable characters")
     return value.strip()
@@ -115,7 +113,7 @@ def probability(value: str) -> float | None:
 
 
 def _threshold(value: str, allows: Callable[[float], bool], what: str) -> float | None:
-    """A number, or None where the rule is switched off."""
+    """Parse a number; return None where the threshold is switched off."""
     if value.strip().lower() in {"none", "off"}:
         return None
     number = _number(value)
@@ -125,7 +123,7 @@ def _threshold(value: str, allows: Callable[[float], bool], what: str) -> float 
 
 
 def _number(value: str) -> float:
-    """What is written, or no number, which no comparison allows."""
+    """Parse a finite number; return NaN for any other text, so that every comparison fails."""
     try:
         number = float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The processor's cores that this process may use, and how threads on them wait for each other."""
+"""Counts the cores that this process may use, and configures OpenMP for them."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")  # of the container
-SPINS = 1000  # turns of OpenMP's waiting loop, some µs, before a thread goes to sleep
+CGROUP = Path("/sys/fs/cgroup")  # The container's limits are files here.
+SPINS = 1000  # A waiting OpenMP thread sleeps after so many turns of a loop: some microseconds.
 
 
 def usable() -> int:
-    """Cores of the process's affinity, fewer where a container's quota allows fewer; at least 1."""
+    """Count the usable cores: the process's affinity or the container's quota; at least 1."""
     return max(1, math.ceil(min(_affine(), _quota())))
 
 
-def settle(environment: MutableMapping[str, str]) -> None:
-    """Tell OpenMP, which reads the environment when torch is imported, what is not told already.
+def configure_openmp(environment: MutableMapping[str, str]) -> None:
+    """Set OpenMP's variables in `environment`, unless they are set; torch's import reads them.
 
-    It would take every core of the machine where a quota allows a few, and its threads would
-    wait for each other by spinning: on cores that others want, that is waiting for oneself.
+    By default OpenMP starts a thread for every core of the machine, even where a quota allows
+    fewer, and its threads wait in busy loops, which takes the cores from each other.
     """
     if usable() < _affine():
         environment.setdefault("OMP_NUM_THREADS", str(usable()))
@@ -36,7 +36,7 @@ def _affine() -> int:
 
 
 def _quota() -> float:
-    """Cores by cgroup v2 or v1; infinite where there is no quota."""
+    """Read the quota of cores from cgroup v2 or v1; infinite where there is none."""
     with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no quota
         quota, period = (CGROUP / "cpu.max").read_text().split()
         return int(quota) / int(period)

@@ -1,23 +1,23 @@
-"""Every failure that a caller may see, with its HTTP status and a stable code.
+"""Defines every failure that a caller may see, with its HTTP status and a stable code.
 
 AsrError
-├── CallerError                     the caller can mend it
+├── CallerError                     the caller can correct it
 │   ├── BadRequest            400   a parameter or a body that cannot be understood
-│   ├── BadAudio              400   bytes that no decoder takes for audio
+│   ├── BadAudio              400   bytes that no decoder can read as audio
 │   ├── BadUrl                400   an address that cannot be fetched as it stands
 │   ├── Unauthorized          401   the API key is missing or wrong
 │   ├── Forbidden             403   a path or an address that is not allowed here
-│   ├── NotFound              404   nothing lies at the URL or path
-│   ├── BodyTimeout           408   the body came too slowly
+│   ├── NotFound              404   there is nothing at the URL or path
+│   ├── BodyTimeout           408   the body arrived too slowly
 │   ├── TooLarge              413   more bytes or seconds than a limit allows
 │   ├── UnsupportedMedia      415   a content type or encoding that is never audio
 │   ├── Invalid               422   a field that fails its schema
 │   └── QueueFull             429   too much audio is waiting; carries `retry_after`
-└── ServerError                     ours, or the far end's
+└── ServerError                     the fault of this server or of a far one
     ├── TranscriptionFailed   500   the model failed on this audio
-    ├── FetchFailed           502   the far server broke off or answered an error
-    ├── EngineDead            503   the engine has ended; the process must be replaced
-    ├── ShuttingDown          503   the process is about to end and takes no more requests
+    ├── FetchFailed           502   the far server closed the connection or answered an error
+    ├── EngineDead            503   the engine has ended; the process must be restarted
+    ├── ShuttingDown          503   the process is about to end and accepts no more requests
     └── FetchTimeout          504   the far server was too slow
 """
 
@@ -35,7 +35,7 @@ class AsrError(Exception):
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.param = param  # the parameter at fault, where one is
+        self.param = param  # the name of the parameter at fault, if there is one
 
 
 class CallerError(AsrError):
@@ -129,7 +129,7 @@ class FetchTimeout(ServerError):
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure as it is told to a caller; each dialect gives it its own shape."""
+    """A failure as a caller sees it; each dialect writes it in its own shape."""
 
     status: int
     code: str
@@ -139,9 +139,9 @@ class Failure:
 
     @classmethod
     def of(cls, error: Exception) -> Failure:
-        """What may be said of `error`; of one that is not ours, only that it happened."""
+        """Describe `error` for a caller; one that is not ours shows no details."""
         if not isinstance(error, AsrError):
-            text = "an error of the server; its log has it under this id"
+            text = "an error of the server: its log has the details under this request id"
             return cls(500, AsrError.code, text)
         wait = error.retry_after if isinstance(error, QueueFull) else None
         return cls(error.status, error.code, error.message, error.param, wait)

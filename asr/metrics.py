@@ -1,14 +1,15 @@
-"""Counters and histograms in the Prometheus format, one registry for each app."""
+"""Defines the counters and histograms of Prometheus, in one registry for each app."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+# The upper bounds of the histogram of a stage's time, in seconds.
 STAGE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
 
 class Metrics:
-    """Everything that is counted; seconds throughout."""
+    """Holds every metric of one app; all times are in seconds."""
 
     def __init__(self) -> None:
         registry = CollectorRegistry()
@@ -32,9 +33,11 @@ class Metrics:
         )
         self.engine_up = Gauge("asr_engine_up", "1 while the engine lives", registry=registry)
         self.windows_skipped = Counter(
-            "asr_windows_skipped", "Windows not heard: nobody speaks in them", registry=registry
+            "asr_windows_skipped",
+            "Windows skipped because nobody speaks in them",
+            registry=registry,
         )
-        self.gaps_heard_again = Counter(
+        self.gaps_redecoded = Counter(
             "asr_gaps_heard_again", "Windows cut from speech without text", registry=registry
         )
         self.texts_rejected = Counter(

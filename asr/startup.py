@@ -1,4 +1,4 @@
-"""The stages of a start, and how long each of them took."""
+"""Measures how long each stage of a start takes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 STAT = Path("/proc/self/stat")
-STARTED_AT = 19  # of the fields after the program's name, in clock ticks since the machine started
+STARTED_AT = 19  # After the name, this field is the start in clock ticks since the boot: proc(5).
 
 
 class StartupTimer:
-    """Seconds by stage; what was done before it was made counts as imports."""
+    """Adds up seconds by stage; the time before it was made counts as imports."""
 
     def __init__(self, age: float = 0.0) -> None:
         self._began = time.monotonic() - age
@@ -21,12 +21,12 @@ class StartupTimer:
 
     @classmethod
     def of_process(cls) -> StartupTimer:
-        """One that began with this process."""
+        """Return a timer that began with this process."""
         return cls(process_age())
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what happens meanwhile; a stage may come several times."""
+        """Count the time of the block for a stage; a stage may come several times."""
         began = time.monotonic()
         try:
             yield
@@ -39,7 +39,7 @@ class StartupTimer:
 
 
 def process_age() -> float:
-    """Seconds since this process was made; 0 where the system does not tell."""
+    """Seconds since this process started; 0 where the system has no /proc."""
     if not STAT.exists():
         return 0.0
     fields = STAT.read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Words of a text: split, counted, compared and measured."""
+"""Splits, counts and compares words, and measures how far a text repeats itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ WORDS_OF_A_WIDE_LETTER = 0.5  # Two Chinese or Japanese letters count as one wor
 
 
 def compression_ratio(text: str) -> float:
-    """How far zlib shortens `text`, as openai/whisper measures repetition; 1 for no text."""
+    """Measure how far zlib shortens `text`, as openai/whisper does; 1 for no text."""
     data = text.encode()
     return round(len(data) / len(zlib.compress(data)), 4) if data else 1.0
 
 
 def split_words(text: str) -> list[str]:
-    """Words, each with a space before it where `text` has one; the end is stripped."""
+    """Split `text` into words, each with the space before it; the end is stripped."""
     words: list[str] = []
     space = ""
     for part in text.split(" "):
@@ -34,5 +34,5 @@ def word_count(text: str) -> float:
 
 
 def plain_word(word: str) -> str:
-    """A word as words are compared: its letters and digits, case folded."""
+    """Reduce a word to its letters and digits, case folded, for comparisons."""
     return "".join(filter(str.isalnum, word.casefold()))

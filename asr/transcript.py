@@ -1,4 +1,4 @@
-"""What comes back of a transcription: segments, words, tokens, coverage."""
+"""The result of a transcription: segments, words, tokens, coverage."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from dataclasses import dataclass, field
 
 from asr.text import split_words
 
-SURE = 0.5  # probability from which a language that was detected is not asked for again
+SURE = 0.5  # A detected language with at least this probability is not detected again.
 
 
 @dataclass(frozen=True)
 class TokenLogprob:
-    """A text token; joined, the bytes of a segment's pieces are its text."""
+    """A token of the text with its logprob; a segment's tokens joined are its text."""
 
-    data: bytes  # UTF-8; a letter may be parted between pieces
+    data: bytes  # UTF-8; the bytes of one letter may be split between tokens
     logprob: float  # natural logarithm
 
 
 @dataclass(frozen=True)
 class Word:
+    """A word with its times."""
+
     text: str  # with its leading space, as the model wrote it
     start: float  # seconds
     end: float  # seconds
@@ -28,7 +30,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """Timed text; the engine leaves at their defaults what it does not know."""
+    """A piece of text with its times; a field that the engine does not know has its default."""
 
     start: float  # seconds
     end: float  # seconds
@@ -37,13 +39,13 @@ class Segment:
     tokens: tuple[int, ...] = ()  # as the model wrote them, timestamps included
     avg_logprob: float | None = None  # mean over the tokens, natural logarithm
     no_speech_prob: float | None = None  # of the window
-    temperature: float | None = None  # that it was written at; None: the one asked
-    window_start: float = 0.0  # seconds, where the window that it was heard in begins
-    pieces: tuple[TokenLogprob, ...] = ()  # where they were asked for
+    temperature: float | None = None  # that it was decoded at; None: the one of the request
+    window_start: float = 0.0  # seconds, where its window begins
+    pieces: tuple[TokenLogprob, ...] = ()  # empty unless logprobs are wanted
 
     @property
     def timed_words(self) -> tuple[Word, ...]:
-        """The words; where the model gave no times, spread evenly over the letters."""
+        """The words with their times, spread evenly over the letters where the model gives none."""
         if self.words:
             return self.words
         texts = split_words(self.text)
@@ -58,20 +60,20 @@ class Segment:
 
 @dataclass(frozen=True)
 class LanguageDetection:
-    """Which language is spoken."""
+    """The language that is spoken, and the probabilities of all."""
 
-    language: str | None = None  # code; None where nobody speaks or the model does not say
+    language: str | None = None  # code; None where nobody speaks or the model does not detect it
     probabilities: Mapping[str, float] = field(default_factory=dict)  # by code, together 1
 
     @property
     def is_sure(self) -> bool:
-        """Whether the language is likelier than all others together, where the model says."""
+        """Whether the language is likelier than all others together; True without probabilities."""
         return self.probabilities.get(self.language or "", 1.0) >= SURE
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Speech that no segment accounts for."""
+    """Speech without a segment."""
 
     start: float  # seconds
     end: float  # seconds
@@ -80,7 +82,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class Coverage:
-    """How much of the speech the segments account for."""
+    """How much of the speech is under a segment."""
 
     speech: float  # seconds of speech in the audio
     covered: float  # seconds of it under a segment
@@ -88,16 +90,16 @@ class Coverage:
 
     @property
     def share(self) -> float:
-        """Of the speech, 0 to 1; 1 where nobody speaks."""
+        """The covered part of the speech, 0 to 1; 1 where nobody speaks."""
         return self.covered / self.speech if self.speech else 1.0
 
 
 @dataclass(frozen=True)
 class Transcript:
-    """The whole answer or a part of it: `text` is the segments' texts joined, nothing else."""
+    """The whole result or a part of it; `text` is the segments' texts joined, nothing else."""
 
     segments: tuple[Segment, ...]
-    language: str | None  # code; None where the model does not say
+    language: str | None  # code; None where the model does not detect it
     duration: float  # seconds of audio decoded
     coverage: Coverage | None = None  # of the whole audio; None in a part, and where not measured
 
@@ -106,13 +108,13 @@ class Transcript:
         return "".join(segment.text for segment in self.segments)
 
 
-def between(pieces: Sequence[TokenLogprob], start: int, end: int | None) -> list[TokenLogprob]:
-    """The tokens between the bytes `start` and `end` of all; a token there may be parted."""
-    found, place = [], 0
-    for piece in pieces:
-        length = len(piece.data)
+def between(tokens: Sequence[TokenLogprob], start: int, end: int | None) -> list[TokenLogprob]:
+    """Return the tokens between the bytes `start` and `end` of all; those at the ends are cut."""
+    kept, place = [], 0
+    for token in tokens:
+        length = len(token.data)
         last = length if end is None else min(length, end - place)
-        if data := piece.data[max(0, start - place) : max(0, last)]:
-            found.append(TokenLogprob(data, piece.logprob))
+        if data := token.data[max(0, start - place) : max(0, last)]:
+            kept.append(TokenLogprob(data, token.logprob))
         place += length
-    return found
+    return kept

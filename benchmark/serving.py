@@ -72,7 +72,7 @@ def serving(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
     kind = DRAWN if setup.tokens == DRAWN else setup.engine
     command = [sys.executable, "-m", "benchmark.serve", kind]
     settings = environment(setup, port, os.environ)
-    cpu.settle(settings)  # as `server.py` does
+    cpu.configure_openmp(settings)  # as `server.py` does
     process = subprocess.Popen(command, cwd=ROOT, env=settings)
     try:
         _wait_until_ready(process, port, start_s)

@@ -14,7 +14,7 @@ OF_TORCH = """
 import os, pathlib, sys
 from asr import cpu
 cpu.CGROUP = pathlib.Path(sys.argv[1])
-cpu.settle(os.environ)
+cpu.configure_openmp(os.environ)
 import torch
 print(torch.get_num_threads(), os.environ.get("GOMP_SPINCOUNT"))
 """
@@ -47,14 +47,14 @@ def test_a_quota_of_the_older_kind_bounds_them_too(cgroup: Path, quota: str, cou
 def test_without_a_quota_the_number_of_threads_is_left_to_torch(cgroup: Path) -> None:
     (cgroup / "cpu.max").write_text("max 100000\n")
     environment: dict[str, str] = {}
-    cpu.settle(environment)
+    cpu.configure_openmp(environment)
     assert environment == {"GOMP_SPINCOUNT": str(cpu.SPINS)}
 
 
 def test_what_the_environment_says_already_stays(cgroup: Path) -> None:
     (cgroup / "cpu.max").write_text("100000 100000\n")
     environment = {"OMP_NUM_THREADS": "3", "OMP_WAIT_POLICY": "ACTIVE"}
-    cpu.settle(environment)
+    cpu.configure_openmp(environment)
     assert environment == {"OMP_NUM_THREADS": "3", "OMP_WAIT_POLICY": "ACTIVE"}
 
 

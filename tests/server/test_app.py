@@ -1,10 +1,6 @@
 """The app as a whole: nothing is shared, and settings are fitted to the model."""
 
-import pytest
-from aiohttp import web
-
 from asr.config import Config
-from asr.errors import ConfigError
 from asr.server.app import create_app
 from tests.conftest import tone, wav
 from tests.support.fake_engine import FakeEngine

@@ -14,9 +14,8 @@ from asr.options import Options
 from asr.transcript import Gap, Segment
 from asr.transcription.coverage import SpeechCoverage
 from asr.transcription.cutter import SCRAP_SECONDS, Cutter
-from asr.transcription.gaps import missed, spliced, uncovered
+from asr.transcription.gaps import spliced
 from asr.transcription.joiner import Joiner
-from asr.vad.detector import Span
 from tests.conftest import RATE, KnownSpeech, tone
 
 WORD_SECONDS = 1.0  # of which the last 0.2 are a pause
@@ -71,7 +70,9 @@ def test_speech_is_decoded_again_however_short_where_the_model_opens_a_segment_i
     result = WindowResult(window(60.0, 29.0), (said(1, 27.1),), "en", opened=28.2)
     [again] = account((61.0, 87.1), (88.2, 88.6)).windows_to_redecode(result)
     assert (again.start, again.end) == (87.9, 89.0)
-    assert account((61.0, 87.1), (88.2, 88.3)).windows_to_redecode(result) == []  # shorter than any word
+    assert (
+        account((61.0, 87.1), (88.2, 88.3)).windows_to_redecode(result) == []
+    )  # shorter than any word
     assert account((61.0, 87.1)).windows_to_redecode(result) == []
     unopened = replace(result, opened=None)
     assert account((61.0, 87.1), (88.2, 88.6)).windows_to_redecode(unopened) == []
@@ -116,7 +117,9 @@ def test_of_many_gaps_the_two_longest_are_decoded_again_in_order():
 def test_sentences_that_only_a_pause_parts_are_decoded_again_together():
     """Each alone would be decoded up to the next text, and the later one twice."""
     result = WindowResult(window(), (said(1, 8), said(20, 29)))
-    [again] = account((1.0, 8.0), (10.0, 12.0), (13.0, 14.5), (20.0, 29.0)).windows_to_redecode(result)
+    [again] = account((1.0, 8.0), (10.0, 12.0), (13.0, 14.5), (20.0, 29.0)).windows_to_redecode(
+        result
+    )
     assert (again.start, again.end) == (9.7, 20.0)
     nothing = WindowResult(window(), ())
     first, second = account((2.0, 4.0), (26.0, 28.5)).windows_to_redecode(nothing)
