@@ -1,4 +1,4 @@
-"""Defines every failure that a caller may see, with its HTTP status and a stable code.
+"""Defines every failure that a caller may see, with HTTP status and stable code.
 
 AsrError
 ├── CallerError                     the caller can correct it

@@ -30,7 +30,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Segment:
-    """A piece of text with its times; a field that the engine does not know has its default."""
+    """A piece of text with its times; unknown fields have their defaults."""
 
     start: float  # seconds
     end: float  # seconds
@@ -96,7 +96,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Transcript:
-    """The whole result or a part of it; `text` is the segments' texts joined, nothing else."""
+    """The whole result or a part of it; `text` is its segments' texts joined."""
 
     segments: tuple[Segment, ...]
     language: str | None  # code; None where the model does not detect it
@@ -109,7 +109,7 @@ class Transcript:
 
 
 def between(tokens: Sequence[TokenLogprob], start: int, end: int | None) -> list[TokenLogprob]:
-    """Return the tokens between the bytes `start` and `end` of all; those at the ends are cut."""
+    """Cut out the tokens between two bytes of all; tokens at the ends are parted."""
     kept, place = [], 0
     for token in tokens:
         length = len(token.data)

@@ -1,4 +1,4 @@
-"""Buffers a stream as fast as it arrives, because a slow model must not slow down a caller."""
+"""Buffers a stream as fast as it arrives: a slow model slows no caller."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def buffered(
 
 
 class StreamBuffer(AsyncIterator[bytes]):
-    """Holds unread bytes: a few in memory, more in a file that is used as a ring."""
+    """Holds unread bytes: a few in memory, more in a file used as a ring."""
 
     def __init__(
         self, stream: AsyncIterator[bytes], threads: ThreadPool, stack: contextlib.AsyncExitStack

@@ -1,4 +1,4 @@
-"""Decodes any container or codec to 16 kHz mono PCM, in blocks, while it still arrives."""
+"""Decodes any container or codec to blocks of 16 kHz mono, while it arrives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MAX_BOXES = 256  # The search for an mp4's index ends after so many boxes; a usu
 
 
 class Decoder:
-    """Decodes bytes to PCM off the event loop, in threads and at most `processes` child processes.
+    """Decodes bytes to PCM in threads and in at most `processes` child processes.
 
     A child process lives as long as its source is transcribed, mostly idle: `processes` bounds
     memory, not work. At most half of them are for sources that still arrive, so that slow uploads
@@ -208,7 +208,7 @@ async def _entered(
 
 
 async def _head(stream: AsyncIterator[bytes]) -> tuple[bytes, bool]:
-    """Read the first bytes of `stream`, more of some formats; return whether they are all, too."""
+    """Read the first bytes of `stream`, more of some formats; also whether that is all."""
     head = await read_at_least(stream, HEAD_BYTES)
     if not head:
         raise BadAudio("the body is empty: send the bytes of an audio file")

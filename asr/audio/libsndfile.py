@@ -32,7 +32,7 @@ def is_wave_or_flac(head: bytes) -> bool:
 
 
 def bytes_in_memory(head: bytes) -> int:
-    """The size up to which a file with this head is decoded in memory; 0: never."""
+    """The size up to which files with this head are decoded in memory; or 0."""
     if is_wave_or_flac(head):
         return IN_MEMORY_BYTES
     return min(IN_MEMORY_BYTES, mp3.bytes_of(MP3_SECONDS, head))

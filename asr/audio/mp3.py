@@ -26,7 +26,7 @@ FEWEST_FRAMES = 2  # A file with fewer frames is left to ffmpeg.
 
 
 def bytes_of(seconds: float, head: bytes) -> int:
-    """Estimate the bytes of `seconds` of the MP3 file with this head; 0 for other files."""
+    """Estimate the bytes of `seconds` of MP3, by a file's head; 0 for other files."""
     start = tag_bytes(head)
     if len(head) < start + HEADER_BYTES:
         return start + UNSEEN_BYTES if start else 0
@@ -35,7 +35,7 @@ def bytes_of(seconds: float, head: bytes) -> int:
 
 
 def frames(data: bytes) -> bytes | None:
-    """Return the frames of a complete file without its tags; None where it holds anything else.
+    """Return the frames of a complete file without its tags; None for other files.
 
     All frames are of one kind, each begins where the one before ends, and their number is the one
     that the first frame declares, if it does. Files that are damaged, concatenated or unusual
@@ -100,7 +100,7 @@ def _is_end(rest: bytes) -> bool:
 
 
 def _declared_frames(first: bytes) -> int | None:
-    """The number of frames after the first one, if it declares one; -1 where it is unclear."""
+    """The number of frames that the first one says follow; None: unsaid, -1: unclear."""
     if b"VBRI" in first:
         return -1
     place = max(first.find(b"Xing"), first.find(b"Info"))

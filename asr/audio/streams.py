@@ -23,7 +23,7 @@ async def read_at_least(stream: AsyncIterator[bytes], size: int) -> bytes:
 
 
 async def chained(head: bytes, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """Yield `head`, unless it is empty, then what is left of the stream that it was read from."""
+    """Yield `head`, unless it is empty, then the rest of its stream."""
     if head:
         yield head
     async for data in stream:
@@ -37,6 +37,6 @@ async def stream_of(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
 
 
 def from_start(file: BinaryIO) -> Source:
-    """Return the whole of an open file as a source; one in memory becomes a stream."""
+    """Return an open file from its start; one in memory becomes a stream."""
     file.seek(0)
     return stream_of([file.getvalue()]) if isinstance(file, io.BytesIO) else file

@@ -53,7 +53,7 @@ class Header:
 
     @property
     def second_bytes(self) -> int:
-        """The bytes of one second, or of a part of it at a very high rate."""
+        """The bytes of one second, or of less at a very high rate."""
         return min(self.rate, BLOCK_RATE) * self.frame_bytes
 
 

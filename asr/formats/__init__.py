@@ -1,1 +1,1 @@
-"""A transcript in the formats that callers ask for."""
+"""Writes a transcript in the formats that callers ask for."""

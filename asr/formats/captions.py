@@ -1,4 +1,4 @@
-"""Timed text in cues that can be read: short lines, few of them, one cue at a time."""
+"""Splits timed text into readable cues: few short lines, one cue at a time."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 
 from asr.transcript import Segment, Word
 
-SHORTEST_CUE = 500  # milliseconds; less cannot be read
+SHORTEST_CUE = 500  # A cue is shown for at least so many milliseconds: less cannot be read.
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How much a cue may hold."""
+    """The limits of a cue's text."""
 
     line_width: int = 42  # characters
-    line_count: int = 2
+    line_count: int = 2  # lines
 
 
 @dataclass(frozen=True)
 class Cue:
+    """A subtitle: lines that are shown from one time to another."""
+
     start: int  # milliseconds
     end: int  # milliseconds
     lines: tuple[str, ...]
@@ -35,7 +37,7 @@ class Captioner:
         self._held: Cue | None = None  # its end depends on where the next cue starts
 
     def push(self, segment: Segment) -> list[Cue]:
-        """Take in the next segment; the cues that are now final."""
+        """Take the next segment; return the cues that are now final."""
         final = []
         for cue in cues(segment, self._layout):
             if self._held is not None:
@@ -46,13 +48,13 @@ class Captioner:
         return final
 
     def finish(self) -> list[Cue]:
-        """The cue that was held back: no segment follows."""
+        """Return the cue that was held back: no segment follows."""
         held, self._held = self._held, None
         return [_closed(held, None)] if held is not None else []
 
 
 def _closed(cue: Cue, following: int | None) -> Cue:
-    """`cue` long enough to be read, and over when the `following` one starts."""
+    """Set the end of `cue`: long enough to read, and before the `following` one."""
     if following is not None and following <= cue.start:
         return replace(cue, end=cue.start + SHORTEST_CUE)
     end = max(cue.end, cue.start + SHORTEST_CUE)
@@ -60,21 +62,21 @@ def _closed(cue: Cue, following: int | None) -> Cue:
 
 
 def cues(segment: Segment, layout: Layout) -> list[Cue]:
-    """One segment's text in as many cues as it needs, parted at words."""
-    pieces = [piece for word in words_of(segment) for piece in _broken(word, layout.line_width)]
-    lines = _lines(pieces, layout.line_width)
-    found = []
+    """Split one segment's text into as many cues as it needs, between words."""
+    parts = [part for word in words_of(segment) for part in _broken(word, layout.line_width)]
+    lines = _lines(parts, layout.line_width)
+    split = []
     for first in range(0, len(lines), layout.line_count):
         held = lines[first : first + layout.line_count]
         texts = tuple("".join(word.text for word in line).strip() for line in held)
-        found.append(Cue(round(held[0][0].start * 1000), round(held[-1][-1].end * 1000), texts))
-    return found
+        split.append(Cue(round(held[0][0].start * 1000), round(held[-1][-1].end * 1000), texts))
+    return split
 
 
 def words_of(segment: Segment) -> Iterator[Word]:
-    """The segment's words with single spaces; spread over its letters where none are timed.
+    """Yield the segment's words with single spaces; untimed ones get even times.
 
-    Words that do not make up the text give way to it: every format says the same.
+    Words that joined are not the text are ignored, so that every format says the same.
     """
     if "".join(word.text for word in segment.words).split() != segment.text.split():
         segment = replace(segment, text=" ".join(segment.text.split()), words=())
@@ -89,22 +91,22 @@ def words_of(segment: Segment) -> Iterator[Word]:
 
 
 def _broken(word: Word, width: int) -> Iterator[Word]:
-    """Parts of at most `width` letters; words of scripts without spaces are long."""
+    """Cut a word into parts of at most `width` letters, for scripts without spaces."""
     text = word.text.strip()
     if len(text) <= width:
         yield word
         return
-    second = (word.end - word.start) / len(text)  # of one letter
+    letter_seconds = (word.end - word.start) / len(text)
     space, place = word.text[: -len(text)], 0
     while place < len(text):
         end = place + _break(text[place:], width)
-        start = word.start + place * second
-        yield Word(space + text[place:end], start, word.start + end * second)
+        start = word.start + place * letter_seconds
+        yield Word(space + text[place:end], start, word.start + end * letter_seconds)
         space, place = "", end
 
 
 def _break(text: str, width: int) -> int:
-    """Where a line of `text` ends: after punctuation if it can, never before a mark."""
+    """Choose where a line of `text` ends: after punctuation if possible, never before a mark."""
     if len(text) <= width:
         return len(text)
     for end in range(width, width // 2, -1):
@@ -121,7 +123,7 @@ def _category(letter: str) -> str:
 
 
 def _lines(words: Sequence[Word], width: int) -> list[list[Word]]:
-    """As few lines as `width` allows, of lengths as even as that allows."""
+    """Fill as few lines as `width` allows, of lengths as even as possible."""
     fewest = len(_filled(words, width))
     narrower = range(1, width)
     even = bisect_left(narrower, True, key=lambda w: len(_filled(words, w)) <= fewest)
@@ -129,7 +131,7 @@ def _lines(words: Sequence[Word], width: int) -> list[list[Word]]:
 
 
 def _filled(words: Sequence[Word], width: int) -> list[list[Word]]:
-    """Lines filled one after the other; a word that is wider has a line of its own."""
+    """Fill lines one after the other; a wider word has its own line."""
     lines: list[list[Word]] = []
     used = 0
     for word in words:

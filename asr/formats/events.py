@@ -1,4 +1,4 @@
-"""Write a transcript as OpenAI's stream events, while it is made."""
+"""Writes a transcript as OpenAI's stream events, while it is made."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ async def transcript_events(
     closing: Callable[[Transcript], Event],
     with_logprobs: bool = False,
 ) -> AsyncGenerator[Event]:
-    """A transcript as OpenAI's events: the deltas joined are the text of the last event.
+    """Yield a transcript's events; the deltas joined are the text of the last event.
 
-    A segment comes after the deltas of its text, in every format.
+    A segment's event comes after the deltas of its text, in every format.
 
     Args:
-        parts: of the transcript, in order.
-        writer: makes the deltas.
-        granularities: what is timed by events of its own: "segment", "word" or both.
-        closing: what the last event holds besides, from the last part.
-        with_logprobs: whether the deltas, of text, have their tokens.
+        parts: the parts of the transcript, in order.
+        writer: writes the deltas.
+        granularities: what events of segments are sent for: "segment", "word" or both.
+        closing: returns further fields of the last event, from the last part.
+        with_logprobs: whether deltas, in the format text, carry their tokens.
     """
     deltas: list[Event] = []
     waiting: deque[Event] = deque()  # segments whose text is not all written
@@ -60,23 +60,23 @@ async def transcript_events(
 
 
 def _delta_event(text: str, tokens: Logprobs | None) -> Event:
-    found: Event = {"type": "transcript.text.delta", "delta": text}
-    return found if tokens is None else {**found, "logprobs": tokens.take(text)}
+    event: Event = {"type": "transcript.text.delta", "delta": text}
+    return event if tokens is None else {**event, "logprobs": tokens.take(text)}
 
 
 def _done_event(deltas: Collection[Event], last: Transcript, with_logprobs: bool) -> Event:
     text = "".join(delta["delta"] for delta in deltas)
-    found: dict[str, Any] = {"type": "transcript.text.done", "text": text}
+    event: dict[str, Any] = {"type": "transcript.text.done", "text": text}
     if with_logprobs:
-        found["logprobs"] = [each for delta in deltas for each in delta["logprobs"]]
+        event["logprobs"] = [each for delta in deltas for each in delta["logprobs"]]
     if last.coverage is not None:
-        found["coverage"] = coverage_json(last.coverage)
-    return found
+        event["coverage"] = coverage_json(last.coverage)
+    return event
 
 
 def _segment_event(identity: str, segment: Segment, has_words: bool) -> Event:
-    """Without a diarizer nobody is known to speak, which the empty speaker says."""
-    found: dict[str, Any] = {
+    """Return a segment's event; the speaker is empty, because there is no diarizer."""
+    event: dict[str, Any] = {
         "type": "transcript.text.segment",
         "id": identity,
         "start": round(segment.start, 3),
@@ -85,5 +85,5 @@ def _segment_event(identity: str, segment: Segment, has_words: bool) -> Event:
         "speaker": "",
     }
     if has_words:
-        found["words"] = [word_json(word) for word in words_of(segment)]
-    return found
+        event["words"] = [word_json(word) for word in words_of(segment)]
+    return event

@@ -1,4 +1,4 @@
-"""Write a transcript as OpenAI's JSON: plain, verbose, and tokens with their logprobs."""
+"""Writes a transcript as OpenAI's JSON: plain, verbose, and tokens with logprobs."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ LEAST_LOGPROB = -9999.0  # An impossible token gets this, as OpenAI's do: JSON h
 
 
 def text(transcript: Transcript) -> str:
-    """The text alone, without white space at its ends."""
+    """Return the text alone, without white space at its ends."""
     return transcript.text.strip()
 
 
 def usage(seconds: float) -> Json:
-    """What OpenAI would charge for: seconds, rounded up."""
+    """Return what OpenAI would charge for: seconds, rounded up."""
     return {"type": "duration", "seconds": math.ceil(seconds)}
 
 
 def plain_json(transcript: Transcript, with_logprobs: bool = False) -> Json:
-    found: Json = {"text": text(transcript), "usage": usage(transcript.duration)}
-    return {**found, "logprobs": logprobs(transcript)} if with_logprobs else found
+    """Return the text and its usage, and its tokens where they are wanted."""
+    answer: Json = {"text": text(transcript), "usage": usage(transcript.duration)}
+    return {**answer, "logprobs": logprobs(transcript)} if with_logprobs else answer
 
 
 def logprobs(transcript: Transcript) -> list[Json]:
-    """The tokens of the text, without white space at its ends."""
+    """Return the tokens of the text, without white space at its ends."""
     tokens, plain = Logprobs(), PlainText()
-    found = []
+    taken = []
     for segment in transcript.segments:
         tokens.push(segment)
-        found += tokens.take(plain.push(segment))
-    return found
+        taken += tokens.take(plain.push(segment))
+    return taken
 
 
 def coverage_json(coverage: Coverage) -> Json:
+    """Return seconds of speech, seconds under a segment, and the gaps."""
     return {
         "speech": round(coverage.speech, 3),
         "covered": round(coverage.covered, 3),
@@ -61,14 +63,14 @@ def verbose_json(
     granularities: Collection[str],
     temperature: float,
 ) -> Json:
-    """The text with its times.
+    """Return the text with its times, as `verbose_json` has it.
 
     Args:
         language: full English name.
         granularities: "segment", "word" or both.
-        temperature: that was asked, for segments that do not say theirs.
+        temperature: of the request, for segments without one of their own.
     """
-    found: Json = {
+    answer: Json = {
         "task": task,
         "language": language,
         "duration": transcript.duration,
@@ -76,22 +78,22 @@ def verbose_json(
         "usage": usage(transcript.duration),
     }
     if "segment" in granularities:
-        found["segments"] = [
+        answer["segments"] = [
             segment_json(number, segment, temperature)
             for number, segment in enumerate(transcript.segments)
         ]
     if "word" in granularities:
-        found["words"] = [
+        answer["words"] = [
             word_json(word) for segment in transcript.segments for word in words_of(segment)
         ]
     if transcript.coverage is not None:
-        found["coverage"] = coverage_json(transcript.coverage)
-    return found
+        answer["coverage"] = coverage_json(transcript.coverage)
+    return answer
 
 
 def segment_json(number: int, segment: Segment, temperature: float) -> Json:
-    """One segment with OpenAI's ten fields; 0 stands for what the engine does not know."""
-    written_at = segment.temperature
+    """Return a segment with OpenAI's ten fields; unknown numbers are 0."""
+    own = segment.temperature
     return {
         "id": number,
         "seek": round(segment.window_start / FRAME_SECONDS),
@@ -99,7 +101,7 @@ def segment_json(number: int, segment: Segment, temperature: float) -> Json:
         "end": round(segment.end, 3),
         "text": segment.text,
         "tokens": list(segment.tokens),
-        "temperature": temperature if written_at is None else written_at,
+        "temperature": temperature if own is None else own,
         "avg_logprob": segment.avg_logprob or 0.0,
         "compression_ratio": compression_ratio(segment.text),
         "no_speech_prob": segment.no_speech_prob or 0.0,
@@ -107,18 +109,19 @@ def segment_json(number: int, segment: Segment, temperature: float) -> Json:
 
 
 def word_json(word: Word) -> Json:
-    found: Json = {
+    """Return a word with its times, and its probability where it is known."""
+    answer: Json = {
         "word": word.text.strip(),
         "start": round(word.start, 3),
         "end": round(word.end, 3),
     }
     if word.probability is not None:
-        found["probability"] = round(word.probability, 4)
-    return found
+        answer["probability"] = round(word.probability, 4)
+    return answer
 
 
 class Logprobs:
-    """Hands out the tokens of segments for one piece of their text after the other."""
+    """Assigns the tokens of segments to the parts of their text, in order."""
 
     def __init__(self) -> None:
         self._held: list[TokenLogprob] = []
@@ -127,26 +130,27 @@ class Logprobs:
         self._held += segment.pieces
 
     def take(self, text: str) -> list[Json]:
-        """The tokens whose bytes joined are `text`, the next there is; white space before it goes.
+        """Return the tokens of the next `text`; white space before it is dropped.
 
-        Where the model wrote bytes that are no letters, its tokens are not its text: then all.
+        The bytes of the tokens joined are `text`. Where the model wrote bytes that are no letters,
+        its tokens are not its text: then all tokens are returned.
         """
         if not text:
             return []
         wanted = text.encode()
-        start = b"".join(piece.data for piece in self._held).find(wanted)
+        start = b"".join(token.data for token in self._held).find(wanted)
         if start < 0:
             taken, self._held = self._held, []
         else:
             end = start + len(wanted)
             taken = between(self._held, start, end)
             self._held = between(self._held, end, None)
-        return [_shown(piece) for piece in taken]
+        return [_token_json(token) for token in taken]
 
 
-def _shown(piece: TokenLogprob) -> Json:
+def _token_json(token: TokenLogprob) -> Json:
     return {
-        "token": piece.data.decode("utf-8", "replace"),
-        "logprob": max(piece.logprob, LEAST_LOGPROB),
-        "bytes": list(piece.data),
+        "token": token.data.decode("utf-8", "replace"),
+        "logprob": max(token.logprob, LEAST_LOGPROB),
+        "bytes": list(token.data),
     }

@@ -16,9 +16,9 @@ TextFormat = Literal["text", "srt", "vtt", "tsv"]
 
 
 class Writer(Protocol):
-    """Writes a text format piece by piece; the pieces joined are the whole."""
+    """Writes a text format segment by segment; the parts joined are the whole."""
 
-    holds_back: int  # segments, at most, whose text is not written until more come
+    holds_back: int  # segments, at most, whose text is written only when more follow
 
     def push(self, segment: Segment) -> str: ...
 
@@ -26,7 +26,7 @@ class Writer(Protocol):
 
 
 def writer(text_format: TextFormat, layout: Layout) -> Writer:
-    """A new writer of `text_format`."""
+    """Return a new writer of `text_format`."""
     if text_format == "srt":
         return Subtitles(Captioner(layout), "", _srt_cue)
     if text_format == "vtt":
@@ -35,13 +35,13 @@ def writer(text_format: TextFormat, layout: Layout) -> Writer:
 
 
 def written(segments: Iterable[Segment], text_format: TextFormat, layout: Layout) -> str:
-    """All of `segments` in `text_format`."""
+    """Write all of `segments` in `text_format`."""
     chosen = writer(text_format, layout)
     return "".join([*map(chosen.push, segments), chosen.finish()])
 
 
 class Verbatim:
-    """The text as the model wrote it."""
+    """Writes the text as the model wrote it."""
 
     holds_back = 0
 
@@ -53,7 +53,7 @@ class Verbatim:
 
 
 class PlainText:
-    """The text without white space at its ends."""
+    """Writes the text without white space at its ends."""
 
     holds_back = 0
 
@@ -74,7 +74,7 @@ class PlainText:
 
 
 class Subtitles:
-    """Cues under a heading, numbered from 1."""
+    """Writes cues under a heading, numbered from 1."""
 
     holds_back = 1  # its last cue, whose end may yet change
 
@@ -106,7 +106,7 @@ def _srt_cue(number: int, cue: Cue) -> str:
 
 
 def _vtt_cue(_: int, cue: Cue) -> str:
-    """WebVTT, https://www.w3.org/TR/webvtt1: its text escapes three characters."""
+    """Write a cue of WebVTT, whose text escapes three characters: w3.org/TR/webvtt1."""
     times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
     text = "\n".join(cue.lines)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -121,7 +121,7 @@ def _clock(milliseconds: int, point: str) -> str:
 
 
 class Table:
-    """Tab-separated values as openai/whisper writes them: start, end in milliseconds, text."""
+    """Writes start and end in milliseconds and text, with tabs, as openai/whisper does."""
 
     holds_back = 0
 

@@ -20,7 +20,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_public(address: Address) -> bool:
-    """Whether `address` is a host on the open internet, also by the IPv4 address inside it."""
+    """Whether `address`, and any IPv4 address inside it, is on the open internet."""
     if isinstance(address, ipaddress.IPv6Address):
         if address in NAT64_LOCAL or not all(map(is_public, _embedded(address))):
             return False

@@ -190,7 +190,7 @@ def _failure(url: str, error: aiohttp.ClientError) -> Exception:
 
 
 def _reason(error: aiohttp.ClientError) -> object:
-    """Say what the far server did, in words that need no knowledge of the HTTP library."""
+    """Say what the far server did, without the HTTP library's words."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
         return f"its server's certificate is not trusted here ({reason})"

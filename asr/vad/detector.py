@@ -138,6 +138,6 @@ def has_run(flags: Flags) -> bool:
 
 
 def runs(flags: Flags) -> Iterator[tuple[int, int]]:
-    """Yield the first frame of each run of true flags, and the one after its last."""
+    """Yield each run of true flags: its first frame, and one past its last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], flags, [False]]).astype(np.int8)))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)

@@ -181,7 +181,7 @@ class Layers:
 
 
 def tensors(data: bytes) -> Iterator[tuple[str, Samples]]:
-    """Yield name and values of each tensor in a ggml file, its dimensions in numpy's order."""
+    """Yield name and values of each tensor in a ggml file, dimensions in numpy's order."""
     place = 4  # after the magic number
     (length,) = struct.unpack_from("<i", data, place)
     place += 4 + length + 4 * GGML_HEADER_INTEGERS
@@ -199,7 +199,7 @@ def tensors(data: bytes) -> Iterator[tuple[str, Samples]]:
 
 
 def _threes(rows: Samples, step: int) -> Samples:
-    """Lay three neighbours of padded rows side by side, [frames, rows, 3 * width]; no copy."""
+    """Lay three neighbouring rows side by side, [frames, rows, 3 * width], without a copy."""
     frames, count, width = rows.shape
     each, row, item = rows.strides
     return as_strided(rows, (frames, (count - 2) // step, 3 * width), (each, step * row, item))
