@@ -9,7 +9,7 @@ import soxr
 SAMPLE_RATE = 16_000  # samples per second
 MIXED_CHANNELS = 2  # Audio with more channels is left to ffmpeg, which knows what each of them is.
 LOWEST_RATE = 1_000  # Fewer samples per second are refused: a few bytes would be hours of audio.
-HIGHEST_RATE = 768_000  # No recorder has more samples per second: a second could be gigabytes.
+HIGHEST_RATE = 768_000  # Audio of a higher rate is left to ffmpeg: one second could be gigabytes.
 BLOCK_SECONDS = 10  # So many seconds are decoded at a time.
 BLOCK_RATE = 100_000  # At a rate above this, in samples per second, a block is shorter.
 FULL_SCALE = 32_768  # A 16-bit sample of this size would be 1.0.

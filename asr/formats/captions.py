@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from asr.transcript import Segment, Word
 
-SHORTEST_CUE = 500  # A cue is shown for at least so many milliseconds: less cannot be read.
+SHORTEST_CUE = 500  # A cue lasts at least so many milliseconds, unless the next one begins.
 
 
 @dataclass(frozen=True)

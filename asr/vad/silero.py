@@ -28,7 +28,9 @@ STFT_SAMPLES, HOP = 256, 128  # A spectrum is of so many samples; the next begin
 SPECTRA = (CONTEXT + FRAME_SAMPLES + CONTEXT - STFT_SAMPLES) // HOP + 1  # of one frame
 WIDTH = 128  # The recurrent layer has this many units.
 AT_ONCE = 64  # The intermediate results of this many frames fit into a processor's cache.
-POSSIBLE = 0.2  # Speech is possible from this probability on, in a run: only speech reaches it.
+# Speech is possible from this probability on, in a run of frames: noise, hum, tones and clicks
+# stay below, speech at -77 dBFS does not.
+POSSIBLE = 0.2
 LIKELY, SURE = 0.35, 0.5  # Silero's own thresholds for staying in speech and for entering it.
 LOWEST_THRESHOLD = 0.01  # No threshold is lower: the network is never quite certain of silence.
 GGML_HEADER_INTEGERS = 22
