@@ -78,4 +78,4 @@ async def test_a_window_in_which_nobody_speaks_is_not_sent_to_the_model(make_tra
 
 
 def count(transcriber, name, labels=None):
-    return transcriber._metrics.registry.get_sample_value(name, labels or {})
+    return transcriber._setup.metrics.registry.get_sample_value(name, labels or {})

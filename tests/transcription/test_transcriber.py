@@ -38,7 +38,7 @@ async def test_nothing_is_decoded_while_a_processor_transcribes_a_streams_first_
     make_transcriber, monkeypatch, on_gpu, is_streamed
 ):
     waits = is_streamed and not on_gpu
-    monkeypatch.setattr("asr.transcription.transcriber.LEAD_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr("asr.transcription.run.LEAD_SECONDS", PATIENCE_SECONDS)
     device = "a card" if on_gpu else NO_CUDA
     engine = FakeEngine(capacity=1, info=EngineInfo("m", "whisper", device, "none"))
     engine.gate.clear()
