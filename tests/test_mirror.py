@@ -17,7 +17,6 @@ TESTED_ELSEWHERE = {
     "capabilities.py": "data alone",
     "options.py": "data alone",
     "transcript.py": "data alone",
-    "audio/streams.py": "a type alone",
     "engines/engine.py": "what each engine's tests hold it to",
     "http/app_keys.py": "keys alone",
     "config_parsers.py": "by test_config, setting by setting",
