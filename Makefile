@@ -48,19 +48,19 @@ format: .venv/developed        ## format the code and mend what the linter can
 	$(BIN)/ruff check --fix .
 
 bench: .venv/developed         ## load a running server: make bench ARGS="--concurrency 1,8"
-	$(BIN)/python benchmark/load.py $(ARGS)
+	$(BIN)/python -m benchmark.load $(ARGS)
 
 accuracy: .venv/developed      ## how right a server is: make accuracy ARGS="--folder LibriSpeech/test-clean"
-	@$(BIN)/python benchmark/accuracy.py $(ARGS)
+	@$(BIN)/python -m benchmark.accuracy $(ARGS)
 
 engines: .venv/developed       ## engines side by side: make engines ARGS="--weights random:tiny"
-	@$(BIN)/python benchmark/engines.py $(ARGS)
+	@$(BIN)/python -m benchmark.engines $(ARGS)
 
 card: .venv/developed          ## what a GPU reaches of its goals, in ten minutes: make card ARGS="--json card.json"
-	@$(BIN)/python benchmark/card.py $(ARGS)
+	@$(BIN)/python -m benchmark.gpu $(ARGS)
 
 first-words: .venv/developed   ## when the first words of a streamed file come
-	@$(BIN)/python benchmark/first_words.py $(ARGS)
+	@$(BIN)/python -m benchmark.load.first_words $(ARGS)
 
 clean:                         ## remove .venv and .cache
 	rm -rf .venv .cache

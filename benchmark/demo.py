@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-SAMPLES = ROOT / "models" / "demo" / "samples"
+from benchmark.paths import ROOT, SAMPLES
+
 SERVER = (sys.executable, str(ROOT / "server.py"))
 START_S = 180.0  # the longest start
 STOP_S = 60.0

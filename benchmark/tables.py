@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from benchmark.comparison import Figures, Results
-from benchmark.goals import OURS, best_of
+from benchmark.engines.goals import OURS, best_of
+from benchmark.engines.rounds import Figures, Results
 
 
 def table(results: Results) -> str:

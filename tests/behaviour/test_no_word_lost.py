@@ -5,8 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from benchmark import listening
-from benchmark.noises import sounds
+from benchmark.accuracy import client as listening
+from benchmark.accuracy.noises import sounds
 from models.demo import synthesise
 from tests.behaviour.test_speech import ask, errors
 from tests.conftest import RATE
@@ -72,7 +72,7 @@ async def test_the_words_of_a_sentence_that_the_clips_end_cuts_off_are_there(
 
 
 async def test_where_nobody_speaks_no_word_is_written(server):
-    """The same for a minute each: benchmark/accuracy.py."""
+    """The same for a minute each: benchmark.accuracy."""
     clips = sounds(8.0)
     answers = await asyncio.gather(
         *(ask(server.url, listening.flac(sound)) for sound in clips.values())

@@ -14,14 +14,13 @@ from aiohttp import web
 
 from asr.config import Config
 from asr.server.app import create_app
-from benchmark import load
-from benchmark.checkpoints import Size, random_checkpoint
-from benchmark.goals import GOAL_TOKENS
-from benchmark.level import Level
-from benchmark.reporting import Figures, figures
-from benchmark.served import Served
-from tests.conftest import tone, wav
-from tests.support.fake_engine import FakeEngine
+from benchmark.engines.checkpoints import Size, random_checkpoint
+from benchmark.engines.goals import GOAL_TOKENS
+from benchmark.load import sweep as load
+from benchmark.load.http_overhead import Served
+from benchmark.load.level import Level
+from benchmark.load.reporting import Figures, figures
+XX
 
 SECOND = wav(tone(1.0))
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from asr.vad.energy import Energy
-from benchmark.noises import sounds
+from benchmark.accuracy.noises import sounds
 from models.demo import synthesise
 from tests.conftest import RATE
 

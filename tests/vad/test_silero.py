@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from asr.vad.detector import FRAME_SAMPLES, FRAME_SECONDS, DetectorFeed
 from asr.vad.silero import CONTEXT, HOP, WIDTH, Silero, tensors
-from benchmark.noises import sounds
+from benchmark.accuracy.noises import sounds
 from models.demo import synthesise
 from tests.conftest import RATE
 

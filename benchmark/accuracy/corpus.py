@@ -1,0 +1,118 @@
+"""Recordings with their text in a folder: LibriSpeech's, or each with a .txt beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from whisper_normalizer.basic import BasicTextNormalizer
+from whisper_normalizer.english import EnglishTextNormalizer
+
+from benchmark.accuracy.client import Server, Unheard
+from benchmark.accuracy.scoring import Errors, Normalise, errors, quantile
+from benchmark.load.clips import AUDIO_FILE
+
+LIST_ENDING = ".trans.txt"  # LibriSpeech's: a line for each recording, its name and its text
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A recording and what is said in it."""
+
+    audio: Path
+    text: str
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a server made of one."""
+
+    name: str
+    said: str
+    heard: str
+    seconds: float  # of audio
+    coverage: float | None  # share of the speech, where the server measures it
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """All of them together."""
+
+    files: int
+    failed: int
+    seconds: float
+    errors: Errors
+    least_coverage: float | None
+    coverage_p10: float | None  # one file of ten has less
+
+
+def normaliser(language: str | None) -> Normalise:
+    """Whisper's own: the English one writes numbers and spellings alike, the other only letters."""
+    made = EnglishTextNormalizer() if language in {None, "en"} else BasicTextNormalizer()
+
+    def normalise(text: str) -> str:
+        return str(made(text)).strip()
+
+    return normalise
+
+
+def collect(folder: Path) -> list[Spoken]:
+    """Every recording under `folder` that has a text, in the order of their paths.
+
+    Raises:
+        ValueError: there is none.
+    """
+    listed = [
+        spoken for file in sorted(folder.rglob(f"*{LIST_ENDING}")) for spoken in _listed(file)
+    ]
+    found = {spoken.audio: spoken for spoken in [*_pairs(folder), *listed]}
+    if not found:
+        raise ValueError(
+            f"{folder} has no recording with its text: a list *{LIST_ENDING}, or a.txt beside a.wav"
+        )
+    return [found[path] for path in sorted(found)]
+
+
+def _listed(file: Path) -> Iterator[Spoken]:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        name, _, text = line.strip().partition(" ")
+        for audio in sorted(file.parent.glob(f"{name}.*")) if name else ():
+            if AUDIO_FILE.fullmatch(audio.name):
+                yield Spoken(audio, text)
+
+
+def _pairs(folder: Path) -> Iterator[Spoken]:
+    for audio in sorted(folder.rglob("*")):
+        text = audio.with_suffix(".txt")
+        if AUDIO_FILE.fullmatch(audio.name) and text.is_file():
+            yield Spoken(audio, " ".join(text.read_text(encoding="utf-8").split()))
+
+
+def hear(server: Server, spoken: list[Spoken], at_once: int) -> list[Scored]:
+    """Each sent to the server; one that fails counts as not heard."""
+
+    def score(one: Spoken) -> Scored:
+        try:
+            heard = server.hear(one.audio)
+        except Unheard as failure:
+            return Scored(one.audio.name, one.text, "", 0.0, None, str(failure))
+        return Scored(one.audio.name, one.text, heard.text, heard.seconds, heard.coverage)
+
+    with ThreadPoolExecutor(at_once) as pool:
+        return list(pool.map(score, spoken))
+
+
+def summary(scored: list[Scored], normalise: Normalise) -> Summary:
+    """Errors over all words together, as papers report them."""
+    covered = [one.coverage for one in scored if one.coverage is not None]
+    return Summary(
+        len(scored),
+        sum(one.failure is not None for one in scored),
+        sum(one.seconds for one in scored),
+        errors(((one.said, one.heard) for one in scored), normalise),
+        min(covered, default=None),
+        quantile(covered, 0.1) if covered else None,
+    )

@@ -1,0 +1,157 @@
+"""How right a server is: words, times, coverage, and what it invents where nobody speaks.
+
+Without --folder, on speech of the demo model's synthesiser, whose every word and time is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from benchmark.accuracy import corpus as folder
+from benchmark.accuracy.client import Server, Unheard
+from benchmark.accuracy.trials import TRIALS, Ground, Trial, ruled
+from benchmark.demo import SERVER, DemoFailed, serving
+from benchmark.tables import aligned
+from models.demo.figure import Figure
+
+OWN_RULES: Mapping[str, Mapping[str, str]] = {  # how else our server may cut, and its settings
+    "stride of 5 s": {"STRIDE_LENGTH_S": "5"},
+    "at every 30 s": {"STRIDE_LENGTH_S": "0"},
+}
+RULES = "rules"  # the trial that needs servers of its own
+WORST = 5  # files that are shown of a folder
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 when every goal is met and every file was heard."""
+    asked = _parser().parse_args(arguments)
+    started = time.monotonic()
+    try:
+        found, holds = _of_a_folder(asked) if asked.folder else _of_the_demo_set(asked)
+    except (DemoFailed, Unheard, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    if asked.json is not None:
+        about = {"server": asked.server or "our own", "minutes": asked.minutes}
+        about["seconds"] = round(time.monotonic() - started, 1)
+        asked.json.write_text(json.dumps({**about, **found}, indent=1, ensure_ascii=False) + "\n")
+    return int(not holds)
+
+
+def _of_the_demo_set(asked: argparse.Namespace) -> tuple[dict[str, object], bool]:
+    figures = []
+    for figure in _measured(asked):
+        print(f"{figure.name}: {_value(figure)}", file=sys.stderr, flush=True)
+        figures.append(figure)
+    print(table(figures))
+    return {"figures": [asdict(one) for one in figures]}, all(one.holds for one in figures)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    rows = [("figure", "value", "goal", "on")]
+    for one in figures:
+        goal = "-"
+        if one.limit is not None:
+            verdict = "met" if one.holds else "MISSED"
+            goal = f"{'≥' if one.at_least else '≤'} {one.limit:g} {verdict}"
+        rows.append((one.name, _value(one), goal, one.sample))
+    return "\n".join(aligned(rows))
+
+
+def _value(figure: Figure) -> str:
+    number = str(figure.value) if isinstance(figure.value, int) else f"{figure.value:.2f}"
+    return f"{number} {figure.unit}".strip()
+
+
+def _measured(asked: argparse.Namespace) -> Iterator[Figure]:
+    """On the server that is named, or on servers of our own."""
+    chosen = [TRIALS[name] for name in asked.trials if name in TRIALS]
+    server = Server(asked.server.rstrip("/"), asked.api_key) if asked.server else None
+    ground = Ground(server or Server(""), asked.minutes, asked.language or "en", asked.at_once)
+    if server is not None:
+        yield from _figures(chosen, ground)
+        return
+    if chosen:
+        yield from _on_our_own(chosen, ground, {})
+    if RULES in asked.trials:
+        for name, settings in OWN_RULES.items():
+            yield from _on_our_own([ruled(name)], ground, settings)
+
+
+def _on_our_own(
+    trials: Iterable[Trial], ground: Ground, settings: Mapping[str, str]
+) -> Iterator[Figure]:
+    with serving(SERVER, settings) as port:
+        yield from _figures(trials, replace(ground, server=Server(f"http://127.0.0.1:{port}")))
+
+
+def _figures(trials: Iterable[Trial], ground: Ground) -> Iterator[Figure]:
+    for trial in trials:
+        yield from trial(ground)
+
+
+def _of_a_folder(asked: argparse.Namespace) -> tuple[dict[str, object], bool]:
+    spoken = folder.collect(asked.folder)
+    normalise = folder.normaliser(asked.language)
+    if asked.server:
+        scored = folder.hear(
+            Server(asked.server.rstrip("/"), asked.api_key, asked.language), spoken, asked.at_once
+        )
+    else:
+        with serving(SERVER) as port:
+            server = Server(f"http://127.0.0.1:{port}", language=asked.language)
+            scored = folder.hear(server, spoken, asked.at_once)
+    summary = folder.summary(scored, normalise)
+    print(told(summary, scored, normalise))
+    return {"summary": asdict(summary), "files": [asdict(one) for one in scored]}, (
+        summary.failed == 0
+    )
+
+
+def told(
+    summary: folder.Summary, scored: Sequence[folder.Scored], normalise: folder.Normalise
+) -> str:
+    """The summary, and the files with the most errors."""
+    found = summary.errors
+    lines = [
+        f"WER {found.rate:.2f} %: {found.words} words, {found.replaced} others, {found.lost} lost, "
+        f"{found.invented} invented",
+        f"{summary.files} files, {summary.failed} failed, {summary.seconds:.0f} s of audio",
+    ]
+    if summary.least_coverage is not None:
+        lines.append(
+            f"speech under a segment: least {100 * summary.least_coverage:.1f} %, "
+            f"10th percentile {100 * (summary.coverage_p10 or 0):.1f} %"
+        )
+    lines += [f"failed: {one.name}: {one.failure}" for one in scored if one.failure]
+    rates = {one.name: folder.errors([(one.said, one.heard)], normalise).rate for one in scored}
+    worst = sorted((rate, name) for name, rate in rates.items() if rate)[::-1][:WORST]
+    return "\n".join([*lines, *(f"{rate:.1f} % wrong: {name}" for rate, name in worst)])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmark.accuracy", description=__doc__)
+    add = parser.add_argument
+    add("--server", metavar="URL", help="a running server (one of our own, with MODEL_ID or demo)")
+    add("--api-key", default=os.environ.get("API_KEY"), help="the server's key (API_KEY)")
+    add(
+        "--folder", type=Path, help="recordings and texts: LibriSpeech's layout, or a.wav and a.txt"
+    )
+    add("--language", help="spoken in all of it (found by the server; of the demo set en)")
+    add("--minutes", type=float, default=20.0, help="of the demo set's long file (%(default)g)")
+    every = [*TRIALS, RULES]
+    add("--trials", nargs="+", choices=every, default=every, help="of the demo set (all)")
+    add("--at-once", type=int, default=4, help="clips sent at once (%(default)d)")
+    add("--json", type=Path, metavar="OUT", help="write everything here too")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

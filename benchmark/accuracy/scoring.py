@@ -1,0 +1,110 @@
+"""Words compared: errors by kind, and how far heard times are from those that were said."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import jiwer
+
+from benchmark.accuracy.client import Timed
+from models.demo.world import plain_words
+
+Normalise = Callable[[str], str]
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Of words, all texts together."""
+
+    words: int  # said
+    replaced: int
+    lost: int
+    invented: int
+
+    @property
+    def rate(self) -> float:
+        """Word error rate, per cent; of a text without words, all that was invented."""
+        return 100 * (self.replaced + self.lost + self.invented) / max(self.words, 1)
+
+
+def plain(text: str) -> str:
+    """Lower case, without punctuation: the demo world writes numbers as words already."""
+    return " ".join(plain_words(text))
+
+
+def errors(pairs: Iterable[tuple[str, str]], normalise: Normalise = plain) -> Errors:
+    """Of (said, heard) pairs, aligned by Levenshtein distance; nothing said counts too."""
+    words = replaced = lost = invented = 0
+    for said, heard in ((normalise(said), normalise(heard)) for said, heard in pairs):
+        words += len(said.split())
+        if not said:
+            invented += len(heard.split())
+            continue
+        found = jiwer.process_words(said, heard)
+        replaced += found.substitutions
+        lost += found.deletions
+        invented += found.insertions
+    return Errors(words, replaced, lost, invented)
+
+
+def same_words(said: Sequence[Timed], heard: Sequence[Timed]) -> list[tuple[Timed, Timed]]:
+    """The words that were heard right, each with the one that was said."""
+    said, heard = _alone(said), _alone(heard)
+    if not said or not heard:
+        return []
+    found = jiwer.process_words(" ".join(w.text for w in said), " ".join(w.text for w in heard))
+    return [
+        pair
+        for chunk in found.alignments[0]
+        if chunk.type == "equal"
+        for pair in zip(
+            said[chunk.ref_start_idx : chunk.ref_end_idx],
+            heard[chunk.hyp_start_idx : chunk.hyp_end_idx],
+            strict=True,
+        )
+    ]
+
+
+def start_errors(pairs: Sequence[tuple[Timed, Timed]]) -> list[float]:
+    """Seconds between said and heard starts."""
+    return [abs(said.start - heard.start) for said, heard in pairs]
+
+
+def end_errors(pairs: Sequence[tuple[Timed, Timed]]) -> list[float]:
+    """Seconds between said and heard ends."""
+    return [abs(said.end - heard.end) for said, heard in pairs]
+
+
+def share_covered(said: Sequence[Timed], segments: Sequence[Timed]) -> float:
+    """Per cent of the seconds in which words were said that lie under a segment."""
+    total = sum(word.end - word.start for word in said)
+    covered = sum(
+        max(0.0, min(word.end, segment.end) - max(word.start, segment.start))
+        for word in said
+        for segment in segments
+        if segment.start < word.end and word.start < segment.end
+    )
+    return 100 * min(covered / total, 1.0) if total else 100.0
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """The value below which `share` of `values` lie; nan without values."""
+    if not values:
+        return float("nan")
+    ordered = sorted(values)
+    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else float("nan")
+
+
+def _alone(words: Sequence[Timed]) -> list[Timed]:
+    """Plain words; what is two of them, or none, is left out."""
+    return [
+        Timed(plain(word.text), word.start, word.end)
+        for word in words
+        if len(plain_words(word.text)) == 1
+    ]

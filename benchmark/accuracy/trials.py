@@ -1,0 +1,231 @@
+"""What is measured of a server on speech whose every word and time is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from benchmark.accuracy.client import Heard, Server, Timed, Unheard
+from benchmark.accuracy.noises import sounds
+from benchmark.accuracy.scoring import (
+    end_errors,
+    errors,
+    median,
+    quantile,
+    same_words,
+    share_covered,
+    start_errors,
+)
+from benchmark.recordings import SAMPLE_RATE, Samples
+from models.demo import synthesise
+from models.demo.figure import Figure
+from models.demo.synthesise import Recording
+
+AS_SERVED = "cut by the server's rule"  # at pauses, unless it was set otherwise
+REPEATS = 10
+PAUSE_SECONDS = 0.6  # between repeats
+SILENCE_SECONDS = 40.0  # in the midst of speech
+CUTS = np.arange(29.0, 31.01, 0.25)  # seconds, where a clip is cut off
+CUT_SHORT = 0.05  # seconds: a word that ends nearer to the cut may be lost
+LAST_SECONDS = 3.0  # before the cut
+QUIET = 19  # of the twenty sounds without speech
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all trials need."""
+
+    server: Server
+    minutes: float  # of the long file
+    language: str
+    at_once: int  # clips
+    noise_seconds: float = 60.0  # of each sound without speech
+
+    @property
+    def long_file(self) -> Recording:
+        return _long_file(self.minutes, self.language)
+
+
+@cache  # the synthesiser's pauses differ by milliseconds from one time to the next
+def _long_file(minutes: float, language: str) -> Recording:
+    return synthesise.recording(60 * minutes, language, seed=20, voices=3)
+
+
+Trial = Callable[[Ground], list[Figure]]
+
+
+def said_words(made: Recording) -> list[Timed]:
+    return [Timed(*word) for word in made.words]
+
+
+def long_file(ground: Ground) -> list[Figure]:
+    """The file as the server cuts it: words, coverage, word times, and drift at the end."""
+    made = ground.long_file
+    heard, words = _with_words(ground.server, made.samples)
+    figures = [wrong_words(AS_SERVED, made, heard), drift(AS_SERVED, made, heard)]
+    sample = f"{ground.minutes:g} min"
+    covered = share_covered(said_words(made), heard.segments)
+    figures.append(Figure("words' seconds under a segment", covered, "%", sample))
+    if heard.coverage is not None:
+        figures.append(Figure("X-Speech-Coverage", 100 * heard.coverage, "%", sample))
+    return [*figures, *(wordrepeats_in(made, heard) if words else [])]
+
+
+def _with_words(server: Server, samples: Samples) -> tuple[Heard, bool]:
+    """With times of the words, where the model has them."""
+    try:
+        return server.hear(samples, words=True), True
+    except Unheard as refusal:
+        if "word timestamps" not in str(refusal):
+            raise
+        return server.hear(samples), False
+
+
+def wordrepeats_in(made: Recording, heard: Heard) -> list[Figure]:
+    """Of the words that were heard right."""
+    pairs = same_words(said_words(made), heard.words)
+    starts, ends = start_errors(pairs), end_errors(pairs)
+    sample = f"{len(pairs)} of {len(made.words)} words"
+    return [
+        Figure("word start error, median", median(starts), "s", sample, 0.1),
+        Figure("word start error, 90th percentile", quantile(starts, 0.9), "s", sample),
+        Figure("word end error, median", median(ends), "s", sample),
+        Figure("word end error, 90th percentile", quantile(ends, 0.9), "s", sample),
+    ]
+
+
+def ruled(rule: str) -> Trial:
+    """The file as a server cuts it that has another rule."""
+
+    def trial(ground: Ground) -> list[Figure]:
+        made = ground.long_file
+        heard = ground.server.hear(made.samples)
+        return [wrong_words(rule, made, heard), drift(rule, made, heard)]
+
+    return trial
+
+
+def window_by_window(ground: Ground) -> list[Figure]:
+    """The file one window at a time, each from where the last text ended."""
+    made = ground.long_file
+    heard = ground.server.hear_window_by_window(made.samples)
+    name = "one window at a time"
+    return [wrong_words(name, made, heard), drift(name, made, heard)]
+
+
+def wrong_words(rule: str, made: Recording, heard: Heard) -> Figure:
+    found = errors([(made.text, heard.text)])
+    sample = f"{found.words} words: {found.replaced} others, {found.lost} lost"
+    return Figure(f"WER, {rule}", found.rate, "%", f"{sample}, {found.invented} invented")
+
+
+def drift(rule: str, made: Recording, heard: Heard) -> Figure:
+    """How far the last segment's end is from the end of what was said last."""
+    end = heard.segments[-1].end if heard.segments else 0.0
+    away = abs(end - made.sentences[-1].end)
+    return Figure(f"drift at the end, {rule}", away, "s", "the last sentence", 0.2)
+
+
+def silence_amid(ground: Ground) -> list[Figure]:
+    """Speech, 40 s of nothing, speech: the right words at the right times."""
+    parts = [synthesise.recording(20, ground.language, seed) for seed in (31, 32)]
+    gap = np.zeros(round(SILENCE_SECONDS * SAMPLE_RATE), np.float32)
+    heard = ground.server.hear(np.concatenate([parts[0].samples, gap, parts[1].samples]))
+    found = errors([(f"{parts[0].text} {parts[1].text}", heard.text)])
+    shift = (len(parts[0].samples) + len(gap)) / SAMPLE_RATE
+    starts = [s.start for s in parts[0].sentences] + [shift + s.start for s in parts[1].sentences]
+    away = [min((abs(t - s.start) for s in heard.segments), default=shift) for t in starts]
+    sample = "20 s, 40 s of silence, 20 s"
+    return [
+        Figure("WER, silence amid", found.rate, "%", f"{sample}: {found.words} words"),
+        Figure("sentence start error, silence amid, largest", max(away), "s", sample, 1.0),
+    ]
+
+
+def nobody_speaks(ground: Ground) -> list[Figure]:
+    """Twenty sounds without speech: words written are invented."""
+    made = sounds(ground.noise_seconds)
+    heard = ground.server.hear_all(list(made.values()), ground.at_once)
+    counts = {name: len(one.text.split()) for name, one in zip(made, heard, strict=True)}
+    loud = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
+    sample = f"{len(made)} x {ground.noise_seconds:g} s without speech"
+    quiet = sum(count == 0 for count in counts.values())
+    return [
+        Figure("sounds without a word", quiet, f"of {len(made)}", loud or sample, QUIET, True),
+        Figure("words invented", sum(counts.values()), "", sample),
+    ]
+
+
+def repeats(ground: Ground) -> list[Figure]:
+    """The same sentence ten times over: it is there ten times, no more and no less."""
+    chosen = synthesise.sentences(ground.language, 6, seed=40)
+    spoken = [synthesise.speak(s.text, s.language).samples for s in chosen]
+    pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
+    made = [np.tile(np.concatenate([samples, pause]), REPEATS) for samples in spoken]
+    heard = ground.server.hear_all(made, ground.at_once)
+    times = [repeats_in(s.text, one.text) for s, one in zip(chosen, heard, strict=True)]
+    found = errors(
+        (" ".join([s.text] * REPEATS), h.text) for s, h in zip(chosen, heard, strict=True)
+    )
+    sample = f"{len(chosen)} sentences, each {REPEATS} times"
+    right = sum(count == REPEATS for count in times)
+    told = f"{sample}: {', '.join(map(str, times))} times"
+    return [
+        Figure("sentences heard ten times", right, f"of {len(chosen)}", told, len(chosen), True),
+        Figure("WER, ten times the same", found.rate, "%", sample),
+    ]
+
+
+def repeats_in(sentence: str, heard: str) -> int:
+    """How many repeats of the sentence the text is most like."""
+
+    def unlike(count: int) -> int:
+        found = errors([(" ".join([sentence] * count), heard)])
+        return found.replaced + found.lost + found.invented
+
+    return min(range(2 * REPEATS + 1), key=unlike)
+
+
+def borders(ground: Ground) -> list[Figure]:
+    """Clips cut off at 29 to 31 s: nothing that was said whole is lost at the end."""
+    made = [synthesise.recording(36, ground.language, seed) for seed in (51, 52)]
+    clips = [(one, float(cut)) for one in made for cut in CUTS]
+    samples = [one.samples[: round(cut * SAMPLE_RATE)] for one, cut in clips]
+    heard = ground.server.hear_all(samples, ground.at_once)
+    said = [_said_before(one, cut) for one, cut in clips]
+    pairs = [(" ".join(words), h.text) for words, h in zip(said, heard, strict=True)]
+    late = lost = 0
+    for (one, cut), words, (_, text) in zip(clips, said, pairs, strict=True):
+        first = len(_said_before(one, cut - LAST_SECONDS))
+        late += len(words) - first
+        lost += lost_after(words, text, first)
+    rate = errors(pairs).rate
+    told = f"{late} words in the last {LAST_SECONDS:g} s of {len(clips)} clips"
+    return [
+        Figure("words lost before a cut", lost, "", told, 0),
+        Figure("WER, clips of 29 to 31 s", rate, "%", f"{len(clips)} clips"),
+    ]
+
+
+def _said_before(made: Recording, cut: float) -> list[str]:
+    """The words that end before `cut`."""
+    return [word for word, _, end in made.words if end < cut - CUT_SHORT]
+
+
+def lost_after(said: Sequence[str], heard: str, first: int) -> int:
+    """How many of the words from the `first` on the text has nothing for."""
+    kept = errors([(" ".join(said[:first]), heard)]).lost
+    return max(0, errors([(" ".join(said), heard)]).lost - kept)
+
+
+TRIALS: dict[str, Trial] = {
+    "long": long_file,
+    "windows": window_by_window,
+    "silence": silence_amid,
+    "noise": nobody_speaks,
+    "repeats": repeats,
+    "borders": borders,
+}

@@ -1,0 +1,63 @@
+"""Transformers' `generate`, told how many tokens to write and asked how many it wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import cycle, islice
+from typing import Any
+
+import torch
+from transformers import WhisperForConditionalGeneration
+
+from benchmark.engines.contender import Task
+
+
+class Generation:
+    """Stands before `generate` of every Whisper model of the process.
+
+    A batch runs until its longest row is done, whatever ends the others: windows of different
+    lengths are given the longest one's and counted with their own.
+    """
+
+    def __init__(self) -> None:
+        self._generate: Callable[..., Any] = WhisperForConditionalGeneration.generate
+        self._limits: Sequence[int] | None = None
+        self._written: list[int] = []
+        counted = self._counted
+
+        def generate(model: Any, *inputs: Any, **options: Any) -> Any:
+            return counted(model, *inputs, **options)
+
+        WhisperForConditionalGeneration.generate = generate
+
+    def begin(self, task: Task) -> Callable[[], list[int]]:
+        self._limits = task.limits
+        self._written = []
+        return lambda: self._written
+
+    def _counted(self, model: Any, *inputs: Any, **options: Any) -> Any:
+        named = options.get("input_features", options.get("inputs"))
+        features: Any = inputs[0] if inputs else named
+        count = len(features)
+        if self._limits is None:
+            found = self._generate(model, *inputs, **options)
+            self._written += _lengths(found, model.generation_config)
+            return found
+        done = len(self._written)
+        limits = list(islice(cycle(self._limits), done, done + count))
+        longest = max(limits)
+        options["max_new_tokens"] = longest
+        found = self._generate(model, *inputs, **options)
+        self._written += [
+            min(length, limit)
+            for length, limit in zip(_lengths(found, model.generation_config), limits, strict=True)
+        ]
+        return found
+
+
+def _lengths(found: Any, config: Any) -> list[int]:
+    """Tokens of each row after the opening and before the end of text."""
+    tokens: torch.Tensor = found["sequences"] if isinstance(found, dict) else found
+    opening = {config.decoder_start_token_id, config.no_timestamps_token_id, config.eos_token_id}
+    opening |= set(config.lang_to_id.values()) | set(config.task_to_id.values())
+    return [sum(token not in opening for token in row) for row in tokens.tolist()]

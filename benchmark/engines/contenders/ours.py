@@ -1,0 +1,76 @@
+"""Our two engines, fed as the scheduler feeds them."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import Literal
+
+import torch
+import transformers
+
+from asr.config import Config
+from asr.engines import load as engines
+from asr.engines.engine import Engine, Window
+from asr.options import Options
+from benchmark.engines.contender import BATCH, LANGUAGE, Heard, Samples, Settings, Task
+from benchmark.engines.contenders.generation import Generation
+
+VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
+
+
+class Ours:
+    """Takes windows whenever the engine has room."""
+
+    def __init__(self, engine: Engine, generation: Generation | None = None) -> None:
+        self.versions = VERSIONS
+        self._engine = engine
+        self._generation = generation  # where batches run to their longest window's limit
+
+    def hear(self, task: Task, heard: Heard, started: float) -> None:
+        counted = self._generation.begin(task) if self._generation else None
+        is_streamed = task.load == "first"
+        windows = [self._window(*each, is_streamed) for each in task.each()]
+        waiting = deque(windows)
+        tokens: dict[Window, int] = {}
+        engine = self._engine
+        while waiting or engine.held():
+            if task.load == "first" and heard.finished:
+                break
+            admitted = [waiting.popleft() for _ in range(min(engine.free(), len(waiting)))]
+            for result in engine.step(admitted):
+                if result.error is not None:
+                    raise result.error
+                if result.is_final:
+                    heard.finished.append(time.monotonic() - started)
+                    tokens[result.window] = sum(len(part.tokens) for part in result.segments)
+        for window in windows:
+            engine.drop(window)
+        heard.tokens += counted() if counted else [tokens[w] for w in windows if w in tokens]
+
+    def _window(self, samples: Samples, limit: int | None, is_streamed: bool) -> Window:
+        options = Options(
+            language=LANGUAGE,
+            timestamps="none",
+            is_streamed=is_streamed,
+            max_new_tokens=None if self._generation else limit,
+        )
+        return Window(samples, start=0.0, options=options)
+
+
+def load(
+    settings: Settings,
+    kind: Literal["whisper", "pipeline"] = "whisper",
+) -> Ours:
+    config = Config(
+        model_id=str(settings.checkpoint),
+        engine=kind,
+        device=settings.device,
+        dtype=settings.dtype,
+        batch_size=BATCH,
+    )
+    generation = Generation() if kind == "pipeline" else None  # before the engine binds it
+    engine = engines.load(config)
+    while engine.prepare():  # as a server does before requests come
+        pass
+    return Ours(engine, generation)

@@ -1,0 +1,120 @@
+"""What this engine set out to reach, and by how much it did or did not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmark.engines.rounds import Figures, Results
+
+OURS = "ours "
+FASTER = "faster-whisper"
+BATCHED = "faster-whisper batched "
+GREEDY = "transformers greedy "
+GOAL_TOKENS = 130
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A number to reach; `at_most` where less is better."""
+
+    text: str
+    target: float
+    measured: float | None
+    unit: str = "x"
+    at_most: bool = False
+
+    def judged(self) -> str:
+        if self.measured is None:
+            return f"unmeasured  {self.text}"
+        reached = f"{self.measured:.2f} {self.unit}"
+        if self._is_met:
+            return f"met         {self.text}: {reached}"
+        gap = abs(self.measured - self.target)
+        return f"missed      {self.text}: {reached}, by {gap:.2f} {self.unit}"
+
+    @property
+    def _is_met(self) -> bool:
+        assert self.measured is not None
+        return self.measured <= self.target if self.at_most else self.measured >= self.target
+
+
+def cpu_goals(levels: Mapping[str, Results], first_windows: float | None) -> list[Goal]:
+    """The goals of a CPU, stated for the small model.
+
+    Args:
+        first_windows: time to a 20-minute file's first segment, in times of one window alone.
+    """
+    file, clips = levels.get(f"file {GOAL_TOKENS}"), levels.get("clips 16")
+    return [
+        Goal("one file: 1.5 x faster-whisper batched int8", 1.5, ratio(file, BATCHED)),
+        Goal("one file: 3 x the plain greedy fp32 pipeline", 3.0, ratio(file, GREEDY)),
+        Goal("16 clips of 5 s: 2 x faster-whisper, batched or not", 2.0, ratio(clips, FASTER)),
+        Goal(
+            "first segment of a 20-minute file within 1.5 window times",
+            1.5,
+            first_windows,
+            "window times",
+            at_most=True,
+        ),
+    ]
+
+
+def gpu_goals(
+    weights: str, levels: Mapping[str, Results], served: Mapping[str, float]
+) -> list[Goal]:
+    """The goals of one H200.
+
+    Args:
+        served: realtime multiples over HTTP: "many" of 30 s files, "long" of one file of 19:51.
+    """
+    best = best_of(levels.get(f"file {GOAL_TOKENS}"), OURS)
+    many, one = best_of(levels.get("clips 32"), OURS), best_of(levels.get("clips 1"), OURS)
+    pace = many.windows_per_second / one.windows_per_second if many and one else None
+    goals = [
+        Goal("one file: 8 x the greedy pipeline", 8.0, _greedy_ratio(levels)),
+        Goal(
+            "60 % of the roofline",
+            60.0,
+            None if best is None or best.roofline_share is None else 100 * best.roofline_share,
+            "%",
+        ),
+        Goal("5 s clips, 32 at once: 6 x one at a time", 6.0, pace),
+    ]
+    if weights.endswith("large-v3"):
+        goals.append(Goal("64 to 128 at once over HTTP: 1500 x", 1500.0, served.get("many")))
+        goals.append(Goal("one file of 19 min 51 s over HTTP: 800 x", 800.0, served.get("long")))
+    if weights.endswith("turbo"):
+        goals.append(Goal("64 to 128 at once over HTTP: 1740 x", 1740.0, served.get("many")))
+        goals.append(Goal("the same in the end: 4500 x", 4500.0, served.get("many")))
+    return goals
+
+
+def outside_goals(served: Mapping[str, float], cores: int) -> list[Goal]:
+    """What is left for everything but the model, with an engine that answers at once."""
+    budget = 0.2 * cores
+    text = f"CPU outside the model, VAD=energy: {budget:.1f} ms for a second of WAV"
+    health = "/hc p99 within 20 ms meanwhile"
+    return [
+        Goal(text, budget, served.get("cpu_ms"), "ms", at_most=True),
+        Goal(health, 20.0, served.get("health_ms"), "ms", at_most=True),
+    ]
+
+
+def _greedy_ratio(levels: Mapping[str, Results]) -> float | None:
+    """Of the file's windows, or of the first of them where the pipeline hears no more."""
+    files = [level for name, level in levels.items() if name.startswith(f"file {GOAL_TOKENS}")]
+    found = (ratio(level, GREEDY) for level in files)
+    return next((times for times in found if times is not None), None)
+
+
+def ratio(results: Results | None, rival: str) -> float | None:
+    """How many times as fast the best of ours is as the best whose name begins with `rival`."""
+    ours, theirs = best_of(results, OURS), best_of(results, rival)
+    return theirs.seconds / ours.seconds if ours and theirs else None
+
+
+def best_of(results: Results | None, beginning: str) -> Figures | None:
+    found: Sequence[Figures] = results.figures if results is not None else ()
+    named = [one for one in found if one.contender.startswith(beginning)]
+    return min(named, key=lambda one: one.seconds, default=None)

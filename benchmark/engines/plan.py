@@ -1,0 +1,176 @@
+"""What is compared: read from the command line, then laid out as weights, sounds and levels."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+
+from benchmark import recordings
+from benchmark.engines.checkpoints import SIZES, random_checkpoint
+from benchmark.engines.contender import ENTRIES, Entry
+from benchmark.engines.rounds import Level
+from benchmark.load.http_overhead import CALLERS, FILES, FORMATS
+from benchmark.paths import CACHE, DEMO
+
+RANDOM = "random:"
+OURS = "ours"
+CLIP_SECONDS = 5.0
+CLIP_TOKENS = 17  # of 5 s of English
+TORCH_FILES = ("*.bin", "*.msgpack", "*.h5")  # of a hub's checkpoint: the weights once more
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked for."""
+
+    weights: str  # demo, random:NAME, a directory, or a hub id
+    minutes: float  # of the one file
+    against: Sequence[str]  # beginnings of contenders' names; empty: all
+    tokens: Sequence[str]  # in each window of the file: numbers, or "drawn"
+    clips: Sequence[int]  # callers at once
+    rounds: int
+    dtypes: Sequence[str]  # of our engine; empty: each that suits the device
+    device: str  # "cpu" or "cuda"
+    threads: int
+    pythons: dict[str, str]  # environment → its Python
+    http: bool
+    files: Sequence[int]  # of whole requests: seconds of audio in each
+    formats: Sequence[str]
+    callers: Sequence[int]  # at once
+    output: Path | None
+
+    @property
+    def is_random(self) -> bool:
+        return self.weights.startswith(RANDOM)
+
+    def wants(self, entry: Entry) -> bool:
+        if entry.name == OURS or not self.against:
+            return True
+        return any(entry.name.startswith(name) for name in self.against)
+
+    def dtypes_of(self, entry: Entry) -> Sequence[str]:
+        if entry.name.startswith(OURS) and self.dtypes:
+            return self.dtypes
+        return entry.dtypes if self.device == "cpu" else entry.gpu_dtypes
+
+
+def read(arguments: Sequence[str] | None) -> Plan | None:
+    """The plan; None where the environments are to be installed."""
+    asked = _parser().parse_args(arguments)
+    if asked.install:
+        return None
+    device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    return Plan(
+        weights=asked.weights,
+        minutes=asked.minutes,
+        against=[] if asked.against == "all" else asked.against.split(","),
+        tokens=[tokens for tokens in asked.tokens.split(",") if tokens],
+        clips=_numbers(asked.clips),
+        rounds=asked.rounds,
+        dtypes=[DTYPES.get(name, name) for name in asked.dtype.split(",") if name],
+        device=device,
+        threads=asked.threads,
+        pythons=dict(pair.split("=", 1) for pair in asked.python),
+        http=asked.http,
+        files=_numbers(asked.files),
+        formats=[name for name in asked.formats.split(",") if name],
+        callers=_numbers(asked.callers),
+        output=asked.json,
+    )
+
+
+def checkpoint(plan: Plan, folder: Path = CACHE) -> Path:
+    """The directory of the weights that everyone hears with, made in `folder` or downloaded."""
+    if plan.is_random:
+        name = plan.weights.removeprefix(RANDOM)
+        if name not in SIZES:
+            raise SystemExit(f"--weights {plan.weights}: there are {', '.join(SIZES)}")
+        dtype = torch.float32 if plan.device == "cpu" else torch.float16
+        place = folder / f"random-{name}-{str(dtype).removeprefix('torch.')}"
+        return random_checkpoint(SIZES[name], place, dtype, plan.device)
+    if plan.weights == "demo":
+        return DEMO / "weights"
+    if Path(plan.weights).is_dir():
+        return Path(plan.weights).resolve()
+    return Path(snapshot_download(plan.weights, ignore_patterns=list(TORCH_FILES)))
+
+
+def levels(plan: Plan, folder: Path) -> list[Level]:
+    """The file at each number of tokens, and the clips of each number of callers."""
+    sound = recording(plan, 60 * (plan.minutes or 1))
+    windows = recordings.windows(sound)
+    asked = (plan.tokens if plan.is_random else ["natural"]) if plan.minutes else []
+    of_clip = str(CLIP_TOKENS) if plan.is_random else "natural"
+    files = [
+        Level.of(f"file {tokens}", "file", windows, limits(tokens, len(windows)), folder)
+        for tokens in asked
+    ]
+    return files + [
+        Level.of(
+            f"clips {count}",
+            "clips",
+            recordings.clips(sound, count, CLIP_SECONDS),
+            limits(of_clip, count),
+            folder,
+        )
+        for count in plan.clips
+    ]
+
+
+def limits(tokens: str, count: int) -> list[int] | None:
+    """How many tokens each of `count` windows gets: a number, drawn, or as the model ends it."""
+    if tokens == "natural":
+        return None
+    if tokens == "drawn":
+        return recordings.drawn_lengths(count)
+    return [int(tokens)] * count
+
+
+def recording(plan: Plan, seconds: float) -> recordings.Samples:
+    """Made-up sound for weights that understand nothing, else the shipped samples."""
+    if plan.is_random:
+        return recordings.made_up(seconds)
+    samples = DEMO / "samples"
+    return recordings.spoken(sorted([*samples.glob("*.wav"), *samples.glob("*.flac")]), seconds)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",") if number]
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ",".join(map(str, values))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m benchmark.engines",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    names = ", ".join(f'"{entry.name}"' for entry in ENTRIES)
+    add = parser.add_argument
+    add("--weights", default="random:small", help="demo, random:SIZE, a directory or a hub id")
+    add("--minutes", type=float, default=5.0, help="length of the one file; 0: none")
+    add("--against", default="all", help=f"contenders besides ours, by commas: {names}")
+    add("--tokens", default="130", help="in each window: numbers, 'drawn'; random weights only")
+    add("--clips", default="16", help="callers with a clip of 5 s, at once; empty: none")
+    add("--rounds", type=int, default=3, help="of each contender, after one to warm up")
+    add("--dtype", default="", help="of our engine: fp32, bf16, fp16; empty: all that suit")
+    add("--device", choices=("cpu", "cuda"), help="unset: a GPU where there is one")
+    add("--threads", type=int, default=os.cpu_count() or 1, help="of each contender, on a CPU")
+    add("--http", action="store_true", help="whole requests against our server, too")
+    add("--files", default=_listed(FILES), help="of --http: seconds of audio in a request")
+    add("--formats", default=_listed(FORMATS), help="of --http")
+    add("--callers", default=_listed(CALLERS), help="of --http: at once")
+    add("--json", type=Path, help="write everything there")
+    add("--python", action="append", default=[], metavar="ENVIRONMENT=PATH", help="its Python")
+    add("--install", action="store_true", help="make the others' environments, and end")
+    return parser

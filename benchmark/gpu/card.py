@@ -1,0 +1,300 @@
+"""What one GPU reaches of its goals: what says most of them first, within a budget of seconds.
+
+Whoever ends the program has what was measured by then, printed and as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from asr.startup import process_age
+from benchmark import recordings
+from benchmark.engines import comparison as engines
+from benchmark.engines import goals, plan
+from benchmark.engines import machine as surroundings
+from benchmark.engines.checkpoints import in_memory
+from benchmark.engines.comparison import Comparison, tell
+from benchmark.engines.contender import ENTRIES, CannotRun, Load
+from benchmark.engines.contender_process import Rival
+from benchmark.engines.goals import GOAL_TOKENS
+from benchmark.engines.plan import CLIP_SECONDS, CLIP_TOKENS
+from benchmark.engines.rounds import Level, compare
+from benchmark.gpu.budget import Budget
+from benchmark.load import http_overhead as served
+from benchmark.load.http_overhead import LONG, WINDOW, Case, Served
+from benchmark.load.server_engines import MUTE
+from benchmark.load.server_process import WHISPER, Server, Setup, serving
+from benchmark.paths import CACHE
+
+WEIGHTS = "random:large-v3,random:large-v3-turbo"
+BUDGET_S = 540.0  # of ten minutes, the start of the program included
+OLDEST_S = 60.0  # that the program can be when it begins to count
+GREEDY, OURS = "transformers greedy", plan.OURS
+WEIGHTS_S = 15  # guesses of what one H200 takes, as are all that follow
+SERVER_S = 75  # start, idle moments, and the first level
+SETTLE_S = 40.0  # of which: preparing in idle moments, at most
+ENGINE_S = 90  # start, captures, first level
+PIPELINE_S = 60
+LEVEL_S = 15
+MUTE_S = 25
+CAUTION = 1.5  # times what a level takes at the pace of the first one
+LOG_CHARS = 2000  # of a contender that failed
+
+Sounds = npt.NDArray[np.float32]  # [windows, samples]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured."""
+
+    callers: Sequence[int]  # at once over HTTP, the most telling first
+    windows: int  # that our engine hears
+    few: int  # of them, those that the pipeline hears too
+    long: int  # seconds of the one long file
+
+
+@dataclass
+class Card:
+    """Everything that was found; grows while it runs."""
+
+    sizes: Sizes
+    budget: Budget
+    output: Path | None
+    models: list[Comparison] = field(default_factory=list)
+    mute: list[Served] = field(default_factory=list)
+
+    def judged(self) -> list[str]:
+        """The goals, met or by how much not."""
+        lines = []
+        for model in self.models:
+            found = goals.gpu_goals(
+                model.plan.weights, model.levels, served.multiples(model.served)
+            )
+            lines += [f"{model.plan.weights}: {goal.judged()}" for goal in found]
+        outside = served.multiples(self.mute)
+        threads = self.models[0].plan.threads if self.models else 1
+        return lines + [goal.judged() for goal in goals.outside_goals(outside, threads)]
+
+    def write(self) -> None:
+        if self.output is None:
+            return
+        found: dict[str, Any] = {
+            "skipped": self.budget.skipped,
+            "failed": self.budget.failed,
+            "goals": self.judged(),
+            "models": [model.plain() for model in self.models],
+            "mute": [asdict(one) for one in self.mute],
+        }
+        surroundings.write(self.output, found)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0 unless a part failed."""
+    asked = _parser().parse_args(arguments)
+    budget = Budget(time.monotonic() + asked.budget - min(process_age(), OLDEST_S))
+    callers = [int(count) for count in asked.callers.split(",")]
+    card = Card(Sizes(callers, asked.windows, asked.few, asked.long), budget, asked.json)
+    with in_memory(otherwise=CACHE) as folder:
+        for weights in asked.weights.split(","):
+            begin = partial(prepare, card, weights, asked.device, folder)
+            budget.attempt(f"{weights}: weights", WEIGHTS_S, begin)
+        measure(card)
+    card.write()
+    print("\n".join(card.judged()))
+    return int(bool(budget.failed))
+
+
+def prepare(card: Card, weights: str, device: str | None, folder: Path) -> None:
+    """Make a model's weights, and measure what the card could do, once for all."""
+    asked = plan.read(["--weights", weights, *(["--device", device] if device else [])])
+    assert asked is not None
+    asked = replace(asked, dtypes=["float16" if asked.device == "cuda" else "bfloat16"])
+    for place in (folder, CACHE):
+        place.mkdir(parents=True, exist_ok=True)
+    model = Comparison(asked, plan.checkpoint(asked, folder), surroundings.described(asked))
+    if card.models:
+        model.peaks = card.models[0].peaks
+    else:
+        print("\n".join(f"{name}: {value}" for name, value in model.machine.items()), flush=True)
+        engines.measure_peaks(model)
+    card.models.append(model)
+    if asked.device == "cuda":
+        torch.cuda.empty_cache()  # engines plan with what is free
+
+
+def measure(card: Card) -> None:
+    """Each part, those first that say most of the goals."""
+    attempt = card.budget.attempt
+    for model in card.models:
+        attempt(f"{model.plan.weights} over HTTP", SERVER_S, partial(over_http, card, model))
+    for model in card.models:
+        attempt(f"{model.plan.weights} without a server", ENGINE_S, partial(alone, card, model))
+    attempt("what is outside the model", MUTE_S, partial(outside, card))
+
+
+def over_http(card: Card, model: Comparison) -> None:
+    """One server: many callers, the long file, fewer callers, MP3, short clips, first words."""
+    setup = _setup(model, WHISPER)
+    attempt = card.budget.attempt
+    with serving(setup, card.budget.left) as server:
+        server.settle(min(SETTLE_S, card.budget.left))
+        cases = http_cases(card.sizes)
+        once = replace(cases[0], requests=cases[0].callers)
+        warm = _answered(card, server, setup, once)
+        tell(f"to warm up: {served.told(warm)}")
+        for case in cases:
+            seconds = 3 + CAUTION * case.windows / max(warm.windows_per_second, 1)
+            name = f"{model.plan.weights}: {case}"
+            attempt(name, seconds, partial(_keep, card, model.served, server, setup, case))
+        attempt("first words", LEVEL_S, partial(_first_words, model, server))
+    print(f"\n### {model.plan.weights} over HTTP\n\n{served.table(model.served)}\n", flush=True)
+
+
+def http_cases(sizes: Sizes) -> list[Case]:
+    most, *fewer = sizes.callers
+    clip = int(CLIP_SECONDS)
+    return [
+        Case("wav", WINDOW, most, 4 * most),
+        Case("wav", sizes.long, 1, 3),
+        *(Case("wav", WINDOW, count, 4 * count) for count in fewer),
+        Case("mp3", WINDOW, most, 4 * most),
+        Case("wav", clip, 32, 4 * 32),
+        Case("wav", clip, 1, 20),
+        Case("mp3", sizes.long, 1, 3),
+    ]
+
+
+def alone(card: Card, model: Comparison) -> None:
+    """The engine without a server: its share of the roofline, clips, and the greedy pipeline."""
+    sizes, name = card.sizes, model.plan.weights
+    windows = recordings.windows(recordings.made_up(WINDOW * sizes.windows))
+    clips = recordings.clips(windows.ravel(), 32, CLIP_SECONDS)
+    with tempfile.TemporaryDirectory() as place, running(card, model, OURS) as ours:
+        folder = Path(place)
+
+        def hear(title: str, load: Load, heard: Sounds, tokens: str, rounds: int) -> None:
+            level = Level.of(title, load, heard, plan.limits(tokens, len(heard)), folder)
+            work = partial(_compared, card, model, level, [ours], rounds)
+            card.budget.attempt(f"{name}: {title}", LEVEL_S, work)
+
+        hear(f"file {GOAL_TOKENS}", "file", windows, str(GOAL_TOKENS), 2)
+        hear("clips 1", "clips", clips[:1], str(CLIP_TOKENS), 9)
+        hear("clips 32", "clips", clips, str(CLIP_TOKENS), 5)
+        title = f"file {GOAL_TOKENS}, {sizes.few} windows"
+        limits = plan.limits(str(GOAL_TOKENS), sizes.few)
+        few = Level.of(title, "file", windows[: sizes.few], limits, folder)
+        against = partial(_beside_the_pipeline, card, model, few, ours)
+        card.budget.attempt(f"{name}: the greedy pipeline", PIPELINE_S, against)
+        for tokens in ("drawn", "17", "224"):
+            hear(f"file {tokens}", "file", windows, tokens, 1)
+
+
+def outside(card: Card) -> None:
+    """What the server and this program could do if the model took no time."""
+    most, long = card.sizes.callers[0], card.sizes.long
+    setup = _setup(card.models[0], MUTE)
+    with serving(setup, card.budget.left) as server:
+        for case in (
+            Case("wav", WINDOW, most, 4 * most),
+            Case("mp3", WINDOW, most, 4 * most),
+            Case("wav", long, 16, 16),
+        ):
+            work = partial(_keep, card, card.mute, server, setup, case)
+            card.budget.attempt(f"mute: {case}", LEVEL_S, work)
+    print(f"\n### Outside the model\n\n{served.table(card.mute)}\n", flush=True)
+
+
+@contextlib.contextmanager
+def running(card: Card, model: Comparison, name: str) -> Iterator[Rival]:
+    """A contender, which is ended when the budget is."""
+    [entry] = [entry for entry in ENTRIES if entry.name == name]
+    dtype = model.plan.dtypes_of(entry)[0]
+    log = engines.log_of(entry, dtype)
+    try:
+        rival = engines.start(entry, dtype, model)
+    except CannotRun:
+        tell(_end_of(log))
+        raise
+    model.versions[rival.name] = rival.versions
+    timer = threading.Timer(card.budget.left, rival.process.kill)
+    timer.start()
+    try:
+        yield rival
+    finally:
+        timer.cancel()
+        rival.stop()
+
+
+def _beside_the_pipeline(card: Card, model: Comparison, level: Level, ours: Rival) -> None:
+    with running(card, model, GREEDY) as greedy:
+        _compared(card, model, level, [ours, greedy], 1)
+
+
+def _compared(
+    card: Card, model: Comparison, level: Level, started: Sequence[Rival], rounds: int
+) -> None:
+    results = compare(level, started, rounds, tell)
+    engines.take_in(results, model)
+    card.write()
+    for name in results.skipped:
+        tell(_end_of(CACHE / f"{name}.log".replace(" ", "-")))
+
+
+def _keep(card: Card, found: list[Served], server: Server, setup: Setup, case: Case) -> None:
+    found.append(_answered(card, server, setup, case))
+    print(served.told(found[-1]), flush=True)
+    card.write()
+
+
+def _answered(card: Card, server: Server, setup: Setup, case: Case) -> Served:
+    return served.measured(server, setup, case, card.budget.left)
+
+
+def _first_words(model: Comparison, server: Server) -> None:
+    model.streamed = served.first(server)
+    print(model.streamed, flush=True)
+
+
+def _setup(model: Comparison, engine: str) -> Setup:
+    asked = model.plan
+    return Setup(engine, model.checkpoint, asked.device, asked.dtypes[0], str(GOAL_TOKENS))
+
+
+def _end_of(log: Path) -> str:
+    return log.read_text()[-LOG_CHARS:] if log.exists() else f"there is no {log}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m benchmark.gpu",
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--weights", default=WEIGHTS, help="the models, one after the other")
+    add("--budget", type=float, default=BUDGET_S, help="seconds, the program's start included")
+    add("--json", type=Path, help="write everything there, after each level")
+    add("--device", choices=("cpu", "cuda"), help="unset: a GPU where there is one")
+    add("--callers", default="128,64", help="at once over HTTP")
+    add("--windows", type=int, default=256, help="that our engine hears in one round")
+    add("--few", type=int, default=32, help="of them, those that the pipeline hears too")
+    add("--long", type=int, default=LONG, help="seconds of the one long file")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,233 @@
+"""Whole HTTP requests: which are sent, by how many callers at once, and what came of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import time
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+import aiohttp
+
+from benchmark import recordings
+from benchmark.engines.goals import GOAL_TOKENS
+from benchmark.engines.worker import MIB, peak_bytes, reset_peak
+from benchmark.load import stages
+from benchmark.load.clips import Clip
+from benchmark.load.level import Amount, Level, Target, run
+from benchmark.load.reporting import Figures, figures
+from benchmark.load.server_engines import MUTE
+from benchmark.load.server_process import WHISPER, Server, Setup
+from benchmark.tables import aligned
+
+ROUTE = "/asr?language=en&timestamps=none"
+WINDOW = 30  # seconds
+LONG = 1191  # seconds: 19 min 51 s
+FILES = (5, WINDOW, LONG, 9000)  # seconds: a command, a window, and what others were timed with
+FORMATS = ("wav", "mp3")
+CALLERS = (1, 4, 16, 64, 128)
+MUTE_CALLERS = (1, 16, 128)
+MOST_AUDIO = {MUTE: 20_000, "cpu": 4_000, "cuda": 40_000}  # seconds, of several callers at once
+WORTHWHILE_AUDIO = {MUTE: 300, "cpu": 60, "cuda": 6_000}  # seconds, where callers repeat theirs
+REPEATS = 4  # of each caller at most
+TOKEN_CALLERS = 16  # at once, where other numbers of tokens are compared
+LONGEST_S = 3600.0  # that one case may take
+
+
+@dataclass(frozen=True)
+class Case:
+    """Requests that are all alike."""
+
+    format: str
+    seconds: int  # of one file
+    callers: int  # at once
+    requests: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds} s {self.format}, {self.callers} at once"
+
+    @property
+    def windows(self) -> int:
+        """Of all requests together."""
+        return made(self.format, self.seconds)[1] * self.requests
+
+
+@dataclass(frozen=True)
+class Served:
+    """What came of one case."""
+
+    engine: str
+    tokens: str | None  # in each window, a number or "drawn"
+    format: str
+    seconds: int  # of one file
+    windows: int  # in one file
+    load: Figures
+    cpu_ms: float  # of the server, for each second of audio
+    peak_mib: float  # of the server, resident
+
+    @property
+    def windows_per_second(self) -> float:
+        return self.windows * self.load.requests_per_second
+
+
+@dataclass(frozen=True)
+class First:
+    """How long a caller waits for words of a long file, streamed; seconds."""
+
+    long: float  # until the first words of 19 min 51 s
+    alone: float  # until the first words of a single window
+
+    def __str__(self) -> str:
+        return f"first words: {self.alone:.2f} s of one window, {self.long:.2f} s of 19:51"
+
+
+def cases(
+    pace: str, files: Sequence[int], formats: Sequence[str], callers: Sequence[int]
+) -> list[Case]:
+    """Every file, format and number of callers that is worth its time, at MUTE's or a device's.
+
+    The longest file goes through a model in the first of the formats alone.
+    """
+    found = []
+    for seconds, format_, count in product(files, formats, callers):
+        is_again = seconds > LONG and format_ != formats[0] and pace != MUTE
+        if not is_again and (count == 1 or seconds * count <= MOST_AUDIO[pace]):
+            worthwhile = max(count, WORTHWHILE_AUDIO[pace] // seconds)
+            found.append(Case(format_, seconds, count, min(worthwhile, REPEATS * count)))
+    return found
+
+
+def measured(server: Server, setup: Setup, case: Case, longest_s: float = LONGEST_S) -> Served:
+    """Send what `case` says, after one short request that is not counted.
+
+    What is not answered within `longest_s` is not in the figures.
+    """
+    clip, windows = made(case.format, case.seconds)
+    warm_up, _ = made(case.format, min(case.seconds, WINDOW))
+    target = Target(server.url, ROUTE, timeout_s=longest_s, patient=True)
+    level = Level(case.callers)
+    reset_peak(server.process.pid)
+    before = server.cpu_seconds()
+    work = run(level, target, [clip], Amount(case.requests), lambda: None, warm_up)
+    asyncio.run(_within(longest_s, work))
+    spent = server.cpu_seconds() - before
+    load = figures(level)
+    heard = load.audio_seconds + min(case.seconds, WINDOW)
+    return Served(
+        setup.engine,
+        None if setup.engine == MUTE else setup.tokens,
+        case.format,
+        case.seconds,
+        windows,
+        load,
+        cpu_ms=1000 * spent / heard,
+        peak_mib=peak_bytes(server.process.pid) / MIB,
+    )
+
+
+async def _within(seconds: float, work: Coroutine[None, None, None]) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await work
+
+
+@cache  # to make an MP3 file of hours takes a minute
+def made(format_: str, seconds: int) -> tuple[Clip, int]:
+    """A file of made-up sound, and how many windows the server cuts it into."""
+    recording = recordings.made_up(seconds)
+    data = recordings.wav(recording) if format_ == "wav" else recordings.mp3(recording)
+    return Clip(f"{seconds}.{format_}", data), len(stages.cut_up([recording]))
+
+
+def first(server: Server) -> First:
+    return First(*(asyncio.run(_first_words(server, size)) for size in (LONG, WINDOW)))
+
+
+async def _first_words(server: Server, seconds: int) -> float:
+    """Seconds from sending a WAV file until its first words come back."""
+    clip, _ = made("wav", seconds)
+    address = f"{server.url}{ROUTE}&stream=true"
+    started = time.monotonic()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(address, data=io.BytesIO(clip.data or b"")) as reply,
+    ):
+        async for line in reply.content:
+            if b"delta" in line:
+                return time.monotonic() - started
+    raise RuntimeError("the stream ended without a word")
+
+
+def multiples(found: Sequence[Served]) -> dict[str, float]:
+    """The figures that goals are stated in."""
+    ours = [one for one in found if one.engine == WHISPER and one.tokens == str(GOAL_TOKENS)]
+    many = [one.load.realtime_multiple for one in ours if one.load.concurrency >= 64]
+    long = [
+        one.load.realtime_multiple
+        for one in ours
+        if one.seconds == LONG and one.load.concurrency == 1
+    ]
+    mute = [one for one in found if one.engine == MUTE]
+    cpu = [one.cpu_ms for one in mute if one.format == "wav" and one.seconds >= WINDOW]
+    health = [one.load.health.p99 * 1000 for one in mute if one.load.health is not None]
+    named = {"many": many, "long": long, "cpu_ms": cpu, "health_ms": health}
+    return {name: max(values) for name, values in named.items() if values}
+
+
+def table(found: Sequence[Served]) -> str:
+    """Every case, as Markdown."""
+    return "\n".join(aligned([["engine, file, at once", *COLUMNS], *map(row, found)]))
+
+
+def row(one: Served) -> list[str]:
+    load = one.load
+    latency, health, late = load.latency, load.health, load.client_lateness
+    return [
+        f"{one.engine}, {one.seconds} s {one.format}, {load.concurrency}",
+        one.tokens or "-",
+        str(load.requests),
+        str(load.refusals),
+        str(sum(load.failures.values())),
+        f"{load.realtime_multiple:.1f}",
+        f"{one.windows_per_second:.2f}",
+        f"{latency.p50:.2f}" if latency else "-",
+        f"{latency.p95:.2f}" if latency else "-",
+        f"{one.cpu_ms:.2f}",
+        f"{one.peak_mib:.0f}",
+        f"{1000 * health.p99:.0f}" if health else "-",
+        f"{1000 * late.p99:.0f}" if late else "-",
+    ]
+
+
+def told(one: Served) -> str:
+    """A case in one line, while the others are still to come."""
+    cells = [f"{name} {cell}" for name, cell in zip(COLUMNS, row(one)[1:], strict=True)]
+    failures = [f"{name}: {text}" for name, text in one.load.examples.items()]
+    return ", ".join([row(one)[0], *cells, *failures])
+
+
+def stage_table(costs: Mapping[str, Mapping[str, float]]) -> str:
+    """CPU outside the model by stage, a column for each format, as Markdown."""
+    names = list(next(iter(costs.values())))
+    rows = [[name, *(f"{costs[format_][name]:.3f}" for format_ in costs)] for name in names]
+    return "\n".join(aligned([["ms of CPU for a second of audio", *costs], *rows]))
+
+
+COLUMNS = (
+    "tokens",
+    "requests",
+    "refused",
+    "failed",
+    "x real time",
+    "windows/s",
+    "p50 s",
+    "p95 s",
+    "CPU ms per s",
+    "peak MiB",
+    "/hc p99 ms",
+    "client late p99 ms",
+)

@@ -1,0 +1,128 @@
+"""Our server in a process of its own, with its engine or mute."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+import psutil  # type: ignore[import-untyped,unused-ignore]
+
+from asr import cpu
+from benchmark.load.server_engines import DRAWN, MUTE
+from benchmark.paths import ROOT
+
+WHISPER = "whisper"
+START_S = 300.0  # the longest start
+STOP_S = 60.0
+QUIET_S, QUIET_SHARE = 1.0, 0.1  # of a core in a second: the server has nothing left to prepare
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a server is started with."""
+
+    engine: str  # WHISPER or MUTE
+    checkpoint: Path
+    device: str
+    dtype: str
+    tokens: str | None = None  # in each window, a number or DRAWN; None: as the model ends them
+
+
+@dataclass(frozen=True)
+class Server:
+    process: subprocess.Popen[bytes]
+    url: str
+
+    def cpu_seconds(self) -> float:
+        """Of the server and of its decoders, those that have ended and those that run."""
+        process = psutil.Process(self.process.pid)
+        times = process.cpu_times()
+        running = sum(used(child) for child in process.children())
+        spent = times.user + times.system + times.children_user + times.children_system
+        return float(spent + running)
+
+    def settle(self, seconds: float) -> None:
+        """Wait, for so long at most, until the server uses no processor in an idle moment."""
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends:
+            before = self.cpu_seconds()
+            time.sleep(QUIET_S)
+            if self.cpu_seconds() - before < QUIET_SHARE * QUIET_S:
+                return
+
+
+@contextlib.contextmanager
+def serving(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
+    """Our server, ready, for as long as the context lasts.
+
+    Raises:
+        RuntimeError: it has ended, or is not ready within `start_s`.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    kind = DRAWN if setup.tokens == DRAWN else setup.engine
+    command = [sys.executable, "-m", "benchmark.load.server_engines", kind]
+    settings = environment(setup, port, os.environ)
+    cpu.configure_openmp(settings)  # as `server.py` does
+    process = subprocess.Popen(command, cwd=ROOT, env=settings)
+    try:
+        _wait_until_ready(process, port, start_s)
+        yield Server(process, f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def used(child: psutil.Process) -> float:
+    """Seconds of CPU; none once it has ended, as a decoder may since it was listed."""
+    try:
+        return float(sum(child.cpu_times()[:2]))
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, str]:
+    """The settings that a measurement needs; all others are as given, or the server's own."""
+    settings = {
+        "HOST": "127.0.0.1",
+        "PORT": str(port),
+        "MODEL_ID": str(setup.checkpoint),
+        "ENGINE": "auto" if setup.engine == MUTE else setup.engine,
+        "DEVICE": setup.device,
+        "DTYPE": setup.dtype,
+        "LOG_LEVEL": "WARNING",
+        "VAD": "energy",  # to Silero made-up sound is no speech; its cost is a stage of its own
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), given.get("PYTHONPATH")])),
+    }
+    if setup.tokens is not None and setup.tokens != DRAWN:
+        settings["MAX_NEW_TOKENS"] = setup.tokens
+    if setup.engine != MUTE:  # whose text makes no sense
+        settings["TEMPERATURE_FALLBACK"] = "0"
+    return {**given, **settings}
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, start_s: float) -> None:
+    deadline = time.monotonic() + start_s
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the server ended with exit code {process.returncode}")
+        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        with contextlib.suppress(OSError, HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/hc")
+            if connection.getresponse().status == 200:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"the server was not ready within {start_s:.0f} s")
