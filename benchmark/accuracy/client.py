@@ -57,11 +57,14 @@ class Server:
             Unheard: the answer is no transcript.
         """
         data = audio.read_bytes() if isinstance(audio, Path) else flac(audio)
-        fields = {"model": "whisper-1", "response_format": "verbose_json"}
+        fields: dict[str, str | list[str]] = {
+            "model": "whisper-1",
+            "response_format": "verbose_json",
+        }
         if self.language:
             fields["language"] = self.language
         if words:
-            fields["timestamp_granularities[]"] = ["segment", "word"]  # type: ignore[assignment]
+            fields["timestamp_granularities[]"] = ["segment", "word"]
         try:
             reply = requests.post(
                 f"{self.url}/v1/audio/transcriptions",

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from benchmark.accuracy import corpus as folder
 from benchmark.accuracy.client import Server, Unheard
+from benchmark.accuracy.scoring import Normalise, errors
 from benchmark.accuracy.trials import TRIALS, Ground, Trial, ruled
 from benchmark.demo import SERVER, DemoFailed, serving
 from benchmark.tables import aligned
@@ -115,9 +116,7 @@ def _of_a_folder(asked: argparse.Namespace) -> tuple[dict[str, object], bool]:
     )
 
 
-def told(
-    summary: folder.Summary, scored: Sequence[folder.Scored], normalise: folder.Normalise
-) -> str:
+def told(summary: folder.Summary, scored: Sequence[folder.Scored], normalise: Normalise) -> str:
     """The summary, and the files with the most errors."""
     found = summary.errors
     lines = [
@@ -131,7 +130,7 @@ def told(
             f"10th percentile {100 * (summary.coverage_p10 or 0):.1f} %"
         )
     lines += [f"failed: {one.name}: {one.failure}" for one in scored if one.failure]
-    rates = {one.name: folder.errors([(one.said, one.heard)], normalise).rate for one in scored}
+    rates = {one.name: errors([(one.said, one.heard)], normalise).rate for one in scored}
     worst = sorted((rate, name) for name, rate in rates.items() if rate)[::-1][:WORST]
     return "\n".join([*lines, *(f"{rate:.1f} % wrong: {name}" for rate, name in worst)])
 

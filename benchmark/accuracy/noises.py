@@ -53,13 +53,14 @@ def _coloured(rng: np.random.Generator, count: int, power: float) -> Wave:
 
 def _shaped(rng: np.random.Generator, count: int, gain: Callable[[Wave], Wave]) -> Wave:
     spectrum = np.fft.rfft(rng.standard_normal(count))
-    wave = np.fft.irfft(spectrum * gain(np.fft.rfftfreq(count, 1 / SAMPLE_RATE)), count)
+    hertz = np.asarray(np.fft.rfftfreq(count, 1 / SAMPLE_RATE), np.float64)
+    wave = np.fft.irfft(spectrum * gain(hertz), count)
     return np.asarray(wave / wave.std())
 
 
 def _harmonics(moment: Wave, hertz: float) -> Wave:
     parts = [np.sin(math.tau * hertz * n * moment + n) / n for n in (1, 2, 3, 5)]
-    return np.sum(parts, axis=0)
+    return np.asarray(np.sum(parts, axis=0))
 
 
 def _clicks(rng: np.random.Generator, count: int, hertz: float) -> Wave:
@@ -75,4 +76,4 @@ def _clicks(rng: np.random.Generator, count: int, hertz: float) -> Wave:
 def _breath(rng: np.random.Generator, moment: Wave, seconds: float, loudness: float) -> Wave:
     """Air between 300 Hz and 3 kHz that comes and goes, one breath in so many `seconds`."""
     air = _shaped(rng, len(moment), lambda hertz: np.exp(-(np.log(hertz / 900 + 0.01) ** 2)))
-    return loudness * air * np.sin(math.pi * moment / seconds) ** 2
+    return np.asarray(loudness * air * np.sin(math.pi * moment / seconds) ** 2)

@@ -210,7 +210,7 @@ def servers(found: Comparison) -> Iterator[tuple[Setup, list[Case]]]:
     asked = found.plan
     dtype = (asked.dtypes or (["bfloat16"] if asked.device == "cpu" else ["float16"]))[0]
     mute = Setup(MUTE, found.checkpoint, asked.device, dtype)
-    tokens = (asked.is_random and asked.tokens) or [None]
+    tokens: Sequence[str | None] = (asked.tokens if asked.is_random else ()) or [None]
     first, *others = [replace(mute, engine=WHISPER, tokens=one) for one in tokens]
     sent = asked.files, asked.formats
     few = [count for count in asked.callers if count in served.MUTE_CALLERS]

@@ -91,7 +91,8 @@ def stream(url: str, audio: Path, fields: Sequence[str]) -> Streamed:
     command = ["curl", "-sN", f"{url}/v1/audio/transcriptions"]
     for field in fields:
         command += ["-F", values[field]]
-    started, first, deltas, event = time.monotonic(), 0.0, 0, {"type": "nothing"}
+    started, first, deltas = time.monotonic(), 0.0, 0
+    event: dict[str, object] = {"type": "nothing"}
     with subprocess.Popen(command, stdout=subprocess.PIPE) as curl:
         assert curl.stdout is not None
         for event in _events(curl.stdout):

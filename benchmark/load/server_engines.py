@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle
 
@@ -101,7 +101,10 @@ def main() -> None:
     run(app, config, StartupTimer.of_process())
 
 
-LOADERS = {MUTE: lambda _: Mute(), DRAWN: lambda config: Drawn(load.load(config))}
+LOADERS: dict[str, Callable[[Config], Engine]] = {
+    MUTE: lambda _: Mute(),
+    DRAWN: lambda config: Drawn(load.load(config)),
+}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from benchmark.load import reporting
 from benchmark.load.clips import ROUTES, Clip, collect

@@ -164,7 +164,7 @@ def _utterances(
 
 def _levelled(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     gain = 10 ** (LEVEL / 20) / float(samples.std())
-    return np.clip(gain * samples, -1, 1).astype(np.float32)
+    return np.asarray(np.clip(gain * samples, -1, 1), np.float32)
 
 
 def _spoken(sentence: Sentence, utterance: Utterance, start: float) -> Spoken:

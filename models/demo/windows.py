@@ -123,7 +123,7 @@ def hum(count: int, frequency: float, rng: random.Random) -> Samples:
     for harmonic in range(1, 5):
         phase = rng.random() * math.tau
         tone += rng.random() / harmonic * np.sin(math.tau * frequency * harmonic * time + phase)
-    return (tone / (tone.std() + 1e-6)).astype(np.float32)
+    return np.asarray(tone / (tone.std() + 1e-6), np.float32)
 
 
 @dataclass(frozen=True)
