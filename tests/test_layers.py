@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
+from tests.support.house_size import measure
 
 LAYERS = [  # "" holds the files directly in asr/
     {"server"},
@@ -142,16 +143,21 @@ def test_a_circle_is_found(tmp_path):
     assert len(faults(house)) == 2
 
 
-def test_files_and_folders_stay_small():
-    long = {
-        path.name: n for path in modules(HOUSE) if (n := len(path.read_text().split("\n"))) > 301
-    }
-    assert long == {}
-    folders = {path.parent for path in modules(HOUSE)}
-    full = {
-        f.name for f in folders if len([m for m in f.glob("*.py") if m.stem != "__init__"]) > 14
-    }
-    assert full == set()
+def test_files_folders_and_functions_stay_small():
+    assert measure(HOUSE).faults == []
+
+
+def test_what_is_too_large_is_counted(tmp_path):
+    long = "def far():\n" + "    far()\n" * 300
+    (tmp_path / "long.py").write_text(long)
+    for number in range(14):
+        (tmp_path / f"short_{number}.py").write_text("")
+    assert measure(tmp_path).faults == [
+        "long.py: 301 lines",
+        "./: 15 modules",
+        "the median function has 301 lines",
+        "long.py:1 far: a function of 301 lines",
+    ]
 
 
 def test_nothing_but_docstrings_stands_in_a_package_itself():
