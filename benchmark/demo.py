@@ -41,7 +41,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Heard:
+class TranscribedSample:
     """What the server made of a sample."""
 
     sample: Sample
@@ -54,23 +54,25 @@ class Heard:
 
 def main(samples: Path = SAMPLES, server: Sequence[str] = SERVER) -> int:
     """Exit code 0 when the transcripts are what was said, bar a few words."""
-    heard: list[Heard] = []
+    transcribed: list[TranscribedSample] = []
     try:
         listed = read_samples(samples)
         print("starting the server ...\n", flush=True)
-        with serving(server) as port:
+        with running_server(server) as port:
             for sample in listed:
-                heard.append(transcribe(port, sample))
-                print(described(heard[-1]), flush=True)
+                transcribed.append(transcribe(port, sample))
+                print(described(transcribed[-1]), flush=True)
     except DemoFailed as error:
         print(error, file=sys.stderr)
         return 1
-    print(summary(heard))
-    return int(is_grossly_wrong(heard))
+    print(summary(transcribed))
+    return int(is_grossly_wrong(transcribed))
 
 
 @contextlib.contextmanager
-def serving(command: Sequence[str], others: Mapping[str, str] = NO_SETTINGS) -> Iterator[int]:
+def running_server(
+    command: Sequence[str], others: Mapping[str, str] = NO_SETTINGS
+) -> Iterator[int]:
     """The port of a server on this machine, for as long as the context lasts.
 
     Args:
@@ -110,7 +112,7 @@ def read_samples(folder: Path) -> list[Sample]:
     return [Sample(folder / entry["file"], entry["language"], entry["text"]) for entry in entries]
 
 
-def transcribe(port: int, sample: Sample) -> Heard:
+def transcribe(port: int, sample: Sample) -> TranscribedSample:
     """Send one recording to `/asr` of the server on this machine.
 
     Raises:
@@ -123,7 +125,7 @@ def transcribe(port: int, sample: Sample) -> Heard:
     if reply.status != 200:
         raise DemoFailed(f"{sample.audio.name} was answered {reply.status}: {body}")
     text = json.loads(body)["text"].strip()
-    return Heard(
+    return TranscribedSample(
         sample,
         text,
         float(reply.headers["X-Audio-Length"]),
@@ -133,36 +135,37 @@ def transcribe(port: int, sample: Sample) -> Heard:
     )
 
 
-def described(heard: Heard) -> str:
-    sample = heard.sample
+def described(transcribed: TranscribedSample) -> str:
+    sample = transcribed.sample
     return (
-        f"{sample.audio.name}  {heard.seconds:.1f} s  {sample.language}  "
-        f"{heard.realtime_factor:.1f} x real time  {heard.wrong} of {heard.words} words wrong\n"
+        f"{sample.audio.name}  {transcribed.seconds:.1f} s  {sample.language}  "
+        f"{transcribed.realtime_factor:.1f} x real time  "
+        f"{transcribed.wrong} of {transcribed.words} words wrong\n"
         f"  said   {sample.text.strip()}\n"
-        f"  heard  {heard.text or '(nothing)'}\n"
+        f"  heard  {transcribed.text or '(nothing)'}\n"
     )
 
 
-def summary(heard: Sequence[Heard]) -> str:
-    seconds = sum(one.seconds for one in heard)
-    spent = sum(one.seconds / one.realtime_factor for one in heard)
-    wrong, words = _totals(heard)
-    verdict = ", which is far too many" if is_grossly_wrong(heard) else ""
+def summary(transcribed: Sequence[TranscribedSample]) -> str:
+    seconds = sum(one.seconds for one in transcribed)
+    spent = sum(one.seconds / one.realtime_factor for one in transcribed)
+    wrong, words = _totals(transcribed)
+    verdict = ", which is far too many" if is_grossly_wrong(transcribed) else ""
     return (
-        f"{len(heard)} samples, {seconds:.1f} s: {wrong} of {words} words wrong{verdict}; "
+        f"{len(transcribed)} samples, {seconds:.1f} s: {wrong} of {words} words wrong{verdict}; "
         f"realtime factor {seconds / spent if spent else 0:.1f}\n"
         "'make serve' keeps the server running: http://localhost:8000/docs"
     )
 
 
-def is_grossly_wrong(heard: Sequence[Heard]) -> bool:
-    wrong, words = _totals(heard)
+def is_grossly_wrong(transcribed: Sequence[TranscribedSample]) -> bool:
+    wrong, words = _totals(transcribed)
     return wrong > GROSSLY_WRONG * words
 
 
-def words_wrong(reference: str, heard: str) -> int:
+def words_wrong(reference: str, written: str) -> int:
     """Words to replace, insert or delete, case and punctuation aside (Levenshtein)."""
-    said, got = plain_words(reference), plain_words(heard)
+    said, got = plain_words(reference), plain_words(written)
     row = list(range(len(got) + 1))  # distances from the words said so far to each start of `got`
     for word in said:
         before, row = row, [row[0] + 1]
@@ -175,8 +178,8 @@ def plain_words(text: str) -> list[str]:
     return re.findall(r"[\w']+", text.lower())
 
 
-def _totals(heard: Sequence[Heard]) -> tuple[int, int]:
-    return sum(one.wrong for one in heard), sum(one.words for one in heard)
+def _totals(transcribed: Sequence[TranscribedSample]) -> tuple[int, int]:
+    return sum(one.wrong for one in transcribed), sum(one.words for one in transcribed)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:

@@ -9,11 +9,11 @@ OWN = ("asr", "benchmark", "models", "tests")
 
 
 def explain() -> None:
-    """From now on a package that is not installed is told in one line, with the remedy."""
-    sys.excepthook = _told
+    """From now on a package that is not installed is named in one line, with the remedy."""
+    sys.excepthook = _name_the_remedy
 
 
-def _told(
+def _name_the_remedy(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None = None
 ) -> None:
     package = str(getattr(error, "name", None)).partition(".")[0]

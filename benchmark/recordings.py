@@ -1,4 +1,4 @@
-"""What is heard: recordings of any length, cut alike for every engine, and lengths of texts."""
+"""Recordings of any length, cut alike for every engine, and lengths of texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server as its callers hear it: recordings in, text, times and coverage out."""
+"""A server as its callers see it: recordings in, text, times and coverage out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WINDOW_SECONDS = 30.0
 OPEN_SECONDS = 0.2  # before a window's end: a segment that reaches it may go on behind it
 
 
-class Unheard(Exception):
+class TranscriptionFailed(Exception):
     """The server answered an error, and which."""
 
 
@@ -32,7 +32,7 @@ class Timed:
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcription:
     """What the server made of a recording."""
 
     text: str
@@ -48,13 +48,13 @@ class Server:
 
     url: str
     key: str | None = None
-    language: str | None = None  # spoken in everything that it hears; None: to be found
+    language: str | None = None  # spoken in everything that it is sent; None: to be found
 
-    def hear(self, audio: Samples | Path, words: bool = False) -> Heard:
+    def transcribe(self, audio: Samples | Path, words: bool = False) -> Transcription:
         """Send `audio`, 16 kHz mono or a file.
 
         Raises:
-            Unheard: the answer is no transcript.
+            TranscriptionFailed: the answer is no transcript.
         """
         data = audio.read_bytes() if isinstance(audio, Path) else flac(audio)
         fields: dict[str, str | list[str]] = {
@@ -74,12 +74,12 @@ class Server:
                 timeout=ANSWER_SECONDS,
             )
             if not reply.ok:
-                raise Unheard(f"{reply.status_code}: {reply.text[:300]}")
+                raise TranscriptionFailed(f"{reply.status_code}: {reply.text[:300]}")
             body = reply.json()
         except requests.RequestException as error:
-            raise Unheard(str(error)) from error
+            raise TranscriptionFailed(str(error)) from error
         coverage = reply.headers.get("X-Speech-Coverage")
-        return Heard(
+        return Transcription(
             body["text"],
             tuple(Timed(s["text"], s["start"], s["end"]) for s in body.get("segments") or ()),
             tuple(Timed(w["word"], w["start"], w["end"]) for w in body.get("words") or ()),
@@ -87,15 +87,15 @@ class Server:
             float(body["duration"]),
         )
 
-    def hear_all(self, recordings: Sequence[Samples], at_once: int) -> list[Heard]:
+    def transcribe_all(self, recordings: Sequence[Samples], at_once: int) -> list[Transcription]:
         """What is made of each, several of them at once."""
         with ThreadPoolExecutor(at_once) as pool:
-            return list(pool.map(self.hear, recordings))
+            return list(pool.map(self.transcribe, recordings))
 
-    def hear_window_by_window(self, samples: Samples) -> Heard:
+    def transcribe_window_by_window(self, samples: Samples) -> Transcription:
         """As openai/whisper goes through a file: each window begins where the last text ended.
 
-        A segment that reaches the window's end is heard again whole, from its start; the text
+        A segment that reaches the window's end is transcribed again whole, from its start; the text
         before is not shown to the model.
         """
         found: list[Timed] = []
@@ -103,10 +103,10 @@ class Server:
         while place < seconds - 0.1:
             first = round(place * SAMPLE_RATE)
             window = samples[first : first + round(WINDOW_SECONDS * SAMPLE_RATE)]
-            kept, onward = _complete(self.hear(window).segments, len(window) / SAMPLE_RATE)
+            kept, onward = _complete(self.transcribe(window).segments, len(window) / SAMPLE_RATE)
             found += [Timed(s.text, place + s.start, place + s.end) for s in kept]
             place += onward
-        return Heard("".join(s.text for s in found), tuple(found), seconds=seconds)
+        return Transcription("".join(s.text for s in found), tuple(found), seconds=seconds)
 
 
 def _complete(segments: Sequence[Timed], seconds: float) -> tuple[Sequence[Timed], float]:

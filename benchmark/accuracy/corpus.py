@@ -10,7 +10,7 @@ from pathlib import Path
 from whisper_normalizer.basic import BasicTextNormalizer
 from whisper_normalizer.english import EnglishTextNormalizer
 
-from benchmark.accuracy.client import Server, Unheard
+from benchmark.accuracy.client import Server, TranscriptionFailed
 from benchmark.accuracy.scoring import Errors, Normalise, errors, quantile
 from benchmark.load.clips import AUDIO_FILE
 
@@ -31,7 +31,7 @@ class Scored:
 
     name: str
     said: str
-    heard: str
+    written: str
     seconds: float  # of audio
     coverage: float | None  # share of the speech, where the server measures it
     failure: str | None = None
@@ -91,15 +91,15 @@ def _pairs(folder: Path) -> Iterator[Spoken]:
             yield Spoken(audio, " ".join(text.read_text(encoding="utf-8").split()))
 
 
-def hear(server: Server, spoken: list[Spoken], at_once: int) -> list[Scored]:
-    """Each sent to the server; one that fails counts as not heard."""
+def transcribe(server: Server, spoken: list[Spoken], at_once: int) -> list[Scored]:
+    """Each sent to the server; one that fails counts as without text."""
 
     def score(one: Spoken) -> Scored:
         try:
-            heard = server.hear(one.audio)
-        except Unheard as failure:
+            written = server.transcribe(one.audio)
+        except TranscriptionFailed as failure:
             return Scored(one.audio.name, one.text, "", 0.0, None, str(failure))
-        return Scored(one.audio.name, one.text, heard.text, heard.seconds, heard.coverage)
+        return Scored(one.audio.name, one.text, written.text, written.seconds, written.coverage)
 
     with ThreadPoolExecutor(at_once) as pool:
         return list(pool.map(score, spoken))
@@ -112,7 +112,7 @@ def summary(scored: list[Scored], normalise: Normalise) -> Summary:
         len(scored),
         sum(one.failure is not None for one in scored),
         sum(one.seconds for one in scored),
-        errors(((one.said, one.heard) for one in scored), normalise),
+        errors(((one.said, one.written) for one in scored), normalise),
         min(covered, default=None),
         quantile(covered, 0.1) if covered else None,
     )

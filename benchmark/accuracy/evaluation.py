@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmark.accuracy import corpus as folder
-from benchmark.accuracy.client import Server, Unheard
+from benchmark.accuracy import corpus
+from benchmark.accuracy.client import Server, TranscriptionFailed
 from benchmark.accuracy.scoring import Normalise, errors
 from benchmark.accuracy.trials import TRIALS, Ground, Trial, ruled
-from benchmark.demo import SERVER, DemoFailed, serving
+from benchmark.demo import SERVER, DemoFailed, running_server
 from benchmark.tables import aligned
 from models.demo.figure import Figure
 
@@ -31,12 +31,12 @@ WORST = 5  # files that are shown of a folder
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when every goal is met and every file was heard."""
+    """Exit code 0 when every goal is met and every file was transcribed."""
     asked = _parser().parse_args(arguments)
     started = time.monotonic()
     try:
         found, holds = _of_a_folder(asked) if asked.folder else _of_the_demo_set(asked)
-    except (DemoFailed, Unheard, ValueError) as error:
+    except (DemoFailed, TranscriptionFailed, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     if asked.json is not None:
@@ -89,7 +89,7 @@ def _measured(asked: argparse.Namespace) -> Iterator[Figure]:
 def _on_our_own(
     trials: Iterable[Trial], ground: Ground, settings: Mapping[str, str]
 ) -> Iterator[Figure]:
-    with serving(SERVER, settings) as port:
+    with running_server(SERVER, settings) as port:
         yield from _figures(trials, replace(ground, server=Server(f"http://127.0.0.1:{port}")))
 
 
@@ -99,24 +99,26 @@ def _figures(trials: Iterable[Trial], ground: Ground) -> Iterator[Figure]:
 
 
 def _of_a_folder(asked: argparse.Namespace) -> tuple[dict[str, object], bool]:
-    spoken = folder.collect(asked.folder)
-    normalise = folder.normaliser(asked.language)
+    spoken = corpus.collect(asked.folder)
+    normalise = corpus.normaliser(asked.language)
     if asked.server:
-        scored = folder.hear(
+        scored = corpus.transcribe(
             Server(asked.server.rstrip("/"), asked.api_key, asked.language), spoken, asked.at_once
         )
     else:
-        with serving(SERVER) as port:
+        with running_server(SERVER) as port:
             server = Server(f"http://127.0.0.1:{port}", language=asked.language)
-            scored = folder.hear(server, spoken, asked.at_once)
-    summary = folder.summary(scored, normalise)
-    print(told(summary, scored, normalise))
+            scored = corpus.transcribe(server, spoken, asked.at_once)
+    summary = corpus.summary(scored, normalise)
+    print(described(summary, scored, normalise))
     return {"summary": asdict(summary), "files": [asdict(one) for one in scored]}, (
         summary.failed == 0
     )
 
 
-def told(summary: folder.Summary, scored: Sequence[folder.Scored], normalise: Normalise) -> str:
+def described(
+    summary: corpus.Summary, scored: Sequence[corpus.Scored], normalise: Normalise
+) -> str:
     """The summary, and the files with the most errors."""
     found = summary.errors
     lines = [
@@ -130,7 +132,7 @@ def told(summary: folder.Summary, scored: Sequence[folder.Scored], normalise: No
             f"10th percentile {100 * (summary.coverage_p10 or 0):.1f} %"
         )
     lines += [f"failed: {one.name}: {one.failure}" for one in scored if one.failure]
-    rates = {one.name: errors([(one.said, one.heard)], normalise).rate for one in scored}
+    rates = {one.name: errors([(one.said, one.written)], normalise).rate for one in scored}
     worst = sorted((rate, name) for name, rate in rates.items() if rate)[::-1][:WORST]
     return "\n".join([*lines, *(f"{rate:.1f} % wrong: {name}" for rate, name in worst)])
 

@@ -1,4 +1,4 @@
-"""Words compared: errors by kind, and how far heard times are from those that were said."""
+"""Words compared: errors by kind, and how far written times are from those that were said."""
 
 from __future__ import annotations
 
@@ -35,46 +35,46 @@ def plain(text: str) -> str:
 
 
 def errors(pairs: Iterable[tuple[str, str]], normalise: Normalise = plain) -> Errors:
-    """Of (said, heard) pairs, aligned by Levenshtein distance; nothing said counts too."""
+    """Of (said, written) pairs, aligned by Levenshtein distance; nothing said counts too."""
     words = replaced = lost = invented = 0
-    for said, heard in ((normalise(said), normalise(heard)) for said, heard in pairs):
+    for said, written in ((normalise(said), normalise(written)) for said, written in pairs):
         words += len(said.split())
         if not said:
-            invented += len(heard.split())
+            invented += len(written.split())
             continue
-        found = jiwer.process_words(said, heard)
+        found = jiwer.process_words(said, written)
         replaced += found.substitutions
         lost += found.deletions
         invented += found.insertions
     return Errors(words, replaced, lost, invented)
 
 
-def same_words(said: Sequence[Timed], heard: Sequence[Timed]) -> list[tuple[Timed, Timed]]:
-    """The words that were heard right, each with the one that was said."""
-    said, heard = _alone(said), _alone(heard)
-    if not said or not heard:
+def same_words(said: Sequence[Timed], written: Sequence[Timed]) -> list[tuple[Timed, Timed]]:
+    """The words that are written right, each with the one that was said."""
+    said, written = _alone(said), _alone(written)
+    if not said or not written:
         return []
-    found = jiwer.process_words(" ".join(w.text for w in said), " ".join(w.text for w in heard))
+    found = jiwer.process_words(" ".join(w.text for w in said), " ".join(w.text for w in written))
     return [
         pair
         for chunk in found.alignments[0]
         if chunk.type == "equal"
         for pair in zip(
             said[chunk.ref_start_idx : chunk.ref_end_idx],
-            heard[chunk.hyp_start_idx : chunk.hyp_end_idx],
+            written[chunk.hyp_start_idx : chunk.hyp_end_idx],
             strict=True,
         )
     ]
 
 
 def start_errors(pairs: Sequence[tuple[Timed, Timed]]) -> list[float]:
-    """Seconds between said and heard starts."""
-    return [abs(said.start - heard.start) for said, heard in pairs]
+    """Seconds between said and written starts."""
+    return [abs(said.start - written.start) for said, written in pairs]
 
 
 def end_errors(pairs: Sequence[tuple[Timed, Timed]]) -> list[float]:
-    """Seconds between said and heard ends."""
-    return [abs(said.end - heard.end) for said, heard in pairs]
+    """Seconds between said and written ends."""
+    return [abs(said.end - written.end) for said, written in pairs]
 
 
 def share_covered(said: Sequence[Timed], segments: Sequence[Timed]) -> float:

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from benchmark.accuracy.client import Heard, Server, Timed, Unheard
+from benchmark.accuracy.client import Server, Timed, Transcription, TranscriptionFailed
 from benchmark.accuracy.noises import sounds
 from benchmark.accuracy.scoring import (
     end_errors,
@@ -64,29 +64,29 @@ def said_words(made: Recording) -> list[Timed]:
 def long_file(ground: Ground) -> list[Figure]:
     """The file as the server cuts it: words, coverage, word times, and drift at the end."""
     made = ground.long_file
-    heard, words = _with_words(ground.server, made.samples)
-    figures = [wrong_words(AS_SERVED, made, heard), drift(AS_SERVED, made, heard)]
+    written, words = _with_words(ground.server, made.samples)
+    figures = [wrong_words(AS_SERVED, made, written), drift(AS_SERVED, made, written)]
     sample = f"{ground.minutes:g} min"
-    covered = share_covered(said_words(made), heard.segments)
+    covered = share_covered(said_words(made), written.segments)
     figures.append(Figure("words' seconds under a segment", covered, "%", sample))
-    if heard.coverage is not None:
-        figures.append(Figure("X-Speech-Coverage", 100 * heard.coverage, "%", sample))
-    return [*figures, *(wordrepeats_in(made, heard) if words else [])]
+    if written.coverage is not None:
+        figures.append(Figure("X-Speech-Coverage", 100 * written.coverage, "%", sample))
+    return [*figures, *(wordrepeats_in(made, written) if words else [])]
 
 
-def _with_words(server: Server, samples: Samples) -> tuple[Heard, bool]:
+def _with_words(server: Server, samples: Samples) -> tuple[Transcription, bool]:
     """With times of the words, where the model has them."""
     try:
-        return server.hear(samples, words=True), True
-    except Unheard as refusal:
+        return server.transcribe(samples, words=True), True
+    except TranscriptionFailed as refusal:
         if "word timestamps" not in str(refusal):
             raise
-        return server.hear(samples), False
+        return server.transcribe(samples), False
 
 
-def wordrepeats_in(made: Recording, heard: Heard) -> list[Figure]:
-    """Of the words that were heard right."""
-    pairs = same_words(said_words(made), heard.words)
+def wordrepeats_in(made: Recording, written: Transcription) -> list[Figure]:
+    """Of the words that are written right."""
+    pairs = same_words(said_words(made), written.words)
     starts, ends = start_errors(pairs), end_errors(pairs)
     sample = f"{len(pairs)} of {len(made.words)} words"
     return [
@@ -102,8 +102,8 @@ def ruled(rule: str) -> Trial:
 
     def trial(ground: Ground) -> list[Figure]:
         made = ground.long_file
-        heard = ground.server.hear(made.samples)
-        return [wrong_words(rule, made, heard), drift(rule, made, heard)]
+        written = ground.server.transcribe(made.samples)
+        return [wrong_words(rule, made, written), drift(rule, made, written)]
 
     return trial
 
@@ -111,20 +111,20 @@ def ruled(rule: str) -> Trial:
 def window_by_window(ground: Ground) -> list[Figure]:
     """The file one window at a time, each from where the last text ended."""
     made = ground.long_file
-    heard = ground.server.hear_window_by_window(made.samples)
+    written = ground.server.transcribe_window_by_window(made.samples)
     name = "one window at a time"
-    return [wrong_words(name, made, heard), drift(name, made, heard)]
+    return [wrong_words(name, made, written), drift(name, made, written)]
 
 
-def wrong_words(rule: str, made: Recording, heard: Heard) -> Figure:
-    found = errors([(made.text, heard.text)])
+def wrong_words(rule: str, made: Recording, written: Transcription) -> Figure:
+    found = errors([(made.text, written.text)])
     sample = f"{found.words} words: {found.replaced} others, {found.lost} lost"
     return Figure(f"WER, {rule}", found.rate, "%", f"{sample}, {found.invented} invented")
 
 
-def drift(rule: str, made: Recording, heard: Heard) -> Figure:
+def drift(rule: str, made: Recording, written: Transcription) -> Figure:
     """How far the last segment's end is from the end of what was said last."""
-    end = heard.segments[-1].end if heard.segments else 0.0
+    end = written.segments[-1].end if written.segments else 0.0
     away = abs(end - made.sentences[-1].end)
     return Figure(f"drift at the end, {rule}", away, "s", "the last sentence", 0.2)
 
@@ -133,11 +133,11 @@ def silence_amid(ground: Ground) -> list[Figure]:
     """Speech, 40 s of nothing, speech: the right words at the right times."""
     parts = [synthesise.recording(20, ground.language, seed) for seed in (31, 32)]
     gap = np.zeros(round(SILENCE_SECONDS * SAMPLE_RATE), np.float32)
-    heard = ground.server.hear(np.concatenate([parts[0].samples, gap, parts[1].samples]))
-    found = errors([(f"{parts[0].text} {parts[1].text}", heard.text)])
+    written = ground.server.transcribe(np.concatenate([parts[0].samples, gap, parts[1].samples]))
+    found = errors([(f"{parts[0].text} {parts[1].text}", written.text)])
     shift = (len(parts[0].samples) + len(gap)) / SAMPLE_RATE
     starts = [s.start for s in parts[0].sentences] + [shift + s.start for s in parts[1].sentences]
-    away = [min((abs(t - s.start) for s in heard.segments), default=shift) for t in starts]
+    away = [min((abs(t - s.start) for s in written.segments), default=shift) for t in starts]
     sample = "20 s, 40 s of silence, 20 s"
     return [
         Figure("WER, silence amid", found.rate, "%", f"{sample}: {found.words} words"),
@@ -148,8 +148,8 @@ def silence_amid(ground: Ground) -> list[Figure]:
 def nobody_speaks(ground: Ground) -> list[Figure]:
     """Twenty sounds without speech: words written are invented."""
     made = sounds(ground.noise_seconds)
-    heard = ground.server.hear_all(list(made.values()), ground.at_once)
-    counts = {name: len(one.text.split()) for name, one in zip(made, heard, strict=True)}
+    written = ground.server.transcribe_all(list(made.values()), ground.at_once)
+    counts = {name: len(one.text.split()) for name, one in zip(made, written, strict=True)}
     loud = ", ".join(f"{name}: {count}" for name, count in counts.items() if count)
     sample = f"{len(made)} x {ground.noise_seconds:g} s without speech"
     quiet = sum(count == 0 for count in counts.values())
@@ -165,25 +165,27 @@ def repeats(ground: Ground) -> list[Figure]:
     spoken = [synthesise.speak(s.text, s.language).samples for s in chosen]
     pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
     made = [np.tile(np.concatenate([samples, pause]), REPEATS) for samples in spoken]
-    heard = ground.server.hear_all(made, ground.at_once)
-    times = [repeats_in(s.text, one.text) for s, one in zip(chosen, heard, strict=True)]
+    written = ground.server.transcribe_all(made, ground.at_once)
+    times = [repeats_in(s.text, one.text) for s, one in zip(chosen, written, strict=True)]
     found = errors(
-        (" ".join([s.text] * REPEATS), h.text) for s, h in zip(chosen, heard, strict=True)
+        (" ".join([s.text] * REPEATS), h.text) for s, h in zip(chosen, written, strict=True)
     )
     sample = f"{len(chosen)} sentences, each {REPEATS} times"
     right = sum(count == REPEATS for count in times)
-    told = f"{sample}: {', '.join(map(str, times))} times"
+    detail = f"{sample}: {', '.join(map(str, times))} times"
     return [
-        Figure("sentences heard ten times", right, f"of {len(chosen)}", told, len(chosen), True),
+        Figure(
+            "sentences written ten times", right, f"of {len(chosen)}", detail, len(chosen), True
+        ),
         Figure("WER, ten times the same", found.rate, "%", sample),
     ]
 
 
-def repeats_in(sentence: str, heard: str) -> int:
+def repeats_in(sentence: str, written: str) -> int:
     """How many repeats of the sentence the text is most like."""
 
     def unlike(count: int) -> int:
-        found = errors([(" ".join([sentence] * count), heard)])
+        found = errors([(" ".join([sentence] * count), written)])
         return found.replaced + found.lost + found.invented
 
     return min(range(2 * REPEATS + 1), key=unlike)
@@ -194,18 +196,18 @@ def borders(ground: Ground) -> list[Figure]:
     made = [synthesise.recording(36, ground.language, seed) for seed in (51, 52)]
     clips = [(one, float(cut)) for one in made for cut in CUTS]
     samples = [one.samples[: round(cut * SAMPLE_RATE)] for one, cut in clips]
-    heard = ground.server.hear_all(samples, ground.at_once)
+    written = ground.server.transcribe_all(samples, ground.at_once)
     said = [_said_before(one, cut) for one, cut in clips]
-    pairs = [(" ".join(words), h.text) for words, h in zip(said, heard, strict=True)]
+    pairs = [(" ".join(words), h.text) for words, h in zip(said, written, strict=True)]
     late = lost = 0
     for (one, cut), words, (_, text) in zip(clips, said, pairs, strict=True):
         first = len(_said_before(one, cut - LAST_SECONDS))
         late += len(words) - first
         lost += lost_after(words, text, first)
     rate = errors(pairs).rate
-    told = f"{late} words in the last {LAST_SECONDS:g} s of {len(clips)} clips"
+    detail = f"{late} words in the last {LAST_SECONDS:g} s of {len(clips)} clips"
     return [
-        Figure("words lost before a cut", lost, "", told, 0),
+        Figure("words lost before a cut", lost, "", detail, 0),
         Figure("WER, clips of 29 to 31 s", rate, "%", f"{len(clips)} clips"),
     ]
 
@@ -215,10 +217,10 @@ def _said_before(made: Recording, cut: float) -> list[str]:
     return [word for word, _, end in made.words if end < cut - CUT_SHORT]
 
 
-def lost_after(said: Sequence[str], heard: str, first: int) -> int:
+def lost_after(said: Sequence[str], written: str, first: int) -> int:
     """How many of the words from the `first` on the text has nothing for."""
-    kept = errors([(" ".join(said[:first]), heard)]).lost
-    return max(0, errors([(" ".join(said), heard)]).lost - kept)
+    kept = errors([(" ".join(said[:first]), written)]).lost
+    return max(0, errors([(" ".join(said), written)]).lost - kept)
 
 
 TRIALS: dict[str, Trial] = {

@@ -14,18 +14,14 @@ from typing import Any
 import torch
 
 from benchmark import recordings, tables
-from benchmark.engines import contender_process as rivals
-from benchmark.engines import environments, goals, plan, roofline
-from benchmark.engines import machine as surroundings
+from benchmark.engines import contender_process, environments, goals, machine, plan, roofline
 from benchmark.engines.contender import ENTRIES, CannotRun, Entry, Settings
-from benchmark.engines.contender_process import Rival
+from benchmark.engines.contender_process import ContenderProcess
 from benchmark.engines.goals import Goal
 from benchmark.engines.plan import Plan
 from benchmark.engines.rounds import Level, Results, compare
-from benchmark.load import http_overhead as served
-from benchmark.load import server_process as serving
-from benchmark.load import stages
-from benchmark.load.http_overhead import Case, First, Served
+from benchmark.load import http_overhead, server_process, stages
+from benchmark.load.http_overhead import Case, First, HttpFigures
 from benchmark.load.server_engines import MUTE
 from benchmark.load.server_process import WHISPER, Setup
 from benchmark.paths import CACHE
@@ -47,12 +43,12 @@ class Comparison:
     absent: dict[str, str] = field(default_factory=dict)  # contenders that do not run here
     levels: dict[str, Results] = field(default_factory=dict)
     first_windows: float | None = None  # to a long file's first segment, in window times
-    served: list[Served] = field(default_factory=list)
+    served: list[HttpFigures] = field(default_factory=list)
     streamed: First | None = None
     stages: dict[str, dict[str, float]] = field(default_factory=dict)  # format → stage → ms
 
     def goals(self) -> list[Goal]:
-        found = served.multiples(self.served)
+        found = http_overhead.multiples(self.served)
         outside = goals.outside_goals(found, self.plan.threads)
         if self.plan.device == "cpu":
             return [*goals.cpu_goals(self.levels, self.first_windows), *outside]
@@ -64,7 +60,7 @@ class Comparison:
 
     def write(self) -> None:
         if self.plan.output is not None:
-            surroundings.write(self.plan.output, self.plain())
+            machine.write(self.plan.output, self.plain())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environments.install()
         return 0
     CACHE.mkdir(parents=True, exist_ok=True)
-    found = Comparison(asked, plan.checkpoint(asked), surroundings.described(asked))
+    found = Comparison(asked, plan.checkpoint(asked), machine.described(asked))
     print("\n".join(f"{name}: {value}" for name, value in found.machine.items()), flush=True)
     measure_peaks(found)
     with tempfile.TemporaryDirectory() as folder:
@@ -110,11 +106,11 @@ def run(found: Comparison, folder: Path) -> None:
         if found.plan.device == "cpu" and found.plan.is_random:
             found.first_windows = first_windows(found.plan, started, folder)
     finally:
-        for rival in started:
-            rival.stop()
+        for contender in started:
+            contender.stop()
 
 
-def start_all(found: Comparison) -> list[Rival]:
+def start_all(found: Comparison) -> list[ContenderProcess]:
     """Load every contender that is asked for and can run; the others are listed with why."""
     started = []
     for entry in filter(found.plan.wants, ENTRIES):
@@ -123,25 +119,25 @@ def start_all(found: Comparison) -> list[Rival]:
             found.absent[entry.name] = "it is not set up for a GPU here"
         for dtype in dtypes:
             try:
-                rival = start(entry, dtype, found)
+                contender = start(entry, dtype, found)
             except CannotRun as error:
                 found.absent[f"{entry.name} {dtype}"] = str(error)
                 continue
-            found.versions[rival.name] = rival.versions
-            started.append(rival)
+            found.versions[contender.name] = contender.versions
+            started.append(contender)
     for name, why in found.absent.items():
         print(f"left out: {name}: {why}", flush=True)
     return started
 
 
-def start(entry: Entry, dtype: str, found: Comparison) -> Rival:
+def start(entry: Entry, dtype: str, found: Comparison) -> ContenderProcess:
     asked = found.plan
     tell(f"loading {entry.name} {dtype}")
     program = environments.program(entry, asked.pythons)
     converted = CACHE / "converted" / found.checkpoint.name
     converted.mkdir(parents=True, exist_ok=True)
     settings = Settings(found.checkpoint, converted, asked.device, dtype, asked.threads)
-    return rivals.start(entry, settings, program, log_of(entry, dtype))
+    return contender_process.start(entry, settings, program, log_of(entry, dtype))
 
 
 def log_of(entry: Entry, dtype: str) -> Path:
@@ -165,20 +161,21 @@ def take_in(results: Results, found: Comparison) -> None:
     print("\n" + tables.table(results) + "\n", flush=True)
 
 
-def first_windows(asked: Plan, started: Sequence[Rival], folder: Path) -> float | None:
+def first_windows(asked: Plan, started: Sequence[ContenderProcess], folder: Path) -> float | None:
     """Our first window of a long file, in times of one window alone; the best of our dtypes."""
     windows = recordings.windows(plan.recording(asked, LONG_MINUTES * 60))
     tokens = plan.limits(str(goals.GOAL_TOKENS), len(windows))
     alone = Level.of("alone", "file", windows[:1], tokens and tokens[:1], folder)
     long = Level.of("long", "first", windows, tokens, folder)
     shares = []
-    for rival in started:
-        if rival.entry.name != plan.OURS:
+    for contender in started:
+        if contender.entry.name != plan.OURS:
             continue
-        one = compare(alone, [rival], asked.rounds, tell).figures[0].seconds
-        first = compare(long, [rival], 1, tell).figures[0].first
+        one = compare(alone, [contender], asked.rounds, tell).figures[0].seconds
+        first = compare(long, [contender], 1, tell).figures[0].first
         print(
-            f"{rival.name}: first of {len(windows)} windows in {first:.2f} s, one alone {one:.2f} s"
+            f"{contender.name}: first of {len(windows)} windows in {first:.2f} s, "
+            f"one alone {one:.2f} s"
         )
         shares.append(first / one)
     return min(shares, default=None)
@@ -187,21 +184,21 @@ def first_windows(asked: Plan, started: Sequence[Rival], folder: Path) -> float 
 def serve(found: Comparison) -> None:
     """Whole requests, and what they cost outside the model."""
     found.stages = {name: stage_costs(name) for name in found.plan.formats}
-    print(f"\n{served.stage_table(found.stages)}\n", flush=True)
+    print(f"\n{http_overhead.stage_table(found.stages)}\n", flush=True)
     for setup, cases in servers(found):
-        with serving.serving(setup) as server:
+        with server_process.running_server(setup) as server:
             for case in cases:
-                found.served.append(served.measured(server, setup, case))
-                tell(served.told(found.served[-1]))
+                found.served.append(http_overhead.measured(server, setup, case))
+                tell(http_overhead.in_one_line(found.served[-1]))
                 found.write()
             if setup.engine == WHISPER and found.streamed is None:
-                found.streamed = served.first(server)
-    print(f"\n### HTTP\n\n{served.table(found.served)}\n")
+                found.streamed = http_overhead.first(server)
+    print(f"\n### HTTP\n\n{http_overhead.table(found.served)}\n")
     print(found.streamed or "")
 
 
 def stage_costs(format_: str) -> dict[str, float]:
-    clip, _ = served.made(format_, served.LONG)
+    clip, _ = http_overhead.made(format_, http_overhead.LONG)
     return asyncio.run(stages.measure(clip.data or b""))
 
 
@@ -213,12 +210,12 @@ def servers(found: Comparison) -> Iterator[tuple[Setup, list[Case]]]:
     tokens: Sequence[str | None] = (asked.tokens if asked.is_random else ()) or [None]
     first, *others = [replace(mute, engine=WHISPER, tokens=one) for one in tokens]
     sent = asked.files, asked.formats
-    few = [count for count in asked.callers if count in served.MUTE_CALLERS]
-    short = [seconds for seconds in asked.files if seconds <= served.WINDOW]
-    some = [count for count in asked.callers if count == served.TOKEN_CALLERS]
-    wanted = [(mute, served.cases(MUTE, *sent, few))]
-    wanted += [(first, served.cases(asked.device, *sent, asked.callers))]
-    wanted += [(one, served.cases(asked.device, short, sent[1][:1], some)) for one in others]
+    few = [count for count in asked.callers if count in http_overhead.MUTE_CALLERS]
+    short = [seconds for seconds in asked.files if seconds <= http_overhead.WINDOW]
+    some = [count for count in asked.callers if count == http_overhead.TOKEN_CALLERS]
+    wanted = [(mute, http_overhead.cases(MUTE, *sent, few))]
+    wanted += [(first, http_overhead.cases(asked.device, *sent, asked.callers))]
+    wanted += [(one, http_overhead.cases(asked.device, short, sent[1][:1], some)) for one in others]
     yield from ((setup, cases) for setup, cases in wanted if cases)
 
 

@@ -79,7 +79,7 @@ class Task:
 
 
 @dataclass
-class Heard:
+class RoundOutput:
     """What came of a round, growing while it runs."""
 
     tokens: list[int] = field(default_factory=list)  # written in each window
@@ -92,8 +92,8 @@ class Contender(Protocol):
     @property
     def versions(self) -> dict[str, str]: ...
 
-    def hear(self, task: Task, heard: Heard, started: float) -> None:
-        """Fill `heard`; `started` is the monotonic clock at the start.
+    def transcribe(self, task: Task, output: RoundOutput, started: float) -> None:
+        """Fill `output`; `started` is the monotonic clock at the start.
 
         Raises:
             CannotRun: the engine cannot do this task at all.

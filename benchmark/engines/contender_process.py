@@ -29,7 +29,7 @@ class Round:
 
 
 @dataclass
-class Rival:
+class ContenderProcess:
     """A contender in its own process."""
 
     entry: Entry
@@ -42,7 +42,7 @@ class Rival:
     def name(self) -> str:
         return f"{self.entry.name} {self.settings.dtype}"
 
-    def hear(self, load: Load, windows: Path, limits: Sequence[int] | None) -> Round:
+    def transcribe(self, load: Load, windows: Path, limits: Sequence[int] | None) -> Round:
         """One round.
 
         Raises:
@@ -67,7 +67,7 @@ class Rival:
             self.process.wait()
 
 
-def start(entry: Entry, settings: Settings, program: str, log: Path) -> Rival:
+def start(entry: Entry, settings: Settings, program: str, log: Path) -> ContenderProcess:
     """Load a contender, converting the weights first where it needs that.
 
     Raises:
@@ -89,7 +89,7 @@ def start(entry: Entry, settings: Settings, program: str, log: Path) -> Rival:
     except CannotRun:
         process.wait()
         raise
-    return Rival(entry, settings, answer["versions"], process)
+    return ContenderProcess(entry, settings, answer["versions"], process)
 
 
 def environment(threads: int) -> Mapping[str, str]:

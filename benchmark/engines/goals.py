@@ -61,12 +61,12 @@ def cpu_goals(levels: Mapping[str, Results], first_windows: float | None) -> lis
 
 
 def gpu_goals(
-    weights: str, levels: Mapping[str, Results], served: Mapping[str, float]
+    weights: str, levels: Mapping[str, Results], multiples: Mapping[str, float]
 ) -> list[Goal]:
     """The goals of one H200.
 
     Args:
-        served: realtime multiples over HTTP: "many" of 30 s files, "long" of one file of 19:51.
+        multiples: realtime multiples over HTTP: "many" of 30 s files, "long" of one file of 19:51.
     """
     best = best_of(levels.get(f"file {GOAL_TOKENS}"), OURS)
     many, one = best_of(levels.get("clips 32"), OURS), best_of(levels.get("clips 1"), OURS)
@@ -82,35 +82,35 @@ def gpu_goals(
         Goal("5 s clips, 32 at once: 6 x one at a time", 6.0, pace),
     ]
     if weights.endswith("large-v3"):
-        goals.append(Goal("64 to 128 at once over HTTP: 1500 x", 1500.0, served.get("many")))
-        goals.append(Goal("one file of 19 min 51 s over HTTP: 800 x", 800.0, served.get("long")))
+        goals.append(Goal("64 to 128 at once over HTTP: 1500 x", 1500.0, multiples.get("many")))
+        goals.append(Goal("one file of 19 min 51 s over HTTP: 800 x", 800.0, multiples.get("long")))
     if weights.endswith("turbo"):
-        goals.append(Goal("64 to 128 at once over HTTP: 1740 x", 1740.0, served.get("many")))
-        goals.append(Goal("the same in the end: 4500 x", 4500.0, served.get("many")))
+        goals.append(Goal("64 to 128 at once over HTTP: 1740 x", 1740.0, multiples.get("many")))
+        goals.append(Goal("the same in the end: 4500 x", 4500.0, multiples.get("many")))
     return goals
 
 
-def outside_goals(served: Mapping[str, float], cores: int) -> list[Goal]:
+def outside_goals(multiples: Mapping[str, float], cores: int) -> list[Goal]:
     """What is left for everything but the model, with an engine that answers at once."""
     budget = 0.2 * cores
     text = f"CPU outside the model, VAD=energy: {budget:.1f} ms for a second of WAV"
     health = "/hc p99 within 20 ms meanwhile"
     return [
-        Goal(text, budget, served.get("cpu_ms"), "ms", at_most=True),
-        Goal(health, 20.0, served.get("health_ms"), "ms", at_most=True),
+        Goal(text, budget, multiples.get("cpu_ms"), "ms", at_most=True),
+        Goal(health, 20.0, multiples.get("health_ms"), "ms", at_most=True),
     ]
 
 
 def _greedy_ratio(levels: Mapping[str, Results]) -> float | None:
-    """Of the file's windows, or of the first of them where the pipeline hears no more."""
+    """Of the file's windows, or of the first of them where the pipeline transcribes no more."""
     files = [level for name, level in levels.items() if name.startswith(f"file {GOAL_TOKENS}")]
     found = (ratio(level, GREEDY) for level in files)
     return next((times for times in found if times is not None), None)
 
 
-def ratio(results: Results | None, rival: str) -> float | None:
-    """How many times as fast the best of ours is as the best whose name begins with `rival`."""
-    ours, theirs = best_of(results, OURS), best_of(results, rival)
+def ratio(results: Results | None, contender: str) -> float | None:
+    """How many times as fast the best of ours is as the best of `contender`."""
+    ours, theirs = best_of(results, OURS), best_of(results, contender)
     return theirs.seconds / ours.seconds if ours and theirs else None
 
 

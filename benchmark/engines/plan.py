@@ -87,7 +87,7 @@ def read(arguments: Sequence[str] | None) -> Plan | None:
 
 
 def checkpoint(plan: Plan, folder: Path = CACHE) -> Path:
-    """The directory of the weights that everyone hears with, made in `folder` or downloaded."""
+    """The directory of the weights that every contender has, made in `folder` or downloaded."""
     if plan.is_random:
         name = plan.weights.removeprefix(RANDOM)
         if name not in SIZES:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.engines.contender import CannotRun, Load
-from benchmark.engines.contender_process import Rival, Round
+from benchmark.engines.contender_process import ContenderProcess, Round
 from benchmark.recordings import SAMPLE_RATE
 
 WINDOW_SECONDS = 30.0
@@ -82,27 +82,27 @@ class Results:
 
 
 def compare(
-    level: Level, rivals: Sequence[Rival], rounds: int, tell: Callable[[str], None]
+    level: Level, contenders: Sequence[ContenderProcess], rounds: int, tell: Callable[[str], None]
 ) -> Results:
     """Every contender warms up at this level once, then each has its rounds in turn."""
     results = Results(level)
-    heard: dict[str, list[Round]] = {}
-    running = list(rivals)
+    taken: dict[str, list[Round]] = {}
+    running = list(contenders)
     for number in range(rounds + 1):
-        for rival in list(running):
+        for contender in list(running):
             try:
-                done = rival.hear(level.load, level.windows, level.limits)
+                done = contender.transcribe(level.load, level.windows, level.limits)
             except CannotRun as error:
-                running.remove(rival)
-                heard.pop(rival.name, None)
-                results.skipped[rival.name] = str(error)
-                tell(f"{level.name}: {rival.name} is left out: {error}")
+                running.remove(contender)
+                taken.pop(contender.name, None)
+                results.skipped[contender.name] = str(error)
+                tell(f"{level.name}: {contender.name} is left out: {error}")
                 continue
-            tell(f"{level.name}: round {number}, {rival.name}: {done.seconds:.2f} s")
-            heard.setdefault(rival.name, []).append(done)
-        fastest = min((found[-1].seconds for found in heard.values()), default=0.0)
-        running = [r for r in running if _deserves_more(heard[r.name][-1].seconds, fastest)]
-    for name, found in heard.items():
+            tell(f"{level.name}: round {number}, {contender.name}: {done.seconds:.2f} s")
+            taken.setdefault(contender.name, []).append(done)
+        fastest = min((found[-1].seconds for found in taken.values()), default=0.0)
+        running = [r for r in running if _deserves_more(taken[r.name][-1].seconds, fastest)]
+    for name, found in taken.items():
         results.figures.append(figures(level, name, found[1:] or found))
     return results
 

@@ -19,7 +19,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from benchmark.engines.contender import CannotRun, Contender, Heard, Settings, Task
+from benchmark.engines.contender import CannotRun, Contender, RoundOutput, Settings, Task
 
 KIB, MIB = 2**10, 2**20
 PEAK_RESET = "5"  # written to clear_refs: the peak begins anew (proc(5))
@@ -47,12 +47,12 @@ def load(order: dict[str, Any]) -> Contender:
 
 def _answer(contender: Contender, asked: dict[str, Any]) -> dict[str, Any]:
     task = Task(asked["load"], np.load(asked["windows"]), asked["limits"])
-    heard = Heard()
+    output = RoundOutput()
     reset_peak()
     before = cpu_seconds()
     started = time.monotonic()
     try:
-        contender.hear(task, heard, started)
+        contender.transcribe(task, output, started)
     except CannotRun as error:
         return {"skipped": str(error)}
     except Exception as error:  # the boundary: one contender's failure is a line of the table
@@ -61,8 +61,8 @@ def _answer(contender: Contender, asked: dict[str, Any]) -> dict[str, Any]:
     return {
         "seconds": time.monotonic() - started,
         "cpu_seconds": cpu_seconds() - before,
-        "tokens": heard.tokens,
-        "finished": heard.finished,
+        "tokens": output.tokens,
+        "finished": output.finished,
         "peak_mib": peak_bytes() / MIB,
         "gpu_mib": gpu_mib(),
     }

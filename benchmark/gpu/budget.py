@@ -1,4 +1,4 @@
-"""A budget of seconds: parts that no longer fit are skipped and told, as are parts that fail."""
+"""A budget of seconds: parts that no longer fit are skipped and named, as are parts that fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Budget:
         return max(0.0, self.ends - time.monotonic())
 
     def attempt(self, name: str, seconds: float, work: Callable[[], object]) -> None:
-        """Do `work` if its `seconds` are left; a failure is told, and the rest goes on."""
+        """Do `work` if its `seconds` are left; a failure is named, and the rest goes on."""
         if seconds > self.left:
             self.skipped.append(
                 f"{name}: about {seconds:.0f} s, of which {self.left:.0f} s are left"

@@ -23,21 +23,19 @@ import torch
 
 from asr.startup import process_age
 from benchmark import recordings
-from benchmark.engines import comparison as engines
-from benchmark.engines import goals, plan
-from benchmark.engines import machine as surroundings
+from benchmark.engines import comparison, goals, machine, plan
 from benchmark.engines.checkpoints import in_memory
 from benchmark.engines.comparison import Comparison, tell
 from benchmark.engines.contender import ENTRIES, CannotRun, Load
-from benchmark.engines.contender_process import Rival
+from benchmark.engines.contender_process import ContenderProcess
 from benchmark.engines.goals import GOAL_TOKENS
 from benchmark.engines.plan import CLIP_SECONDS, CLIP_TOKENS
 from benchmark.engines.rounds import Level, compare
 from benchmark.gpu.budget import Budget
-from benchmark.load import http_overhead as served
-from benchmark.load.http_overhead import LONG, WINDOW, Case, Served
+from benchmark.load import http_overhead
+from benchmark.load.http_overhead import LONG, WINDOW, Case, HttpFigures
 from benchmark.load.server_engines import MUTE
-from benchmark.load.server_process import WHISPER, Server, Setup, serving
+from benchmark.load.server_process import WHISPER, Server, Setup, running_server
 from benchmark.paths import CACHE
 
 WEIGHTS = "random:large-v3,random:large-v3-turbo"
@@ -62,8 +60,8 @@ class Sizes:
     """How much is measured."""
 
     callers: Sequence[int]  # at once over HTTP, the most telling first
-    windows: int  # that our engine hears
-    few: int  # of them, those that the pipeline hears too
+    windows: int  # that our engine transcribes
+    few: int  # of them, those that the pipeline transcribes too
     long: int  # seconds of the one long file
 
 
@@ -75,17 +73,17 @@ class Card:
     budget: Budget
     output: Path | None
     models: list[Comparison] = field(default_factory=list)
-    mute: list[Served] = field(default_factory=list)
+    mute: list[HttpFigures] = field(default_factory=list)
 
     def judged(self) -> list[str]:
         """The goals, met or by how much not."""
         lines = []
         for model in self.models:
             found = goals.gpu_goals(
-                model.plan.weights, model.levels, served.multiples(model.served)
+                model.plan.weights, model.levels, http_overhead.multiples(model.served)
             )
             lines += [f"{model.plan.weights}: {goal.judged()}" for goal in found]
-        outside = served.multiples(self.mute)
+        outside = http_overhead.multiples(self.mute)
         threads = self.models[0].plan.threads if self.models else 1
         return lines + [goal.judged() for goal in goals.outside_goals(outside, threads)]
 
@@ -99,7 +97,7 @@ class Card:
             "models": [model.plain() for model in self.models],
             "mute": [asdict(one) for one in self.mute],
         }
-        surroundings.write(self.output, found)
+        machine.write(self.output, found)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -125,12 +123,12 @@ def prepare(card: Card, weights: str, device: str | None, folder: Path) -> None:
     asked = replace(asked, dtypes=["float16" if asked.device == "cuda" else "bfloat16"])
     for place in (folder, CACHE):
         place.mkdir(parents=True, exist_ok=True)
-    model = Comparison(asked, plan.checkpoint(asked, folder), surroundings.described(asked))
+    model = Comparison(asked, plan.checkpoint(asked, folder), machine.described(asked))
     if card.models:
         model.peaks = card.models[0].peaks
     else:
         print("\n".join(f"{name}: {value}" for name, value in model.machine.items()), flush=True)
-        engines.measure_peaks(model)
+        comparison.measure_peaks(model)
     card.models.append(model)
     if asked.device == "cuda":
         torch.cuda.empty_cache()  # engines plan with what is free
@@ -150,18 +148,20 @@ def over_http(card: Card, model: Comparison) -> None:
     """One server: many callers, the long file, fewer callers, MP3, short clips, first words."""
     setup = _setup(model, WHISPER)
     attempt = card.budget.attempt
-    with serving(setup, card.budget.left) as server:
+    with running_server(setup, card.budget.left) as server:
         server.settle(min(SETTLE_S, card.budget.left))
         cases = http_cases(card.sizes)
         once = replace(cases[0], requests=cases[0].callers)
         warm = _answered(card, server, setup, once)
-        tell(f"to warm up: {served.told(warm)}")
+        tell(f"to warm up: {http_overhead.in_one_line(warm)}")
         for case in cases:
             seconds = 3 + CAUTION * case.windows / max(warm.windows_per_second, 1)
             name = f"{model.plan.weights}: {case}"
             attempt(name, seconds, partial(_keep, card, model.served, server, setup, case))
         attempt("first words", LEVEL_S, partial(_first_words, model, server))
-    print(f"\n### {model.plan.weights} over HTTP\n\n{served.table(model.served)}\n", flush=True)
+    print(
+        f"\n### {model.plan.weights} over HTTP\n\n{http_overhead.table(model.served)}\n", flush=True
+    )
 
 
 def http_cases(sizes: Sizes) -> list[Case]:
@@ -186,28 +186,28 @@ def alone(card: Card, model: Comparison) -> None:
     with tempfile.TemporaryDirectory() as place, running(card, model, OURS) as ours:
         folder = Path(place)
 
-        def hear(title: str, load: Load, heard: Sounds, tokens: str, rounds: int) -> None:
-            level = Level.of(title, load, heard, plan.limits(tokens, len(heard)), folder)
+        def transcribe(title: str, load: Load, sounds: Sounds, tokens: str, rounds: int) -> None:
+            level = Level.of(title, load, sounds, plan.limits(tokens, len(sounds)), folder)
             work = partial(_compared, card, model, level, [ours], rounds)
             card.budget.attempt(f"{name}: {title}", LEVEL_S, work)
 
-        hear(f"file {GOAL_TOKENS}", "file", windows, str(GOAL_TOKENS), 2)
-        hear("clips 1", "clips", clips[:1], str(CLIP_TOKENS), 9)
-        hear("clips 32", "clips", clips, str(CLIP_TOKENS), 5)
+        transcribe(f"file {GOAL_TOKENS}", "file", windows, str(GOAL_TOKENS), 2)
+        transcribe("clips 1", "clips", clips[:1], str(CLIP_TOKENS), 9)
+        transcribe("clips 32", "clips", clips, str(CLIP_TOKENS), 5)
         title = f"file {GOAL_TOKENS}, {sizes.few} windows"
         limits = plan.limits(str(GOAL_TOKENS), sizes.few)
         few = Level.of(title, "file", windows[: sizes.few], limits, folder)
         against = partial(_beside_the_pipeline, card, model, few, ours)
         card.budget.attempt(f"{name}: the greedy pipeline", PIPELINE_S, against)
         for tokens in ("drawn", "17", "224"):
-            hear(f"file {tokens}", "file", windows, tokens, 1)
+            transcribe(f"file {tokens}", "file", windows, tokens, 1)
 
 
 def outside(card: Card) -> None:
     """What the server and this program could do if the model took no time."""
     most, long = card.sizes.callers[0], card.sizes.long
     setup = _setup(card.models[0], MUTE)
-    with serving(setup, card.budget.left) as server:
+    with running_server(setup, card.budget.left) as server:
         for case in (
             Case("wav", WINDOW, most, 4 * most),
             Case("mp3", WINDOW, most, 4 * most),
@@ -215,57 +215,59 @@ def outside(card: Card) -> None:
         ):
             work = partial(_keep, card, card.mute, server, setup, case)
             card.budget.attempt(f"mute: {case}", LEVEL_S, work)
-    print(f"\n### Outside the model\n\n{served.table(card.mute)}\n", flush=True)
+    print(f"\n### Outside the model\n\n{http_overhead.table(card.mute)}\n", flush=True)
 
 
 @contextlib.contextmanager
-def running(card: Card, model: Comparison, name: str) -> Iterator[Rival]:
+def running(card: Card, model: Comparison, name: str) -> Iterator[ContenderProcess]:
     """A contender, which is ended when the budget is."""
     [entry] = [entry for entry in ENTRIES if entry.name == name]
     dtype = model.plan.dtypes_of(entry)[0]
-    log = engines.log_of(entry, dtype)
+    log = comparison.log_of(entry, dtype)
     try:
-        rival = engines.start(entry, dtype, model)
+        contender = comparison.start(entry, dtype, model)
     except CannotRun:
         tell(_end_of(log))
         raise
-    model.versions[rival.name] = rival.versions
-    timer = threading.Timer(card.budget.left, rival.process.kill)
+    model.versions[contender.name] = contender.versions
+    timer = threading.Timer(card.budget.left, contender.process.kill)
     timer.start()
     try:
-        yield rival
+        yield contender
     finally:
         timer.cancel()
-        rival.stop()
+        contender.stop()
 
 
-def _beside_the_pipeline(card: Card, model: Comparison, level: Level, ours: Rival) -> None:
+def _beside_the_pipeline(
+    card: Card, model: Comparison, level: Level, ours: ContenderProcess
+) -> None:
     with running(card, model, GREEDY) as greedy:
         _compared(card, model, level, [ours, greedy], 1)
 
 
 def _compared(
-    card: Card, model: Comparison, level: Level, started: Sequence[Rival], rounds: int
+    card: Card, model: Comparison, level: Level, started: Sequence[ContenderProcess], rounds: int
 ) -> None:
     results = compare(level, started, rounds, tell)
-    engines.take_in(results, model)
+    comparison.take_in(results, model)
     card.write()
     for name in results.skipped:
         tell(_end_of(CACHE / f"{name}.log".replace(" ", "-")))
 
 
-def _keep(card: Card, found: list[Served], server: Server, setup: Setup, case: Case) -> None:
+def _keep(card: Card, found: list[HttpFigures], server: Server, setup: Setup, case: Case) -> None:
     found.append(_answered(card, server, setup, case))
-    print(served.told(found[-1]), flush=True)
+    print(http_overhead.in_one_line(found[-1]), flush=True)
     card.write()
 
 
-def _answered(card: Card, server: Server, setup: Setup, case: Case) -> Served:
-    return served.measured(server, setup, case, card.budget.left)
+def _answered(card: Card, server: Server, setup: Setup, case: Case) -> HttpFigures:
+    return http_overhead.measured(server, setup, case, card.budget.left)
 
 
 def _first_words(model: Comparison, server: Server) -> None:
-    model.streamed = served.first(server)
+    model.streamed = http_overhead.first(server)
     print(model.streamed, flush=True)
 
 
@@ -290,8 +292,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--json", type=Path, help="write everything there, after each level")
     add("--device", choices=("cpu", "cuda"), help="unset: a GPU where there is one")
     add("--callers", default="128,64", help="at once over HTTP")
-    add("--windows", type=int, default=256, help="that our engine hears in one round")
-    add("--few", type=int, default=32, help="of them, those that the pipeline hears too")
+    add("--windows", type=int, default=256, help="that our engine transcribes in one round")
+    add("--few", type=int, default=32, help="of them, those that the pipeline transcribes too")
     add("--long", type=int, default=LONG, help="seconds of the one long file")
     return parser
 

@@ -19,12 +19,12 @@ if __name__ == "__main__":
 
     missing_packages.explain()
 
-from benchmark.demo import SERVER, DemoFailed, serving
+from benchmark.demo import SERVER, DemoFailed, running_server
 from benchmark.tables import aligned
 from models.demo import synthesise
 
 GOAL = 0.05  # of the whole time, at most, until the first words
-# Of the form's fields; audio that comes last is heard while it is sent.
+# Of the form's fields; audio that comes last is transcribed while it is sent.
 ORDERS = (("file", "stream"), ("stream", "file"))
 
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         audio = asked.audio or _made(folder, asked.minutes)
         try:
-            url = asked.server or f"http://127.0.0.1:{stack.enter_context(serving(SERVER))}"
+            url = asked.server or f"http://127.0.0.1:{stack.enter_context(running_server(SERVER))}"
             found = measured(url, audio, asked.rounds)
         except DemoFailed as error:
             print(error, file=sys.stderr)

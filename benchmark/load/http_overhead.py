@@ -57,7 +57,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Served:
+class HttpFigures:
     """What came of one case."""
 
     engine: str
@@ -101,7 +101,7 @@ def cases(
     return found
 
 
-def measured(server: Server, setup: Setup, case: Case, longest_s: float = LONGEST_S) -> Served:
+def measured(server: Server, setup: Setup, case: Case, longest_s: float = LONGEST_S) -> HttpFigures:
     """Send what `case` says, after one short request that is not counted.
 
     What is not answered within `longest_s` is not in the figures.
@@ -116,15 +116,15 @@ def measured(server: Server, setup: Setup, case: Case, longest_s: float = LONGES
     asyncio.run(_within(longest_s, work))
     spent = server.cpu_seconds() - before
     load = figures(level)
-    heard = load.audio_seconds + min(case.seconds, WINDOW)
-    return Served(
+    audio_seconds = load.audio_seconds + min(case.seconds, WINDOW)
+    return HttpFigures(
         setup.engine,
         None if setup.engine == MUTE else setup.tokens,
         case.format,
         case.seconds,
         windows,
         load,
-        cpu_ms=1000 * spent / heard,
+        cpu_ms=1000 * spent / audio_seconds,
         peak_mib=peak_bytes(server.process.pid) / MIB,
     )
 
@@ -162,7 +162,7 @@ async def _first_words(server: Server, seconds: int) -> float:
     raise RuntimeError("the stream ended without a word")
 
 
-def multiples(found: Sequence[Served]) -> dict[str, float]:
+def multiples(found: Sequence[HttpFigures]) -> dict[str, float]:
     """The figures that goals are stated in."""
     ours = [one for one in found if one.engine == WHISPER and one.tokens == str(GOAL_TOKENS)]
     many = [one.load.realtime_multiple for one in ours if one.load.concurrency >= 64]
@@ -178,12 +178,12 @@ def multiples(found: Sequence[Served]) -> dict[str, float]:
     return {name: max(values) for name, values in named.items() if values}
 
 
-def table(found: Sequence[Served]) -> str:
+def table(found: Sequence[HttpFigures]) -> str:
     """Every case, as Markdown."""
     return "\n".join(aligned([["engine, file, at once", *COLUMNS], *map(row, found)]))
 
 
-def row(one: Served) -> list[str]:
+def row(one: HttpFigures) -> list[str]:
     load = one.load
     latency, health, late = load.latency, load.health, load.client_lateness
     return [
@@ -203,7 +203,7 @@ def row(one: Served) -> list[str]:
     ]
 
 
-def told(one: Served) -> str:
+def in_one_line(one: HttpFigures) -> str:
     """A case in one line, while the others are still to come."""
     cells = [f"{name} {cell}" for name, cell in zip(COLUMNS, row(one)[1:], strict=True)]
     failures = [f"{name}: {text}" for name, text in one.load.examples.items()]

@@ -1,6 +1,6 @@
 """Our server with its engine or with a mute one, in a process of its own.
 
-The mute one hears nothing and answers at once: what is left is the work outside the model.
+The mute one answers at once, whatever the sound: what is left is the work outside the model.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LENGTHS = 1000  # that are drawn before they come again
 
 
 class Mute:
-    """Knows what everyone says without listening."""
+    """Answers with the same words, whatever the sound."""
 
     info = EngineInfo("mute", "mute", "none", "none", languages={"en": "english"})
 
@@ -62,7 +62,7 @@ class Drawn:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lengths = cycle(drawn_lengths(LENGTHS))
-        self._limited: dict[Window, Window] = {}  # as submitted → as the engine hears it
+        self._limited: dict[Window, Window] = {}  # as submitted → as the engine gets it
         self._submitted: dict[Window, Window] = {}  # and back
         self.info = engine.info
         self.free = engine.free

@@ -60,7 +60,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
+def running_server(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
     """Our server, ready, for as long as the context lasts.
 
     Raises:

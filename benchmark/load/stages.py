@@ -36,11 +36,11 @@ async def measure(data: bytes) -> dict[str, float]:
     before = _cpu_seconds()
     blocks = await decoded(data)
     spent = {"decode": _cpu_seconds() - before, **_after_decoding(blocks)}
-    hearings = {vad: _hearing(vad) for vad in DETECTORS}
-    listening = {vad: _timed(partial(listen, blocks, one))[1] for vad, one in hearings.items()}
+    tracks = {vad: _speech_track(vad) for vad in DETECTORS}
+    detecting = {vad: _timed(partial(detect_speech, blocks, one))[1] for vad, one in tracks.items()}
     rest = sum(spent.values())
-    spent |= {f"speech, VAD={vad}": seconds for vad, seconds in listening.items()}
-    spent |= {f"all with VAD={vad}": rest + seconds for vad, seconds in listening.items()}
+    spent |= {f"speech, VAD={vad}": seconds for vad, seconds in detecting.items()}
+    spent |= {f"all with VAD={vad}": rest + seconds for vad, seconds in detecting.items()}
     audio = sum(len(block) for block in blocks) / SAMPLE_RATE
     return {stage: 1000 * seconds / audio for stage, seconds in spent.items()}
 
@@ -61,17 +61,17 @@ async def decoded(data: bytes) -> list[Samples]:
         decoder.close()
 
 
-def _hearing(vad: Vad) -> SpeechTrack:
+def _speech_track(vad: Vad) -> SpeechTrack:
     detector = detectors.choose(vad, is_on_gpu=False)
-    assert detector is not None, "with VAD=off nothing is heard"
+    assert detector is not None, "VAD=off has no detector"
     return detector.begin(None)
 
 
-def listen(blocks: Sequence[Samples], hearing: SpeechTrack) -> None:
-    """Let a detector of speech hear a recording."""
+def detect_speech(blocks: Sequence[Samples], track: SpeechTrack) -> None:
+    """Run a detector of speech over a recording."""
     for block in blocks:
-        hearing.push(block)
-    hearing.finish()
+        track.push(block)
+    track.finish()
 
 
 def cut_up(blocks: Sequence[Samples]) -> list[Window]:

@@ -16,8 +16,8 @@ from asr.config import Config
 from asr.server.app import create_app
 from benchmark.engines.checkpoints import Size, random_checkpoint
 from benchmark.engines.goals import GOAL_TOKENS
-from benchmark.load import sweep as load
-from benchmark.load.http_overhead import Served
+from benchmark.load import sweep
+from benchmark.load.http_overhead import HttpFigures
 from benchmark.load.level import Level
 from benchmark.load.reporting import Figures, figures
 XX
@@ -51,9 +51,9 @@ def start(aiohttp_server: Any, engine: FakeEngine) -> Callable[..., Any]:
 async def measured(
     url: str, *arguments: object, environment: dict[str, str] | None = None
 ) -> list[Figures]:
-    plan = load.read_plan(["--url", url, *map(str, arguments)], environment or {})
+    plan = sweep.read_plan(["--url", url, *map(str, arguments)], environment or {})
     levels: list[Figures] = []
-    await load.sweep(plan, levels)
+    await sweep.sweep(plan, levels)
     return levels
 
 
@@ -79,12 +79,14 @@ def squeezed(table: str) -> str:
 
 
 @pytest.fixture
-def answered() -> Callable[..., Served]:
+def answered() -> Callable[..., HttpFigures]:
     """A case that came to so many times real time."""
 
-    def made(seconds: int, callers: int, multiple: float, tokens: str = str(GOAL_TOKENS)) -> Served:
+    def made(
+        seconds: int, callers: int, multiple: float, tokens: str = str(GOAL_TOKENS)
+    ) -> HttpFigures:
         load = replace(figures(Level(callers)), realtime_multiple=multiple)
-        return Served("whisper", tokens, "wav", seconds, 1, load, 0.0, 0.0)
+        return HttpFigures("whisper", tokens, "wav", seconds, 1, load, 0.0, 0.0)
 
     return made
 

@@ -45,7 +45,7 @@ def samples(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("said", "heard", "wrong"),
+    ("said", "written", "wrong"),
     [
         ("One two three.", " one, TWO three", 0),
         ("one two three", "one three", 1),
@@ -55,8 +55,8 @@ def samples(tmp_path: Path) -> Path:
         ("", "", 0),
     ],
 )
-def test_words_wrong_are_the_fewest_edits(said: str, heard: str, wrong: int) -> None:
-    assert demo.words_wrong(said, heard) == wrong
+def test_words_wrong_are_the_fewest_edits(said: str, written: str, wrong: int) -> None:
+    assert demo.words_wrong(said, written) == wrong
 
 
 def test_the_transcript_stands_beside_its_reference(
@@ -96,9 +96,9 @@ def test_missing_samples_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "samples.json is missing" in capsys.readouterr().err
 
 
-def test_the_embedded_model_hears_the_shipped_samples(server: Server) -> None:
+def test_the_embedded_model_transcribes_the_shipped_samples(server: Server) -> None:
     port = urlsplit(server.url).port
     assert port is not None
-    heard = [demo.transcribe(port, sample) for sample in demo.read_samples(demo.SAMPLES)]
-    assert heard
-    assert not demo.is_grossly_wrong(heard), demo.summary(heard)
+    transcribed = [demo.transcribe(port, sample) for sample in demo.read_samples(demo.SAMPLES)]
+    assert transcribed
+    assert not demo.is_grossly_wrong(transcribed), demo.summary(transcribed)

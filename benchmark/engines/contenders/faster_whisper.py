@@ -13,7 +13,7 @@ import faster_whisper
 from ctranslate2.converters import TransformersConverter
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from benchmark.engines.contender import BATCH, LANGUAGE, Heard, Samples, Settings, Task
+from benchmark.engines.contender import BATCH, LANGUAGE, RoundOutput, Samples, Settings, Task
 
 SAMPLE_RATE = 16_000
 COPIED = ("tokenizer.json", "preprocessor_config.json")
@@ -40,18 +40,18 @@ class Faster:
         )
         self._batched = BatchedInferencePipeline(self._model) if batched else None
 
-    def hear(self, task: Task, heard: Heard, started: float) -> None:
+    def transcribe(self, task: Task, output: RoundOutput, started: float) -> None:
         if self._batched is not None:
-            self._count(self._in_batches(task), heard, started)
+            self._count(self._in_batches(task), output, started)
         elif task.load == "clips":
-            self._hear_callers(task, heard, started)
+            self._transcribe_for_callers(task, output, started)
         elif len(set(task.limits or ())) > 1:
             for window, limit in task.each():
                 segments, _ = self._model.transcribe(window, **_options(limit))
-                self._count(segments, heard, started)
+                self._count(segments, output, started)
         else:
             segments, _ = self._model.transcribe(task.windows.ravel(), **_options(task.limit))
-            self._count(segments, heard, started)
+            self._count(segments, output, started)
 
     def _in_batches(self, task: Task) -> Iterable[Any]:
         assert self._batched is not None
@@ -70,25 +70,25 @@ class Faster:
         found: Iterable[Any] = segments
         return found
 
-    def _hear_callers(self, task: Task, heard: Heard, started: float) -> None:
+    def _transcribe_for_callers(self, task: Task, output: RoundOutput, started: float) -> None:
         """As a server would: each caller in a thread of its own, over one model."""
 
-        def hear(asked: tuple[Samples, int | None]) -> Heard:
+        def transcribe(asked: tuple[Samples, int | None]) -> RoundOutput:
             samples, limit = asked
             segments, _ = self._model.transcribe(samples, **_options(limit))
-            own = Heard()
+            own = RoundOutput()
             self._count(segments, own, started)
             return own
 
         with ThreadPoolExecutor(len(task.windows)) as threads:
-            for own in threads.map(hear, task.each()):
-                heard.tokens += own.tokens
-                heard.finished += own.finished
+            for own in threads.map(transcribe, task.each()):
+                output.tokens += own.tokens
+                output.finished += own.finished
 
-    def _count(self, segments: Iterable[Any], heard: Heard, started: float) -> None:
+    def _count(self, segments: Iterable[Any], output: RoundOutput, started: float) -> None:
         for segment in segments:
-            heard.tokens.append(len(segment.tokens))
-            heard.finished.append(time.monotonic() - started)
+            output.tokens.append(len(segment.tokens))
+            output.finished.append(time.monotonic() - started)
 
 
 def load(settings: Settings, batched: bool) -> Faster:

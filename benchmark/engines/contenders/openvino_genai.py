@@ -11,13 +11,13 @@ from pathlib import Path
 import openvino
 import openvino_genai
 
-from benchmark.engines.contender import LANGUAGE, Heard, Settings, Task
+from benchmark.engines.contender import LANGUAGE, RoundOutput, Settings, Task
 
 VERSIONS = {"openvino": openvino.__version__, "openvino-genai": openvino_genai.__version__}
 
 
 class Vino:
-    """Hears one window after the other."""
+    """Transcribes one window after the other."""
 
     def __init__(self, settings: Settings) -> None:
         self.versions = VERSIONS
@@ -31,12 +31,12 @@ class Vino:
         self._config.return_timestamps = False
         self._longest = self._config.max_new_tokens
 
-    def hear(self, task: Task, heard: Heard, started: float) -> None:
+    def transcribe(self, task: Task, output: RoundOutput, started: float) -> None:
         for window, limit in task.each():
             self._config.max_new_tokens = self._longest if limit is None else limit
             answer = self._pipeline.generate(window.tolist(), self._config)
-            heard.tokens.append(answer.perf_metrics.get_num_generated_tokens())
-            heard.finished.append(time.monotonic() - started)
+            output.tokens.append(answer.perf_metrics.get_num_generated_tokens())
+            output.finished.append(time.monotonic() - started)
 
 
 def load(settings: Settings) -> Vino:

@@ -13,7 +13,7 @@ from asr.config import Config
 from asr.engines import load as engines
 from asr.engines.engine import Engine, Window
 from asr.options import Options
-from benchmark.engines.contender import BATCH, LANGUAGE, Heard, Samples, Settings, Task
+from benchmark.engines.contender import BATCH, LANGUAGE, RoundOutput, Samples, Settings, Task
 from benchmark.engines.contenders.generation import Generation
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
@@ -27,7 +27,7 @@ class Ours:
         self._engine = engine
         self._generation = generation  # where batches run to their longest window's limit
 
-    def hear(self, task: Task, heard: Heard, started: float) -> None:
+    def transcribe(self, task: Task, output: RoundOutput, started: float) -> None:
         counted = self._generation.begin(task) if self._generation else None
         is_streamed = task.load == "first"
         windows = [self._window(*each, is_streamed) for each in task.each()]
@@ -35,18 +35,18 @@ class Ours:
         tokens: dict[Window, int] = {}
         engine = self._engine
         while waiting or engine.held():
-            if task.load == "first" and heard.finished:
+            if task.load == "first" and output.finished:
                 break
             admitted = [waiting.popleft() for _ in range(min(engine.free(), len(waiting)))]
             for result in engine.step(admitted):
                 if result.error is not None:
                     raise result.error
                 if result.is_final:
-                    heard.finished.append(time.monotonic() - started)
+                    output.finished.append(time.monotonic() - started)
                     tokens[result.window] = sum(len(part.tokens) for part in result.segments)
         for window in windows:
             engine.drop(window)
-        heard.tokens += counted() if counted else [tokens[w] for w in windows if w in tokens]
+        output.tokens += counted() if counted else [tokens[w] for w in windows if w in tokens]
 
     def _window(self, samples: Samples, limit: int | None, is_streamed: bool) -> Window:
         options = Options(

@@ -9,7 +9,7 @@ import torch
 import transformers
 from transformers import pipeline
 
-from benchmark.engines.contender import BATCH, LANGUAGE, Heard, Settings, Task
+from benchmark.engines.contender import BATCH, LANGUAGE, RoundOutput, Settings, Task
 from benchmark.engines.contenders.generation import Generation
 
 CHUNK_SECONDS = 30
@@ -21,7 +21,7 @@ VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__
 class Plain:
     """`pipeline("automatic-speech-recognition")` with chunks of 30 s.
 
-    Greedy: one beam, no stride, batches. By default: what the pipeline does when told nothing,
+    Greedy: one beam, no stride, batches. By default: what the pipeline does without options,
     which is 5 beams, strides of 5 s on both sides, and a batch of one chunk.
     """
 
@@ -40,7 +40,7 @@ class Plain:
             self._generate["num_beams"] = beams
             self._options |= {"stride_length_s": 0, "batch_size": BATCH}
 
-    def hear(self, task: Task, heard: Heard, started: float) -> None:
+    def transcribe(self, task: Task, output: RoundOutput, started: float) -> None:
         if self._has_strides:
             _ = task.limit  # rows are more than windows: their lengths cannot differ
         tokens = self._generation.begin(task)
@@ -48,8 +48,8 @@ class Plain:
         inputs = ({"raw": row, "sampling_rate": SAMPLE_RATE} for row in rows)
         for _ in self._pipeline(inputs, generate_kwargs=dict(self._generate), **self._options):
             done = time.monotonic() - started
-            heard.finished += [done] * (len(task.windows) // len(rows))
-        heard.tokens += tokens()
+            output.finished += [done] * (len(task.windows) // len(rows))
+        output.tokens += tokens()
 
     @property
     def _has_strides(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import _pywhispercpp as library
 from pywhispercpp.model import Model
 
-from benchmark.engines.contender import LANGUAGE, CannotRun, Heard, Settings, Task
+from benchmark.engines.contender import LANGUAGE, CannotRun, RoundOutput, Settings, Task
 from benchmark.engines.contenders.ggml import write_ggml
 
 MOST_TOKENS = 220  # in one window, whatever is asked: 448 / 2 - 4
@@ -18,7 +18,7 @@ VERSIONS = {"pywhispercpp": version("pywhispercpp")}
 
 
 class Cpp:
-    """Hears one window after the other, greedily."""
+    """Transcribes one window after the other, greedily."""
 
     def __init__(self, settings: Settings) -> None:
         self.versions = VERSIONS
@@ -34,15 +34,15 @@ class Cpp:
             print_progress=False,
         )
 
-    def hear(self, task: Task, heard: Heard, started: float) -> None:
+    def transcribe(self, task: Task, output: RoundOutput, started: float) -> None:
         if task.limits is not None and max(task.limits) > MOST_TOKENS:
             raise CannotRun(f"it writes at most {MOST_TOKENS} tokens in a window")
         for window, limit in task.each():
             self._model.transcribe(window, max_tokens=0 if limit is None else limit - 1)
             context = self._model._ctx
             segments = range(library.whisper_full_n_segments(context))
-            heard.tokens.append(sum(library.whisper_full_n_tokens(context, n) for n in segments))
-            heard.finished.append(time.monotonic() - started)
+            output.tokens.append(sum(library.whisper_full_n_tokens(context, n) for n in segments))
+            output.finished.append(time.monotonic() - started)
 
 
 def load(settings: Settings) -> Cpp:

@@ -1,4 +1,4 @@
-"""Accuracy is measured right: on servers that hear all, nothing, or too much."""
+"""Accuracy is measured right: on servers that write all, nothing, or too much."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 
 from asr.config import DEMO_MODEL
-from benchmark.accuracy import corpus as folder
-from benchmark.accuracy import evaluation as accuracy
-from benchmark.accuracy import trials
-from benchmark.accuracy.client import Heard, Server, Timed
+from benchmark.accuracy import corpus, evaluation, trials
+from benchmark.accuracy.client import Server, Timed, Transcription
 from benchmark.accuracy.noises import sounds
 from benchmark.accuracy.scoring import Errors, errors, same_words, share_covered
 from benchmark.accuracy.trials import Ground
@@ -29,22 +27,22 @@ SHIPPED = DEMO_MODEL.parent / "samples"
 
 @dataclass(frozen=True)
 class Imagined(Server):
-    """A server that hears what it is told."""
+    """A server that writes what it is given."""
 
-    answer: Callable[[Samples], Heard] = lambda _: Heard("", ())
+    answer: Callable[[Samples], Transcription] = lambda _: Transcription("", ())
 
-    def hear(self, audio: Samples | Path, words: bool = False) -> Heard:  # noqa: ARG002
+    def transcribe(self, audio: Samples | Path, words: bool = False) -> Transcription:  # noqa: ARG002
         assert isinstance(audio, np.ndarray)
         return self.answer(audio)
 
 
-def ground(answer: Callable[[Samples], Heard]) -> Ground:
+def ground(answer: Callable[[Samples], Transcription]) -> Ground:
     server = Imagined("", answer=answer)
     return Ground(server, minutes=0.5, language="en", at_once=1, noise_seconds=2.0)
 
 
-def deaf(_: Samples) -> Heard:
-    return Heard("", ())
+def deaf(_: Samples) -> Transcription:
+    return Transcription("", ())
 
 
 def by_name(figures: list[Figure]) -> dict[str, Figure]:
@@ -59,10 +57,13 @@ def test_words_are_counted_by_what_became_of_them() -> None:
     assert errors([]).rate == 0
 
 
-def test_times_are_compared_of_words_that_were_heard_right() -> None:
+def test_times_are_compared_of_words_that_are_written_right() -> None:
     said = [Timed("Good", 0.0, 0.4), Timed("morning.", 0.5, 1.0), Timed("Ana", 1.0, 1.5)]
-    heard = [Timed("good", 0.1, 0.4), Timed("evening", 0.5, 1.0), Timed("Ana!", 1.2, 1.5)]
-    assert [(a.text, b.start) for a, b in same_words(said, heard)] == [("good", 0.1), ("ana", 1.2)]
+    written = [Timed("good", 0.1, 0.4), Timed("evening", 0.5, 1.0), Timed("Ana!", 1.2, 1.5)]
+    assert [(a.text, b.start) for a, b in same_words(said, written)] == [
+        ("good", 0.1),
+        ("ana", 1.2),
+    ]
     assert same_words(said, []) == []
 
 
@@ -82,30 +83,30 @@ def test_twenty_sounds_differ_and_fit_in_their_range() -> None:
         assert wave.any() == (name != "digital silence")
 
 
-def test_window_by_window_nothing_is_lost_and_nothing_is_heard_twice() -> None:
+def test_window_by_window_nothing_is_lost_and_nothing_is_written_twice() -> None:
     """A second's sound for each word: the server reads the number of each from its loudness."""
     seconds = 95
     samples = np.repeat(np.arange(1, seconds + 1, dtype=np.float32) / 1000, SAMPLE_RATE)
 
-    def count(window: Samples) -> Heard:
+    def count(window: Samples) -> Transcription:
         """Three seconds to a segment."""
         numbers = [round(1000 * float(v)) for v in window[SAMPLE_RATE // 2 :: SAMPLE_RATE]]
         found = [
             Timed(" ".join(map(str, numbers[n : n + 3])) + " ", n, min(n + 3, len(numbers)))
             for n in range(0, len(numbers), 3)
         ]
-        return Heard("", tuple(found))
+        return Transcription("", tuple(found))
 
-    heard = Imagined("", answer=count).hear_window_by_window(samples)
-    assert heard.text.split() == [str(n) for n in range(1, seconds + 1)]
-    assert heard.segments[-1].end == seconds
+    written = Imagined("", answer=count).transcribe_window_by_window(samples)
+    assert written.text.split() == [str(n) for n in range(1, seconds + 1)]
+    assert written.segments[-1].end == seconds
 
 
-def test_a_server_that_hears_nothing_invents_nothing_and_loses_everything() -> None:
+def test_a_server_that_writes_nothing_invents_nothing_and_loses_everything() -> None:
     quiet = by_name(trials.nobody_speaks(ground(deaf)))
     assert quiet["sounds without a word"].value == 20
     assert quiet["sounds without a word"].holds
-    assert by_name(trials.repeats(ground(deaf)))["sentences heard ten times"].value == 0
+    assert by_name(trials.repeats(ground(deaf)))["sentences written ten times"].value == 0
     lost = by_name(trials.borders(ground(deaf)))
     assert not lost["words lost before a cut"].holds
     assert lost["WER, clips of 29 to 31 s"].value == 100
@@ -117,17 +118,19 @@ def test_a_server_that_hears_nothing_invents_nothing_and_loses_everything() -> N
 
 
 def test_words_that_nobody_said_are_counted() -> None:
-    noisy = by_name(trials.nobody_speaks(ground(lambda _: Heard("thank you", ()))))
+    noisy = by_name(trials.nobody_speaks(ground(lambda _: Transcription("thank you", ()))))
     assert noisy["words invented"].value == 40
     assert noisy["sounds without a word"].value == 0
     assert not noisy["sounds without a word"].holds
 
 
-def test_a_server_that_hears_all_has_no_errors() -> None:
+def test_a_server_that_writes_all_has_no_errors() -> None:
     made = ground(deaf).long_file
     words = tuple(Timed(word, start + 0.05, end) for word, start, end in made.words)
     segments = tuple(Timed(" " + s.text, s.start, s.end) for s in made.sentences)
-    perfect = by_name(trials.long_file(ground(lambda _: Heard(made.text, segments, words, 0.99))))
+    perfect = by_name(
+        trials.long_file(ground(lambda _: Transcription(made.text, segments, words, 0.99)))
+    )
     assert perfect["WER, cut by the server's rule"].value == 0
     assert perfect["drift at the end, cut by the server's rule"].value == 0
     assert perfect["word start error, median"].value == pytest.approx(0.05)
@@ -163,17 +166,17 @@ def library(tmp_path: Path) -> Path:
 
 
 def test_recordings_are_found_with_their_texts(library: Path) -> None:
-    found = {spoken.audio.name: spoken.text for spoken in folder.collect(library)}
+    found = {spoken.audio.name: spoken.text for spoken in corpus.collect(library)}
     assert found.keys() == {"en-short.flac", "en-several.flac", "es-several.flac"}
     assert found["en-short.flac"] == "WE TRAVEL FROM LIMA TO LISBON IN SEPTEMBER."
     (library / "es-several.txt").unlink()
     shutil.rmtree(library / "84")
     with pytest.raises(ValueError, match="no recording with its text"):
-        folder.collect(library)
+        corpus.collect(library)
 
 
 @pytest.mark.parametrize(
-    ("language", "said", "heard", "same"),
+    ("language", "said", "written", "same"),
     [
         ("en", "MISTER SMITH LIKES THE COLOUR", "Mr. Smith likes the color.", True),
         ("en", "TWENTY TWO", "22", True),
@@ -182,9 +185,9 @@ def test_recordings_are_found_with_their_texts(library: Path) -> None:
     ],
 )
 def test_what_is_written_otherwise_is_the_same(
-    language: str, said: str, heard: str, same: bool
+    language: str, said: str, written: str, same: bool
 ) -> None:
-    assert (errors([(said, heard)], folder.normaliser(language)).rate == 0) == same
+    assert (errors([(said, written)], corpus.normaliser(language)).rate == 0) == same
 
 
 def test_a_folder_is_measured_on_a_running_server(
@@ -192,7 +195,7 @@ def test_a_folder_is_measured_on_a_running_server(
 ) -> None:
     output = library / "found.json"
     asked = ["--server", server.url, "--folder", str(library), "--json", str(output)]
-    assert accuracy.main(asked) == 0
+    assert evaluation.main(asked) == 0
     assert "3 files, 0 failed, 26 s of audio" in capsys.readouterr().out
     found = json.loads(output.read_text())
     assert found["summary"]["errors"]["words"] > 40
@@ -204,18 +207,18 @@ def test_a_folder_is_measured_on_a_running_server(
     }
 
 
-def test_a_folder_with_a_file_that_cannot_be_heard_is_told(
+def test_a_folder_with_a_file_that_cannot_be_heard_is_listed(
     server: Process, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "a.wav").write_bytes(b"no audio")
     (tmp_path / "a.txt").write_text("words")
-    assert accuracy.main(["--server", server.url, "--folder", str(tmp_path)]) == 1
+    assert evaluation.main(["--server", server.url, "--folder", str(tmp_path)]) == 1
     assert "failed: a.wav: 400" in capsys.readouterr().out
 
 
 def test_goals_that_are_missed_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     print(
-        accuracy.table([Figure("a", 0.5, "s", "b", 0.2), Figure("c", 19, "of 20", "d", 19, True)])
+        evaluation.table([Figure("a", 0.5, "s", "b", 0.2), Figure("c", 19, "of 20", "d", 19, True)])
     )
     lines = capsys.readouterr().out.splitlines()
     assert "≤ 0.2 MISSED" in lines[2]
@@ -224,6 +227,6 @@ def test_goals_that_are_missed_are_told(capsys: pytest.CaptureFixture[str]) -> N
 
 def test_made_speech_is_sent_as_it_was_made(server: Process) -> None:
     made = synthesise.recording(5, "en", seed=3)
-    heard = Server(server.url).hear(made.samples)
-    assert heard.seconds == 5
-    assert errors([(made.text, heard.text)]).rate < 30
+    written = Server(server.url).transcribe(made.samples)
+    assert written.seconds == 5
+    assert errors([(made.text, written.text)]).rate < 30

@@ -24,12 +24,12 @@ from benchmark.engines.contender import (
     LANGUAGE,
     CannotRun,
     Entry,
-    Heard,
     Load,
+    RoundOutput,
     Settings,
     Task,
 )
-from benchmark.engines.contender_process import Rival, Round
+from benchmark.engines.contender_process import ContenderProcess, Round
 from benchmark.engines.contenders import ours, transformers_pipeline
 from benchmark.engines.contenders.ggml import ggml_name, mel_filters
 from benchmark.engines.rounds import Figures, Level, Results, compare, figures
@@ -40,8 +40,8 @@ ENTRY = Entry("nobody", "nothing", ("json",))
 H200 = roofline.Peak(790e12, 4.3e12)
 
 
-class Scripted(Rival):
-    """Takes the seconds that it was told, or gives the reason why it cannot."""
+class Scripted(ContenderProcess):
+    """Takes the seconds that it is given, or gives the reason why it cannot."""
 
     def __init__(self, name: str, seconds: Sequence[float], reason: str | None = None) -> None:
         settings = Settings(Path(), Path(), "cpu", "float32", 1)
@@ -51,7 +51,7 @@ class Scripted(Rival):
         self._seconds = list(seconds)
         self._reason = reason
 
-    def hear(self, load: Load, windows: Path, limits: Sequence[int] | None) -> Round:  # noqa: ARG002
+    def transcribe(self, load: Load, windows: Path, limits: Sequence[int] | None) -> Round:  # noqa: ARG002
         if self._reason is not None:
             raise CannotRun(self._reason)
         seconds = self._seconds.pop(0)
@@ -99,38 +99,36 @@ def test_special_tokens_have_the_published_numbers(name: str, size: int) -> None
 
 
 @pytest.mark.parametrize("limits", [[11, 11, 11], [5, 30, 9], [1, 2, 440]])
-def test_our_engine_writes_as_many_tokens_as_it_is_told(
-    checkpoint: Path, limits: list[int]
-) -> None:
+def test_our_engine_writes_as_many_tokens_as_are_set(checkpoint: Path, limits: list[int]) -> None:
     engine = ours.load(settings(checkpoint))
-    heard = Heard()
-    engine.hear(Task("file", sound(30, 3), limits), heard, 0.0)
-    assert heard.tokens == limits
-    assert len(heard.finished) == 3
+    output = RoundOutput()
+    engine.transcribe(Task("file", sound(30, 3), limits), output, 0.0)
+    assert output.tokens == limits
+    assert len(output.finished) == 3
 
 
 def test_our_engine_stops_at_the_first_window_where_only_that_is_waited_for(
     checkpoint: Path,
 ) -> None:
     engine = ours.load(settings(checkpoint))
-    heard = Heard()
-    engine.hear(Task("first", sound(30, 40), [30] * 40), heard, 0.0)
-    assert 1 <= len(heard.finished) < 40
-    again = Heard()
-    engine.hear(Task("clips", sound(5, 2), [4, 4]), again, 0.0)
+    output = RoundOutput()
+    engine.transcribe(Task("first", sound(30, 40), [30] * 40), output, 0.0)
+    assert 1 <= len(output.finished) < 40
+    again = RoundOutput()
+    engine.transcribe(Task("clips", sound(5, 2), [4, 4]), again, 0.0)
     assert again.tokens == [4, 4], "what was dropped is gone"
 
 
 @pytest.mark.parametrize("beams", [1, None])
-def test_the_plain_pipeline_writes_as_many_tokens_as_it_is_told(
+def test_the_plain_pipeline_writes_as_many_tokens_as_are_set(
     checkpoint: Path, beams: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = WhisperForConditionalGeneration
     monkeypatch.setattr(model, "generate", model.generate)  # put back what is put before it
-    heard = Heard()
+    output = RoundOutput()
     engine = transformers_pipeline.load(settings(checkpoint), beams)
-    engine.hear(Task("clips", sound(5, 2), [6, 6]), heard, 0.0)
-    assert heard.tokens == [6, 6]
+    engine.transcribe(Task("clips", sound(5, 2), [6, 6]), output, 0.0)
+    assert output.tokens == [6, 6]
 
 
 def test_random_weights_write_text_alone_and_never_end_it(checkpoint: Path) -> None:
@@ -144,12 +142,12 @@ def test_random_weights_write_text_alone_and_never_end_it(checkpoint: Path) -> N
 
 
 def test_contenders_that_cannot_run_are_listed_with_their_reason(level: Level) -> None:
-    rivals = [Scripted("a", [9, 1, 3, 2]), Scripted("b", [], reason="it has no ears")]
-    results = compare(level, rivals, 3, lambda _: None)
-    assert results.skipped == {"b float32": "it has no ears"}
+    contenders = [Scripted("a", [9, 1, 3, 2]), Scripted("b", [], reason="it has no GPU")]
+    results = compare(level, contenders, 3, lambda _: None)
+    assert results.skipped == {"b float32": "it has no GPU"}
     [found] = results.figures
     assert (found.seconds, found.rounds, found.spread) == (2, 3, 1.0)
-    assert "left out: b float32: it has no ears" in tables.table(results)
+    assert "left out: b float32: it has no GPU" in tables.table(results)
 
 
 def test_a_contender_far_behind_is_not_waited_for_again(level: Level) -> None:
@@ -160,7 +158,7 @@ def test_a_contender_far_behind_is_not_waited_for_again(level: Level) -> None:
     ]
 
 
-def test_a_contender_that_wrote_less_is_told_of(level: Level) -> None:
+def test_a_contender_that_wrote_less_is_named(level: Level) -> None:
     done = Round(1.0, 1.0, [7, 6, 7], [1.0] * 3, 0.0)
     found = figures(level, "a", [done])
     assert not found.wrote_as_asked
@@ -208,12 +206,12 @@ def test_files_hold_the_whole_recording(encode: Any) -> None:
 def test_every_stage_outside_the_model_has_its_cost() -> None:
     costs = asyncio.run(stages.measure(wav(tone(2.0))))
     one_by_one = ["decode", "cut", "join", "json"]
-    heard = {vad: costs[f"speech, VAD={vad}"] for vad in ("energy", "silero")}
+    detection = {vad: costs[f"speech, VAD={vad}"] for vad in ("energy", "silero")}
     assert costs.keys() > set(one_by_one)
     rest = sum(costs[stage] for stage in one_by_one)
-    for vad, cost in heard.items():
+    for vad, cost in detection.items():
         assert costs[f"all with VAD={vad}"] == pytest.approx(rest + cost)
-    assert heard["silero"] > heard["energy"] >= 0
+    assert detection["silero"] > detection["energy"] >= 0
 
 
 def test_every_environment_is_pinned() -> None:
@@ -258,7 +256,7 @@ def test_no_engine_is_loaded_where_whole_requests_alone_are_wanted(tmp_path: Pat
     assert (asked.files, asked.callers) == ([5, 30], [64])
 
 
-def test_the_pipeline_may_hear_the_first_windows_of_the_file_alone(level: Level) -> None:
+def test_the_pipeline_may_transcribe_the_first_windows_of_the_file_alone(level: Level) -> None:
     both = [_figures("ours x", 2.0), _figures("transformers greedy float16", 18.0)]
     levels = {
         "file 130": Results(level, [_figures("ours x", 12.0)]),

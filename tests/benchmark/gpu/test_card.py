@@ -20,8 +20,8 @@ from benchmark.engines.goals import gpu_goals
 from benchmark.gpu import card
 from benchmark.gpu.budget import Budget
 from benchmark.gpu.card import Card, Sizes
-from benchmark.load import http_overhead as served
-from benchmark.load.http_overhead import LONG, Served
+from benchmark.load import http_overhead
+from benchmark.load.http_overhead import LONG, HttpFigures
 
 SIZES = Sizes([128, 64], windows=256, few=32, long=LONG)
 OFFLINE = environments.PINS.with_name("offline.txt")
@@ -42,7 +42,9 @@ def found(tmp_path: Path) -> Card:
     return Card(SIZES, Budget(math.inf), tmp_path / "card.json", models)
 
 
-def test_a_part_that_no_longer_fits_is_skipped_and_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_part_that_no_longer_fits_is_skipped_and_listed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     budget = Budget(time.monotonic() + 50)
     done: list[str] = []
     budget.attempt("long", 60, lambda: done.append("long"))
@@ -53,7 +55,7 @@ def test_a_part_that_no_longer_fits_is_skipped_and_told(capsys: pytest.CaptureFi
 
 
 def test_what_fails_costs_nothing_but_itself_and_what_is_known_is_written_each_time(
-    found: Card, monkeypatch: pytest.MonkeyPatch, answered: Callable[..., Served]
+    found: Card, monkeypatch: pytest.MonkeyPatch, answered: Callable[..., HttpFigures]
 ) -> None:
     written: list[int] = []
 
@@ -78,9 +80,11 @@ def test_what_fails_costs_nothing_but_itself_and_what_is_known_is_written_each_t
     assert "random:large-v3-turbo: met         64 to 128 at once over HTTP: 1740 x" in said
 
 
-def test_the_requests_answer_every_goal_over_http(answered: Callable[..., Served]) -> None:
+def test_the_requests_answer_every_goal_over_http(answered: Callable[..., HttpFigures]) -> None:
     cases = card.http_cases(SIZES)
-    multiples = served.multiples([answered(case.seconds, case.callers, 1.0) for case in cases])
+    multiples = http_overhead.multiples(
+        [answered(case.seconds, case.callers, 1.0) for case in cases]
+    )
     goals = [g for g in gpu_goals("random:large-v3", {}, multiples) if "HTTP" in g.text]
     assert len(goals) == 2
     assert all(goal.measured is not None for goal in goals)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from asr.engines.engine import Window, WindowResult
-from benchmark.load import sweep as load
+from benchmark.load import sweep
 from tests.benchmark.conftest import measured, squeezed
 from tests.conftest import ROOT
 from tests.support.fake_engine import FakeEngine, transcribed
@@ -44,7 +44,7 @@ async def test_each_level_is_measured_and_written(
 
 
 async def test_an_absent_server_is_said_at_once(audio: Path) -> None:
-    with pytest.raises(load.NoServer, match=r"127\.0\.0\.1:1/hc does not answer"):
+    with pytest.raises(sweep.NoServer, match=r"127\.0\.0\.1:1/hc does not answer"):
         await measured("http://127.0.0.1:1", "--audio", audio)
 
 
@@ -80,7 +80,7 @@ async def test_an_interrupted_run_prints_what_it_has_measured(
     running.send_signal(signal.SIGINT)
     code, output = await _finished(running)
     release.set()
-    assert code == load.INTERRUPTED, output
+    assert code == sweep.INTERRUPTED, output
     assert "| requests | 1 |" in squeezed(output)
 
 
@@ -96,7 +96,7 @@ async def test_an_interrupted_run_prints_what_it_has_measured(
 )
 def test_bad_arguments_are_refused(audio: Path, arguments: tuple[str, ...]) -> None:
     with pytest.raises(SystemExit, match="2"):
-        load.read_plan(arguments, {"AUDIO_DIR": str(audio)})
+        sweep.read_plan(arguments, {"AUDIO_DIR": str(audio)})
 
 
 async def _script(*arguments: object) -> asyncio.subprocess.Process:
