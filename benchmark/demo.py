@@ -6,22 +6,19 @@ import contextlib
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from benchmark.local_server import NotReady, free_port, stop, wait_until_ready
 from benchmark.paths import ROOT, SAMPLES
 
 SERVER = (sys.executable, str(ROOT / "server.py"))
 START_S = 180.0  # the longest start
-STOP_S = 60.0
-POLL_S = 0.1
 ANSWER_S = 300.0
 GROSSLY_WRONG = 0.3  # of all words
 NO_SETTINGS: Mapping[str, str] = {}
@@ -79,9 +76,7 @@ def running_server(
         command: starts the server.
         others: settings besides those of the environment.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
+    port = free_port()
     defaults = {"MODEL_ID": "demo", "CACHE_DIR": str(ROOT / ".cache")}
     settings = {"HOST": "127.0.0.1", "PORT": str(port), "API_KEY": ""}
     with tempfile.TemporaryFile() as log:
@@ -89,14 +84,14 @@ def running_server(
             command, env={**defaults, **os.environ, **others, **settings}, stdout=log, stderr=log
         )
         try:
-            _wait_until_ready(process, port)
+            wait_until_ready(process, port, START_S)
             yield port
-        except (OSError, HTTPException, DemoFailed) as error:
+        except (OSError, HTTPException, NotReady, DemoFailed) as error:
             log.seek(0)
             written = log.read().decode(errors="replace")
             raise DemoFailed(f"{written}\nthe demo failed: {error}") from error
         finally:
-            _stop(process)
+            stop(process)
 
 
 def read_samples(folder: Path) -> list[Sample]:
@@ -180,31 +175,6 @@ def plain_words(text: str) -> list[str]:
 
 def _totals(transcribed: Sequence[TranscribedSample]) -> tuple[int, int]:
     return sum(one.wrong for one in transcribed), sum(one.words for one in transcribed)
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise DemoFailed(f"the server ended with exit code {process.returncode}")
-        with (
-            contextlib.suppress(OSError),
-            contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection,
-        ):
-            connection.request("GET", "/hc")
-            if connection.getresponse().status == 200:
-                return
-        time.sleep(POLL_S)
-    raise DemoFailed(f"the server was not ready within {START_S:g} s")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 if __name__ == "__main__":

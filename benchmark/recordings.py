@@ -12,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono, -1..1
+from asr.pcm import SAMPLE_RATE, Samples
 
-SAMPLE_RATE = 16_000  # samples per second
 WINDOW_SECONDS = 30
 SYLLABLES_HZ = 4.0  # of the made-up recording
 PHRASE_SECONDS = 5.0  # from pause to pause
@@ -80,6 +79,13 @@ def wav(recording: Samples) -> bytes:
         writer.setsampwidth(2)
         writer.setframerate(SAMPLE_RATE)
         writer.writeframes((recording * 32_767).astype("<i2").tobytes())
+    return file.getvalue()
+
+
+def flac(samples: Samples) -> bytes:
+    """16 bits, without loss."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, SAMPLE_RATE, format="FLAC")
     return file.getvalue()
 
 

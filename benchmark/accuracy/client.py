@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-import soundfile
 
-from benchmark.recordings import SAMPLE_RATE, Samples
+from asr.pcm import SAMPLE_RATE, Samples
+from benchmark.recordings import WINDOW_SECONDS, flac
 
 ANSWER_SECONDS = 3600.0
-WINDOW_SECONDS = 30.0
 OPEN_SECONDS = 0.2  # before a window's end: a segment that reaches it may go on behind it
 
 
@@ -119,10 +117,3 @@ def _complete(segments: Sequence[Timed], seconds: float) -> tuple[Sequence[Timed
     if len(segments) == 1 or last.start == 0:
         return segments, seconds
     return segments[:-1], last.start
-
-
-def flac(samples: Samples) -> bytes:
-    """16 bits, without loss."""
-    file = io.BytesIO()
-    soundfile.write(file, samples, SAMPLE_RATE, format="FLAC")
-    return file.getvalue()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.recordings import SAMPLE_RATE, Samples
+from asr.pcm import SAMPLE_RATE, Samples
 
 Wave = npt.NDArray[np.float64]  # [samples], about -1..1
 

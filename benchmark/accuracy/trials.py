@@ -8,6 +8,7 @@ from functools import cache
 
 import numpy as np
 
+from asr.pcm import SAMPLE_RATE, Samples
 from benchmark.accuracy.client import Server, Timed, Transcription, TranscriptionFailed
 from benchmark.accuracy.noises import sounds
 from benchmark.accuracy.scoring import (
@@ -19,7 +20,6 @@ from benchmark.accuracy.scoring import (
     share_covered,
     start_errors,
 )
-from benchmark.recordings import SAMPLE_RATE, Samples
 from models.demo import synthesise
 from models.demo.figure import Figure
 from models.demo.synthesise import Recording

@@ -13,8 +13,16 @@ from typing import Any
 
 import torch
 
-from benchmark import recordings, tables
-from benchmark.engines import contender_process, environments, goals, machine, plan, roofline
+from benchmark import recordings
+from benchmark.engines import (
+    contender_process,
+    environments,
+    goals,
+    machine,
+    plan,
+    roofline,
+    tables,
+)
 from benchmark.engines.contender import ENTRIES, CannotRun, Entry, Settings
 from benchmark.engines.contender_process import ContenderProcess
 from benchmark.engines.goals import Goal

@@ -19,6 +19,7 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono
 Load = Literal["file", "clips", "first"]
 
+SAMPLE_RATE = 16_000  # Windows have as many samples in a second: asr.pcm is not there for all.
 LANGUAGE = "en"  # given to every engine: none may spend a pass on detecting it
 BATCH = 16  # windows that static engines take at once
 

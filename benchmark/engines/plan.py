@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import snapshot_download
 
+from asr.pcm import Samples
 from benchmark import recordings
 from benchmark.engines.checkpoints import SIZES, random_checkpoint
 from benchmark.engines.contender import ENTRIES, Entry
@@ -133,7 +134,7 @@ def limits(tokens: str, count: int) -> list[int] | None:
     return [int(tokens)] * count
 
 
-def recording(plan: Plan, seconds: float) -> recordings.Samples:
+def recording(plan: Plan, seconds: float) -> Samples:
     """Made-up sound for weights that understand nothing, else the shipped samples."""
     if plan.is_random:
         return recordings.made_up(seconds)

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from asr.pcm import SAMPLE_RATE
 from benchmark.engines.contender import CannotRun, Load
 from benchmark.engines.contender_process import ContenderProcess, Round
-from benchmark.recordings import SAMPLE_RATE
 
-WINDOW_SECONDS = 30.0
 PATIENCE = 4.0  # times the fastest: a contender slower than this has one round
 PATIENCE_SECONDS = 20.0  # except where its round is short anyway
 

@@ -15,17 +15,17 @@ import aiohttp
 
 from benchmark import recordings
 from benchmark.engines.goals import GOAL_TOKENS
-from benchmark.engines.worker import MIB, peak_bytes, reset_peak
 from benchmark.load import stages
 from benchmark.load.clips import Clip
 from benchmark.load.level import Amount, Level, Target, run
 from benchmark.load.reporting import Figures, figures
 from benchmark.load.server_engines import MUTE
 from benchmark.load.server_process import WHISPER, Server, Setup
+from benchmark.process_usage import MIB, peak_bytes, reset_peak
 from benchmark.tables import aligned
 
 ROUTE = "/asr?language=en&timestamps=none"
-WINDOW = 30  # seconds
+WINDOW = recordings.WINDOW_SECONDS  # seconds
 LONG = 1191  # seconds: 19 min 51 s
 FILES = (5, WINDOW, LONG, 9000)  # seconds: a command, a window, and what others were timed with
 FORMATS = ("wav", "mp3")

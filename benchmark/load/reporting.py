@@ -13,6 +13,7 @@ import aiohttp
 import numpy as np
 
 from benchmark.load.level import Answer, Level
+from benchmark.tables import aligned
 
 log = logging.getLogger(__name__)
 
@@ -119,9 +120,7 @@ def table(levels: Sequence[Figures]) -> str:
     """The levels side by side, as Markdown, and under them the first failure of each kind."""
     rows = [["callers at once", *(str(level.concurrency) for level in levels)]]
     rows += [[label, *map(show, levels)] for label, show in _ROWS]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["| " + " | ".join(_aligned(row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join(_rule(index, width) for index, width in enumerate(widths)) + "|")
+    lines = aligned(rows)
     for level in levels:
         for failure, example in level.examples.items():
             lines.append(f"{failure} with {level.concurrency} at once, first: {example}")
@@ -166,15 +165,6 @@ def _server(answer: Answer) -> dict[str, str]:
 
 def _ratio(amount: float, seconds: float) -> float:
     return amount / seconds if seconds else 0.0
-
-
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    label, *cells = row
-    return [label.ljust(widths[0]), *map(str.rjust, cells, widths[1:])]
-
-
-def _rule(index: int, width: int) -> str:
-    return "-" * (width + 2) if index == 0 else "-" * (width + 1) + ":"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 import psutil
 
 from asr import cpu
 from benchmark.load.server_engines import DRAWN, MUTE
+from benchmark.local_server import free_port, stop, wait_until_ready
 from benchmark.paths import ROOT
 
 WHISPER = "whisper"
 START_S = 300.0  # the longest start
-STOP_S = 60.0
 QUIET_S, QUIET_SHARE = 1.0, 0.1  # of a core in a second: the server has nothing left to prepare
 
 
@@ -64,26 +62,19 @@ def running_server(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
     """Our server, ready, for as long as the context lasts.
 
     Raises:
-        RuntimeError: it has ended, or is not ready within `start_s`.
+        NotReady: it has ended, or is not ready within `start_s`.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     kind = DRAWN if setup.tokens == DRAWN else setup.engine
     command = [sys.executable, "-m", "benchmark.load.server_engines", kind]
     settings = environment(setup, port, os.environ)
     cpu.configure_openmp(settings)  # as `server.py` does
     process = subprocess.Popen(command, cwd=ROOT, env=settings)
     try:
-        _wait_until_ready(process, port, start_s)
+        wait_until_ready(process, port, start_s)
         yield Server(process, f"http://127.0.0.1:{port}")
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)
 
 
 def used(child: psutil.Process) -> float:
@@ -112,17 +103,3 @@ def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, 
     if setup.engine != MUTE:  # whose text makes no sense
         settings["TEMPERATURE_FALLBACK"] = "0"
     return {**given, **settings}
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, start_s: float) -> None:
-    deadline = time.monotonic() + start_s
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise RuntimeError(f"the server ended with exit code {process.returncode}")
-        connection = HTTPConnection("127.0.0.1", port, timeout=10)
-        with contextlib.suppress(OSError, HTTPException), contextlib.closing(connection):
-            connection.request("GET", "/hc")
-            if connection.getresponse().status == 200:
-                return
-        time.sleep(0.2)
-    raise RuntimeError(f"the server was not ready within {start_s:.0f} s")

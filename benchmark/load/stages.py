@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
@@ -18,10 +17,11 @@ from asr.transcription.cutter import Cutter
 from asr.transcription.joiner import join
 from asr.vad import select as detectors
 from asr.vad.detector import SpeechTrack
+from benchmark.process_usage import cpu_seconds
+from benchmark.recordings import WINDOW_SECONDS
 
 Result = TypeVar("Result")
 
-WINDOW_SECONDS = 30.0
 BODY_BYTES = 64 * 1024  # of an upload at a time
 SENTENCE = " A sentence of some ten words, as a window has five."
 SENTENCES = 5  # in a window
@@ -33,9 +33,9 @@ async def measure(data: bytes) -> dict[str, float]:
 
     The last of them are sums, each with one of the detectors of speech.
     """
-    before = _cpu_seconds()
+    before = cpu_seconds()
     blocks = await decoded(data)
-    spent = {"decode": _cpu_seconds() - before, **_after_decoding(blocks)}
+    spent = {"decode": cpu_seconds() - before, **_after_decoding(blocks)}
     tracks = {vad: _speech_track(vad) for vad in DETECTORS}
     detecting = {vad: _timed(partial(detect_speech, blocks, one))[1] for vad, one in tracks.items()}
     rest = sum(spent.values())
@@ -99,9 +99,3 @@ async def _body(data: bytes) -> AsyncIterator[bytes]:
 def _timed(work: Callable[[], Result]) -> tuple[Result, float]:
     started = time.process_time()
     return work(), time.process_time() - started
-
-
-def _cpu_seconds() -> float:
-    """Of all threads, and of the decoders' programs that have ended."""
-    times = os.times()
-    return times.user + times.system + times.children_user + times.children_system

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 import requests
 
-from benchmark.accuracy.client import flac
+from benchmark.recordings import flac
 from models.demo import synthesise
 
 SECONDS = 120

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from benchmark.accuracy.client import flac
+from benchmark.recordings import flac
 from models.demo import synthesise
 from tests.clients.readers import readings
 from tests.conftest import Server

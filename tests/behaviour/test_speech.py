@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from asr.config import DEMO_MODEL
-from benchmark.accuracy.client import flac
+from benchmark.recordings import flac
 from models.demo import synthesise
 from tests.conftest import RATE
 from tests.support.sounds import stream

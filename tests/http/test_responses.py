@@ -9,7 +9,7 @@ from aiohttp import FormData
 from asr.api.openai.schemas import VerboseAnswer
 from asr.engines.engine import WindowResult
 from asr.transcript import Segment
-from benchmark.accuracy.client import flac
+from benchmark.recordings import flac
 from models.demo import synthesise
 from tests.support.fake_engine import FakeEngine
 from tests.support.forms import events, transcribe

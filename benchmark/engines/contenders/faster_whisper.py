@@ -13,9 +13,16 @@ import faster_whisper
 from ctranslate2.converters import TransformersConverter
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from benchmark.engines.contender import BATCH, LANGUAGE, RoundOutput, Samples, Settings, Task
+from benchmark.engines.contender import (
+    BATCH,
+    LANGUAGE,
+    SAMPLE_RATE,
+    RoundOutput,
+    Samples,
+    Settings,
+    Task,
+)
 
-SAMPLE_RATE = 16_000
 COPIED = ("tokenizer.json", "preprocessor_config.json")
 MOST_POSITIONS = 448  # hence at most 223 tokens
 OPENING = 4  # tokens before the text: start, language, task, no timestamps

@@ -9,11 +9,10 @@ import torch
 import transformers
 from transformers import pipeline
 
-from benchmark.engines.contender import BATCH, LANGUAGE, RoundOutput, Settings, Task
+from benchmark.engines.contender import BATCH, LANGUAGE, SAMPLE_RATE, RoundOutput, Settings, Task
 from benchmark.engines.contenders.generation import Generation
 
 CHUNK_SECONDS = 30
-SAMPLE_RATE = 16_000
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from asr.config import DEMO_MODEL
+from asr.pcm import SAMPLE_RATE, Samples
 from benchmark.accuracy import corpus, evaluation, trials
 from benchmark.accuracy.client import Server, Timed, Transcription
 from benchmark.accuracy.noises import sounds
 from benchmark.accuracy.scoring import Errors, errors, same_words, share_covered
 from benchmark.accuracy.trials import Ground
-from benchmark.recordings import SAMPLE_RATE, Samples
 from models.demo import synthesise
 from models.demo.figure import Figure
 from tests.conftest import Server as Process

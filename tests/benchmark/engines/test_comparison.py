@@ -16,8 +16,8 @@ import pytest
 import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
-from benchmark import recordings, tables
-from benchmark.engines import environments, goals, plan, roofline
+from benchmark import recordings
+from benchmark.engines import environments, goals, plan, roofline, tables
 from benchmark.engines.checkpoints import SIZES, TEXT_TOKENS, build_tokenizer
 from benchmark.engines.contender import (
     ENTRIES,
