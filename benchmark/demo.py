@@ -18,9 +18,9 @@ from benchmark.local_server import NotReady, free_port, stop, wait_until_ready
 from benchmark.paths import ROOT, SAMPLES
 
 SERVER = (sys.executable, str(ROOT / "server.py"))
-START_S = 180.0  # the longest start
+START_S = 180.0  # A server that is not ready after so many seconds has failed.
 ANSWER_S = 300.0
-GROSSLY_WRONG = 0.3  # of all words
+GROSSLY_WRONG = 0.3  # The demo fails when more than this share of all words is wrong.
 NO_SETTINGS: Mapping[str, str] = {}
 
 

@@ -15,13 +15,13 @@ import soundfile
 from asr.pcm import SAMPLE_RATE, Samples
 
 WINDOW_SECONDS = 30
-SYLLABLES_HZ = 4.0  # of the made-up recording
-PHRASE_SECONDS = 5.0  # from pause to pause
+SYLLABLES_HZ = 4.0  # Made-up sound has so many syllables in a second.
+PHRASE_SECONDS = 5.0  # A pause of made-up sound begins every so many seconds.
 PAUSE_SECONDS = 0.6
-MEAN_TOKENS = 130  # of a 30 s window of English
+MEAN_TOKENS = 130  # A 30 s window of English has so many tokens.
 DRAWN_SPREAD = 0.5  # of the logarithm of drawn lengths
 FEWEST_TOKENS, MOST_TOKENS = 8, 224
-PATTERN_SECONDS = 600  # of made-up sound before it begins again
+PATTERN_SECONDS = 600  # Made-up sound begins again after so many seconds.
 MP3_BITRATE = "64k"
 
 

@@ -13,7 +13,8 @@ from asr.pcm import SAMPLE_RATE, Samples
 from benchmark.recordings import WINDOW_SECONDS, flac
 
 ANSWER_SECONDS = 3600.0
-OPEN_SECONDS = 0.2  # before a window's end: a segment that reaches it may go on behind it
+# A segment that ends so close to its window's end, in seconds, may go on behind it.
+OPEN_SECONDS = 0.2
 
 
 class TranscriptionFailed(Exception):

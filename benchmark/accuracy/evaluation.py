@@ -26,8 +26,8 @@ OWN_RULES: Mapping[str, Mapping[str, str]] = {  # how else our server may cut, a
     "stride of 5 s": {"STRIDE_LENGTH_S": "5"},
     "at every 30 s": {"STRIDE_LENGTH_S": "0"},
 }
-RULES = "rules"  # the trial that needs servers of its own
-WORST = 5  # files that are shown of a folder
+RULES = "rules"  # The trial of this name starts servers of its own.
+WORST = 5  # So many files with the most errors are printed.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -26,12 +26,12 @@ from models.demo.synthesise import Recording
 
 AS_SERVED = "cut by the server's rule"  # at pauses, unless it was set otherwise
 REPEATS = 10
-PAUSE_SECONDS = 0.6  # between repeats
-SILENCE_SECONDS = 40.0  # in the midst of speech
-CUTS = np.arange(29.0, 31.01, 0.25)  # seconds, where a clip is cut off
-CUT_SHORT = 0.05  # seconds: a word that ends nearer to the cut may be lost
-LAST_SECONDS = 3.0  # before the cut
-QUIET = 19  # of the twenty sounds without speech
+PAUSE_SECONDS = 0.6  # Between repeats nobody speaks for so many seconds.
+SILENCE_SECONDS = 40.0  # In the midst of speech nobody speaks for so many seconds.
+CUTS = np.arange(29.0, 31.01, 0.25)  # A clip is cut off at each of these, in seconds.
+CUT_SHORT = 0.05  # A word that ends nearer to the cut than this, in seconds, may be lost.
+LAST_SECONDS = 3.0  # Words are counted as lost within so many seconds before the cut.
+QUIET = 19  # So many of the twenty sounds must stay without a word.
 
 
 @dataclass(frozen=True)

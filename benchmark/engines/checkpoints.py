@@ -25,8 +25,8 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-FRAMES = 1500  # of the encoder, in 30 s
-POSITIONS = 448  # of the decoder
+FRAMES = 1500  # The encoder has so many positions, 30 s.
+POSITIONS = 448  # The decoder has so many positions.
 TEXT_TOKENS = 50_257  # 256 bytes, and pairs of bytes where the published vocabulary has words
 TIMESTAMPS = 1501  # 0.00 to 30.00 s
 SUPPRESSED_APART = 600  # every so many tokens one is suppressed: about as many as published

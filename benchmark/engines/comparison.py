@@ -34,7 +34,7 @@ from benchmark.load.server_engines import MUTE
 from benchmark.load.server_process import WHISPER, Setup
 from benchmark.paths import CACHE
 
-LONG_MINUTES = 20  # the file whose first segment is waited for
+LONG_MINUTES = 20  # The file whose first segment is waited for lasts so many minutes.
 ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of the dtypes that have a roofline
 OWN_KERNELS = ("whisper.cpp", "transformers defaults")  # no share of the roofline: others' work
 

@@ -20,8 +20,8 @@ Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono
 Load = Literal["file", "clips", "first"]
 
 SAMPLE_RATE = 16_000  # Windows have as many samples in a second: asr.pcm is not there for all.
-LANGUAGE = "en"  # given to every engine: none may spend a pass on detecting it
-BATCH = 16  # windows that static engines take at once
+LANGUAGE = "en"  # Every engine is given this language, so that none spends a pass on detecting it.
+BATCH = 16  # Static engines take so many windows at once.
 
 
 class CannotRun(Exception):

@@ -13,8 +13,9 @@ from asr.pcm import SAMPLE_RATE
 from benchmark.engines.contender import CannotRun, Load
 from benchmark.engines.contender_process import ContenderProcess, Round
 
-PATIENCE = 4.0  # times the fastest: a contender slower than this has one round
-PATIENCE_SECONDS = 20.0  # except where its round is short anyway
+PATIENCE = 4.0  # A contender that takes so many times as long as the fastest has one round.
+# A contender whose round is shorter than this, in seconds, has all its rounds.
+PATIENCE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)

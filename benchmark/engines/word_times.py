@@ -25,7 +25,7 @@ from asr.engines.engine import Engine, Window
 from asr.options import Options, Timestamps
 from models.demo import synthesise
 
-SECONDS = 30  # of a window
+SECONDS = 30  # A window lasts so many seconds.
 
 
 def main() -> None:

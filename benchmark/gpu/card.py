@@ -39,8 +39,8 @@ from benchmark.load.server_process import WHISPER, Server, Setup, running_server
 from benchmark.paths import CACHE
 
 WEIGHTS = "random:large-v3,random:large-v3-turbo"
-BUDGET_S = 540.0  # of ten minutes, the start of the program included
-OLDEST_S = 60.0  # that the program can be when it begins to count
+BUDGET_S = 540.0  # All parts together, the program's start included, may take so many seconds.
+OLDEST_S = 60.0  # The start counts for at most so many seconds.
 GREEDY, OURS = "transformers greedy", plan.OURS
 WEIGHTS_S = 15  # guesses of what one H200 takes, as are all that follow
 SERVER_S = 75  # start, idle moments, and the first level
@@ -49,8 +49,8 @@ ENGINE_S = 90  # start, captures, first level
 PIPELINE_S = 60
 LEVEL_S = 15
 MUTE_S = 25
-CAUTION = 1.5  # times what a level takes at the pace of the first one
-LOG_CHARS = 2000  # of a contender that failed
+CAUTION = 1.5  # A level is expected to take so many times as long as the first one's pace says.
+LOG_CHARS = 2000  # Of a failed contender's log the last so many characters are printed.
 
 Sounds = npt.NDArray[np.float32]  # [windows, samples]
 

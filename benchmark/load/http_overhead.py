@@ -26,16 +26,16 @@ from benchmark.tables import aligned
 
 ROUTE = "/asr?language=en&timestamps=none"
 WINDOW = recordings.WINDOW_SECONDS  # seconds
-LONG = 1191  # seconds: 19 min 51 s
+LONG = 1191  # The long file lasts 19 min 51 s, in seconds.
 FILES = (5, WINDOW, LONG, 9000)  # seconds: a command, a window, and what others were timed with
 FORMATS = ("wav", "mp3")
 CALLERS = (1, 4, 16, 64, 128)
 MUTE_CALLERS = (1, 16, 128)
 MOST_AUDIO = {MUTE: 20_000, "cpu": 4_000, "cuda": 40_000}  # seconds, of several callers at once
 WORTHWHILE_AUDIO = {MUTE: 300, "cpu": 60, "cuda": 6_000}  # seconds, where callers repeat theirs
-REPEATS = 4  # of each caller at most
-TOKEN_CALLERS = 16  # at once, where other numbers of tokens are compared
-LONGEST_S = 3600.0  # that one case may take
+REPEATS = 4  # A caller sends its file at most so many times.
+TOKEN_CALLERS = 16  # Other numbers of tokens are compared with so many callers at once.
+LONGEST_S = 3600.0  # A case ends after so many seconds, whatever is unanswered.
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import aiohttp
 from benchmark.load.clips import Clip
 
 PROBE_TIMEOUT_S = 10.0
-DETAIL_LENGTH = 200  # characters of a failure's message that are kept
+DETAIL_LENGTH = 200  # Of a failure's message so many characters are kept.
 HEADERS = (
     "X-Processing-Time",
     "X-Queue-Time",

@@ -21,11 +21,13 @@ from asr.startup import StartupTimer
 from asr.transcript import Segment
 from benchmark.recordings import drawn_lengths
 
-MUTE = "mute"  # the name that asks for it
-DRAWN = "drawn"  # asks for a number of tokens of each window's own
-WORDS = " word" * 75  # of a 30 s window of English
+MUTE = "mute"  # The first argument has this value for the mute engine.
+# The first argument has this value for as many tokens as are drawn for each window.
+DRAWN = "drawn"
+# The mute engine writes this text, as long as that of a 30 s window of English.
+WORDS = " word" * 75
 MUTE_WINDOWS = 64
-LENGTHS = 1000  # that are drawn before they come again
+LENGTHS = 1000  # After so many windows the drawn lengths come again.
 
 
 class Mute:

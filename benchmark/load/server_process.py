@@ -19,8 +19,9 @@ from benchmark.local_server import free_port, stop, wait_until_ready
 from benchmark.paths import ROOT
 
 WHISPER = "whisper"
-START_S = 300.0  # the longest start
-QUIET_S, QUIET_SHARE = 1.0, 0.1  # of a core in a second: the server has nothing left to prepare
+START_S = 300.0  # A server that is not ready after so many seconds has failed.
+# A server that uses less than this share of a core for so many seconds is settled.
+QUIET_S, QUIET_SHARE = 1.0, 0.1
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ from benchmark.recordings import WINDOW_SECONDS
 
 Result = TypeVar("Result")
 
-BODY_BYTES = 64 * 1024  # of an upload at a time
+BODY_BYTES = 64 * 1024  # An upload arrives in blocks of so many bytes.
 SENTENCE = " A sentence of some ten words, as a window has five."
-SENTENCES = 5  # in a window
-DETECTORS: tuple[Vad, ...] = ("energy", "silero")  # a GPU's and a CPU's
+SENTENCES = 5  # A window has so many sentences.
+# A GPU's server uses the first, a CPU's the second.
+DETECTORS: tuple[Vad, ...] = ("energy", "silero")
 
 
 async def measure(data: bytes) -> dict[str, float]:

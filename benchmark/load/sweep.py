@@ -22,8 +22,8 @@ from benchmark.load.level import Amount, Level, Target, run
 from benchmark.load.reporting import Destination, Figures
 from benchmark.paths import SAMPLES
 
-INTERRUPTED = 130  # the exit code of a program ended by SIGINT
-POLL_S = 0.5  # between two looks at a server that is not ready
+INTERRUPTED = 130  # The program ends with this exit code after SIGINT.
+POLL_S = 0.5  # A server that is not ready is asked again after so many seconds.
 
 
 class NoServer(Exception):
