@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from asr.audio.decoder import Decoder
-from benchmark.listening import flac
+from benchmark.recordings import flac
 from tests.conftest import RATE
 from tests.support.sounds import (
     decoded,

@@ -66,7 +66,7 @@ async def test_the_words_of_a_sentence_that_the_clips_end_cuts_off_are_there(
     made = synthesise.recording(38, language, seed)
     said = [word for word, _, end in made.words if end < seconds - 0.05]
     client = Server(server.url, language=language)
-    result = await asyncio.to_thread(client.hear, made.samples[: round(seconds * RATE)])
+    result = await asyncio.to_thread(client.transcribe, made.samples[: round(seconds * RATE)])
     assert " ".join(said).endswith(last)
     assert errors(" ".join(said), " ".join(result.text.split()[: len(said)])) <= 0.03
     assert result.coverage >= 0.99

@@ -20,7 +20,8 @@ from benchmark.load import sweep
 from benchmark.load.http_overhead import HttpFigures
 from benchmark.load.level import Level
 from benchmark.load.reporting import Figures, figures
-XX
+from tests.conftest import tone, wav
+from tests.support.fake_engine import FakeEngine
 
 SECOND = wav(tone(1.0))
 
