@@ -1,27 +1,46 @@
-"""A multipart form in two goes: what comes before its file, and its file with the rest."""
+"""Multipart forms: read whole, or up to their file, which is then read as it arrives."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import cast
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, TypeGuard
 
 import aiohttp
 from aiohttp import web
 
+from asr.audio.streams import Source, stream_of
 from asr.concurrency import WaitBudget
-from asr.errors import BadRequest, BodyTimeout, TooLarge
-from asr.http import sources
-from asr.http.sources import PAYLOAD_ERRORS, BodyLimits, Form
+from asr.errors import BadRequest, TooLarge
+from asr.http.sources import PAYLOAD_ERRORS, BodyLimits
 
-READ_BYTES = 256 * 1024
+FILE = "file"  # The part of this name is the audio.
+READ_BYTES = 256 * 1024  # A file is read in blocks of at most so many bytes.
+IN_MEMORY_BYTES = 16 * 2**20  # A larger file is kept on disk.
+FIELD_BYTES = 2**20  # The text fields of a form together may have so many bytes.
+MAX_PARTS = 100  # A form with more parts is refused.
 
 Fields = dict[str, list[str]]
 Part = aiohttp.MultipartReader | aiohttp.BodyPartReader
 
 
+@dataclass
+class Form:
+    """A multipart form: its text fields, and its file if there is one."""
+
+    fields: Fields = field(default_factory=dict)
+    file: Source | None = None
+
+
 class Upload:
-    """A form that is read up to its file first, so that its file may be heard as it arrives."""
+    """A multipart form that can be read up to its file, so that the file is read as it arrives.
+
+    Its methods raise TooLarge, BodyTimeout or BadRequest as soon as the form is known to be too
+    large, too slow or broken.
+    """
 
     def __init__(
         self, request: web.Request, limits: BodyLimits, stack: contextlib.AsyncExitStack
@@ -29,7 +48,7 @@ class Upload:
         self._request = request
         self._limits = limits
         self._stack = stack
-        self._parts: AsyncIterator[Part | None] = _no_parts()
+        self._parts: AsyncIterator[Part | None] | None = None
         self._file: aiohttp.BodyPartReader | None = None
 
     @property
@@ -37,14 +56,17 @@ class Upload:
         """Whether the file comes next."""
         return self._file is not None
 
+    async def whole(self) -> Form:
+        """The whole form."""
+        return await self._form(self._remaining())
+
     async def before(self) -> Fields:
-        """The fields before the file, all of them where there is none."""
+        """The fields before the file; all of them where there is none."""
 
         async def parts() -> AsyncIterator[Part | None]:
-            self._parts = aiter(await self._request.multipart())
-            async for part in self._parts:
+            async for part in self._remaining():
                 if _is_file(part):
-                    self._file = cast(aiohttp.BodyPartReader, part)
+                    self._file = part
                     return
                 yield part
 
@@ -56,7 +78,7 @@ class Upload:
         async def parts() -> AsyncIterator[Part | None]:
             if self._file is not None:
                 yield self._file
-            async for part in self._parts:
+            async for part in self._remaining():
                 yield part
 
         return await self._form(parts())
@@ -64,58 +86,127 @@ class Upload:
     async def live(self, confirm: Callable[[Fields], None]) -> AsyncIterator[bytes]:
         """The file's bytes as they arrive; then the fields after it go to `confirm`."""
         assert self._file is not None
-        patience, received = WaitBudget(self._limits.timeout_s), 0
-        while chunk := await self._chunk(self._file, patience):
+        budget, received = WaitBudget(self._limits.timeout_s), 0
+        while chunk := await self._chunk(self._file, budget):
             received += len(chunk)
-            if received > self._limits.max_bytes:
-                raise TooLarge(
-                    f"the file has {received} bytes or more, the limit is "
-                    f"MAX_BODY_MB={self._limits.max_bytes / 2**20:g}: send it in parts"
-                )
+            self._limits.check(received, "the file")
             yield chunk
         self._file = None
         confirm((await self.rest()).fields)
 
-    async def _chunk(self, file: aiohttp.BodyPartReader, patience: WaitBudget) -> bytes:
-        try:
-            async with patience.waiting():
-                return bytes(await file.read_chunk(READ_BYTES))
-        except TimeoutError as error:
-            raise BodyTimeout(
-                "the file did not arrive within "
-                f"BODY_TIMEOUT_S={self._limits.timeout_s:g} seconds: send it faster or in parts"
-            ) from error
-        except (ValueError, AssertionError, *PAYLOAD_ERRORS) as error:
-            raise BadRequest(f"the multipart form cannot be read: {error}") from error
+    async def _remaining(self) -> AsyncIterator[Part | None]:
+        if self._parts is None:
+            self._parts = aiter(await self._request.multipart())
+        async for part in self._parts:
+            yield part
+
+    async def _chunk(self, file: aiohttp.BodyPartReader, budget: WaitBudget) -> bytes:
+        with _broken_forms_named():
+            try:
+                async with budget.waiting():
+                    return bytes(await file.read_chunk(READ_BYTES))
+            except TimeoutError as error:
+                raise self._limits.too_slow("the file") from error
 
     async def _form(self, parts: AsyncIterator[Part | None]) -> Form:
-        some = cast(web.Request, _SomeParts(self._request.content_length, parts))
-        return await sources.form(some, self._limits, self._stack)
+        if self._request.content_length is not None:
+            self._limits.check(self._request.content_length)
+        with _broken_forms_named():
+            try:
+                async with asyncio.timeout(self._limits.timeout_s):
+                    return await _read(parts, self._limits, self._stack)
+            except TimeoutError as error:
+                raise self._limits.too_slow() from error
 
 
 def merged(fields: Fields, more: Fields) -> Fields:
+    """The values of both, by name, those of `more` last."""
     return {name: fields.get(name, []) + more.get(name, []) for name in [*fields, *more]}
 
 
-class _SomeParts:
-    """As much of a request as `sources.form` reads, with some of its parts."""
-
-    def __init__(self, content_length: int | None, parts: AsyncIterator[Part | None]) -> None:
-        self.content_length = content_length
-        self._parts = parts
-
-    async def multipart(self) -> AsyncIterator[Part | None]:
-        return self._parts
+@contextlib.contextmanager
+def _broken_forms_named() -> Iterator[None]:
+    """Turn aiohttp's errors about a broken form into ours."""
+    try:
+        yield
+    except (ValueError, AssertionError, *PAYLOAD_ERRORS) as error:
+        raise BadRequest(f"the multipart form cannot be read: {error}") from error
 
 
-def _is_file(part: Part | None) -> bool:
+def _is_file(part: Part | None) -> TypeGuard[aiohttp.BodyPartReader]:
     return (
-        isinstance(part, aiohttp.BodyPartReader)
-        and part.name == "file"
-        and part.filename is not None
+        isinstance(part, aiohttp.BodyPartReader) and part.name == FILE and part.filename is not None
     )
 
 
-async def _no_parts() -> AsyncIterator[Part | None]:
-    return
-    yield
+async def _read(
+    parts: AsyncIterator[Part | None], limits: BodyLimits, stack: contextlib.AsyncExitStack
+) -> Form:
+    result = Form()
+    count, held = 0, 0
+    async for part in parts:
+        count += 1
+        if count > MAX_PARTS:
+            raise BadRequest(f"the form has more than {MAX_PARTS} parts")
+        if not isinstance(part, aiohttp.BodyPartReader) or part.name is None:
+            raise BadRequest("a part of the form has no name, or holds parts itself")
+        if _is_file(part):
+            if result.file is not None:
+                raise BadRequest(f"the form has two parts {FILE!r}: send one", FILE)
+            result.file = await _read_file(part, limits, stack)
+            continue
+        text = await _read_text(part, FIELD_BYTES - held)
+        held += len(text)
+        result.fields.setdefault(part.name, []).append(text)
+    return result
+
+
+async def _read_text(part: aiohttp.BodyPartReader, room: int) -> str:
+    data = bytearray()
+    while chunk := await part.read_chunk():
+        data += chunk
+        if len(data) > room:
+            if part.filename is not None:
+                raise _misnamed(part)
+            raise TooLarge(
+                f"the form's text fields have more than {FIELD_BYTES} bytes with {part.name!r}: "
+                f"send audio as the part {FILE!r}, with a file name"
+            )
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _misnamed(part) from error
+
+
+def _misnamed(part: aiohttp.BodyPartReader) -> BadRequest:
+    """The error for a file, most likely the audio, that is not sent as the part `file`."""
+    kind = "is not UTF-8 text" if part.filename is None else "is a file"
+    return BadRequest(
+        f"the form field {part.name!r} {kind}: if it is the audio, send it as {FILE!r}, "
+        "with a file name",
+        part.name,
+    )
+
+
+async def _read_file(
+    part: aiohttp.BodyPartReader, limits: BodyLimits, stack: contextlib.AsyncExitStack
+) -> Source:
+    """The part's bytes, in memory if they are few, else in a file without a name."""
+    held: list[bytes] = []
+    received = 0
+    on_disk: BinaryIO | None = None
+    while chunk := await part.read_chunk(READ_BYTES):
+        received += len(chunk)
+        limits.check(received)
+        if on_disk is None and received > IN_MEMORY_BYTES:
+            on_disk = stack.enter_context(tempfile.TemporaryFile())
+            await asyncio.to_thread(on_disk.writelines, held)
+            held = []
+        if on_disk is None:
+            held.append(bytes(chunk))
+        else:
+            await asyncio.to_thread(on_disk.write, chunk)
+    if on_disk is None:
+        return stream_of(held)
+    on_disk.flush()
+    return on_disk

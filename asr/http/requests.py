@@ -1,4 +1,4 @@
-"""A request's audio and parameters, by whichever door: query, JSON, form, or the bytes alone."""
+"""Read a request's audio and parameters: from query, JSON, form, or the bytes alone."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from asr.audio.streams import Source, chained
 from asr.errors import BadRequest, Invalid, TooLarge
 from asr.http import sources
 from asr.http.app_keys import CONFIG, OUTBOUND
+from asr.http.multipart import Upload
 from asr.http.parameters import Location
-from asr.http.responses import body_limits
+from asr.http.sources import body_limits
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
-JSON_ERRORS = (ValueError, RecursionError)  # the latter: nested too deep
-JSON_BYTES = 32 * 2**20  # of a body with keys; a data URI in it may hold 24 MiB of audio
-JSON_COMMAS = 100_000  # read within milliseconds; a request has a few, millions stop the loop
-BLANK_BYTES = 64 * 1024  # white space before a JSON object
-BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark
-TEXT_BYTES = 64  # that tell text from audio: every format has some there that no text has
+JSON_ERRORS = (ValueError, RecursionError)  # `json` raises the latter where it is nested too deep.
+JSON_BYTES = 32 * 2**20  # A larger body of keys is refused; a data URI in it has 24 MiB of audio.
+JSON_COMMAS = 100_000  # More values are refused, because millions would block the event loop.
+BLANK_BYTES = 64 * 1024  # So much white space before a JSON object is skipped.
+BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark.
+TEXT_BYTES = 64  # Text is recognised by so many bytes: all audio differs there.
 PRINTED = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
-FORM_FIELDS = 100
-LISTS = {"languages", "temperature"}  # that may be repeated; of others the last one counts
+FORM_FIELDS = 100  # A URL-encoded form with more fields is refused.
+LISTS = {"languages", "temperature"}  # They may be repeated; of other fields the last one counts.
 
 
 async def read(
@@ -73,7 +74,7 @@ async def _read_form(
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
 ) -> tuple[Source, Parameters]:
-    form = await sources.form(request, body_limits(request), stack)
+    form = await Upload(request, body_limits(request), stack).whole()
     sent = _fields((name, value) for name, values in form.fields.items() for value in values)
     fields = {**query, **sent}
     if form.file is not None:

@@ -1,4 +1,4 @@
-"""What the answers of all dialects have in common: headers, and a line in the log."""
+"""Headers and log lines that the answers of all dialects share."""
 
 from __future__ import annotations
 
@@ -7,19 +7,13 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from asr.http import sources
 from asr.http.app_keys import CONFIG, ENGINE, REQUEST_ID
 from asr.transcript import Coverage
 from asr.transcription.scheduled_request import Timings
 
 log = logging.getLogger(__name__)
 
-WARNING_CHARS = 2000
-
-
-def body_limits(request: web.Request) -> sources.BodyLimits:
-    config = request.app[CONFIG]
-    return sources.BodyLimits(config.max_body_bytes, config.body_timeout_s)
+WARNING_CHARS = 2000  # X-Warnings is cut to so many characters.
 
 
 def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:

@@ -1,4 +1,4 @@
-"""A request's audio, by any door: body, multipart, URL, allowed path, data URI."""
+"""Where a request's audio comes from: its body, a URL, an allowed path or a data URI."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import binascii
 import contextlib
 import os
 import stat
-import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -18,15 +17,13 @@ from urllib.parse import unquote_to_bytes, urlsplit
 import aiohttp
 from aiohttp import web
 
-from asr.audio.streams import Source, stream_of
+from asr.audio.streams import Source
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, Forbidden, NotFound, TooLarge
+from asr.http.app_keys import CONFIG
 from asr.outbound.fetch import Outbound, shown
 
-IN_MEMORY_BYTES = 16 * 2**20  # an uploaded file is kept in memory up to here
-FIELD_BYTES = 2**20  # of all text fields of a form
-PATH_BYTES = 4096  # of the longest path, PATH_MAX of Linux
-FIELDS = 100  # parts of one form
+PATH_BYTES = 4096  # A longer path is refused: PATH_MAX of Linux.
 PAYLOAD_ERRORS = (
     aiohttp.ClientPayloadError,
     aiohttp.http_exceptions.HttpProcessingError,
@@ -36,16 +33,30 @@ PAYLOAD_ERRORS = (
 
 @dataclass(frozen=True)
 class BodyLimits:
+    """How large a body may be, and how long it may take to arrive."""
+
     max_bytes: int
-    timeout_s: float  # seconds for the whole body
+    timeout_s: float  # seconds of waiting for the whole body
+
+    def check(self, received: int, what: str = "the audio") -> None:
+        """Raise TooLarge where `received` bytes of `what` are too many."""
+        if received > self.max_bytes:
+            raise TooLarge(
+                f"{what} has {received} bytes or more, the limit is "
+                f"MAX_BODY_MB={self.max_bytes / 2**20:g}: send a compressed format or parts"
+            )
+
+    def too_slow(self, what: str = "the body") -> BodyTimeout:
+        return BodyTimeout(
+            f"{what} did not arrive within BODY_TIMEOUT_S={self.timeout_s:g} seconds: "
+            "send it faster, in parts, or as a URL"
+        )
 
 
-@dataclass
-class Form:
-    """A multipart form: its text fields, and its file if there is one."""
-
-    fields: dict[str, list[str]] = field(default_factory=dict)
-    file: Source | None = None
+def body_limits(request: web.Request) -> BodyLimits:
+    """The limits that the server's settings set."""
+    config = request.app[CONFIG]
+    return BodyLimits(config.max_body_bytes, config.body_timeout_s)
 
 
 async def body(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]:
@@ -55,121 +66,26 @@ async def body(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]
         TooLarge, BodyTimeout, BadRequest: while reading, as soon as it is known.
     """
     if request.content_length is not None:
-        _check_size(request.content_length, limits)
-    patience = WaitBudget(limits.timeout_s)
+        limits.check(request.content_length)
+    budget = WaitBudget(limits.timeout_s)
     received = 0
-    while data := await _next(request, patience, limits):
+    while data := await _next(request, budget, limits):
         received += len(data)
-        _check_size(received, limits)
+        limits.check(received)
         yield data
 
 
-async def _next(request: web.Request, patience: WaitBudget, limits: BodyLimits) -> bytes:
+async def _next(request: web.Request, budget: WaitBudget, limits: BodyLimits) -> bytes:
     try:
-        async with patience.waiting():
+        async with budget.waiting():
             return await request.content.readany()
     except TimeoutError as error:
-        raise _too_slow(limits) from error
+        raise limits.too_slow() from error
     except PAYLOAD_ERRORS as error:
         request.content.feed_eof()  # else the server reads on, and logs the error as its own
         raise BadRequest(
             f"the body is not what its headers announce, send it again: {_line(error)}"
         ) from error
-
-
-async def form(
-    request: web.Request,
-    limits: BodyLimits,
-    stack: contextlib.AsyncExitStack,
-    file_name: str = "file",
-) -> Form:
-    """Read a multipart form; the first part named `file_name` is its file.
-
-    Raises:
-        TooLarge, BodyTimeout, BadRequest: while reading, as soon as it is known.
-    """
-    if request.content_length is not None:
-        _check_size(request.content_length, limits)
-    try:
-        async with asyncio.timeout(limits.timeout_s):
-            return await _read_form(request, limits, stack, file_name)
-    except TimeoutError as error:
-        raise _too_slow(limits) from error
-    except (ValueError, AssertionError, *PAYLOAD_ERRORS) as error:
-        raise BadRequest(f"the multipart form cannot be read: {error}") from error
-
-
-async def _read_form(
-    request: web.Request, limits: BodyLimits, stack: contextlib.AsyncExitStack, file_name: str
-) -> Form:
-    result = Form()
-    parts, held = 0, 0
-    async for part in await request.multipart():
-        parts += 1
-        if parts > FIELDS:
-            raise BadRequest(f"the form has more than {FIELDS} parts")
-        if not isinstance(part, aiohttp.BodyPartReader) or part.name is None:
-            raise BadRequest("a part of the form has no name, or holds parts itself")
-        if part.name == file_name and part.filename is not None:
-            if result.file is not None:
-                raise BadRequest(f"the form has two parts {file_name!r}: send one", file_name)
-            result.file = await _spool(part, limits, stack)
-            continue
-        text = await _read_text(part, FIELD_BYTES - held, file_name)
-        held += len(text)
-        result.fields.setdefault(part.name, []).append(text)
-    return result
-
-
-async def _read_text(part: aiohttp.BodyPartReader, room: int, file_name: str) -> str:
-    data = bytearray()
-    while chunk := await part.read_chunk():
-        data += chunk
-        if len(data) > room:
-            if part.filename is not None:
-                raise _misnamed(part, file_name)
-            raise TooLarge(
-                f"the form's text fields have more than {FIELD_BYTES} bytes with {part.name!r}: "
-                f"send audio as the part {file_name!r}, with a file name"
-            )
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise _misnamed(part, file_name) from error
-
-
-def _misnamed(part: aiohttp.BodyPartReader, file_name: str) -> BadRequest:
-    """A file, most likely the audio, that is no part `file_name`, or has no file name."""
-    kind = "is not UTF-8 text" if part.filename is None else "is a file"
-    return BadRequest(
-        f"the form field {part.name!r} {kind}: if it is the audio, send it as {file_name!r}, "
-        "with a file name",
-        part.name,
-    )
-
-
-async def _spool(
-    part: aiohttp.BodyPartReader, limits: BodyLimits, stack: contextlib.AsyncExitStack
-) -> Source:
-    """The part's bytes, in memory if they are few, else in a file without a name."""
-    held: list[bytes] = []
-    received = 0
-    spooled: BinaryIO | None = None
-    while chunk := await part.read_chunk(256 * 1024):
-        received += len(chunk)
-        _check_size(received, limits)
-        if spooled is None and received > IN_MEMORY_BYTES:
-            spooled = stack.enter_context(tempfile.TemporaryFile())
-            await asyncio.to_thread(spooled.writelines, held)
-            held = []
-        if spooled is None:
-            held.append(bytes(chunk))
-        else:
-            await asyncio.to_thread(spooled.write, chunk)
-    if spooled is None:
-        return stream_of(held)
-    spooled.flush()
-    return spooled
 
 
 def locate(
@@ -207,7 +123,7 @@ def _data(uri: str, limits: BodyLimits) -> bytes:
     header, comma, data = uri.partition(",")
     if not comma:
         raise BadUrl("the data URI has no comma: write data:audio/wav;base64,...")
-    _check_size(len(data) * 3 // 4, limits)
+    limits.check(len(data) * 3 // 4)
     if not header.lower().endswith(";base64"):
         return unquote_to_bytes(data)
     try:
@@ -251,7 +167,7 @@ def _open(path: str, root: Path | None, limits: BodyLimits) -> BinaryIO:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise Forbidden(f"{path} is not a regular file: give the name of an audio file")
-        _check_size(status.st_size, limits)
+        limits.check(status.st_size)
         return os.fdopen(descriptor, "rb")
     except BaseException:
         os.close(descriptor)
@@ -260,18 +176,3 @@ def _open(path: str, root: Path | None, limits: BodyLimits) -> BinaryIO:
 
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())
-
-
-def _check_size(received: int, limits: BodyLimits) -> None:
-    if received > limits.max_bytes:
-        raise TooLarge(
-            f"the audio has {received} bytes or more, the limit is "
-            f"MAX_BODY_MB={limits.max_bytes / 2**20:g}: send a compressed format or parts"
-        )
-
-
-def _too_slow(limits: BodyLimits) -> BodyTimeout:
-    return BodyTimeout(
-        f"the body did not arrive within BODY_TIMEOUT_S={limits.timeout_s:g} seconds: "
-        "send it faster, in parts, or as a URL"
-    )

@@ -1,4 +1,4 @@
-"""Answers that are sent while they are made: events, as Server-Sent Events or JSON lines."""
+"""Send events while they are made, as Server-Sent Events or as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,15 +17,17 @@ from asr.http.app_keys import CONFIG, REQUEST_ID
 
 log = logging.getLogger(__name__)
 
-FIRST_SECONDS = 1.0  # a failure that shows by then has a status of its own
+FIRST_SECONDS = 1.0  # A failure within so many seconds is answered with its own status.
 
 
 @dataclass(frozen=True)
 class Framing:
+    """How events are written: the bytes around each one, and those of a heartbeat."""
+
     content_type: str
-    before: bytes  # an event
-    after: bytes
-    heartbeat: bytes
+    before: bytes  # These bytes precede each event.
+    after: bytes  # These bytes end it.
+    heartbeat: bytes  # These bytes are sent when no event comes for long.
 
     def frame(self, event: Event) -> bytes:
         return self.before + json.dumps(event).encode() + self.after
@@ -44,7 +46,7 @@ async def send(
     headers: Mapping[str, str],
     done: Callable[[], None],
 ) -> web.StreamResponse:
-    """Send each event when it comes, and a heartbeat where none comes for long.
+    """Send each event when it comes, and a heartbeat when none comes for long.
 
     A failure after the first byte is sent as the last event, in the shape of `problem`; `done` is
     called where there is none.
@@ -57,8 +59,8 @@ async def send(
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events back
     pause = request.app[CONFIG].stream_heartbeat_s
     try:
-        async with contextlib.aclosing(paced(events, min(FIRST_SECONDS, pause), pause)) as all_:
-            async for event in all_:
+        async with contextlib.aclosing(paced(events, min(FIRST_SECONDS, pause), pause)) as beats:
+            async for event in beats:
                 if not response.prepared:
                     await response.prepare(request)
                 await response.write(framing.heartbeat if event is None else framing.frame(event))
@@ -67,7 +69,7 @@ async def send(
     except Exception as error:  # the boundary: the caller must learn why the stream ends
         if not response.prepared:
             raise
-        last = framing.frame(problem(_told(request, error)))
+        last = framing.frame(problem(_logged(request, error)))
         with contextlib.suppress(ConnectionError):  # the log knows already that it was broken off
             await response.write(last)
             await response.write_eof()
@@ -77,7 +79,7 @@ async def send(
     return response
 
 
-def _told(request: web.Request, error: Exception) -> Failure:
+def _logged(request: web.Request, error: Exception) -> Failure:
     if not isinstance(error, AsrError):
         log.exception("%s %s failed", request[REQUEST_ID], request.path, exc_info=error)
     failure = Failure.of(error)

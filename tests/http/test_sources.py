@@ -139,11 +139,11 @@ async def test_a_large_upload_lies_in_a_file(
         files.append(make(**how))
         return files[-1]
 
-    monkeypatch.setattr("asr.http.sources.tempfile.TemporaryFile", made)
+    monkeypatch.setattr("asr.http.multipart.tempfile.TemporaryFile", made)
     client = await make_client()
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert files == []
-    monkeypatch.setattr("asr.http.sources.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("asr.http.multipart.IN_MEMORY_BYTES", 1000)
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert await text(await client.post("/asr", data=form(encoded("index-at-end.m4a"))))
     assert [file.closed for file in files] == [True, True]

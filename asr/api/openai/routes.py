@@ -27,11 +27,11 @@ from asr.http.app_keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
 from asr.http.multipart import Fields, Upload, merged
 from asr.http.responses import (
     answer_headers,
-    body_limits,
     log_request,
     server_headers,
     warning_header,
 )
+from asr.http.sources import body_limits
 from asr.options import Task
 from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
