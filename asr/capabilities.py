@@ -21,7 +21,7 @@ class EngineInfo:
     can_prompt: bool = False
     has_segments: bool = True  # whether the model itself gives times to segments
     has_words: bool = False  # whether `timestamps=word` works
-    has_pieces: bool = False  # whether tokens come with their probabilities
+    has_logprobs: bool = False  # whether tokens come with their logprobs
     longest_window: float = 30.0  # seconds that the model takes at once
 
     @property

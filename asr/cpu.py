@@ -37,11 +37,18 @@ def _affine() -> int:
 
 def _quota() -> float:
     """Read the quota of cores from cgroup v2 or v1; infinite where there is none."""
-    with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no quota
-        quota, period = (CGROUP / "cpu.max").read_text().split()
+    with contextlib.suppress(ValueError):  # no such file, or "max": no quota
+        quota, period = cgroup("cpu.max")
         return int(quota) / int(period)
-    with contextlib.suppress(OSError, ValueError):
-        quota = (CGROUP / "cpu" / "cpu.cfs_quota_us").read_text()
-        period = (CGROUP / "cpu" / "cpu.cfs_period_us").read_text()
+    with contextlib.suppress(ValueError):
+        [quota], [period] = cgroup("cpu/cpu.cfs_quota_us"), cgroup("cpu/cpu.cfs_period_us")
         return int(quota) / int(period) if int(quota) > 0 else math.inf
     return math.inf
+
+
+def cgroup(name: str) -> list[str]:
+    """Return the words of a file of the container's cgroup; none where there is no such file."""
+    try:
+        return (CGROUP / name).read_text().split()
+    except OSError:
+        return []

@@ -41,7 +41,7 @@ class Options:
     prompt: str | None = None
     temperature: float = 0.0  # 0: greedy at first, then temperature fallback
     seed: int | None = None  # of the sampling at a temperature above 0
-    pieces: bool = False  # whether each token's text and probability are wanted
+    logprobs: bool = False  # whether each token's text and logprob are wanted
     max_new_tokens: int | None = None  # of each window; None: the server's limit
     thresholds: Thresholds = Thresholds()
     vad: VadOptions = VadOptions()  # for the transcriber alone: no engine reads it

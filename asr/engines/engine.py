@@ -11,12 +11,12 @@ from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples, peak
 from asr.transcript import LanguageDetection, Segment
 
-SILENCE_PEAK = 1e-4  # -80 dBFS: digital silence and dither, never speech
+SILENCE_PEAK = 1e-4  # A window with no sample above this is silent: -80 dBFS, never speech.
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """A slice that the model hears."""
+    """A slice of the audio that the model transcribes at once."""
 
     samples: Samples
     start: float  # seconds from the start of the audio
@@ -38,16 +38,16 @@ class Window:
 
 @dataclass(frozen=True)
 class WindowResult:
-    """What the engine heard in one window; times are relative to the window's start."""
+    """What the engine transcribed of one window; times count from the window's start."""
 
     window: Window
     segments: tuple[Segment, ...] = ()
-    language: str | None = None  # code heard or asked; None where the model does not say
+    language: str | None = None  # code, detected or asked; None where the model does not say
     probabilities: Mapping[str, float] = field(default_factory=dict)  # by code, where detected
-    rejected: str | None = None  # why text was thrown away, such as "repetition"
-    opened: float | None = None  # seconds, where a segment begins that was not written
+    rejected: str | None = None  # why the text was dropped, such as "repetition"
+    opened: float | None = None  # seconds, where a segment begins whose text is missing
     error: Exception | None = None  # why this window, and only this one, failed
-    is_final: bool = True  # False: the language alone, ahead of the text
+    is_final: bool = True  # False: the language alone, before the text
 
     @property
     def detection(self) -> LanguageDetection:
@@ -55,15 +55,15 @@ class WindowResult:
 
 
 class Engine(Protocol):
-    """Hears windows of all callers; used by one thread only.
+    """Transcribes windows of all callers; used by one thread only.
 
     `capacity` is how many windows it can hold at best, `free` how many it takes now. `step` takes
     in at most that many, advances everything it holds, and returns what is new: the finished
-    windows' results and, where the engine can say it early, results that are not final and carry
-    the language alone. `held` says how many windows are inside, `drop` lets one go unfinished. A
-    failure of one window is a result with `error`; whatever `step` raises is the engine's end.
-    `prepare` uses an idle moment for one piece of work that later steps will profit by, and says
-    whether more of it is left; it is asked for only while nothing is inside.
+    windows' results and, where the engine knows it early, results that are not final and carry
+    the language alone. `held` counts the windows inside, `drop` removes one before its end. A
+    failure of one window is a result with `error`; whatever `step` raises ends the engine.
+    `prepare` does one piece of work that makes later steps faster, and returns whether more is
+    left; it is called only while no window is inside.
     """
 
     @property
@@ -84,6 +84,6 @@ class Engine(Protocol):
 
 
 class Loaded(Engine, Protocol):
-    """An engine that has not heard anything yet, whose first windows would take longer."""
+    """An engine that has transcribed nothing yet; `warm_up` runs what is slow the first time."""
 
     def warm_up(self) -> None: ...

@@ -1,4 +1,4 @@
-"""Device, dtype and attention kernel, chosen by compute capability and what is installed."""
+"""Choose device, dtype and attention kernel by what the machine can do."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from asr.capabilities import NO_CUDA
 from asr.config import Config
 from asr.errors import ConfigError
 
-FLASH_ATTENTION_CAPABILITY = (8, 0)  # Ampere, the least that flash-attn 2 runs on
-BFLOAT16_CAPABILITY = (8, 0)
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # of a processor, as torch names them
+FLASH_ATTENTION_CAPABILITY = (8, 0)  # flash-attn 2 needs this compute capability: Ampere.
+BFLOAT16_CAPABILITY = (8, 0)  # GPUs below this compute capability are slow in bfloat16.
+BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # A CPU with one multiplies in bfloat16.
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What the choice depends on."""
+    """What the machine can do: the choice depends on it."""
 
     gpu_name: str | None  # None: no usable GPU
     capability: tuple[int, int] | None
     has_flash_attention: bool
-    has_bfloat16: bool = False  # the processor multiplies in it
+    has_bfloat16: bool = False  # The CPU multiplies in bfloat16.
 
     @classmethod
     def probe(cls, device: str = "auto") -> Machine:
@@ -36,7 +36,7 @@ class Machine:
         index = int(device.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
             raise ConfigError(
-                f"DEVICE={device!r} is not there: {torch.cuda.device_count()} GPU(s) found"
+                f"DEVICE={device!r} does not exist: CUDA has {torch.cuda.device_count()} GPU(s)"
             )
         return cls(
             torch.cuda.get_device_name(index),
@@ -47,7 +47,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What was chosen, and why."""
+    """The chosen device, dtype and attention kernel, and why."""
 
     device: str  # as torch names it
     dtype: torch.dtype
@@ -61,10 +61,10 @@ class Hardware:
 
 
 def choose(config: Config, machine: Machine) -> Hardware:
-    """Choose by what was asked and what the machine can do.
+    """Choose by the settings and what the machine can do.
 
     Raises:
-        ConfigError: a GPU was asked for and there is none.
+        ConfigError: the settings ask for a GPU and there is none.
     """
     if config.device.startswith("cuda") and machine.gpu_name is None:
         raise ConfigError(f"DEVICE={config.device!r} but CUDA is not available; use auto or cpu")

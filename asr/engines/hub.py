@@ -1,4 +1,4 @@
-"""Whether MODEL_ID names a model that is there: in a directory, in the cache or at the hub."""
+"""Check that MODEL_ID names a model in a directory, in the cache or at the hub."""
 
 from __future__ import annotations
 
@@ -19,29 +19,31 @@ from asr.errors import ConfigError
 
 
 def check(config: Config) -> None:
-    """Look for the model's description, which is downloaded where it has to be.
+    """Look for the model's description; download it where it is missing.
 
     Raises:
-        ConfigError: there is none, or the hub cannot be asked.
+        ConfigError: there is none, or the hub cannot be reached.
     """
     asked, directory = f"MODEL_ID={config.model_id!r}", Path(config.model_path)
     if directory.is_dir():
         if not (directory / MODEL_FILE).is_file():
-            raise ConfigError(f"{asked} is a directory without {MODEL_FILE}: name a model's")
+            raise ConfigError(
+                f"{asked} is a directory without {MODEL_FILE}: name a model's directory"
+            )
         return
     if directory.is_absolute():
         raise ConfigError(f"{asked}: there is no such directory")
     try:
         _fetch(config)
     except HFValidationError as error:
-        told = f"{asked} is neither a directory nor a model's name, such as openai/whisper-tiny"
-        raise ConfigError(told) from error
+        reason = f"{asked} is neither a directory nor a model's name, such as openai/whisper-tiny"
+        raise ConfigError(reason) from error
     except (OSError, EntryNotFoundError) as error:
         raise ConfigError(f"{asked}: {_reason(error, config)}") from error
 
 
 def _fetch(config: Config) -> None:
-    """The description from the cache, and only where it is not there from the hub."""
+    """Take the description from the cache, or from the hub where the cache lacks it."""
     for is_offline in (True, False):
         try:
             hf_hub_download(
@@ -59,17 +61,17 @@ def _fetch(config: Config) -> None:
 def _reason(error: Exception, config: Config) -> str:
     cache = f"CACHE_DIR={config.cache_dir!r}"
     if isinstance(error, GatedRepoError):
-        return f"{ENDPOINT} asks for leave: accept the model's terms there and set HF_TOKEN"
+        return f"{config.model_id} is gated: accept its terms at {ENDPOINT} and set HF_TOKEN"
     if isinstance(error, RepositoryNotFoundError):
-        return f"{ENDPOINT} has no such model, or a private one: correct it or set HF_TOKEN"
+        return f"{ENDPOINT} has no such model, or it is private: correct the name or set HF_TOKEN"
     if isinstance(error, LocalEntryNotFoundError):
         why = first_line(error.__cause__ or error)
         return (
-            f"it is not in {cache}, and {ENDPOINT} cannot be asked ({why}): check the name and the "
-            "network, set HF_ENDPOINT to another hub, or name a directory with the model"
+            f"it is not in {cache}, and {ENDPOINT} cannot be reached ({why}): check the name and "
+            "the network, set HF_ENDPOINT to another hub, or name a directory with the model"
         )
     if isinstance(error, EntryNotFoundError):
-        return f"{ENDPOINT} has no {MODEL_FILE} for it: it is no model that can be loaded"
+        return f"{ENDPOINT} has no {MODEL_FILE} for it: it is not a model that can be loaded"
     return f"it cannot be downloaded into {cache}: {first_line(error)}"
 
 

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def load(config: Config, start: StartupTimer | None = None) -> Engine:
-    """Load the model of `config`, warmed and ready to hear; minutes where it is downloaded.
+    """Load the model of `config` and warm it up; this takes minutes where it is downloaded.
 
     Raises:
         ConfigError: the settings ask for what the model or the machine cannot do.
@@ -26,7 +26,8 @@ def load(config: Config, start: StartupTimer | None = None) -> Engine:
         with start.stage("warm-up"):
             loaded.warm_up()
     except TranscriptionFailed as error:
-        raise ConfigError(f"MODEL_ID={config.model_id!r} hears nothing: {error.message}") from error
+        reason = f"MODEL_ID={config.model_id!r} cannot transcribe a test window: {error.message}"
+        raise ConfigError(reason) from error
     except RuntimeError as error:
         _refuse_without_memory(config, error)
         raise
@@ -35,7 +36,7 @@ def load(config: Config, start: StartupTimer | None = None) -> Engine:
 
 def _refuse_without_memory(config: Config, error: RuntimeError) -> None:
     from asr.engines.hub import first_line
-    from asr.engines.whisper.capacity import lacks_memory
+    from asr.engines.memory import lacks_memory
 
     if lacks_memory(error):
         asked = f"MODEL_ID={config.model_id!r} with DEVICE={config.device!r}"
@@ -52,11 +53,11 @@ def _read(config: Config, start: StartupTimer) -> Loaded:
         return _load(config, start)
     except ConfigError:
         raise
-    except (OSError, ValueError) as error:  # what libraries say to files that they cannot use
+    except (OSError, ValueError) as error:  # Libraries raise these for files they cannot use.
         log.debug("the model cannot be loaded", exc_info=True)
         raise ConfigError(
             f"MODEL_ID={config.model_id!r} cannot be loaded: {hub.first_line(error)} "
-            "(LOG_LEVEL=DEBUG tells where)"
+            "(LOG_LEVEL=DEBUG shows where)"
         ) from error
 
 
@@ -85,14 +86,13 @@ def _load_pipeline(config: Config, start: StartupTimer) -> Loaded:
 
 
 def _load_whisper(config: Config, start: StartupTimer) -> Loaded:
-    """The in-flight engine, whose attention is PyTorch's: FLASH_ATTENTION_2 has no say in it."""
+    """Load the Whisper engine; FLASH_ATTENTION_2 has no effect on its attention."""
     with start.stage("imports"):
         from asr.engines import hardware
-        from asr.engines.whisper import engine
+        from asr.engines.whisper import load as whisper
     if config.flash_attention_2:
         log.info("FLASH_ATTENTION_2=1 is for ENGINE=pipeline: PyTorch's SDPA holds that kernel")
     with start.stage("weights"):
         machine = hardware.Machine.probe(config.device)
         chosen = hardware.choose(replace(config, flash_attention_2=False), machine)
-        where = (chosen.torch_device, chosen.dtype, chosen.device_name, chosen.reason)
-        return engine.load(config, *where)
+        return whisper.load(config, chosen)

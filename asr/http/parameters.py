@@ -117,7 +117,7 @@ class DecodingParameters(BaseModel):
 
     def without_effect(self, info: EngineInfo) -> list[str]:
         """The thresholds that were asked and that the engine has nothing to hold against."""
-        if info.has_pieces:
+        if info.has_logprobs:
             return []
         asked = {
             "logprob_threshold": self.logprob_threshold,

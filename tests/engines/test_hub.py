@@ -48,8 +48,12 @@ def address() -> Iterator[str]:
 @pytest.mark.parametrize(
     ("model", "settings", "reason"),
     [
-        ("no/such-model", {}, "ADDRESS has no such model, or a private one: correct it or set HF_"),
-        ("closed/model", {}, "ADDRESS asks for leave: accept the model's terms there and set HF_"),
+        (
+            "no/such-model",
+            {},
+            "ADDRESS has no such model, or it is private: correct the name or set HF_",
+        ),
+        ("closed/model", {}, "closed/model is gated: accept its terms at ADDRESS and set HF_"),
         ("empty/model", {}, "ADDRESS has no config.json for it"),
         (
             "no/such-model",

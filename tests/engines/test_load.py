@@ -65,7 +65,7 @@ def too_large(*_):
         (
             "asr.engines.whisper.engine.encode",
             "whisper",
-            "hears nothing: out of memory with one window",
+            "cannot transcribe a test window: out of memory with a single window",
         ),
         (
             "asr.engines.pipeline.whisper.WhisperModel.detect",

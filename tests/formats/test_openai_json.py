@@ -79,12 +79,12 @@ def engine():
     engine = FakeEngine()
 
     def decode(window):
-        shown = pieces if window.options.pieces else ()
+        shown = pieces if window.options.logprobs else ()
         segment = Segment(0.0, 1.0, " grüß dich ", (), (), -0.1, 0.0, pieces=shown)
         return WindowResult(window, (segment,), "en")
 
     engine.transcribe = decode
-    engine.info = replace(engine.info, has_pieces=True)
+    engine.info = replace(engine.info, has_logprobs=True)
     return engine
 
 

@@ -19,7 +19,7 @@ TRANSLATIONS = "/v1/audio/translations"
 @pytest.fixture
 def engine():
     engine = FakeEngine()
-    engine.info = replace(engine.info, has_pieces=True)
+    engine.info = replace(engine.info, has_logprobs=True)
     return engine
 
 
@@ -125,7 +125,7 @@ async def test_a_language_that_is_not_known_is_named_with_those_that_are(client,
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_thresholds_are_a_400_when_strict_where_no_probability_is_known(client, engine, way):
-    engine.info = replace(engine.info, has_pieces=False)
+    engine.info = replace(engine.info, has_logprobs=False)
     assert (await way(client, {"no_speech_threshold": "0.5"})).status == 200
     response = await way(client, {"no_speech_threshold": "0.5", "strict": "true"})
     assert response.status == 400

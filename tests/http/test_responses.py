@@ -31,7 +31,7 @@ def engine():
         return WindowResult(window, (start,) if window.start == 0 else (), "en")
 
     engine = FakeEngine(transcribe=decode)
-    engine.info = replace(engine.info, has_pieces=True)
+    engine.info = replace(engine.info, has_logprobs=True)
     return engine
 
 

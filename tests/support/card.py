@@ -161,6 +161,6 @@ class Card:
         patch.setattr(batch, "_is_gpu", lambda _: True)
         patch.setattr(HostCopy, "of", lambda found: HostCopy(found.clone(), None))
         patch.setattr(
-            logits, "draw", sampling._drawn
+            logits, "sample", sampling._sampled
         )  # as on a card: for all rows, none picked out
         return card

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections import abc
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,13 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.capabilities import EngineInfo
 from asr.engines.engine import Window, WindowResult
-from asr.engines.whisper.batch import Row
 from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.checkpoint import Checkpoint, assemble
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model import onednn
 from asr.engines.whisper.model.weights import take
-from asr.engines.whisper.result import Attempt, PendingResult
+from asr.engines.whisper.result import PendingResult
+from asr.engines.whisper.sequence import Sequence
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples
 
@@ -68,7 +68,7 @@ OPTIONS = [
 ]
 
 
-def windows(count: int, options: Sequence[Options] = OPTIONS) -> list[Window]:
+def windows(count: int, options: abc.Sequence[Options] = OPTIONS) -> list[Window]:
     """Of different lengths, the options in turn."""
     return [
         Window(noise(seed, 0.5 + seed % 4 / 2), 0.0, options[seed % len(options)])
@@ -167,15 +167,15 @@ def extractor(shape: Shape) -> WhisperFeatureExtractor:
     return WhisperFeatureExtractor(feature_size=shape.mels, chunk_length=SECONDS)
 
 
-def checkpoint(model: Any, shape: Shape, keeps_whole: bool = False) -> Checkpoint:
+def checkpoint(model: Any, shape: Shape, keeps_encoder_output: bool = False) -> Checkpoint:
     """The model as the engine wants it, with nothing of its own in it.
 
     Args:
-        keeps_whole: with weights for slots that keep the encoder's output, as on a GPU.
+        keeps_encoder_output: with weights for slots that keep the encoder's output, as on a GPU.
     """
     tokenizer = NumberTokenizer(model.generation_config)
     with pytest.MonkeyPatch.context() as patch:
-        if keeps_whole:
+        if keeps_encoder_output:
             patch.setattr(onednn, "is_usable", lambda _: False)
         weights = take(copy.deepcopy(model).state_dict(), model.config)
     return assemble(weights, model.generation_config, extractor(shape), tokenizer)
@@ -214,12 +214,12 @@ class RecordingEngine(WhisperEngine):
     """Keeps what each window wrote, token by token."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
-        self.rows: dict[Window, Row] = {}
+        self.sequences: dict[Window, Sequence] = {}
         super().__init__(*arguments, **named)
 
-    def _final(self, row: Row, drafts: Sequence[Attempt], window: Window) -> PendingResult:
-        self.rows[window] = row
-        return super()._final(row, drafts, window)
+    def _final(self, sequence: Sequence) -> PendingResult:
+        self.sequences[sequence.window] = sequence
+        return super()._final(sequence)
 
 
 class Caller:
@@ -230,7 +230,7 @@ class Caller:
         self.finals: dict[Window, WindowResult] = {}
         self.languages: dict[Window, WindowResult] = {}  # ahead of the text
 
-    def step(self, admitted: Sequence[Window]) -> None:
+    def step(self, admitted: abc.Sequence[Window]) -> None:
         assert len(admitted) <= self.engine.free()
         for result in self.engine.step(admitted):
             known = self.finals if result.is_final else self.languages
@@ -238,7 +238,7 @@ class Caller:
             assert result.is_final or result.window not in self.finals, "too late to be early"
             known[result.window] = result
 
-    def run(self, windows: Sequence[Window]) -> None:
+    def run(self, windows: abc.Sequence[Window]) -> None:
         waiting = list(windows)
         steps = 0
         while waiting or self.engine.held():
@@ -259,7 +259,7 @@ def plan(loaded: Checkpoint, **changes: Any) -> CapacityPlan:
         "lookahead": 0,
         "few_rows": 4,
         "encoder_spacing": 0,
-        "keeps_whole": not loaded.weights.decoder.head.is_packed,
+        "keeps_encoder_output": not loaded.weights.decoder.head.is_packed,
     }
     return CapacityPlan(**{**settings, **changes})
 
@@ -269,9 +269,9 @@ def recording(loaded: Checkpoint, limit: int | None = None, **changes: Any) -> R
     return RecordingEngine(loaded, plan(loaded, **changes), INFO, limit)
 
 
-def written(engine: RecordingEngine, windows: Sequence[Window]) -> list[list[int]]:
+def written(engine: RecordingEngine, windows: abc.Sequence[Window]) -> list[list[int]]:
     """The tokens of each window, all of them run through `engine`."""
     caller = Caller(engine)
     caller.run(windows)
     assert all(caller.finals[window].error is None for window in windows)
-    return [engine.rows[window].tokens for window in windows]
+    return [engine.sequences[window].tokens for window in windows]

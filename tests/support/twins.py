@@ -23,9 +23,11 @@ class Twins:
     checkpoint: Checkpoint
 
     @classmethod
-    def of(cls, shape: models.Shape, ends: bool = True, keeps_whole: bool = False) -> Twins:
+    def of(
+        cls, shape: models.Shape, ends: bool = True, keeps_encoder_output: bool = False
+    ) -> Twins:
         model = models.random_model(shape, ends=ends)
-        loaded = models.checkpoint(model, shape, keeps_whole)
+        loaded = models.checkpoint(model, shape, keeps_encoder_output)
         return cls(shape, model, models.extractor(shape), loaded)
 
     def reference(self, samples: Samples, options: Options) -> list[int]:

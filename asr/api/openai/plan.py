@@ -116,7 +116,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         prompt=_prompt(form, info, unsupported),
         temperature=form.temperature,
         seed=form.seed,
-        pieces=_wants_logprobs(form, info, unsupported),
+        logprobs=_wants_logprobs(form, info, unsupported),
         thresholds=form.thresholds,
         vad=_vad_options(form, server, unsupported),
     )
@@ -203,7 +203,7 @@ def _granularities(
 def _wants_logprobs(form: AudioForm, info: EngineInfo, unsupported: Unsupported) -> bool:
     if not form.include:
         return False
-    if not info.has_pieces:
+    if not info.has_logprobs:
         unsupported.add("include[]", f"cannot be logprobs: {_on(info)} gives none")
         return False
     if form.response_format not in WITH_LOGPROBS:

@@ -138,7 +138,7 @@ def _whole(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> tup
     """The content type and the text of the answer; a second's work for ten hours of audio."""
     wanted = planned.response_format
     if wanted == "json":
-        found = openai_json.plain_json(transcript, with_logprobs=planned.options.pieces)
+        found = openai_json.plain_json(transcript, with_logprobs=planned.options.logprobs)
         return "application/json", json.dumps(found)
     if wanted == "verbose_json":
         return "application/json", json.dumps(_verbose(transcript, planned, info))
@@ -154,7 +154,7 @@ def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> o
         planned.granularities,
         options.temperature,
     )
-    if options.pieces:
+    if options.logprobs:
         found["logprobs"] = openai_json.logprobs(transcript)
     warnings = [*planned.warnings, *_gaps(transcript)]
     return {**found, "warnings": warnings} if warnings else found
@@ -214,5 +214,5 @@ def _events(
         writers.writer(text_format, planned.layout),
         planned.granularities,
         closing,
-        with_logprobs=planned.options.pieces,
+        with_logprobs=planned.options.logprobs,
     )

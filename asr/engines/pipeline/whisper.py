@@ -1,4 +1,4 @@
-"""Whisper through Transformers' own `generate`, and what it thinks of its text."""
+"""Whisper through Transformers' own `generate`, with logprobs, fallback and word times."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from asr.capabilities import EngineInfo
 from asr.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
-from asr.engines.whisper.decoding.fallback import LOOK_EVERY, loops
+from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
+from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops
 from asr.engines.whisper.decoding.logits import choose
 from asr.engines.whisper.decoding.sampling import SamplingState, seed_of
-from asr.engines.whisper.decoding.tokens import Vocabulary
+from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
 from asr.engines.whisper.model.alignment import AlignmentInputs, frames_of, heads_of
-from asr.engines.whisper.result import Attempt, chosen, next_attempt
+from asr.engines.whisper.result import best_result
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
 from asr.transcript import LanguageDetection
 
 
 class WhisperModel:
-    """Whisper through `generate`: greedy, one pass for each window, language given."""
+    """Transcribes batches of windows with `generate`, one pass for each attempt."""
 
     def __init__(self, config: Config, hardware: Hardware) -> None:
         where: dict[str, Any] = {"cache_dir": config.cache_dir}
@@ -49,44 +50,47 @@ class WhisperModel:
             can_translate=bool(self._vocabulary.tasks),
             can_prompt=True,
             has_words=True,
-            has_pieces=True,
+            has_logprobs=True,
         )
 
     def detect(self, windows: Sequence[Window]) -> list[LanguageDetection]:
         known = self._vocabulary.languages
         if not known:
-            return [LanguageDetection("en", {"en": 1.0})] * len(windows)
+            return [ENGLISH_ONLY] * len(windows)
         opening = torch.full((len(windows), 1), self._vocabulary.start_of_transcript)
         with torch.inference_mode():
             logits = self._model(
                 self._features(windows), decoder_input_ids=opening.to(self._device)
             ).logits[:, 0]  # [windows, vocabulary]
-        found = []
+        detections = []
         for row, window in zip(logits.float(), windows, strict=True):
             codes = [code for code in window.options.languages if code in known] or list(known)
-            odds = row[[known[code] for code in codes]].softmax(dim=0).tolist()
-            chances = dict(zip(codes, odds, strict=True))
-            found.append(LanguageDetection(max(chances, key=chances.__getitem__), chances))
-        return found
+            softmax = row[[known[code] for code in codes]].softmax(dim=0).tolist()
+            probabilities = dict(zip(codes, softmax, strict=True))
+            language = max(probabilities, key=probabilities.__getitem__)
+            detections.append(LanguageDetection(language, probabilities))
+        return detections
 
-    def hear(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
-        """The windows' text; those whose text cannot be trusted are written again, they alone."""
+    def transcribe(self, windows: Sequence[Window], options: Options) -> list[WindowResult]:
+        """Transcribe windows; those with a poor text are decoded again, at a higher temperature."""
         known = self._vocabulary, self._tokenizer
-        drafts: dict[Window, list[Attempt]] = {window: [] for window in windows}
+        attempts: dict[Window, list[Attempt]] = {window: [] for window in windows}
         left = dict.fromkeys(windows, options.temperature)
         while left:
             [temperature] = set(left.values())
-            asked = list(left)
-            for window, draft in zip(asked, self._drafts(asked, options, temperature), strict=True):
-                drafts[window].append(draft)
-            again = {window: next_attempt(drafts[window], window, *known) for window in asked}
-            left = {window: heat for window, heat in again.items() if heat is not None}
+            batch = list(left)
+            decoded = self._decode(batch, options, temperature)
+            for window, attempt in zip(batch, decoded, strict=True):
+                attempts[window].append(attempt)
+            again = {w: fallback_temperature(attempts[w], w, *known) for w in batch}
+            left = {window: higher for window, higher in again.items() if higher is not None}
         language = options.language
-        return [chosen(drafts[window], window, language, *known).finish() for window in windows]
+        return [best_result(attempts[w], w, language, *known).finish() for w in windows]
 
-    def _drafts(
+    def _decode(
         self, windows: Sequence[Window], options: Options, temperature: float
     ) -> list[Attempt]:
+        """Decode all windows once."""
         prompt = self._prompt(options)
         opening = self._vocabulary.opening(options, options.language)
         start = 0 if prompt is None else len(prompt)
@@ -95,67 +99,66 @@ class WhisperModel:
         limits = room, self._max_new_tokens, options.max_new_tokens
         multilingual = bool(self._vocabulary.languages)
         seeds = [seed_of(options, temperature) for _ in windows]
-        scribe = TokenChooser(temperature, torch.tensor(seeds, device=self._device))
-        watch = None
+        chooser = TokenChooser(temperature, torch.tensor(seeds, device=self._device))
+        stop = None
         if options.thresholds.compression_ratio is not None:
-            watch = RepetitionStop(self._vocabulary, length, [window.seconds for window in windows])
-        attention = Attention(self._model)
-        follow = attention.followed() if options.timestamps == "word" else nullcontext()
-        with torch.inference_mode(), self._listening(start) as silences, follow:
-            written = self._model.generate(
+            stop = RepetitionStop(self._vocabulary, length, [window.seconds for window in windows])
+        recorder = AttentionRecorder(self._model)
+        recording = recorder.recording() if options.timestamps == "word" else nullcontext()
+        with torch.inference_mode(), self._no_speech_probs(start) as no_speech_probs, recording:
+            output = self._model.generate(
                 self._features(windows),
                 language=options.language if multilingual else None,
                 task=options.task if multilingual else None,
                 return_timestamps=options.timestamps != "none",
                 prompt_ids=prompt,
                 num_beams=1,
-                do_sample=False,  # the scribe draws
-                logits_processor=[scribe],
-                stopping_criteria=[watch] if watch else None,
+                do_sample=False,  # the chooser samples
+                logits_processor=[chooser],
+                stopping_criteria=[stop] if stop else None,
                 max_new_tokens=min(limit for limit in limits if limit),
                 force_unique_generate_call=True,
             )
-        likelihoods = torch.stack(scribe.likelihoods, dim=1).tolist()  # [windows, tokens]
-        drafts = []
-        for row, tokens in enumerate(written[:, length:].tolist()):
+        logprobs = torch.stack(chooser.logprobs, dim=1).tolist()  # [windows, tokens]
+        attempts = []
+        for row, tokens in enumerate(output[:, length:].tolist()):
             end = self._vocabulary.end_of_text  # what follows pads to the longest row's length
             count = tokens.index(end) + 1 if end in tokens else len(tokens)
-            found = tokens[:count], likelihoods[row][:count], silences[row]
-            is_loop = bool(watch and watch.loops(row, tokens))
+            decoded = tokens[:count], logprobs[row][:count], no_speech_probs[row]
+            is_loop = bool(stop and stop.loops(row, tokens))
             frames = frames_of(windows[row].seconds)
-            heard = attention.of(row, range(length - 1, length - 1 + count), frames)
-            drafts.append(Attempt(*found, temperature, is_loop, heard))
-        return drafts
+            alignment = recorder.inputs(row, range(length - 1, length - 1 + count), frames)
+            attempts.append(Attempt(*decoded, temperature, is_loop, alignment))
+        return attempts
 
     @contextmanager
-    def _listening(self, start: int) -> Iterator[list[float]]:
-        """Takes the probability that nobody speaks from what `generate` computes and drops.
+    def _no_speech_probs(self, start: int) -> Iterator[list[float]]:
+        """Take each window's no_speech_prob from the logits, which `generate` drops.
 
         Args:
             start: where the start of transcript stands in the opening.
         """
-        silences: list[float] = []
+        no_speech_probs: list[float] = []
 
-        def listen(*hooked: Any) -> None:
-            if not silences:  # the opening, [windows, tokens, vocabulary]; single tokens follow
-                odds = hooked[2][:, start].float().softmax(dim=1)
-                silences.extend(odds[:, self._vocabulary.no_speech].tolist())
+        def take(*hooked: Any) -> None:
+            if not no_speech_probs:  # [windows, tokens, vocabulary] of the opening come first
+                softmax = hooked[2][:, start].float().softmax(dim=1)
+                no_speech_probs.extend(softmax[:, self._vocabulary.no_speech].tolist())
 
-        hook = self._model.proj_out.register_forward_hook(listen)
+        hook = self._model.proj_out.register_forward_hook(take)
         try:
-            yield silences
+            yield no_speech_probs
         finally:
             hook.remove()
 
     def _features(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Log-mel features, [windows, mels, frames], of 30 s each."""
-        features = self._processor.feature_extractor(
+        """Return log-mel features, [windows, mels, frames], of 30 s each."""
+        features: torch.Tensor = self._processor.feature_extractor(
             [window.samples for window in windows],
             sampling_rate=SAMPLE_RATE,
             return_tensors="pt",
         ).input_features
-        found: torch.Tensor = features.to(self._device, self._dtype)
-        return found
+        return features.to(self._device, self._dtype)
 
     def _prompt(self, options: Options) -> torch.Tensor | None:
         if not options.prompt:
@@ -165,10 +168,11 @@ class WhisperModel:
         return torch.cat([ids[:1], ids[1:][-(longest - 1) :]]).to(self._device)
 
 
-class Attention:
-    """What the heads that follow the speech ask for and hear while `generate` runs.
+class AttentionRecorder:
+    """Records queries and keys of the alignment heads while `generate` runs.
 
-    Taken before the attention itself: that may be any kernel, and no other head's is kept.
+    They are taken before the attention itself, because that may be any kernel; only these heads'
+    are copied into the result.
     """
 
     def __init__(self, model: Any) -> None:
@@ -184,64 +188,62 @@ class Attention:
         self.keys: dict[int, torch.Tensor] = {}  # by layer: [windows, frames, width]
 
     @contextmanager
-    def followed(self) -> Iterator[None]:
+    def recording(self) -> Iterator[None]:
         hooks = []
         for layer, attention in self._layers.items():
-            ask = partial(self._ask, layer)
-            hear = partial(self._hear, layer)
-            hooks.append(attention.q_proj.register_forward_hook(ask))
-            hooks.append(attention.k_proj.register_forward_hook(hear))
+            query, key = partial(self._add_query, layer), partial(self._set_key, layer)
+            hooks.append(attention.q_proj.register_forward_hook(query))
+            hooks.append(attention.k_proj.register_forward_hook(key))
         try:
             yield
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def of(self, row: int, positions: range, frames: int) -> AlignmentInputs | None:
-        """What was asked at `positions` of a row, if it was followed."""
+    def inputs(self, row: int, positions: range, frames: int) -> AlignmentInputs | None:
+        """Return the queries at `positions` of a row and the keys, if they were recorded."""
         if not self.queries:
             return None
         queries, keys = [], []
         for layer, head in self._heads:
             part = slice(head * self._size, (head + 1) * self._size)
-            queries.append([asked[row, :, part] for asked in self.queries[layer]])
+            queries.append(torch.cat([query[row, :, part] for query in self.queries[layer]]))
             keys.append(self.keys[layer][row, :frames, part])
-        asked = torch.stack([torch.cat(each) for each in queries])
-        asked = asked[:, positions.start : positions.stop]
-        return AlignmentInputs(asked * self._size**-0.5, torch.stack(keys))
+        wanted = torch.stack(queries)[:, positions.start : positions.stop]
+        return AlignmentInputs(wanted * self._size**-0.5, torch.stack(keys))
 
-    def _ask(self, layer: int, *hooked: Any) -> None:
+    def _add_query(self, layer: int, *hooked: Any) -> None:
         self.queries.setdefault(layer, []).append(hooked[2])
 
-    def _hear(self, layer: int, *hooked: Any) -> None:
+    def _set_key(self, layer: int, *hooked: Any) -> None:
         self.keys.setdefault(layer, hooked[2])
 
 
 class TokenChooser:
-    """The last of `generate`'s processors: chooses each token and keeps how likely it was.
+    """The last of `generate`'s processors: chooses each token and keeps its logprob.
 
-    What `generate` itself keeps for that is the scores of all tokens: gigabytes in a batch.
+    `generate` itself would keep the scores of all tokens for that: gigabytes in a batch.
     """
 
     def __init__(self, temperature: float, seeds: torch.Tensor) -> None:
         self._temperature = temperature
         self._seeds = seeds  # [rows]
-        self.likelihoods: list[torch.Tensor] = []  # [rows] of each token
+        self.logprobs: list[torch.Tensor] = []  # [rows] of each token
 
     def __call__(self, written: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Leave of the scores, [rows, vocabulary], the token that was chosen."""
-        chance = None
+        """Choose a token of the scores, [rows, vocabulary], and forbid all others."""
+        sampling = None
         if self._temperature:
             temperatures = torch.full(scores.shape[:1], self._temperature, device=scores.device)
             positions = torch.full_like(self._seeds, written.shape[1])
-            chance = SamplingState(temperatures, self._seeds, positions)
-        chosen, likelihood = choose(scores.float(), chance)
-        self.likelihoods.append(likelihood)
+            sampling = SamplingState(temperatures, self._seeds, positions)
+        chosen, logprobs = choose(scores.float(), sampling)
+        self.logprobs.append(logprobs)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
 
 
 class RepetitionStop:
-    """A criterion for `generate` to stop the rows that repeat themselves."""
+    """Stops the rows of `generate` whose text repeats itself."""
 
     def __init__(self, vocabulary: Vocabulary, opening: int, seconds: Sequence[float]) -> None:
         self._vocabulary = vocabulary
@@ -249,9 +251,9 @@ class RepetitionStop:
         self._seconds = seconds  # of each row's window
 
     def __call__(self, written: torch.Tensor, _: object, **__: object) -> torch.Tensor:
-        """Which of the rows, [rows, tokens], are to stop."""
+        """Return which of the rows, [rows, tokens], are to stop."""
         stops = [False] * len(written)
-        if (written.shape[1] - self._opening) % LOOK_EVERY == 0:
+        if (written.shape[1] - self._opening) % CHECK_EVERY == 0:
             rows = enumerate(written[:, self._opening :].tolist())
             stops = [self.loops(row, tokens) for row, tokens in rows]
         return torch.tensor(stops, device=written.device)

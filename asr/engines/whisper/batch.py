@@ -1,243 +1,198 @@
-"""The windows in flight, as the host sees them: boarded, launched, landed, each slot accounted."""
+"""The sequences that are decoded together, as the host sees them, and the slot of each."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections import abc, deque
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 
-from asr.engines.engine import Window
 from asr.engines.whisper.capacity import CapacityPlan
-from asr.engines.whisper.checkpoint import Checkpoint
-from asr.engines.whisper.cuda_graphs import Graphs, Shape
-from asr.engines.whisper.decoding.fallback import LOOK_EVERY, loops
+from asr.engines.whisper.cuda_graphs import Graphs
+from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.engines.whisper.model.transfer import HostCopy
-from asr.engines.whisper.runner import UNDETECTED, ModelRunner, Opening, advance, begin
-from asr.errors import TranscriptionFailed
-
-
-@dataclass(eq=False)
-class Row:
-    """A window's place in flight, and what was heard of it so far."""
-
-    opening: Opening
-    limit: int  # tokens at most
-    slot: int = -1
-    reach: int = 0  # positions that launches have gone to; the host may not have read them yet
-    tokens: list[int] = field(default_factory=list)  # end of text included
-    likelihoods: list[float] = field(default_factory=list)  # the tokens' log-probabilities
-    language: int | None = None  # the token of the language that was detected
-    odds: dict[int, float] = field(default_factory=dict)  # language's token → probability
-    silence: float = 0.0  # probability that nobody speaks
-    seconds: float | None = None  # of the window, where a loop ends the row
-    is_loop: bool = False
-    is_done: bool = False
-
-    @classmethod
-    def of(cls, window: Window, checkpoint: Checkpoint, most: int) -> Row:
-        """A window's, which has not been heard yet.
-
-        Args:
-            most: tokens of any row.
-
-        Raises:
-            AsrError: it cannot be heard at all.
-        """
-        if not np.isfinite(window.samples).all():
-            raise TranscriptionFailed("the audio holds samples that are not finite numbers")
-        longest = checkpoint.window_seconds
-        if window.seconds > longest:
-            raise TranscriptionFailed(f"a window of {window.seconds:g} s, the most is {longest:g}")
-        options = window.options
-        opening = checkpoint.opening(options)
-        room = checkpoint.longest - len(opening.tokens)
-        ends_loops = options.thresholds.compression_ratio is not None
-        return cls(
-            opening,
-            limit=min(room, most, options.max_new_tokens or room),
-            seconds=window.seconds if ends_loops else None,
-        )
+from asr.engines.whisper.runner import DecodeShape, ModelRunner, decode, prefill
+from asr.engines.whisper.sequence import Sequence, SequenceStatus
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What rows have written, on its way to the host."""
+class TokenCopy:
+    """The tokens of one launch, on their way to the host."""
 
-    rows: Sequence[Row]
-    values: HostCopy  # begun: [4 or more, rows]; else [steps, 2, as many rows or more]
+    sequences: abc.Sequence[Sequence]
+    values: HostCopy  # of a prefill [4 or more, sequences]; else [steps, 2, sequences or more]
 
     def numbers(self) -> list[list[list[float]]]:
-        """Wait for them → steps of [kinds][rows]."""
-        values = self.values.arrived()
+        """Wait for them → steps of [kinds][sequences]."""
+        values = self.values.wait()
         numbers: list[list[list[float]]] = (values if values.ndim == 3 else values[None]).tolist()
         return numbers
 
 
 class RunningBatch:
-    """Keeps rows in the first slots without a gap, and tells what they have written."""
+    """Keeps sequences in the first slots without a gap, and reads what is decoded of them."""
 
-    def __init__(self, machine: ModelRunner, plan: CapacityPlan) -> None:
-        self._machine = machine
-        self._plan = plan
-        self._rows: list[Row | None] = [None] * machine.slots.count
-        self._readings: deque[Reading] = deque()
-        self._graphs = Graphs(machine, plan) if plan.buckets and _is_gpu(machine) else None
+    def __init__(self, runner: ModelRunner, plan: CapacityPlan) -> None:
+        self.plan = plan
+        self._runner = runner
+        self._slots: list[Sequence | None] = [None] * runner.cache.count
+        self._copies: deque[TokenCopy] = deque()
+        self._graphs = Graphs(runner, plan) if plan.buckets and _is_gpu(runner) else None
 
     @property
-    def active(self) -> list[Row]:
-        return [row for row in self._rows if row is not None]
+    def active(self) -> list[Sequence]:
+        """The sequences that have a slot, by slot."""
+        return [sequence for sequence in self._slots if sequence is not None]
 
     @property
     def free(self) -> int:
-        return self._rows.count(None)
+        return self._slots.count(None)
 
     def prepare(self) -> bool:
-        """Capture one more shape of launch while nothing is in flight; whether more are left."""
+        """Capture one more shape of launch while nothing is decoded; whether more are left."""
         return self._graphs is not None and self._graphs.prepare()
 
-    def board(self, rows: Sequence[Row], encoded: torch.Tensor) -> None:
-        """Give rows their slots, and the slots their windows, [rows, frames, width]."""
-        start = gap(self._rows, len(rows))
+    def prefill(self, sequences: abc.Sequence[Sequence], encoded: torch.Tensor) -> None:
+        """Give sequences slots; read their openings over windows [sequences, frames, width]."""
+        start = gap(self._slots, len(sequences))
         if start is None:
             self._close_gaps()
             start = len(self.active)
-        self._machine.slots.cross.hear(start, encoded)
-        self._begin(rows, start)
+        self._runner.cache.cross.store(start, encoded)
+        self._prefill(sequences, start)
 
-    def _begin(self, rows: Sequence[Row], start: int) -> None:
-        """Begin rows in slots that have heard their windows."""
-        values = begin(self._machine, start, [row.opening for row in rows])
-        for slot, row in enumerate(rows, start):
-            self._rows[slot] = row
-            row.slot, row.reach = slot, len(row.opening.tokens)
-        self._readings.append(Reading(rows, HostCopy.of(values)))
+    def retry(self, sequence: Sequence, temperature: float, seed: int) -> Sequence:
+        """Decode the window of a sequence that has just ended once more, in the same slot.
 
-    def again(self, row: Row, temperature: float, seed: int) -> Row:
-        """Write a row that has just ended once more: its slot has the window's sound still.
-
-        That is lost as soon as the slot is taken: with the next rows that board, or a launch.
+        The slot has the window's encoder output still, until the next prefill or launch.
         """
-        opening = replace(row.opening, temperature=temperature, seed=seed)
-        if row.language is not None:
-            heard = {UNDETECTED: row.language}
-            tokens = tuple(heard.get(token, token) for token in opening.tokens)
-            opening = replace(opening, tokens=tokens)
-        fresh = Row(opening, row.limit, language=row.language, odds=row.odds, seconds=row.seconds)
-        self._begin([fresh], row.slot)
+        fresh = sequence.retried(temperature, seed)
+        self._prefill([fresh], sequence.slot)
         return fresh
 
-    def launch(self) -> None:
-        """Write the next tokens of every row."""
-        self._close_gaps()
-        rows = self.active
-        if not rows:
-            return
-        steps = self._plan.steps
-        count = self._plan.rows(len(rows))
-        reach = max(row.reach for row in rows) + steps
-        length = self._plan.length(min(reach, self._machine.slots.positions))
-        samples = any(row.opening.temperature for row in rows)
-        aligns = any(row.opening.aligns for row in rows)
-        if self._graphs is None:
-            values = advance(self._machine, count, length, steps, samples, aligns)
-        else:
-            values = self._graphs.advance(Shape(count, length, samples, aligns))
-        for row in rows:
-            row.reach += steps
-        self._readings.append(Reading(rows, HostCopy.of(values)))
+    def _prefill(self, sequences: abc.Sequence[Sequence], start: int) -> None:
+        """Prefill slots from `start` on, which have their windows."""
+        values = prefill(self._runner, start, [sequence.opening for sequence in sequences])
+        for slot, sequence in enumerate(sequences, start):
+            self._slots[slot] = sequence
+            sequence.slot, sequence.reach = slot, len(sequence.opening.tokens)
+            sequence.status = SequenceStatus.DECODING
+        self._copies.append(TokenCopy(sequences, HostCopy.of(values)))
 
-    def land(self) -> list[Row]:
-        """Read all launches but those that may still be under way; rows with news."""
-        news: dict[Row, None] = {}  # in order, each once
-        while len(self._readings) > self._plan.lookahead:
-            news.update(dict.fromkeys(self._read(self._readings.popleft())))
+    def decode(self) -> None:
+        """Launch the decoding of every sequence's next tokens."""
+        self._close_gaps()
+        sequences = self.active
+        if not sequences:
+            return
+        steps = self.plan.steps
+        reach = max(sequence.reach for sequence in sequences) + steps
+        shape = DecodeShape(
+            rows=self.plan.rows(len(sequences)),
+            length=self.plan.length(min(reach, self._runner.cache.positions)),
+            samples=any(sequence.opening.temperature for sequence in sequences),
+            aligns=any(sequence.opening.aligns for sequence in sequences),
+        )
+        if self._graphs is None:
+            values = decode(self._runner, shape, steps)
+        else:
+            values = self._graphs.decode(shape)
+        for sequence in sequences:
+            sequence.reach += steps
+        self._copies.append(TokenCopy(sequences, HostCopy.of(values)))
+
+    def collect(self) -> list[Sequence]:
+        """Read all launches but those that may still be under way; return whose tokens came."""
+        news: dict[Sequence, None] = {}  # in order, each once
+        while len(self._copies) > self.plan.lookahead:
+            news.update(dict.fromkeys(self._read(self._copies.popleft())))
         if not self.active:
-            self._readings.clear()
+            self._copies.clear()
         return list(news)
 
-    def _read(self, reading: Reading) -> list[Row]:
-        """Take in what was written; the rows that took it in."""
-        end = self._machine.rules.end_of_text
-        alive = [(place, row) for place, row in enumerate(reading.rows) if not row.is_done]
+    def _read(self, copy: TokenCopy) -> list[Sequence]:
+        """Take over the tokens of one launch; return the sequences that had not ended before."""
+        end, decoding = self._runner.rules.end_of_text, SequenceStatus.DECODING
+        alive = [(row, each) for row, each in enumerate(copy.sequences) if each.status is decoding]
         if not alive:
             return []
-        for tokens, likelihoods, *begun in reading.numbers():
-            for place, row in alive:
-                if row.is_done:
+        for tokens, logprobs, *prefilled in copy.numbers():
+            for row, sequence in alive:
+                if sequence.status is not decoding:
                     continue
-                row.tokens.append(int(tokens[place]))
-                row.likelihoods.append(likelihoods[place])
-                if begun:
-                    self._open(row, [kind[place] for kind in begun])
-                is_lost = likelihoods[place] != likelihoods[place]  # not a number
-                has_ended = row.tokens[-1] == end or len(row.tokens) >= row.limit or is_lost
-                if has_ended or len(row.tokens) % LOOK_EVERY == 0:
-                    row.is_loop = self._loops(row)
-                if has_ended or row.is_loop:
-                    self.release(row)
-        return [row for _, row in alive]
+                sequence.tokens.append(int(tokens[row]))
+                sequence.logprobs.append(logprobs[row])
+                if prefilled:
+                    self._take_prefill(sequence, [kind[row] for kind in prefilled])
+                has_overflowed = logprobs[row] != logprobs[row]  # not a number
+                is_full = len(sequence.tokens) >= sequence.limit
+                has_ended = sequence.tokens[-1] == end or is_full or has_overflowed
+                if has_ended or len(sequence.tokens) % CHECK_EVERY == 0:
+                    sequence.is_loop = self._loops(sequence)
+                if has_ended or sequence.is_loop:
+                    self.release(sequence)
+        return [sequence for _, sequence in alive]
 
-    def _loops(self, row: Row) -> bool:
-        if row.seconds is None:
+    def _loops(self, sequence: Sequence) -> bool:
+        if not sequence.stops_loops:
             return False
-        return loops(row.tokens, self._machine.vocabulary, row.seconds)
+        return loops(sequence.tokens, self._runner.vocabulary, sequence.window.seconds)
 
-    def _open(self, row: Row, begun: Sequence[float]) -> None:
-        """Take in what was heard before the first token was written."""
-        language, row.silence, *odds = begun
-        if row.opening.lacks_language:
-            row.language = int(language)
-            known = self._machine.vocabulary.languages.values()
-            allowed = row.opening.languages or known
-            row.odds = {
-                token: chance for token, chance in zip(known, odds, strict=True) if token in allowed
+    def _take_prefill(self, sequence: Sequence, prefilled: abc.Sequence[float]) -> None:
+        """Take over what a prefill computes beside the first token."""
+        language, sequence.no_speech_prob, *probabilities = prefilled
+        if sequence.opening.lacks_language:
+            sequence.language = int(language)
+            known = self._runner.vocabulary.languages.values()
+            allowed = sequence.opening.languages or known
+            sequence.language_probs = {
+                token: probability
+                for token, probability in zip(known, probabilities, strict=True)
+                if token in allowed
             }
 
-    def release(self, row: Row) -> None:
-        """Free the row's slot; what is still under way for it is ignored."""
-        row.is_done = True
-        self._rows[row.slot] = None
+    def release(self, sequence: Sequence) -> None:
+        """End a sequence and free its slot; what is still decoded of it is ignored."""
+        sequence.status = SequenceStatus.ENDED
+        self._slots[sequence.slot] = None
 
-    def heard(self, row: Row, frames: int) -> AlignmentInputs:
-        """What the alignment heads heard for each token of a row that has just ended.
+    def alignment_inputs(self, sequence: Sequence, frames: int) -> AlignmentInputs:
+        """Return queries and keys of the alignment heads, of a sequence that has just ended.
 
-        It is lost as soon as its slot is taken: with the next rows that board, or a launch.
+        They are lost as soon as its slot is taken: with the next prefill or launch.
         """
-        first = len(row.opening.tokens) - 1  # whose query the first token was written from
-        positions = range(first, first + len(row.tokens))
-        heads = self._machine.weights.decoder.aligning
-        return self._machine.slots.heard(row.slot, positions, frames, heads)
+        first = len(sequence.opening.tokens) - 1  # whose query the first token was decoded from
+        positions = range(first, first + len(sequence.tokens))
+        heads = self._runner.weights.decoder.aligning
+        return self._runner.cache.alignment_inputs(sequence.slot, positions, frames, heads)
 
     def _close_gaps(self) -> None:
-        for source, target in moves(self._rows):
-            row = self._rows[source]
-            assert row is not None
-            length = min(row.reach, self._machine.slots.positions)
-            self._machine.move(source, target, length)
-            self._rows[source], self._rows[target] = None, row
-            row.slot = target
+        for source, target in moves(self._slots):
+            sequence = self._slots[source]
+            assert sequence is not None
+            length = min(sequence.reach, self._runner.cache.positions)
+            self._runner.move(source, target, length)
+            self._slots[source], self._slots[target] = None, sequence
+            sequence.slot = target
 
 
-def gap(rows: Sequence[Row | None], count: int) -> int | None:
-    """The first of the lowest `count` free slots in a line; None where there is no such line."""
+def gap(slots: abc.Sequence[Sequence | None], count: int) -> int | None:
+    """Return where the first `count` free slots in a row begin; None without them."""
     run = 0
-    for slot, row in enumerate(rows):
-        run = run + 1 if row is None else 0
+    for slot, sequence in enumerate(slots):
+        run = run + 1 if sequence is None else 0
         if run == count:
             return slot - count + 1
     return None
 
 
-def moves(rows: Sequence[Row | None]) -> list[tuple[int, int]]:
-    """Which rows go where, (source, target), so that the taken slots come first."""
-    taken = [slot for slot, row in enumerate(rows) if row is not None]
-    holes = [slot for slot in range(len(taken)) if rows[slot] is None]
+def moves(slots: abc.Sequence[Sequence | None]) -> list[tuple[int, int]]:
+    """Return which slots move where, (source, target), so that the taken ones come first."""
+    taken = [slot for slot, sequence in enumerate(slots) if sequence is not None]
+    holes = [slot for slot in range(len(taken)) if slots[slot] is None]
     return list(zip(taken[len(taken) - len(holes) :], holes, strict=True))
 
 
-def _is_gpu(machine: ModelRunner) -> bool:
-    return bool(machine.slots.own.is_cuda)
+def _is_gpu(runner: ModelRunner) -> bool:
+    return bool(runner.cache.own.is_cuda)

@@ -1,79 +1,70 @@
-"""How much is in flight at once, planned at the start from the memory that is free."""
+"""Plan from the free memory how many windows are decoded together."""
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import torch
-
+from asr.engines.memory import free_bytes
 from asr.engines.whisper.model.kv_cache import slot_bytes
 from asr.engines.whisper.model.weights import Weights
 
-GPU_RESERVE = 3 * 2**29  # bytes for graphs, encoder scratch and what others take: 1.5 GiB
-GPU_SHARE = 0.9  # of the free memory that is planned with
-GPU_SLOTS = 128  # more rows only wait for memory bandwidth
-FEW_SLOTS = 8  # with fewer keys and values of every layer are too much to keep
-GPU_BUCKETS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)
-GPU_LENGTHS = (128, 448)  # positions that a captured step looks at
-CPU_SHARE = 0.5
-CPU_SLOTS = 16
-UNKNOWN_MEMORY = 4 * 2**20  # KiB, where the system does not say
-MACHINE = Path("/proc/meminfo")
-CGROUP = Path("/sys/fs/cgroup")  # of the container
-NO_MEMORY = (  # said of the host's, by the driver, by cuBLAS; torch's own has a type
-    "can't allocate memory",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
+GPU_RESERVE = 3 * 2**29  # So many bytes stay free for graphs, encoder and others: 1.5 GiB.
+GPU_SHARE = 0.9  # Slots take at most this share of a GPU's free memory, less the reserve.
+GPU_SLOTS = 128  # A GPU has at most so many slots: more only wait for memory bandwidth.
+FEW_SLOTS = 8  # A GPU with room for fewer stores encoder output, not keys and values.
+GPU_BUCKETS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)  # A launch has one of these row counts.
+GPU_LENGTHS = (128, 448)  # A captured launch reads so many positions of the caches.
+CPU_SHARE = 0.5  # Slots take at most this share of a CPU's free memory.
+CPU_SLOTS = 16  # A CPU has at most so many slots.
 
 
 @dataclass(frozen=True)
 class CapacityPlan:
-    slots: int  # windows in flight
+    """How many windows are encoded and decoded together, and in which turns."""
+
+    slots: int  # windows that are decoded together
     encoder_batch: int  # windows encoded at once
-    steps: int  # tokens that one launch writes in every row
-    launches: int  # in one engine step, fewer where a row ends
-    lookahead: int  # launches under way when the oldest one's tokens are read
-    few_rows: int  # with fewer in flight the encoder has the right of way
-    encoder_spacing: int  # else: tokens that rows write between two encoder batches
-    head_start: int = 0  # tokens that a stream's row writes undisturbed after idleness
-    buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any count, no GPU
+    steps: int  # tokens of every sequence that one launch decodes
+    launches: int  # in one engine step, fewer where a sequence ends
+    lookahead: int  # launches that still run when an older one's tokens are read
+    few_rows: int  # With fewer sequences the encoder goes first.
+    encoder_spacing: int  # else: tokens of each sequence between two encoder batches
+    head_start: int = 0  # tokens of a stream's first window before the encoder's next batch
+    buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any, and no graphs
     lengths: tuple[int, ...] = ()  # cache lengths that are captured; empty: any length
-    keeps_whole: bool = False  # what is heard, not keys and values of it: a slot is smaller
+    keeps_encoder_output: bool = False  # A slot stores no keys and values: it is smaller.
 
     @property
     def memory(self) -> tuple[int, bool]:
-        """What is allocated by."""
-        return self.slots, self.keeps_whole
+        """The parameters of the allocation: slots, and what they store."""
+        return self.slots, self.keeps_encoder_output
 
     def halved(self) -> CapacityPlan:
-        """Half of the encoder's batch, or where that is 1, smaller slots or half of them."""
+        """Return a plan with half the encoder batch; where that is 1, smaller or fewer slots."""
         if self.encoder_batch > 1:
             return replace(self, encoder_batch=self.encoder_batch // 2)
         slots = max(1, self.slots // 2)
-        if self.buckets and slots < FEW_SLOTS and not self.keeps_whole:
-            return replace(self, keeps_whole=True)
+        if self.buckets and slots < FEW_SLOTS and not self.keeps_encoder_output:
+            return replace(self, keeps_encoder_output=True)
         buckets = self.buckets and (*(rows for rows in self.buckets if rows < slots), slots)
         return replace(self, slots=slots, buckets=buckets)
 
     def rows(self, active: int) -> int:
-        """Rows of a launch with `active` of them in flight."""
+        """Return the row count of a launch for `active` sequences."""
         return min((bucket for bucket in self.buckets if bucket >= active), default=active)
 
     def length(self, reach: int) -> int:
-        """Positions that a launch looks at where the longest row reaches `reach`."""
+        """Return how many positions a launch reads where the longest sequence reaches `reach`."""
         return min((length for length in self.lengths if length >= reach), default=reach)
 
 
 def plan(weights: Weights, free: int | None = None) -> CapacityPlan:
-    """Plan for what is free on the weights' device now, or for `free` bytes."""
+    """Plan for the free memory of the weights' device, or for `free` bytes."""
     device = weights.device
     free = free_bytes(device) if free is None else free
     if device.type == "cuda":
-        keeps_whole = _gpu_slots(weights, free, keeps_whole=False) < FEW_SLOTS
-        slots = max(1, _gpu_slots(weights, free, keeps_whole))
+        keeps_encoder_output = _gpu_slots(weights, free, keeps_encoder_output=False) < FEW_SLOTS
+        slots = max(1, _gpu_slots(weights, free, keeps_encoder_output))
         positions = int(weights.decoder.positions.shape[0])
         return CapacityPlan(
             slots=slots,
@@ -85,7 +76,7 @@ def plan(weights: Weights, free: int | None = None) -> CapacityPlan:
             encoder_spacing=8,
             buckets=(*(bucket for bucket in GPU_BUCKETS if bucket < slots), slots),
             lengths=tuple(sorted({min(length, positions) for length in GPU_LENGTHS})),
-            keeps_whole=keeps_whole,
+            keeps_encoder_output=keeps_encoder_output,
         )
     slots = max(1, min(CPU_SLOTS, int(free * CPU_SHARE) // slot_bytes(weights)))
     return CapacityPlan(
@@ -100,32 +91,7 @@ def plan(weights: Weights, free: int | None = None) -> CapacityPlan:
     )
 
 
-def _gpu_slots(weights: Weights, free: int, keeps_whole: bool) -> int:
-    return min(GPU_SLOTS, int(free * GPU_SHARE - GPU_RESERVE) // slot_bytes(weights, keeps_whole))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that can still be taken: the card's, or the machine's within its container."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()  # what loading has left behind
-        return int(torch.cuda.mem_get_info(device)[0])
-    free = _numbers(MACHINE).get("MemAvailable:", UNKNOWN_MEMORY) * 2**10
-    with contextlib.suppress(OSError, ValueError):  # no such file, or "max": no limit
-        cache = _numbers(CGROUP / "memory.stat").get("inactive_file", 0)
-        used = int((CGROUP / "memory.current").read_text()) - cache
-        free = min(free, int((CGROUP / "memory.max").read_text()) - used)
-    return max(0, free)
-
-
-def _numbers(path: Path) -> dict[str, int]:
-    """A file of lines such as `name 12 kB`; empty where there is no such file."""
-    if not path.exists():
-        return {}
-    lines = (line.split() for line in path.read_text().splitlines())
-    return {name: int(number) for name, number, *_ in lines}
-
-
-def lacks_memory(error: RuntimeError) -> bool:
-    """Whether less of the same may succeed."""
-    told = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or any(word in told for word in NO_MEMORY)
+def _gpu_slots(weights: Weights, free: int, keeps_encoder_output: bool) -> int:
+    return min(
+        GPU_SLOTS, int(free * GPU_SHARE - GPU_RESERVE) // slot_bytes(weights, keeps_encoder_output)
+    )

@@ -1,4 +1,4 @@
-"""A Whisper checkpoint: found, read, and what its numbers mean."""
+"""Read a Whisper checkpoint: weights, tokens, and how windows are opened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from asr.pcm import SAMPLE_RATE
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model: its weights, and what the numbers mean."""
+    """A loaded model: its weights, its tokenizer, and the rules of its tokens."""
 
     weights: Weights
     log_mel: LogMel
@@ -40,22 +40,22 @@ class Checkpoint:
 
     @property
     def longest(self) -> int:
-        """Tokens that the decoder has places for, opening included."""
+        """Tokens that the decoder has positions for, opening included."""
         return int(self.weights.decoder.positions.shape[0])
 
     @property
     def window_seconds(self) -> float:
-        """The most that is heard at once."""
+        """The longest window, in seconds."""
         return self.log_mel.window_samples / SAMPLE_RATE
 
     def opening(self, options: Options) -> Opening:
-        """How a window with these options begins.
+        """Return the opening of a window with these options.
 
         Raises:
             BadRequest: a language that the model does not know, or special tokens in the prompt.
         """
         vocabulary = self.vocabulary
-        known = next(iter(vocabulary.languages), None)  # stands in for what is to be heard
+        known = next(iter(vocabulary.languages), None)  # a placeholder for the language to detect
         tokens = vocabulary.opening(options, options.language or known)
         if known is not None and options.language is None:
             tokens[1] = UNDETECTED
@@ -76,19 +76,21 @@ class Checkpoint:
 
 
 def is_whisper(config: Config) -> bool:
-    """Whether the model of `config` is one that this engine runs."""
-    found = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
-    is_quantized = getattr(found, "quantization_config", None) is not None
+    """Return whether this engine runs the model of `config`."""
+    description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
+    is_quantized = getattr(description, "quantization_config", None) is not None
     return bool(
-        found.model_type == "whisper" and found.activation_function == "gelu" and not is_quantized
+        description.model_type == "whisper"
+        and description.activation_function == "gelu"
+        and not is_quantized
     )
 
 
 def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
     """Load the model of `config` onto `device`.
 
-    Attention is not left to cuDNN: it plans for half a second wherever a shape is new, as prompts
-    and batches are, and before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
+    cuDNN's attention is turned off, because it plans for half a second for each new shape, and
+    before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
     path, cache = config.model_path, config.cache_dir
@@ -109,7 +111,7 @@ def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint
 def assemble(
     weights: Weights, generation_config: Any, extractor: Any, tokenizer: Any
 ) -> Checkpoint:
-    """A checkpoint of what Transformers' classes read of it, and its weights."""
+    """Put a checkpoint together from its weights and what Transformers' classes read."""
     vocabulary = Vocabulary.of(generation_config, tokenizer)
     decoder = weights.decoder
     aligning = heads_of(generation_config, len(decoder.layers), decoder.heads)

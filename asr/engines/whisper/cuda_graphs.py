@@ -1,4 +1,4 @@
-"""CUDA graphs of the decode loop: one launch for hundreds of kernels."""
+"""CUDA graphs of the decode loop: one launch replaces hundreds of kernel launches."""
 
 from __future__ import annotations
 
@@ -7,65 +7,58 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
-from typing import NamedTuple
 
 import torch
 
-from asr.engines.whisper.capacity import CapacityPlan, lacks_memory
-from asr.engines.whisper.runner import ModelRunner, advance
+from asr.engines.memory import lacks_memory
+from asr.engines.whisper.capacity import CapacityPlan
+from asr.engines.whisper.runner import DecodeShape, ModelRunner, decode
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 8  # plain launches of one shape, which take about as long as capturing it
-MARGIN = 2**29  # bytes of the card that idle moments leave alone
-
-
-class Shape(NamedTuple):
-    """What one captured launch is good for."""
-
-    rows: int
-    length: int  # of the caches that is looked at
-    samples: bool  # whether a row may have a temperature
-    aligns: bool  # whether a row's words may be timed
+UNCAPTURED_LAUNCHES = 8  # After so many plain launches a shape is captured: it takes as long.
+FREE_BYTES = 2**29  # With less free memory, in bytes, nothing is captured ahead.
 
 
 @dataclass(frozen=True)
 class Captured:
+    """A graph of one shape, and the tensor that each replay writes."""
+
     graph: torch.cuda.CUDAGraph
-    found: torch.Tensor | None  # [steps, 2, rows], written by every replay; None: it failed
+    decoded: torch.Tensor | None  # [steps, 2, rows]; None: the capture or a replay failed
 
 
 class Graphs:
-    """`advance`, captured for each shape in one pool of memory.
+    """Captures `runner.decode` for each shape, in one pool of memory, and replays it.
 
-    A shape that is new while rows are in flight runs uncaptured, as capturing takes as long as
-    several launches do; it is captured when nothing is in flight, or once it has come often.
+    A shape that is new while sequences are decoded runs uncaptured, because capturing takes as
+    long as several launches do; it is captured when nothing is decoded, or once it has come often.
     All captures and what runs before them share one stream: each further one would have a
-    workspace of its own for matrix products. All are of the thread that replays them: with
-    another one that workspace may go when it ends (pytorch#192061).
+    workspace of its own for matrix products. All are made by the thread that replays them: if
+    another one made them, that workspace may be freed when it ends (pytorch#192061).
     """
 
-    def __init__(self, machine: ModelRunner, plan: CapacityPlan) -> None:
-        self._machine = machine
+    def __init__(self, runner: ModelRunner, plan: CapacityPlan) -> None:
+        self._runner = runner
         self._plan = plan
-        self._device = machine.weights.device
+        self._device = runner.weights.device
         self._aside = torch.cuda.Stream(self._device)
         self._pool = torch.cuda.graph_pool_handle()
-        self._captured: dict[Shape, Captured] = {}
-        self._plain: Counter[Shape] = Counter()  # launches that were not captured
-        self._kinds = [(False, False), (True, False)]  # (samples, aligns): texts are written anew
-        self._can_capture = True  # as far as is known
+        self._captured: dict[DecodeShape, Captured] = {}
+        self._uncaptured: Counter[DecodeShape] = Counter()  # launches that were not captured
+        self._kinds = [(False, False), (True, False)]  # (samples, aligns): the fallback samples
+        self._can_capture = True  # until a capture fails
 
-    def advance(self, shape: Shape) -> torch.Tensor:
-        """As `loop.advance`; read the result before the next call, in stream order."""
+    def decode(self, shape: DecodeShape) -> torch.Tensor:
+        """Run `runner.decode`; read the result before the next call, in stream order."""
         if shape[2:] not in self._kinds:
             self._kinds.append(shape[2:])
         if shape not in self._captured and self._can_capture:
-            self._plain[shape] += 1
-            if self._plain[shape] > PATIENCE:
+            self._uncaptured[shape] += 1
+            if self._uncaptured[shape] > UNCAPTURED_LAUNCHES:
                 self._captured[shape] = self._capture(shape)
         captured = self._captured.get(shape)
-        if captured is None or captured.found is None:
+        if captured is None or captured.decoded is None:
             return self._launch(shape)
         try:
             captured.graph.replay()
@@ -73,87 +66,86 @@ class Graphs:
             self._give_up("%s cannot be replayed: it runs uncaptured", shape)
             self._captured[shape] = Captured(captured.graph, None)
             return self._launch(shape)
-        return captured.found
+        return captured.decoded
 
     def prepare(self) -> bool:
-        """Capture one more shape of a kind that is asked for; whether more are left."""
+        """Capture one more shape of the kinds in use; return whether more are left."""
         left = [shape for shape in self._shapes() if shape not in self._captured]
         if not left or not self._can_capture:
             return False
-        if torch.cuda.mem_get_info(self._device)[0] < MARGIN:
+        if torch.cuda.mem_get_info(self._device)[0] < FREE_BYTES:
             return False
         self._captured[left[0]] = self._capture(left[0])
         return self._can_capture and len(left) > 1
 
-    def _shapes(self) -> list[Shape]:
-        """The largest first, in whose memory the others fit, then what a single request needs."""
+    def _shapes(self) -> list[DecodeShape]:
+        """List the largest first, whose memory the others share, then those of one request."""
         sizes = list(product(reversed(self._plan.buckets), reversed(self._plan.lengths)))
         fewest = [size for size in sizes if size[0] == self._plan.buckets[0]]
         order = dict.fromkeys([sizes[0], *fewest, *sizes])
-        return [Shape(*size, *kind) for kind in self._kinds for size in order]
+        return [DecodeShape(*size, *kind) for kind in self._kinds for size in order]
 
-    def _advance(self, shape: Shape) -> torch.Tensor:
-        rows, length, samples, aligns = shape
-        return advance(self._machine, rows, length, self._plan.steps, samples, aligns)
+    def _decode(self, shape: DecodeShape) -> torch.Tensor:
+        return decode(self._runner, shape, self._plan.steps)
 
-    def _capture(self, shape: Shape) -> Captured:
-        """The graph is kept where it fails, too.
+    def _capture(self, shape: DecodeShape) -> Captured:
+        """Capture a shape; keep the graph also where that fails.
 
-        Letting go of one takes away the workspace of all others of its stream (pytorch#193402).
+        Freeing one graph frees the workspace of all others of its stream (pytorch#193402).
         Without memory for one shape there may be some for another. After any other failure none
-        is tried again: torch 2.11 believes for ever that the capture goes on (pytorch#180395).
+        is tried again: torch 2.11 takes the capture for unfinished ever after (pytorch#180395).
         """
         started = time.monotonic()
         graph = torch.cuda.CUDAGraph()
         try:
-            found = self._recorded(graph, shape)
+            decoded = self._recorded(graph, shape)
         except RuntimeError as error:
             if lacks_memory(error):
                 log.warning("no memory to capture %s: it runs uncaptured", shape)
             else:
                 self._can_capture = False
-                self._give_up("%s cannot be captured: whatever is not yet runs uncaptured", shape)
+                self._give_up("%s cannot be captured: new shapes run uncaptured from now on", shape)
             return Captured(graph, None)
         log.debug("captured %s in %.2f s", shape, time.monotonic() - started)
-        return Captured(graph, found)
+        return Captured(graph, decoded)
 
-    def _give_up(self, message: str, shape: Shape) -> None:
-        """Tell of the error in hand, and go on without a graph, unless the card is lost."""
+    def _give_up(self, message: str, shape: DecodeShape) -> None:
+        """Log the current error, and go on without a graph, unless the GPU is lost."""
         log.warning(message, shape, exc_info=True)
-        torch.cuda.synchronize(self._device)  # raises for ever where it is: the engine's end
+        torch.cuda.synchronize(self._device)  # raises where it is lost, and ends the engine
 
-    def _recorded(self, graph: torch.cuda.CUDAGraph, shape: Shape) -> torch.Tensor:
+    def _recorded(self, graph: torch.cuda.CUDAGraph, shape: DecodeShape) -> torch.Tensor:
         with torch.inference_mode(), torch.cuda.device(self._device):
             here = torch.cuda.current_stream()
-            self._rehearse(shape, here)
+            self._run_aside(shape, here)
             with (
-                torch.cuda.stream(here),  # torch stays aside where the capture's end fails
+                torch.cuda.stream(here),  # else torch stays aside where the capture fails
                 torch.cuda.graph(
                     graph,
                     pool=self._pool,
                     stream=self._aside,
-                    capture_error_mode="thread_local",  # what other threads do is no concern
+                    capture_error_mode="thread_local",  # other threads do not matter
                 ),
             ):
-                return self._advance(shape)
+                return self._decode(shape)
 
-    def _rehearse(self, shape: Shape, here: torch.cuda.Stream) -> None:
-        """Run once on the side, as a capture wants it, and leave every row as it was."""
-        kept = self._machine.state.saved()
+    def _run_aside(self, shape: DecodeShape, here: torch.cuda.Stream) -> None:
+        """Run a shape once on the other stream, before its capture; leave all rows unchanged."""
+        saved = self._runner.state.saved()
         self._aside.wait_stream(here)
         try:
             with torch.cuda.stream(self._aside):
-                self._advance(shape)
+                self._decode(shape)
         finally:
             here.wait_stream(self._aside)
-            self._machine.state.restore(kept)
+            self._runner.state.restore(saved)
 
-    def _launch(self, shape: Shape) -> torch.Tensor:
-        """Uncaptured; where memory runs out half way, every row is left as it was."""
-        kept = self._machine.state.saved()
+    def _launch(self, shape: DecodeShape) -> torch.Tensor:
+        """Run a shape uncaptured; where memory runs out, leave all rows unchanged."""
+        saved = self._runner.state.saved()
         try:
-            return self._advance(shape)
+            return self._decode(shape)
         except RuntimeError as error:
             if lacks_memory(error):
-                self._machine.state.restore(kept)
+                self._runner.state.restore(saved)
             raise

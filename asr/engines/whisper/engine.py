@@ -1,67 +1,39 @@
-"""The Whisper engine: windows of all callers decoded in flight."""
+"""The Whisper engine: windows of all callers are decoded together, in one running batch."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections import deque
-from collections.abc import Sequence
+from collections import abc
 
 import numpy as np
 import torch
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
 from asr.engines.engine import Window, WindowResult
-from asr.engines.whisper import checkpoint as checkpoints
-from asr.engines.whisper.batch import Row, RunningBatch
-from asr.engines.whisper.capacity import CapacityPlan, lacks_memory, plan
+from asr.engines.memory import lacks_memory
+from asr.engines.whisper.batch import RunningBatch
+from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.checkpoint import Checkpoint
+from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
 from asr.engines.whisper.decoding.sampling import seed_of
-from asr.engines.whisper.model.alignment import AlignmentInputs, frames_of
+from asr.engines.whisper.encoder_queue import EncoderQueue
+from asr.engines.whisper.model.alignment import frames_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.result import Attempt, PendingResult, answer, detection, next_attempt
+from asr.engines.whisper.result import PendingResult, final_result
 from asr.engines.whisper.runner import ModelRunner
+from asr.engines.whisper.sequence import Sequence, SequenceStatus
 from asr.errors import AsrError, TranscriptionFailed
 
 log = logging.getLogger(__name__)
 
 
-def load(
-    config: Config, device: str, dtype: torch.dtype, device_name: str, reason: str
-) -> WhisperEngine:
-    """Load the model of `config`, and plan for the memory that is left.
-
-    Args:
-        device: as torch names it.
-        device_name: for `EngineInfo`, the GPU's name.
-        reason: for `EngineInfo`, why this device and dtype.
-    """
-    checkpoint = checkpoints.read(config, torch.device(device), dtype)
-    planned = plan(checkpoint.weights)
-    log.info("planned: %s", planned)
-    vocabulary = checkpoint.vocabulary
-    info = EngineInfo(
-        model_id=config.model_id,
-        engine="whisper",
-        device_name=device_name,
-        hardware=reason,
-        languages=vocabulary.language_names,
-        can_translate=bool(vocabulary.tasks),
-        can_prompt=True,
-        has_words=True,
-        has_pieces=True,
-        longest_window=checkpoint.window_seconds,
-    )
-    return WhisperEngine(checkpoint, planned, info, config.max_new_tokens)
-
-
 class WhisperEngine:
-    """Keeps as many windows in flight as memory allows, and refills them as they end.
+    """Decodes as many windows together as memory allows, and takes new ones as they end.
 
-    A step encodes at most one batch of windows and then writes a few tokens of every window in
-    flight, so that a short clip waits for at most one encoder batch of a long file.
+    A step encodes at most one batch of windows and then decodes a few tokens of every sequence,
+    so that a short clip waits for at most one encoder batch of a long file.
     """
 
     def __init__(
@@ -75,219 +47,206 @@ class WhisperEngine:
         self._checkpoint = checkpoint
         self._max_new_tokens = max_new_tokens or checkpoint.longest
         self._plan = plan
-        self._must_shrink = False  # to the plan's memory, as soon as nothing is in flight
-        self._waiting: deque[Window] = deque()
-        self._windows: dict[Row, Window] = {}  # in flight
-        self._told: set[Row] = set()  # rows whose language was reported ahead of the text
-        self._drafts: dict[Row, list[Attempt]] = {}  # what was written before and not trusted
-        self._unfinished: list[PendingResult] = []  # ended; their words are being timed
-        self._since_encoding = 0  # tokens that each row has written
-        self._leader: Row | None = None  # a stream's row, the first after idleness
-        self._was_idle = True  # before the step in hand: nothing in flight, nothing waiting
-        self._flight = self._fitted()
+        self._queue = EncoderQueue()
+        self._sequences: list[Sequence] = []  # DECODING in the order of prefill, or TIMING
+        self._batch = self._allocate()
 
     @property
     def capacity(self) -> int:
-        """Windows that can be in flight at once."""
+        """Windows that can be decoded together."""
         return self._plan.slots
 
     def free(self) -> int:
-        """No more than the next encoder batch, so that callers' turns are kept outside."""
-        if self._must_shrink:
+        """Return at most the next encoder batch, because callers' turns are kept outside."""
+        if self._is_shrinking:
             return 0
-        return max(0, min(self._flight.free, self._plan.encoder_batch) - len(self._waiting))
+        return max(0, min(self._batch.free, self._plan.encoder_batch) - len(self._queue))
 
     def held(self) -> int:
-        return len(self._waiting) + len(self._windows) + len(self._unfinished)
+        return len(self._queue) + len(self._sequences)
 
-    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
-        self._was_idle = not self.held()
-        self._waiting.extend(admitted)
+    def step(self, admitted: abc.Sequence[Window]) -> list[WindowResult]:
+        was_idle = not self.held()
+        self._queue.add(admitted)
         with torch.inference_mode():
-            results = self._encode()
+            results = self._encode(was_idle)
             for _ in range(self._plan.launches):
-                results += self._write()
+                results += self._decode()
                 if any(result.is_final for result in results):
                     break
         return results
 
     def drop(self, window: Window) -> None:
-        if window in self._waiting:
-            self._waiting.remove(window)
-        for row in [row for row, held in self._windows.items() if held is window]:
-            self._flight.release(row)
-            self._forget(row)
-        self._unfinished = [one for one in self._unfinished if one.result.window is not window]
+        self._queue.remove(window)
+        self._remove([each for each in self._sequences if each.window is window])
 
     def prepare(self) -> bool:
-        """Capture one more shape of launch; whether more are left."""
-        return self._flight.prepare()
+        """Capture one more shape of launch; return whether more are left."""
+        return self._batch.prepare()
 
     def warm_up(self) -> None:
-        """Run once what a single request will ask for, or raise why that cannot be heard."""
+        """Run once what a single request needs, or raise why that fails."""
         for count in {1, self._plan.encoder_batch}:
-            quiet = [Window(np.zeros(0, np.float32), start=0.0) for _ in range(count)]
-            results = self.step(quiet)
-            while self._waiting:  # for want of memory
+            empty = [Window(np.zeros(0, np.float32), start=0.0) for _ in range(count)]
+            results = self.step(empty)
+            while self._queue:  # for want of memory
                 results += self.step([])
             if errors := [result.error for result in results if result.error is not None]:
                 raise errors[0]
-            for window in quiet:
+            for window in empty:
                 self.drop(window)
 
-    def _encode(self) -> list[WindowResult]:
-        """Take the next batch of waiting windows in flight, where it is time to."""
-        if self._must_shrink and not self._windows:
-            self._shrink()
-        if not self._may_encode():
+    def _encode(self, was_idle: bool) -> list[WindowResult]:
+        """Encode and prefill the next batch of waiting windows, if it is due."""
+        if self._is_shrinking and not self._batch.active:
+            del self._batch  # its memory is wanted
+            self._batch = self._allocate()
+        if self._is_shrinking or not self._batch.free:
             return []
-        rows, results = self._next_rows()
-        if not rows:
-            return results
-        windows = list(rows.values())
+        if not self._queue.is_due(len(self._batch.active), self._plan):
+            return []
+        sequences, refused = self._next_sequences()
+        if not sequences:
+            return refused
+        windows = [each.window for each in sequences]
         try:
-            encoded = self._encoded(windows)
-            self._flight.board(list(rows), encoded)
+            self._batch.prefill(sequences, self._encoded(windows))
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
-            return results + self._retreat(windows)
-        if self._was_idle and windows[0].options.is_streamed:
-            self._leader = next(iter(rows))
-        self._windows |= rows
-        self._since_encoding = 0
-        return results
+            return refused + self._retreat(windows)
+        self._sequences += sequences
+        is_first = was_idle and windows[0].options.is_streamed
+        self._queue.note_encoded(sequences[0] if is_first else None)
+        return refused
 
-    def _may_encode(self) -> bool:
-        if self._must_shrink or not self._waiting or not self._flight.free:
-            return False
-        if self._leader in self._windows and self._since_encoding < self._plan.head_start:
-            return False
-        self._leader = None
-        has_few = len(self._windows) < self._plan.few_rows
-        return has_few or self._since_encoding >= self._plan.encoder_spacing
-
-    def _next_rows(self) -> tuple[dict[Row, Window], list[WindowResult]]:
-        """The next encoder batch, and answers for the windows that cannot be heard at all."""
-        rows: dict[Row, Window] = {}
+    def _next_sequences(self) -> tuple[list[Sequence], list[WindowResult]]:
+        """Return the next encoder batch, and results of windows that cannot be transcribed."""
+        sequences: list[Sequence] = []
         refused = []
-        room = min(self._plan.encoder_batch, self._flight.free)
-        while self._waiting and len(rows) < room:
-            window = self._waiting.popleft()
+        room = min(self._plan.encoder_batch, self._batch.free)
+        while self._queue and len(sequences) < room:
+            window = self._queue.pop()
             try:
-                rows[Row.of(window, self._checkpoint, self._max_new_tokens)] = window
+                sequences.append(Sequence.of(window, self._checkpoint, self._max_new_tokens))
             except AsrError as error:
                 refused.append(WindowResult(window, error=error))
-        return rows, refused
+        return sequences, refused
 
-    def _encoded(self, windows: Sequence[Window]) -> torch.Tensor:
-        """Encoder output, [windows, frames, width]."""
+    def _encoded(self, windows: abc.Sequence[Window]) -> torch.Tensor:
+        """Return the encoder's output, [windows, frames, width]."""
         weights, settings = self._checkpoint.weights, self._checkpoint.log_mel
         features = log_mel(settings.pad([window.samples for window in windows]), settings)
         return encode(weights.encoder, features.to(weights.dtype))
 
-    def _write(self) -> list[WindowResult]:
-        """The next tokens of every row, and what is new by then.
+    def _decode(self) -> list[WindowResult]:
+        """Decode the next tokens of every sequence; return what is new by then.
 
-        Words are waited for behind the launch that follows the end of their row: meanwhile it runs.
+        Times of words are waited for only after the launch that follows the end of their
+        sequence, because it runs meanwhile.
         """
         try:
-            self._flight.launch()
+            self._batch.decode()
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
-            return self._retreat(self._evicted())
-        self._since_encoding += self._plan.steps
-        results = self._finished()
-        results += [result for row in self._flight.land() for result in self._news(row)]
-        return results if self._flight.active else results + self._finished()
+            return self._retreat(self._evict())
+        self._queue.note_decoded(self._plan.steps)
+        results = self._timed()
+        results += [result for each in self._batch.collect() for result in self._news(each)]
+        return results if self._batch.active else results + self._timed()
 
-    def _finished(self) -> list[WindowResult]:
-        """The answers whose words were being timed."""
-        unfinished, self._unfinished = self._unfinished, []
-        return [one.finish() for one in unfinished]
+    def _timed(self) -> list[WindowResult]:
+        """Return the results whose words were being timed."""
+        timed = [each for each in self._sequences if each.status is SequenceStatus.TIMING]
+        self._remove(timed)
+        return [each.finish() for each in timed]
 
-    def _news(self, row: Row) -> list[WindowResult]:
-        window = self._windows[row]
-        if row.is_done:
-            return self._ended(row, window)
-        if window.options.language is not None or row in self._told:
+    def _news(self, sequence: Sequence) -> list[WindowResult]:
+        """Return the language of a sequence once it is detected, or its result at the end."""
+        window = sequence.window
+        if sequence.status is SequenceStatus.ENDED:
+            return self._ended(sequence)
+        if window.options.language is not None or sequence.is_language_reported:
             return []
-        self._told.add(row)
-        heard = detection(row, window, self._checkpoint.vocabulary)
-        return [WindowResult(window, (), heard.language, heard.probabilities, is_final=False)]
+        sequence.is_language_reported = True
+        detection = sequence.detection(self._checkpoint.vocabulary)
+        language, probabilities = detection.language, detection.probabilities
+        return [WindowResult(window, (), language, probabilities, is_final=False)]
 
-    def _ended(self, row: Row, window: Window) -> list[WindowResult]:
-        """The row's answer, or none yet where its window is written again."""
-        drafts, parts = [*self._drafts.get(row, ())], self._checkpoint
-        was_told = row in self._told
-        self._forget(row)
+    def _ended(self, sequence: Sequence) -> list[WindowResult]:
+        """Return the sequence's result, or none yet where its window is decoded again."""
+        window, parts = sequence.window, self._checkpoint
+        self._remove([sequence])
         try:
-            drafts.append(Attempt.of(row, self._heard(row, window)))
-            temperature = next_attempt(drafts, window, parts.vocabulary, parts.tokenizer)
+            sequence.attempts.append(self._attempt(sequence))
+            known = parts.vocabulary, parts.tokenizer
+            temperature = fallback_temperature(sequence.attempts, window, *known)
             if temperature is None:
-                return self._answered(self._final(row, drafts, window))
-            fresh = self._flight.again(row, temperature, seed_of(window.options, temperature))
+                return self._answer(sequence, self._final(sequence))
+            seed = seed_of(window.options, temperature)
+            self._sequences.append(self._batch.retry(sequence, temperature, seed))
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
             return self._retreat([window])
-        self._windows[fresh], self._drafts[fresh] = window, drafts
-        if was_told:
-            self._told.add(fresh)
         return []
 
-    def _heard(self, row: Row, window: Window) -> AlignmentInputs | None:
+    def _attempt(self, sequence: Sequence) -> Attempt:
+        window = sequence.window
         if window.options.timestamps != "word":
-            return None
-        return self._flight.heard(row, frames_of(window.seconds))
+            return sequence.attempt(None)
+        frames = frames_of(window.seconds)
+        return sequence.attempt(self._batch.alignment_inputs(sequence, frames))
 
-    def _final(self, row: Row, drafts: Sequence[Attempt], window: Window) -> PendingResult:
-        found = detection(row, window, self._checkpoint.vocabulary)
-        return answer(drafts, found, window, self._checkpoint)
+    def _final(self, sequence: Sequence) -> PendingResult:
+        detection = sequence.detection(self._checkpoint.vocabulary)
+        return final_result(sequence.attempts, sequence.window, detection, self._checkpoint)
 
-    def _answered(self, found: PendingResult) -> list[WindowResult]:
-        if found.timing is None or not self._plan.lookahead:  # no launch is under way
-            return [found.finish()]
-        self._unfinished.append(found)
+    def _answer(self, sequence: Sequence, pending: PendingResult) -> list[WindowResult]:
+        if pending.timing is None or not self._plan.lookahead:  # no launch is under way
+            return [pending.finish()]
+        sequence.status, sequence.pending = SequenceStatus.TIMING, pending
+        sequence.attempts = []  # their tensors are not needed any more
+        self._sequences.append(sequence)
         return []
 
-    def _forget(self, row: Row) -> None:
-        del self._windows[row]
-        self._told.discard(row)
-        self._drafts.pop(row, None)
+    def _remove(self, sequences: abc.Iterable[Sequence]) -> None:
+        for each in sequences:
+            if each.status is SequenceStatus.DECODING:
+                self._batch.release(each)
+            self._sequences.remove(each)
 
-    def _retreat(self, windows: Sequence[Window]) -> list[WindowResult]:
-        """Out of memory: try `windows` again with half as many, or give up on the only one."""
+    def _retreat(self, windows: abc.Sequence[Window]) -> list[WindowResult]:
+        """Let windows that lack memory wait for a smaller plan; fail them if there is none."""
         smaller = self._plan.halved()
         if smaller == self._plan:
-            error = TranscriptionFailed("out of memory with one window in flight")
+            error = TranscriptionFailed(
+                "out of memory with a single window: the device needs more free memory"
+            )
             return [WindowResult(window, error=error) for window in windows]
         log.warning("out of memory: %s", smaller)
-        self._must_shrink |= smaller.memory != self._plan.memory
         self._plan = smaller
-        self._waiting.extendleft(reversed(windows))
+        self._queue.put_back(windows)
         if self._checkpoint.weights.device.type == "cuda":
             with contextlib.suppress(RuntimeError):  # torch 2.11, where a capture has failed
                 torch.cuda.empty_cache()
         return []
 
-    def _evicted(self) -> list[Window]:
-        """The later half of the rows in flight, which are in flight no more."""
-        rows = list(self._windows)[len(self._windows) // 2 :]
-        windows = [self._windows[row] for row in rows]
-        for row in rows:
-            self._flight.release(row)
-            self._forget(row)
-        return windows
+    def _evict(self) -> list[Window]:
+        """Take the later half of the sequences out of the batch; return their windows."""
+        running = [each for each in self._sequences if each.status is SequenceStatus.DECODING]
+        evicted = running[len(running) // 2 :]
+        self._remove(evicted)
+        return [each.window for each in evicted]
 
-    def _shrink(self) -> None:
-        del self._flight  # its memory is wanted
-        self._flight = self._fitted()
-        self._must_shrink = False
+    @property
+    def _is_shrinking(self) -> bool:
+        """Whether the batch is to be allocated anew, smaller, once nothing is decoded."""
+        return self._plan.memory != self._batch.plan.memory
 
-    def _fitted(self) -> RunningBatch:
-        """As many slots as planned, or as many as there is memory for."""
+    def _allocate(self) -> RunningBatch:
+        """Allocate a batch as planned, or a smaller one if memory is lacking."""
         parts = self._checkpoint
         given = parts.weights, parts.rules, parts.vocabulary
         while True:

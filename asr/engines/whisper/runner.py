@@ -1,18 +1,19 @@
-"""The decode loop on the device: rows in flight begin, advance and move, with no word to the host.
+"""The model on its device: prefill and decode of the slots, without waiting for the host.
 
-A row is a window that is being written; row i lives in slot i.
+Row i of a launch is the sequence in slot i.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from asr.engines.whisper.decoding.logits import (
     LogitsRules,
-    Written,
+    TimestampState,
     choose,
     constrain,
     constrain_first,
@@ -21,35 +22,44 @@ from asr.engines.whisper.decoding.sampling import SamplingState
 from asr.engines.whisper.decoding.tokens import Vocabulary
 from asr.engines.whisper.model import forward
 from asr.engines.whisper.model.kv_cache import KVCache
-from asr.engines.whisper.model.transfer import sent
+from asr.engines.whisper.model.transfer import to_device
 from asr.engines.whisper.model.weights import Linear, Weights, linear
 
-UNDETECTED = -1  # in an opening: the language that the model hears
+UNDETECTED = -1  # In an opening this stands for the language that the model is to detect.
 
 
 @dataclass(frozen=True)
 class Opening:
-    """How one row begins."""
+    """The tokens before a sequence's text, and how the text is to be decoded."""
 
     tokens: tuple[int, ...]  # prompt, start of transcript, language, task, timestamps or none
     start: int  # where the start of transcript stands
     is_timed: bool
     temperature: float
-    seed: int = 0  # of what is drawn at the temperature
+    seed: int = 0  # of sampling at the temperature
     languages: tuple[int, ...] = ()  # tokens that may be detected; none: all
-    aligns: bool = False  # whether its words are to be timed
+    aligns: bool = False  # Its words are to be timed.
 
     @property
     def lacks_language(self) -> bool:
         return UNDETECTED in self.tokens
 
 
+class DecodeShape(NamedTuple):
+    """How much one launch of `decode` computes; a CUDA graph is good for one shape."""
+
+    rows: int  # the first slots, so many
+    length: int  # positions of the caches that are read; more than any that is reached
+    samples: bool  # A row may have a temperature.
+    aligns: bool  # A row's words may have to be timed.
+
+
 @dataclass(frozen=True)
 class Heads:
-    """The way from hidden states to logits; the bias forbids tokens at no cost."""
+    """The projections from hidden states to logits; their bias forbids tokens at no cost."""
 
-    plain: Linear
-    first: Linear
+    plain: Linear  # for probabilities of languages and no speech
+    first: Linear  # for the first token of a text
     later: Linear
 
     @classmethod
@@ -64,13 +74,13 @@ class Heads:
 
 @dataclass(frozen=True)
 class State:
-    """Where each row stands; all tensors are [slots]."""
+    """What the device knows of each slot's sequence; all tensors are [slots]."""
 
-    tokens: torch.Tensor  # int64: written last, not yet taken in
+    tokens: torch.Tensor  # int64: decoded last, not yet read by the decoder
     positions: torch.Tensor  # int64: of that token
     temperatures: torch.Tensor  # float32
     seeds: torch.Tensor  # int64
-    written: Written
+    timestamps: TimestampState
 
     @classmethod
     def blank(cls, count: int, rules: LogitsRules, device: torch.device) -> State:
@@ -79,40 +89,40 @@ class State:
             torch.zeros(count, dtype=torch.int64, device=device),
             torch.zeros(count, device=device),
             torch.zeros(count, dtype=torch.int64, device=device),
-            Written.blank(count, rules, device),
+            TimestampState.blank(count, rules, device),
         )
 
     @property
     def tensors(self) -> list[torch.Tensor]:
         own = [self.tokens, self.positions, self.temperatures, self.seeds]
-        return [*own, *self.written.tensors]
+        return [*own, *self.timestamps.tensors]
 
     def saved(self) -> list[torch.Tensor]:
         return [tensor.clone() for tensor in self.tensors]
 
     def restore(self, saved: Sequence[torch.Tensor]) -> None:
-        """Make undone what was written since.
+        """Go back to a saved state.
 
-        The caches need no care: what lies beyond a row's position is written again.
+        The caches may stay as they are: what lies beyond a row's position is overwritten.
         """
         for tensor, before in zip(self.tensors, saved, strict=True):
             tensor.copy_(before)
 
-    def chance(self, rows: slice, positions: torch.Tensor) -> SamplingState:
-        """What decides the tokens that rows write next, at `positions`."""
+    def sampling(self, rows: slice, positions: torch.Tensor) -> SamplingState:
+        """Return what decides the next tokens of rows, at `positions`."""
         return SamplingState(self.temperatures[rows], self.seeds[rows], positions)
 
 
 @dataclass(frozen=True)
 class ModelRunner:
-    """All that the device needs to write text."""
+    """The model, its caches and its state: all that the device needs to decode."""
 
     weights: Weights
     heads: Heads
     rules: LogitsRules
     vocabulary: Vocabulary
     languages: torch.Tensor  # [languages]: their tokens
-    slots: KVCache
+    cache: KVCache
     state: State
 
     @classmethod
@@ -122,7 +132,7 @@ class ModelRunner:
         rules: LogitsRules,
         vocabulary: Vocabulary,
         slots: int,
-        keeps_whole: bool = False,
+        keeps_encoder_output: bool = False,
     ) -> ModelRunner:
         return cls(
             weights,
@@ -130,100 +140,94 @@ class ModelRunner:
             rules,
             vocabulary,
             torch.tensor(list(vocabulary.languages.values()), device=weights.device),
-            KVCache.allocate(weights, slots, keeps_whole),
+            KVCache.allocate(weights, slots, keeps_encoder_output),
             State.blank(slots, rules, weights.device),
         )
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Bring a row of `length` positions to another slot."""
-        self.slots.move(source, target, length)
+        """Move a sequence of `length` positions to another slot."""
+        self.cache.move(source, target, length)
         for tensor in self.state.tensors:
             tensor[target] = tensor[source]
 
 
-def begin(machine: ModelRunner, start: int, openings: Sequence[Opening]) -> torch.Tensor:
-    """Take in the openings of the rows from `start` on, whose slots have heard their windows.
+def prefill(runner: ModelRunner, start: int, openings: Sequence[Opening]) -> torch.Tensor:
+    """Read the openings of the slots from `start` on, whose windows are stored.
 
     Returns:
-        [4, rows], float32: first token, its log-probability, the language's token where it was
-        detected, the probability that nobody speaks. Where any language was detected, each
-        language's probability follows: [4 + languages, rows].
+        [4, rows], float32: first token, its logprob, the language's token where it was detected,
+        no_speech_prob. Where any language was detected, each language's probability follows:
+        [4 + languages, rows].
     """
-    state, rules = machine.state, machine.rules
+    state, rules = runner.state, runner.rules
     device = state.tokens.device
     count, longest = len(openings), max(len(opening.tokens) for opening in openings)
     padded = [[*o.tokens, *[0] * (longest - len(o.tokens))] for o in openings]
-    tokens = sent(padded, device)  # [n, L]
-    lengths = sent([len(opening.tokens) for opening in openings], device)
-    starts = sent([opening.start for opening in openings], device)
+    tokens = to_device(padded, device)  # [n, L]
+    lengths = to_device([len(opening.tokens) for opening in openings], device)
+    starts = to_device([opening.start for opening in openings], device)
     languages = torch.zeros(count, device=device)
     probabilities = torch.zeros(0, count, device=device)
     if any(opening.lacks_language for opening in openings):
-        languages, probabilities = detect(machine, start, openings)
+        languages, probabilities = detect_languages(runner, start, openings)
         tokens = torch.where(tokens == UNDETECTED, languages[:, None], tokens)
-    hidden = forward.read(machine.weights, machine.slots, start, tokens)  # [n, L, D]
+    hidden = forward.prefill(runner.weights, runner.cache, start, tokens)  # [n, L, D]
     each = torch.arange(count, device=device)
-    opened = linear(hidden[each, starts], machine.heads.plain).float()  # [n, vocabulary]
-    silence = opened.softmax(dim=1)[:, machine.vocabulary.no_speech]
-    scores = linear(hidden[each, lengths - 1], machine.heads.first).float()
+    at_start = linear(hidden[each, starts], runner.heads.plain).float()  # [n, vocabulary]
+    no_speech_probs = at_start.softmax(dim=1)[:, runner.vocabulary.no_speech]
+    scores = linear(hidden[each, lengths - 1], runner.heads.first).float()
     rows = slice(start, start + count)
-    written = state.written[rows]
-    written.is_timed.copy_(sent([opening.is_timed for opening in openings], device))
-    constrain_first(scores, written.is_timed, rules)
-    state.temperatures[rows] = sent([opening.temperature for opening in openings], device)
-    state.seeds[rows] = sent([opening.seed for opening in openings], device)
+    timestamps = state.timestamps[rows]
+    timestamps.is_timed.copy_(to_device([opening.is_timed for opening in openings], device))
+    constrain_first(scores, timestamps.is_timed, rules)
+    state.temperatures[rows] = to_device([opening.temperature for opening in openings], device)
+    state.seeds[rows] = to_device([opening.seed for opening in openings], device)
     samples = any(opening.temperature for opening in openings)
-    chosen, likelihood = choose(scores, state.chance(rows, lengths) if samples else None)
+    chosen, logprobs = choose(scores, state.sampling(rows, lengths) if samples else None)
     state.tokens[rows] = chosen
     state.positions[rows] = lengths
-    written.begin(chosen, rules)
-    begun = torch.stack([chosen.float(), likelihood, languages.float(), silence])
-    return torch.cat([begun, probabilities])
+    timestamps.begin(chosen, rules)
+    beside = torch.stack([chosen.float(), logprobs, languages.float(), no_speech_probs])
+    return torch.cat([beside, probabilities])
 
 
-def detect(
-    machine: ModelRunner, start: int, openings: Sequence[Opening]
+def detect_languages(
+    runner: ModelRunner, start: int, openings: Sequence[Opening]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The likeliest language's token of each row, [rows], and all probabilities, [languages, rows].
+    """Return each row's likeliest language, [rows], and all probabilities, [languages, rows].
 
-    Languages that an opening rules out have none.
+    The probability of a language that an opening rules out is zero.
     """
-    device, known = machine.state.tokens.device, machine.vocabulary.languages.values()
+    device, known = runner.state.tokens.device, runner.vocabulary.languages.values()
     shape = (len(openings), 1)
-    opening = torch.full(shape, machine.vocabulary.start_of_transcript, device=device)
-    hidden = forward.read(machine.weights, machine.slots, start, opening)  # [n, 1, D]
-    scores = linear(hidden[:, 0], machine.heads.plain)[:, machine.languages].float()
+    opening = torch.full(shape, runner.vocabulary.start_of_transcript, device=device)
+    hidden = forward.prefill(runner.weights, runner.cache, start, opening)  # [n, 1, D]
+    scores = linear(hidden[:, 0], runner.heads.plain)[:, runner.languages].float()
     if any(opening.languages for opening in openings):
         allowed = [[not o.languages or token in o.languages for token in known] for o in openings]
-        scores.masked_fill_(~sent(allowed, device), -torch.inf)  # [n, languages]
-    return machine.languages[scores.argmax(dim=1)], scores.softmax(dim=1).T
+        scores.masked_fill_(~to_device(allowed, device), -torch.inf)  # [n, languages]
+    return runner.languages[scores.argmax(dim=1)], scores.softmax(dim=1).T
 
 
-def advance(
-    machine: ModelRunner, rows: int, length: int, steps: int, samples: bool, aligns: bool
-) -> torch.Tensor:
-    """Write `steps` tokens in each of the first `rows` slots; nothing here waits for the device.
-
-    Args:
-        length: more than every position that is reached; how much of the caches is looked at.
-        samples: whether any row has a temperature.
-        aligns: whether any row's words are to be timed.
+def decode(runner: ModelRunner, shape: DecodeShape, steps: int) -> torch.Tensor:
+    """Decode `steps` tokens of each row; nothing here waits for the device.
 
     Returns:
-        [steps, 2, rows], float32 (exact for any token): tokens and their log-probabilities.
+        [steps, 2, rows], float32 (exact for any token): tokens and their logprobs.
     """
-    state, rules = machine.state, machine.rules
+    rows, length, samples, aligns = shape
+    state, rules = runner.state, runner.rules
     tokens, positions = state.tokens[:rows], state.positions[:rows]
-    written = state.written[:rows]
-    found = []
+    timestamps = state.timestamps[:rows]
+    decoded = []
     for _ in range(steps):
-        hidden = forward.write(machine.weights, machine.slots, tokens, positions, length, aligns)
-        scores = linear(hidden, machine.heads.later).float()  # [rows, vocabulary]
-        constrain(scores, written, rules)
-        chance = state.chance(slice(rows), positions + 1) if samples else None
-        chosen, likelihood = choose(scores, chance)
-        written.add(chosen, rules)
+        hidden = forward.decode(runner.weights, runner.cache, tokens, positions, length, aligns)
+        scores = linear(hidden, runner.heads.later).float()  # [rows, vocabulary]
+        constrain(scores, timestamps, rules)
+        sampling = state.sampling(slice(rows), positions + 1) if samples else None
+        chosen, logprobs = choose(scores, sampling)
+        timestamps.add(chosen, rules)
         tokens.copy_(chosen)
-        positions.add_(1).clamp_(max=machine.slots.positions - 1)  # rows past their end stay
-        found.append(torch.stack([chosen.float(), likelihood]))
-    return torch.stack(found)
+        positions.add_(1).clamp_(max=runner.cache.positions - 1)  # rows past their end stay
+        decoded.append(torch.stack([chosen.float(), logprobs]))
+    return torch.stack(decoded)

@@ -33,11 +33,11 @@ def sounds():
 @pytest.mark.parametrize(
     "options",
     [
-        Options(pieces=True),
-        Options(language="en", timestamps="none", pieces=True),
-        Options(language="en", prompt="good morning", pieces=True),
-        Options(language="en", max_new_tokens=4, pieces=True),
-        Options(languages=("es",), pieces=True),
+        Options(logprobs=True),
+        Options(language="en", timestamps="none", logprobs=True),
+        Options(language="en", prompt="good morning", logprobs=True),
+        Options(language="en", max_new_tokens=4, logprobs=True),
+        Options(languages=("es",), logprobs=True),
         Options(language="en", temperature=0.6, seed=5),
         Options(language="en", thresholds=Thresholds(avg_logprob=-0.01, compression_ratio=2.4)),
         Options(language="en", thresholds=Thresholds(avg_logprob=0.0, no_speech=0.0)),
@@ -63,6 +63,6 @@ def test_both_engines_say_the_same_of_the_same_text(both, options):
             assert one.no_speech_prob == pytest.approx(other.no_speech_prob, abs=1e-4)
             assert one.temperature == other.temperature
             assert [piece.data for piece in one.pieces] == [piece.data for piece in other.pieces]
-            likelihoods = [piece.logprob for piece in other.pieces]
-            assert [piece.logprob for piece in one.pieces] == pytest.approx(likelihoods, abs=1e-2)
+            logprobs = [piece.logprob for piece in other.pieces]
+            assert [piece.logprob for piece in one.pieces] == pytest.approx(logprobs, abs=1e-2)
     assert texts >= 2 or all(found.rejected == "no speech" for found in answers[0])

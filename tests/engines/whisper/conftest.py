@@ -18,33 +18,33 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize tests of the decoder with both forms of the encoder's output."""
     is_marked = metafunc.definition.get_closest_marker("both_forms") is not None
-    if "keeps_whole" in metafunc.fixturenames and is_marked:
+    if "keeps_encoder_output" in metafunc.fixturenames and is_marked:
         forms = {"keys and values": False, "whole": True}
         metafunc.parametrize(
-            "keeps_whole", forms.values(), ids=forms, indirect=True, scope="session"
+            "keeps_encoder_output", forms.values(), ids=forms, indirect=True, scope="session"
         )
 
 
 @pytest.fixture(scope="session")
-def keeps_whole(request: pytest.FixtureRequest) -> bool:
+def keeps_encoder_output(request: pytest.FixtureRequest) -> bool:
     """Whether the slots keep the encoder's output, not keys and values of every layer."""
     return bool(getattr(request, "param", False))
 
 
 @pytest.fixture(scope="session", params=models.SHAPES)
-def twins(request: pytest.FixtureRequest, keeps_whole: bool) -> Twins:
-    return Twins.of(models.SHAPES[request.param], keeps_whole=keeps_whole)
+def twins(request: pytest.FixtureRequest, keeps_encoder_output: bool) -> Twins:
+    return Twins.of(models.SHAPES[request.param], keeps_encoder_output=keeps_encoder_output)
 
 
 @pytest.fixture(scope="session")
-def tiny(keeps_whole: bool) -> Twins:
-    return Twins.of(models.TINY, keeps_whole=keeps_whole)
+def tiny(keeps_encoder_output: bool) -> Twins:
+    return Twins.of(models.TINY, keeps_encoder_output=keeps_encoder_output)
 
 
 @pytest.fixture(scope="session")
-def endless(keeps_whole: bool) -> Twins:
+def endless(keeps_encoder_output: bool) -> Twins:
     """A model that never writes the end of text."""
-    return Twins.of(models.TINY, ends=False, keeps_whole=keeps_whole)
+    return Twins.of(models.TINY, ends=False, keeps_encoder_output=keeps_encoder_output)
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.engines.whisper.batch import Row, RunningBatch, gap, moves
+from asr.engines.whisper.batch import RunningBatch, gap, moves
 from asr.engines.whisper.capacity import plan
 from asr.engines.whisper.runner import ModelRunner, Opening
+from asr.engines.whisper.sequence import Sequence
 from asr.options import Options
 from tests.support.models import POSITIONS, recording, windows, written
 from tests.support.twins import Twins
@@ -15,9 +16,10 @@ from tests.support.twins import Twins
 TAKEN = st.lists(st.booleans(), min_size=1, max_size=20)
 
 
-def rows(taken: list[bool]) -> list[Row | None]:
+def rows(taken: list[bool]) -> list[Sequence | None]:
     opening = Opening((1,), 0, is_timed=True, temperature=0.0)
-    return [Row(opening, limit=1) if is_taken else None for is_taken in taken]
+    [window] = windows(1)
+    return [Sequence(window, opening, limit=1) if is_taken else None for is_taken in taken]
 
 
 @given(TAKEN, st.integers(1, 20))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,9 +11,8 @@ import torch
 
 from asr.engines.engine import Window
 from asr.engines.whisper import batch
-from asr.engines.whisper import capacity as planning
 from asr.engines.whisper import engine as engines
-from asr.engines.whisper.capacity import CPU_SLOTS, free_bytes, lacks_memory, plan
+from asr.engines.whisper.capacity import CPU_SLOTS, plan
 from asr.engines.whisper.model.forward import encode
 from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
 from asr.engines.whisper.model.weights import Weights
@@ -46,31 +44,14 @@ def test_slots_are_as_many_as_fit_within_half_of_what_is_free(tiny: Twins) -> No
     assert plan(loaded, free=0).slots == 1
 
 
-def test_free_memory_is_the_machines_or_what_its_container_may_still_take(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert free_bytes(CPU) > 2**20
-    monkeypatch.setattr(planning, "MACHINE", tmp_path / "meminfo")
-    monkeypatch.setattr(planning, "CGROUP", tmp_path)
-    assert free_bytes(CPU) == 4 * 2**30
-    (tmp_path / "meminfo").write_text("MemTotal:   9000 kB\nMemAvailable:   5000 kB\n")
-    (tmp_path / "memory.current").write_text("3000000\n")
-    (tmp_path / "memory.max").write_text("max\n")
-    assert free_bytes(CPU) == 5000 * 1024
-    (tmp_path / "memory.max").write_text("4000000\n")
-    assert free_bytes(CPU) == 1_000_000
-    (tmp_path / "memory.stat").write_text("anon 2000000\ninactive_file 500000\n")
-    assert free_bytes(CPU) == 1_500_000
-    (tmp_path / "memory.max").write_text("1000000\n")
-    assert free_bytes(CPU) == 0
-
-
 def test_a_plan_is_halved_down_to_one_window(tiny: Twins) -> None:
     smaller = recording(tiny.checkpoint, slots=5, encoder_batch=4, buckets=(1, 2, 4, 5))._plan
     seen = []
     while smaller != smaller.halved():
         smaller = smaller.halved()
-        seen.append((smaller.slots, smaller.encoder_batch, smaller.buckets, smaller.keeps_whole))
+        seen.append(
+            (smaller.slots, smaller.encoder_batch, smaller.buckets, smaller.keeps_encoder_output)
+        )
     assert seen == [
         (5, 2, (1, 2, 4, 5), False),
         (5, 1, (1, 2, 4, 5), False),
@@ -84,8 +65,8 @@ def test_without_a_gpu_keys_and_values_are_kept_however_few(tiny: Twins) -> None
     smallest = recording(tiny.checkpoint, slots=5)._plan
     while smallest != smallest.halved():
         smallest = smallest.halved()
-    assert (smallest.slots, smallest.keeps_whole) == (1, False)
-    assert not plan(tiny.checkpoint.weights, free=0).keeps_whole
+    assert (smallest.slots, smallest.keeps_encoder_output) == (1, False)
+    assert not plan(tiny.checkpoint.weights, free=0).keeps_encoder_output
 
 
 def test_an_encoder_batch_that_does_not_fit_is_halved(
@@ -105,12 +86,12 @@ def test_rows_that_do_not_fit_wait_until_the_slots_are_fewer(
 ) -> None:
     asked = windows(12)
     expected = written(recording(tiny.checkpoint), asked)
-    advance = batch.advance
-    monkeypatch.setattr(batch, "advance", refusing(advance, lambda _, rows, *__: rows > 2))
+    decode = batch.decode
+    monkeypatch.setattr(batch, "decode", refusing(decode, lambda _, shape, __: shape.rows > 2))
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=1)
     assert written(engine, asked) == expected
     assert engine.capacity == 2
-    assert engine._flight.free == 2
+    assert engine._batch.free == 2
 
 
 def test_words_whose_alignment_does_not_fit_are_decoded_again(
@@ -120,15 +101,17 @@ def test_words_whose_alignment_does_not_fit_are_decoded_again(
     asked = [Window(noise(seed, 2.0), 0.0, options) for seed in range(6)]
     expected = timed(recording(tiny.checkpoint), asked)
     calls: list[int] = []
-    align = KVCache.heard
+    align = KVCache.alignment_inputs
     monkeypatch.setattr(
-        KVCache, "heard", refusing(align, lambda *_: calls.append(1) or len(calls) in (1, 4))
+        KVCache,
+        "alignment_inputs",
+        refusing(align, lambda *_: calls.append(1) or len(calls) in (1, 4)),
     )
     engine = recording(tiny.checkpoint, slots=4, encoder_batch=1)
     assert timed(engine, asked) == expected
     assert len(calls) == len(asked) + 2
     assert engine.capacity == 1
-    assert engine._flight.free == 1
+    assert engine._batch.free == 1
 
 
 def timed(engine: RecordingEngine, asked: list[Window]) -> list[list[tuple[str, float, float]]]:
@@ -160,7 +143,7 @@ def test_the_batch_that_fits_is_found_before_any_request_comes(
     engine.warm_up()
     assert engine._plan.encoder_batch == 2
     assert engine.held() == 0
-    assert engine._flight.free == 8
+    assert engine._batch.free == 8
 
 
 def test_a_window_that_never_fits_is_answered_and_the_next_one_is_transcribed(
@@ -186,21 +169,6 @@ def test_a_broken_device_ends_the_engine(tiny: Twins, monkeypatch: pytest.Monkey
     monkeypatch.setattr(engines, "encode", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         engine.step(windows(1))
-
-
-@pytest.mark.parametrize(
-    ("error", "is_memory"),
-    [
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes"), True),
-        (torch.AcceleratorError("CUDA error: out of memory"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate`"), True),
-        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), False),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED"), False),
-    ],
-)
-def test_a_lack_of_memory_has_many_names(error: RuntimeError, is_memory: bool) -> None:
-    assert lacks_memory(error) is is_memory
 
 
 GIB = 2**30
@@ -241,10 +209,10 @@ def published(layers: int, aligning: int, twins: Twins) -> Weights:
 def test_small_cards_have_many_windows_in_flight(
     name: str, card: int, taken: float, slots: int, is_whole: bool
 ) -> None:
-    twins = Twins.of(models.TINY, keeps_whole=True)
+    twins = Twins.of(models.TINY, keeps_encoder_output=True)
     layers, aligning, size = SIZES[name]
     with pretending():
         weights = published(layers, aligning, twins)
         planned = plan(weights, free=int((card - taken) * GIB - size))
-    assert (planned.slots, planned.keeps_whole) == (slots, is_whole)
+    assert (planned.slots, planned.keeps_encoder_output) == (slots, is_whole)
     assert planned.buckets[-1] == slots

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from asr.engines.whisper import cuda_graphs, runner
-from asr.engines.whisper.cuda_graphs import PATIENCE, Shape
+from asr.engines.whisper.cuda_graphs import UNCAPTURED_LAUNCHES
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model.cross_attention import EncoderOutput, KeysAndValues
 from asr.engines.whisper.model.kv_cache import KVCache
+from asr.engines.whisper.runner import DecodeShape
 from asr.options import Options, Thresholds
 from tests.support import models
 from tests.support.card import Card, Graph
@@ -36,7 +37,7 @@ PLAN: dict[str, Any] = {
     "lengths": (16, POSITIONS),
 }
 PLAIN = [  # in the order in which they are captured
-    Shape(rows, length, False, False)
+    DecodeShape(rows, length, False, False)
     for rows, length in [(6, POSITIONS), (1, POSITIONS), (1, 16), (6, 16), (2, POSITIONS), (2, 16)]
 ]
 SAMPLED = [shape._replace(samples=True) for shape in PLAIN]
@@ -47,15 +48,15 @@ def card(monkeypatch: pytest.MonkeyPatch) -> Iterator[Card]:
     return Card.stand_in(monkeypatch)
 
 
-def captures(engine: WhisperEngine) -> dict[Shape, cuda_graphs.Captured]:
-    found = engine._flight._graphs
+def captures(engine: WhisperEngine) -> dict[DecodeShape, cuda_graphs.Captured]:
+    found = engine._batch._graphs
     assert found is not None
     return found._captured
 
 
 @pytest.mark.parametrize("kept", ["keys and values", "whole"])
 def test_replayed_launches_write_what_plain_ones_do(card: Card, kept: str) -> None:
-    twins = Twins.of(models.TINY, keeps_whole=kept == "whole")
+    twins = Twins.of(models.TINY, keeps_encoder_output=kept == "whole")
     asked = windows(8, KINDS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("asr.engines.whisper.batch._is_gpu", lambda _: False)
@@ -72,7 +73,7 @@ def test_replayed_launches_write_what_plain_ones_do(card: Card, kept: str) -> No
 def test_a_capture_while_rows_are_in_flight_leaves_them_where_they_are(
     tiny: Twins, card: Card, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cuda_graphs, "PATIENCE", 1)
+    monkeypatch.setattr(cuda_graphs, "UNCAPTURED_LAUNCHES", 1)
     asked = windows(8, KINDS)
     engine = recording(tiny.checkpoint, **PLAN)
     found = written(engine, asked)
@@ -117,7 +118,7 @@ def test_timed_words_are_prepared_for_once_somebody_wants_them(tiny: Twins) -> N
 
 
 def test_memory_that_others_may_need_is_left_alone(tiny: Twins, card: Card) -> None:
-    card.free = cuda_graphs.MARGIN - 1
+    card.free = cuda_graphs.FREE_BYTES - 1
     engine = recording(tiny.checkpoint, **PLAN)
     assert not engine.prepare()
     assert not captures(engine)
@@ -127,11 +128,11 @@ def test_nobody_waits_for_a_capture_until_its_shape_has_come_often(
     endless: Twins, card: Card
 ) -> None:
     engine = recording(endless.checkpoint, **{**PLAN, "lengths": (POSITIONS,)})
-    for _ in range(PATIENCE):
+    for _ in range(UNCAPTURED_LAUNCHES):
         engine.step(windows(1, KINDS[:1]) if not engine.held() else [])
     assert not card.graphs
     engine.step([])
-    assert list(captures(engine)) == [Shape(1, POSITIONS, False, False)]
+    assert list(captures(engine)) == [DecodeShape(1, POSITIONS, False, False)]
     [graph] = card.graphs
     assert graph.replays == 1
 
@@ -139,7 +140,7 @@ def test_nobody_waits_for_a_capture_until_its_shape_has_come_often(
 def test_a_capture_that_fails_is_reported_once_and_none_is_tried_again(
     tiny: Twins, card: Card, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(cuda_graphs, "PATIENCE", 1)
+    monkeypatch.setattr(cuda_graphs, "UNCAPTURED_LAUNCHES", 1)
     asked = windows(8, KINDS)
     engine = recording(tiny.checkpoint, **PLAN)
     for _ in range(3):
@@ -216,7 +217,7 @@ def test_what_there_is_no_memory_to_capture_runs_uncaptured_and_is_not_let_go_of
         pass
     kept = captures(engine).values()
     assert written(engine, asked) == expected
-    assert {captured.found is None for captured in kept} == {True, False}
+    assert {captured.decoded is None for captured in kept} == {True, False}
     assert {id(graph) for graph in card.graphs[before:]} == {
         id(captured.graph) for captured in captures(engine).values()
     }
@@ -226,20 +227,23 @@ def test_a_launch_that_runs_out_of_memory_half_way_is_not_half_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The encoder's output is kept then: that frees more than half of the slots would."""
-    loaded, asked = Twins.of(models.TINY, keeps_whole=True).checkpoint, windows(12, KINDS[:1])
-    planned = {**PLAN, "keeps_whole": False, "buckets": (1, 2, 3, 6)}
+    loaded, asked = (
+        Twins.of(models.TINY, keeps_encoder_output=True).checkpoint,
+        windows(12, KINDS[:1]),
+    )
+    planned = {**PLAN, "keeps_encoder_output": False, "buckets": (1, 2, 3, 6)}
     expected = written(recording(loaded, **planned), asked)
-    write, calls = runner.forward.write, 0
+    decode, calls = runner.forward.decode, 0
 
-    def limited(weights: Any, slots: KVCache, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def limited(weights: Any, cache: KVCache, tokens: torch.Tensor, *rest: Any) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        if len(tokens) > 3 and isinstance(slots.cross, KeysAndValues) and calls % 4 == 3:
+        if len(tokens) > 3 and isinstance(cache.cross, KeysAndValues) and calls % 4 == 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return write(weights, slots, tokens, *rest)
+        return decode(weights, cache, tokens, *rest)
 
-    monkeypatch.setattr(runner.forward, "write", limited)
+    monkeypatch.setattr(runner.forward, "decode", limited)
     engine = recording(loaded, **planned)
     assert written(engine, asked) == expected
     assert engine.capacity == PLAN["slots"]
-    assert isinstance(engine._flight._machine.slots.cross, EncoderOutput)
+    assert isinstance(engine._batch._runner.cache.cross, EncoderOutput)

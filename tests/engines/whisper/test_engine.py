@@ -12,6 +12,7 @@ import pytest
 from asr.engines.engine import Window
 from asr.engines.whisper import engine as engines
 from asr.engines.whisper.model.forward import encode
+from asr.engines.whisper.sequence import SequenceStatus
 from asr.options import Options
 from tests.support.models import OPTIONS, POSITIONS, Caller, noise, recording, windows, written
 from tests.support.twins import Twins
@@ -78,7 +79,8 @@ def test_those_who_stay_do_not_notice_those_who_leave(
         free = engine.free()
         caller.step(waiting[:free])
         waiting = waiting[free:]
-        in_flight = [window for window in asked if window in engine._windows.values()]
+        running = {sequence.window for sequence in engine._sequences}
+        in_flight = [window for window in asked if window in running]
         if len(in_flight) > 3 and len(left) < 8:
             left.append(in_flight[1])
             engine.drop(in_flight[1])
@@ -86,7 +88,7 @@ def test_those_who_stay_do_not_notice_those_who_leave(
     assert len(left) >= 5
     assert set(caller.finals) == set(asked) - set(left)
     for window in caller.finals:
-        assert engine.rows[window].tokens == alone[window]
+        assert engine.sequences[window].tokens == alone[window]
 
 
 def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(
@@ -113,7 +115,7 @@ def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(
                 dropped.add(leaving)
     caller.run([])
     assert engine.held() == 0
-    assert engine._flight.free == 7
+    assert engine._batch.free == 7
     assert engine.free() == 3
     assert set(caller.finals) == set(origin) - dropped
     assert len(dropped) > 50
@@ -121,7 +123,7 @@ def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(
     for window, result in caller.finals.items():
         assert (result.error is not None) == (window in broken)
         if window not in broken:
-            assert engine.rows[window].tokens == alone[origin[window]]
+            assert engine.sequences[window].tokens == alone[origin[window]]
 
 
 @pytest.mark.parametrize("options", OPTIONS[:4])
@@ -129,7 +131,7 @@ def test_a_model_that_never_ends_stops_at_its_places(endless: Twins, options: Op
     asked = [Window(noise(seed), 0.0, options) for seed in range(3)]
     engine = recording(endless.checkpoint)
     for tokens, window in zip(written(engine, asked), asked, strict=True):
-        opening = engine.rows[window].opening.tokens
+        opening = engine.sequences[window].opening.tokens
         assert len(opening) + len(tokens) == POSITIONS
         assert tokens == endless.reference(window.samples, options)
 
@@ -149,7 +151,7 @@ def test_a_long_prompt_keeps_its_end(endless: Twins) -> None:
     asked = Window(noise(0), 0.0, Options(language="en", prompt=words))
     engine = recording(endless.checkpoint)
     [tokens] = written(engine, [asked])
-    opening = engine.rows[asked].opening.tokens
+    opening = engine.sequences[asked].opening.tokens
     assert len(opening) == POSITIONS // 2 - 1 + 3
     assert opening[:2] == (endless.checkpoint.vocabulary.start_of_previous, 138)
     assert opening[-4] == 159
@@ -193,9 +195,10 @@ def test_a_clip_is_transcribed_at_once_though_a_file_has_more_windows_to_encode(
     clip = Window(noise(99, 0.5), 0.0)
     caller.step([clip])
     assert clip in caller.languages
-    before = {row: len(row.tokens) for row in engine._windows}
+    before = {each: len(each.tokens) for each in engine._sequences}
     caller.step([file.pop()])
-    assert all(len(row.tokens) > before[row] for row in before if not row.is_done)
+    running = [each for each in before if each.status is SequenceStatus.DECODING]
+    assert all(len(each.tokens) > before[each] for each in running)
 
 
 @pytest.mark.parametrize(("asked", "behind"), [(STREAMED, 19), (OPTIONS[:1], 1)])
@@ -216,7 +219,7 @@ def test_a_streams_first_window_is_written_before_the_next_is_encoded(
         engine.step([])
         assert len(encoded) == 2
         Caller(engine).run([])
-        assert {first, second} <= set(engine.rows)
+        assert {first, second} <= set(engine.sequences)
 
 
 def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> None:
@@ -227,7 +230,7 @@ def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> Non
     for _ in range(200):
         admitted = [asked.pop(0)] if asked and engine.free() else []
         engine.step(admitted)
-        together = max(together, len(engine._windows))
+        together = max(together, len(engine._sequences))
         if not asked and not engine.held():
             break
     assert together >= 3

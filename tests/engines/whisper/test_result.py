@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from asr.engines.engine import Window, WindowResult
+from asr.engines.whisper.decoding.attempt import Attempt
 from asr.engines.whisper.decoding.tokens import segments, unwritten
-from asr.engines.whisper.result import Attempt
 from asr.errors import BadRequest, TranscriptionFailed
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
@@ -36,7 +36,7 @@ def test_the_segments_tokens_are_all_that_was_written_but_empty_times(tiny: Twin
     timed = 0
     for window in asked:
         of_segments = [t for s in caller.finals[window].segments for t in s.tokens]
-        tokens = engine.rows[window].tokens
+        tokens = engine.sequences[window].tokens
         assert [t for t in of_segments if t < END] == [t for t in tokens if t < END]
         left = iter(tokens)
         assert all(token in left for token in of_segments), "not in order"
@@ -83,23 +83,21 @@ def test_a_time_behind_which_nothing_is_written_opens_a_segment(
 
 
 def test_pieces_come_where_they_are_asked_for_and_are_the_text(tiny: Twins) -> None:
-    asked = windows(12, [Options("en", pieces=True), Options("en"), Options("de", pieces=True)])
+    asked = windows(12, [Options("en", logprobs=True), Options("en"), Options("de", logprobs=True)])
     engine = recording(tiny.checkpoint)
     caller = Caller(engine)
     caller.run(asked)
     for window in asked:
         found = caller.finals[window].segments
-        row = engine.rows[window]
+        row = engine.sequences[window]
         of_segments = [piece for segment in found for piece in segment.pieces]
-        if not window.options.pieces:
+        if not window.options.logprobs:
             assert not of_segments
             continue
         for segment in found:
             assert b"".join(piece.data for piece in segment.pieces) == segment.text.encode()
         expected = [
-            likelihood
-            for token, likelihood in zip(row.tokens, row.likelihoods, strict=True)
-            if token < END
+            logprob for token, logprob in zip(row.tokens, row.logprobs, strict=True) if token < END
         ]
         assert [piece.logprob for piece in of_segments] == expected
     assert sum(len(s.pieces) for w in asked for s in caller.finals[w].segments) > 20
@@ -177,7 +175,7 @@ def test_the_answer_is_the_tokens_segments(tiny: Twins) -> None:
     parts = tiny.checkpoint
     for window in asked:
         result = caller.finals[window]
-        tokens = engine.rows[window].tokens
+        tokens = engine.sequences[window].tokens
         expected = segments(tokens, parts.vocabulary, parts.tokenizer, window.seconds)
         assert [(s.start, s.end, s.text, s.tokens) for s in result.segments] == [
             (s.start, s.end, s.text, s.tokens) for s in expected
@@ -228,7 +226,7 @@ def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Opti
     engine = recording(tiny.checkpoint)
     caller = Caller(engine)
     caller.run([window])
-    row = engine.rows[window]
+    row = engine.sequences[window]
     tokens = row.tokens
     opening = [
         tiny.checkpoint.vocabulary.languages["en"] if token < 0 else token
@@ -239,7 +237,7 @@ def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Opti
         logits = tiny.model(features, decoder_input_ids=torch.tensor([opening])).logits[0]
     start = opening.index(tiny.checkpoint.vocabulary.start_of_transcript)
     no_speech = logits[start].softmax(dim=0)[tiny.checkpoint.vocabulary.no_speech]
-    assert row.silence == pytest.approx(float(no_speech), rel=1e-3)
+    assert row.no_speech_prob == pytest.approx(float(no_speech), rel=1e-3)
     config = tiny.model.generation_config
     prompt = None if not options.prompt else torch.tensor([config.prev_sot_token_id, 8, 9])
     answer = tiny.model.generate(
@@ -254,15 +252,15 @@ def test_silence_and_likelihood_are_those_of_generate(tiny: Twins, options: Opti
         return_dict_in_generate=True,
         output_scores=True,
     )
-    likelihoods = [
+    logprobs = [
         float(scores[0].log_softmax(dim=0)[token])
         for scores, token in zip(answer.scores, tokens, strict=True)
     ]
-    assert row.likelihoods == pytest.approx(likelihoods, abs=1e-3)
+    assert row.logprobs == pytest.approx(logprobs, abs=1e-3)
     spoken = len(tokens) - (tokens[-1] == tiny.checkpoint.vocabulary.end_of_text)
     for segment in caller.finals[window].segments:
-        assert segment.avg_logprob == pytest.approx(sum(likelihoods) / (spoken + 1), abs=1e-3)
-        assert segment.no_speech_prob == row.silence
+        assert segment.avg_logprob == pytest.approx(sum(logprobs) / (spoken + 1), abs=1e-3)
+        assert segment.no_speech_prob == row.no_speech_prob
         assert segment.temperature == 0.0
 
 
@@ -286,9 +284,9 @@ def test_numbers_that_overflow_end_their_own_window(tiny: Twins) -> None:
     engine = recording(tiny.checkpoint)
     caller, asked = Caller(engine), windows(2, OPTIONS[:1])
     caller.step(asked)
-    engine._flight._machine.slots.cross.of(1).fill_(torch.nan)
+    engine._batch._runner.cache.cross.of(1).fill_(torch.nan)
     caller.run([])
     assert caller.finals[asked[0]].error is None
     assert "overflowed in float32" in str(caller.finals[asked[1]].error)
-    assert len(engine.rows[asked[1]].tokens) <= 6, "it goes on writing though all is lost"
+    assert len(engine.sequences[asked[1]].tokens) <= 6, "it goes on writing though all is lost"
     assert engine.free() == 2

@@ -1,12 +1,13 @@
 """What a graphics card runs, on tensors that claim to be on one and hold nothing.
 
 Whatever waits for a card cannot be answered by such tensors, and what lies on the CPU is
-seen: so is known, where there is no card, what `advance` may do within a capture.
+seen: so is known, where there is no card, what `decode` may do within a capture.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import abc
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +16,22 @@ import pytest
 import torch
 
 from asr.engines.whisper import runner
-from asr.engines.whisper.batch import Row, RunningBatch
+from asr.engines.whisper.batch import RunningBatch
 from asr.engines.whisper.capacity import plan
 from asr.engines.whisper.model import forward
 from asr.engines.whisper.model.alignment import Stretch, align, scores_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.model.transfer import sent
-from asr.engines.whisper.runner import UNDETECTED, ModelRunner, Opening, advance, begin
+from asr.engines.whisper.model.transfer import to_device
+from asr.engines.whisper.runner import (
+    UNDETECTED,
+    DecodeShape,
+    ModelRunner,
+    Opening,
+    decode,
+    prefill,
+)
+from asr.engines.whisper.sequence import Sequence
 from tests.support import models
 from tests.support.pretended import CARD, Devices, moved, pretending
 from tests.support.twins import Twins
@@ -33,13 +42,13 @@ GIB = 2**30
 
 @pytest.fixture(scope="module")
 def unpacked() -> Twins:
-    return Twins.of(models.TINY, keeps_whole=True)
+    return Twins.of(models.TINY, keeps_encoder_output=True)
 
 
-def machine(twins: Twins, keeps_whole: bool) -> ModelRunner:
+def model_runner(twins: Twins, keeps_encoder_output: bool) -> ModelRunner:
     parts = twins.checkpoint
     weights, rules = moved(parts.weights, torch.float16), moved(parts.rules, torch.float16)
-    return ModelRunner.assemble(weights, rules, parts.vocabulary, SLOTS, keeps_whole)
+    return ModelRunner.assemble(weights, rules, parts.vocabulary, SLOTS, keeps_encoder_output)
 
 
 OPENINGS = [
@@ -49,15 +58,15 @@ OPENINGS = [
 KINDS = [(samples, aligns) for samples in (False, True) for aligns in (False, True)]
 
 
-@pytest.mark.parametrize("keeps_whole", [False, True], ids=["keys and values", "whole"])
+@pytest.mark.parametrize("keeps_encoder_output", [False, True], ids=["keys and values", "whole"])
 @pytest.mark.parametrize(("samples", "aligns"), KINDS)
 def test_what_is_captured_neither_waits_for_the_card_nor_leaves_it(
-    unpacked: Twins, keeps_whole: bool, samples: bool, aligns: bool
+    unpacked: Twins, keeps_encoder_output: bool, samples: bool, aligns: bool
 ) -> None:
     with pretending():
-        made = machine(unpacked, keeps_whole)
+        made = model_runner(unpacked, keeps_encoder_output)
         with Devices() as devices:
-            found = advance(made, 3, 16, STEPS, samples, aligns)
+            found = decode(made, DecodeShape(3, 16, samples, aligns), STEPS)
     assert found.shape == (STEPS, 2, 3)
     assert found.device == CARD
     assert devices.count > 100
@@ -95,14 +104,14 @@ def picks(hidden: torch.Tensor) -> None:
 def test_each_mistake_within_a_capture_would_be_seen(
     unpacked: Twins, monkeypatch: pytest.MonkeyPatch, mistake: Callable[[torch.Tensor], None]
 ) -> None:
-    write = forward.write
+    decode = forward.decode
 
     def mistaken(*given: Any) -> torch.Tensor:
-        hidden = write(*given)
+        hidden = decode(*given)
         mistake(hidden)
         return hidden
 
-    monkeypatch.setattr(runner.forward, "write", mistaken)
+    monkeypatch.setattr(runner.forward, "decode", mistaken)
     with pytest.raises((AssertionError, RuntimeError)) as caught:
         test_what_is_captured_neither_waits_for_the_card_nor_leaves_it(
             unpacked, False, samples=False, aligns=False
@@ -110,21 +119,21 @@ def test_each_mistake_within_a_capture_would_be_seen(
     assert "not linked" not in str(caught.value), "seen for want of a driver alone"
 
 
-@pytest.mark.parametrize("keeps_whole", [False, True], ids=["keys and values", "whole"])
+@pytest.mark.parametrize("keeps_encoder_output", [False, True], ids=["keys and values", "whole"])
 def test_rows_begin_on_the_card_and_nothing_waits_for_it(
-    unpacked: Twins, keeps_whole: bool
+    unpacked: Twins, keeps_encoder_output: bool
 ) -> None:
     with pretending():
-        made = machine(unpacked, keeps_whole)
+        made = model_runner(unpacked, keeps_encoder_output)
         settings = moved(unpacked.checkpoint.log_mel, torch.float32)
         samples = torch.empty(2, settings.window_samples, device=CARD)
         features = log_mel(samples, settings).half()
         with Devices() as devices:
             encoded = encode(made.weights.encoder, features)
-            made.slots.cross.hear(1, encoded)
+            made.cache.cross.store(1, encoded)
             made.move(2, 0, 5)
         assert not devices.elsewhere
-        found = begin(made, 1, OPENINGS)
+        found = prefill(made, 1, OPENINGS)
     assert found.device == CARD
     assert found.shape == (4 + len(made.vocabulary.languages), 2)
 
@@ -132,15 +141,15 @@ def test_rows_begin_on_the_card_and_nothing_waits_for_it(
 class Copied:
     """Stands for torch.cuda.Event."""
 
-    streams: Sequence[object] = ()
+    streams: abc.Sequence[object] = ()
 
     def record(self, stream: object) -> None:
         Copied.streams = [*Copied.streams, stream]
 
 
-@pytest.mark.parametrize("keeps_whole", [False, True], ids=["keys and values", "whole"])
+@pytest.mark.parametrize("keeps_encoder_output", [False, True], ids=["keys and values", "whole"])
 def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
-    unpacked: Twins, monkeypatch: pytest.MonkeyPatch, keeps_whole: bool
+    unpacked: Twins, monkeypatch: pytest.MonkeyPatch, keeps_encoder_output: bool
 ) -> None:
     monkeypatch.setattr(torch.cuda, "Event", Copied)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: device)
@@ -148,26 +157,27 @@ def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
     planned = replace(plan(unpacked.checkpoint.weights, GIB), lookahead=9)
     frames = unpacked.checkpoint.weights.encoder.positions.shape[0]
     with pretending():
-        made = machine(unpacked, keeps_whole)
-        flight = RunningBatch(made, planned)
-        rows = [Row(opening, limit=9) for opening in OPENINGS]
-        flight.board(rows, torch.empty(2, frames, 48, dtype=torch.float16, device=CARD))
-        flight.launch()
-        flight.release(rows[0])
+        made = model_runner(unpacked, keeps_encoder_output)
+        batch = RunningBatch(made, planned)
+        [window] = models.windows(1)
+        rows = [Sequence(window, opening, limit=9) for opening in OPENINGS]
+        batch.prefill(rows, torch.empty(2, frames, 48, dtype=torch.float16, device=CARD))
+        batch.decode()
+        batch.release(rows[0])
         rows[0].tokens = [1, 2, 3]
-        inputs = flight.heard(rows[0], 20)
+        inputs = batch.alignment_inputs(rows[0], 20)
         assert (inputs.queries.device, inputs.keys.device) == (CARD, CARD)
         assert inputs.keys.shape == (len(made.weights.decoder.aligning), 20, 16)
         firsts = np.zeros(3, np.int64)
         with Devices() as devices:
             scores = scores_of(inputs, firsts, 9)
         with Devices() as sending:
-            sent(firsts, CARD)
+            to_device(firsts, CARD)
         assert devices.elsewhere == sending.elsewhere, "nothing comes back"
         assert (scores.device, scores.shape) == (CARD, (3, 9))
         on_their_way = align(inputs, [Stretch([1, 2], 0.0, 0.4)]).scores
         assert on_their_way.values.shape == (3, 21)
-        fresh = flight.again(rows[0], temperature=0.2, seed=1)
-        flight.launch()
-        assert flight.active == [fresh, rows[1]]
+        fresh = batch.retry(rows[0], temperature=0.2, seed=1)
+        batch.decode()
+        assert batch.active == [fresh, rows[1]]
     assert list(Copied.streams) == [CARD] * 5

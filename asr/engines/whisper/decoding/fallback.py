@@ -1,6 +1,6 @@
-"""Whether a text can be trusted, and what is done where not: pure decisions.
+"""Temperature fallback: decide which texts are rejected, and which attempt is the best.
 
-The measures and the temperatures of second attempts are those of openai/whisper's transcribe.py.
+The measures and the temperatures are those of openai/whisper's transcribe.py.
 """
 
 from __future__ import annotations
@@ -12,77 +12,77 @@ from typing import Literal
 from asr.engines.whisper.decoding.tokens import TIME_PRECISION, Vocabulary
 from asr.options import Options, Thresholds
 
-Doubt = Literal["no speech", "repetition", "unlikely"]
+RejectionReason = Literal["no speech", "repetition", "unlikely"]
 
-TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-ROUNDING = 1e-3  # of log-probabilities: the same text may be read in batches of any size
+TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # Attempts use these, one after the other.
+ROUNDING = 1e-3  # Mean logprobs this close count as equal: they vary with the batch.
 
-# A loop: tokens that follow each other again and again, faster than anybody speaks. Not by their
-# number alone: the same sentence ten times may have been said ten times.
-LONGEST_UNIT = 32  # tokens that are repeated, at most
-FEWEST_REPEATS = 6
-SHORTEST_LOOP = 32  # tokens altogether
-SPOKEN_TOKENS = 10  # a second: fast speech has about six
-LOOK_EVERY = 16  # tokens of a row
+# A loop is a text that repeats itself faster than anybody speaks. The number of repeats is not
+# enough: somebody may have said the same sentence ten times.
+LONGEST_UNIT = 32  # A loop repeats at most so many tokens.
+FEWEST_REPEATS = 6  # A loop repeats them at least so often.
+SHORTEST_LOOP = 32  # A loop has at least so many tokens in total.
+SPOKEN_TOKENS = 10  # Speech has fewer tokens a second: fast speech has about six.
+CHECK_EVERY = 16  # A text is checked for loops after each so many tokens.
 
 
 @dataclass(frozen=True)
 class TextQuality:
-    """What is to be said of a window's text as it was written once."""
+    """The measures of one attempt's text."""
 
     avg_logprob: float  # over the window's tokens
     compression_ratio: float
-    silence: float  # probability that nobody speaks
+    no_speech_prob: float
     is_loop: bool = False
 
 
-def doubt(attempt: TextQuality, thresholds: Thresholds) -> Doubt | None:
-    """Why the attempt's text is not to be trusted, None where it is."""
+def rejection_reason(quality: TextQuality, thresholds: Thresholds) -> RejectionReason | None:
+    """Return why an attempt's text is rejected, None if it is good."""
     lowest, highest = thresholds.avg_logprob, thresholds.compression_ratio
-    is_unlikely = lowest is not None and attempt.avg_logprob < lowest
-    is_quiet = thresholds.no_speech is not None and attempt.silence > thresholds.no_speech
+    is_unlikely = lowest is not None and quality.avg_logprob < lowest
+    is_quiet = thresholds.no_speech is not None and quality.no_speech_prob > thresholds.no_speech
     if is_quiet and (is_unlikely or lowest is None):
         return "no speech"
-    if highest is not None and (attempt.is_loop or attempt.compression_ratio > highest):
+    if highest is not None and (quality.is_loop or quality.compression_ratio > highest):
         return "repetition"
     return "unlikely" if is_unlikely else None
 
 
 def next_temperature(last: TextQuality, count: int, options: Options) -> float | None:
-    """At which temperature the window is written again, None where it is not.
+    """Return the temperature of the next attempt, None where there is to be none.
 
     Args:
-        count: how many attempts there were, `last` the last of them.
+        count: how many attempts there were; `last` is the last of them.
     """
     if options.temperature > 0 or count >= len(TEMPERATURES):
         return None
-    found = doubt(last, options.thresholds)
-    return None if found is None or found == "no speech" else TEMPERATURES[count]
+    reason = rejection_reason(last, options.thresholds)
+    return None if reason is None or reason == "no speech" else TEMPERATURES[count]
 
 
-def kept(attempts: Sequence[TextQuality], thresholds: Thresholds) -> int | Doubt:
-    """Which of the attempts is kept, or why none is.
+def best_attempt(qualities: Sequence[TextQuality], thresholds: Thresholds) -> int | RejectionReason:
+    """Return the place of the best attempt, or why none is good enough.
 
-    The last one if it is trusted. Otherwise the likeliest, where openai/whisper keeps the last,
-    which the highest temperature wrote; of equals the first; but never a loop.
+    The last one is the best if it is not rejected. Otherwise the likeliest is, of equals the
+    first, but never a loop; openai/whisper takes the last one, of the highest temperature.
     """
-    found = doubt(attempts[-1], thresholds)
-    if found == "no speech":
-        return found
-    if found is None:
-        return len(attempts) - 1
-    candidates = [place for place, attempt in enumerate(attempts) if not attempt.is_loop]
+    reason = rejection_reason(qualities[-1], thresholds)
+    if reason == "no speech":
+        return reason
+    if reason is None:
+        return len(qualities) - 1
+    candidates = [place for place, quality in enumerate(qualities) if not quality.is_loop]
     if not candidates:
         return "repetition"
-    best = max(attempts[place].avg_logprob for place in candidates)
-    return next(place for place in candidates if attempts[place].avg_logprob > best - ROUNDING)
+    best = max(qualities[place].avg_logprob for place in candidates)
+    return next(place for place in candidates if qualities[place].avg_logprob > best - ROUNDING)
 
 
 def loops(tokens: Sequence[int], vocabulary: Vocabulary, seconds: float) -> bool:
-    """Whether the text's end is a loop; times between the words are left out of account.
+    """Return whether a text ends in a loop; timestamps between the words are ignored.
 
     Args:
-        tokens: what was written so far of a window of `seconds`.
+        tokens: what is decoded so far of a window of `seconds`.
     """
     text: list[int] = []
     since: list[float] = []  # the time before each token of the text
@@ -107,7 +107,7 @@ def loops(tokens: Sequence[int], vocabulary: Vocabulary, seconds: float) -> bool
 
 
 def _repeated(text: Sequence[int], size: int) -> int:
-    """How many tokens at the end of `text` are those of `size` tokens, over and over."""
+    """Return how many tokens at the end of `text` repeat `size` tokens."""
     length = size
     while length < len(text) and text[-1 - length] == text[size - 1 - length]:
         length += 1

@@ -1,7 +1,7 @@
-"""What may be written next: suppressed tokens and Whisper's timestamp rules, as tensors.
+"""Forbid tokens that may not come next: suppressed ones, and by Whisper's timestamp rules.
 
 The rules are those of openai/whisper's decoding.py, as Transformers' logits processors apply
-them: times come in pairs and never go back, the first token is a time, and a time is written
+them: times come in pairs and never go back, the first token is a time, and a time comes
 where all times together are likelier than any one word.
 """
 
@@ -12,18 +12,18 @@ from typing import Any
 
 import torch
 
-from asr.engines.whisper.decoding.sampling import SamplingState, draw
+from asr.engines.whisper.decoding.sampling import SamplingState, sample
 from asr.engines.whisper.decoding.tokens import Vocabulary
 
 
 @dataclass(frozen=True)
 class LogitsRules:
-    """What one checkpoint forbids."""
+    """The tokens that one checkpoint forbids."""
 
     end_of_text: int
     no_timestamps: int
-    last_initial_timestamp: int | None  # the latest time that may be written first
-    suppressed: torch.Tensor  # [vocabulary]: -inf where a token is never written, else 0
+    last_initial_timestamp: int | None  # the latest time that may come first
+    suppressed: torch.Tensor  # [vocabulary]: -inf where a token never comes, else 0
     suppressed_first: torch.Tensor  # [vocabulary]: likewise, for the first token
 
     @property
@@ -34,7 +34,7 @@ class LogitsRules:
     def of(
         cls, generation_config: Any, vocabulary: Vocabulary, size: int, like: torch.Tensor
     ) -> LogitsRules:
-        """Read from a checkpoint's `generation_config`, for `size` tokens, typed as `like`."""
+        """Read the rules from `generation_config`, for `size` tokens, typed as `like`."""
         latest = getattr(generation_config, "max_initial_timestamp_index", None)
         never = _forbidding(generation_config.suppress_tokens, size, like)
         return cls(
@@ -48,38 +48,38 @@ class LogitsRules:
 
 
 @dataclass(frozen=True)
-class Written:
-    """What the rules need to know of each row; all tensors are [slots]."""
+class TimestampState:
+    """What the rules need to know of each row's text; all tensors are [slots]."""
 
     is_timed: torch.Tensor  # bool: timestamps are asked for
     is_time: torch.Tensor  # bool: the last token is a time
     was_time: torch.Tensor  # bool: so is the one before, or there is none
-    latest: torch.Tensor  # int64: the last time written; before any, the id before `<|0.00|>`
+    latest: torch.Tensor  # int64: the last time; before any, the id before `<|0.00|>`
 
     @classmethod
-    def blank(cls, count: int, rules: LogitsRules, device: torch.device) -> Written:
+    def blank(cls, count: int, rules: LogitsRules, device: torch.device) -> TimestampState:
         def flags() -> torch.Tensor:
             return torch.zeros(count, dtype=torch.bool, device=device)
 
         latest = torch.full((count,), rules.no_timestamps, device=device)
         return cls(flags(), flags(), flags(), latest)
 
-    def __getitem__(self, rows: slice) -> Written:
-        """Views of some rows: what is written to them is written here."""
-        return Written(*(tensor[rows] for tensor in self.tensors))
+    def __getitem__(self, rows: slice) -> TimestampState:
+        """Return views of some rows: changes of them are changes of these tensors."""
+        return TimestampState(*(tensor[rows] for tensor in self.tensors))
 
     @property
     def tensors(self) -> list[torch.Tensor]:
         return [self.is_timed, self.is_time, self.was_time, self.latest]
 
     def begin(self, tokens: torch.Tensor, rules: LogitsRules) -> None:
-        """Take in each row's first token, [rows]."""
+        """Note each row's first token, [rows]."""
         self.is_time.copy_(tokens >= rules.first_timestamp)
         self.was_time.fill_(True)
         self.latest.copy_(torch.where(self.is_time, tokens, rules.no_timestamps))
 
     def add(self, tokens: torch.Tensor, rules: LogitsRules) -> None:
-        """Take in each row's next token, [rows]."""
+        """Note each row's next token, [rows]."""
         self.was_time.copy_(self.is_time)
         self.is_time.copy_(tokens >= rules.first_timestamp)
         self.latest.copy_(torch.where(self.is_time, tokens, self.latest))
@@ -93,17 +93,17 @@ def constrain_first(scores: torch.Tensor, is_timed: torch.Tensor, rules: LogitsR
         scores[:, rules.last_initial_timestamp + 1 :].masked_fill_(timed, -torch.inf)
 
 
-def constrain(scores: torch.Tensor, written: Written, rules: LogitsRules) -> None:
+def constrain(scores: torch.Tensor, timestamps: TimestampState, rules: LogitsRules) -> None:
     """Forbid, in place, what may not follow; scores are [rows, vocabulary], float32."""
-    timed = written.is_timed[:, None]  # [rows, 1]
-    is_time, was_time = written.is_time[:, None], written.was_time[:, None]
-    opens = timed & is_time & ~was_time  # a pair is half written: a time or the end follows
+    timed = timestamps.is_timed[:, None]  # [rows, 1]
+    is_time, was_time = timestamps.is_time[:, None], timestamps.was_time[:, None]
+    opens = timed & is_time & ~was_time  # half a pair is there: a time or the end follows
     closes = timed & is_time & was_time  # a pair is complete: text follows, or the end
     words = scores[:, : rules.end_of_text]
     marks = scores[:, rules.end_of_text : rules.first_timestamp]
     times = scores[:, rules.first_timestamp :]
-    scores[:, rules.no_timestamps].masked_fill_(written.is_timed, -torch.inf)
-    earliest = written.latest[:, None] + ~opens  # only half a pair may repeat its time
+    scores[:, rules.no_timestamps].masked_fill_(timestamps.is_timed, -torch.inf)
+    earliest = timestamps.latest[:, None] + ~opens  # only half a pair may repeat its time
     ids = torch.arange(rules.first_timestamp, scores.shape[1], device=scores.device)
     times.masked_fill_(closes | (timed & (ids < earliest)), -torch.inf)
     best_mark = marks.amax(dim=1, keepdim=True)
@@ -113,15 +113,17 @@ def constrain(scores: torch.Tensor, written: Written, rules: LogitsRules) -> Non
     marks.masked_fill_(is_likelier, -torch.inf)
 
 
-def choose(scores: torch.Tensor, chance: SamplingState | None) -> tuple[torch.Tensor, torch.Tensor]:
-    """Tokens [rows] and their log-probabilities [rows], of scores [rows, vocabulary], float32.
+def choose(
+    scores: torch.Tensor, sampling: SamplingState | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Choose tokens [rows], with logprobs [rows], by scores [rows, vocabulary], float32.
 
     Args:
-        chance: None where all rows take the likeliest token.
+        sampling: None where all rows take the likeliest token.
     """
-    tokens = scores.argmax(dim=1) if chance is None else draw(scores, chance)
-    likelihood = scores.log_softmax(dim=1).gather(1, tokens[:, None]).squeeze(1)
-    return tokens, likelihood
+    tokens = scores.argmax(dim=1) if sampling is None else sample(scores, sampling)
+    logprobs = scores.log_softmax(dim=1).gather(1, tokens[:, None]).squeeze(1)
+    return tokens, logprobs
 
 
 def _best(scores: torch.Tensor) -> torch.Tensor:
@@ -129,6 +131,6 @@ def _best(scores: torch.Tensor) -> torch.Tensor:
 
 
 def _forbidding(tokens: Any, size: int, like: torch.Tensor) -> torch.Tensor:
-    found = torch.zeros(size, device=like.device, dtype=like.dtype)
-    found[[token for token in tokens or () if 0 <= token < size]] = -torch.inf
-    return found
+    bias = torch.zeros(size, device=like.device, dtype=like.dtype)
+    bias[[token for token in tokens or () if 0 <= token < size]] = -torch.inf
+    return bias

@@ -1,9 +1,9 @@
-"""Sampling whose chance is a row's own: decided by its seed, the position and the token alone.
+"""Sample tokens with noise that depends on seed, position and token alone.
 
-So a window's text does not depend on what else is in flight, nor on the slot, the launch or the
-device, and the same seed writes it again. The noise is a hash of integers instead of a generator's
-state, as counter-based generators do it (Salmon et al., "Parallel random numbers: as easy as 1, 2,
-3", 2011).
+So a window's text does not depend on other windows, nor on the slot, the launch or the device,
+and the same seed gives the same text. The noise is a hash of integers, not a generator's state,
+as in counter-based generators (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+2011).
 """
 
 from __future__ import annotations
@@ -15,52 +15,53 @@ import torch
 
 from asr.options import Options
 
-BITS = 32
-MASK = 2**BITS - 1
-FACTORS = (0x21F0AAAD, 0x735A2D97)  # below 2^31: no product overflows int64
-HIGHEST = 1 - 2**-24  # the float32 before 1
+BITS = 32  # Hashes have so many bits.
+MASK = 2**BITS - 1  # Products are cut to the bits of this.
+FACTORS = (0x21F0AAAD, 0x735A2D97)  # They are below 2^31: no product overflows int64.
+HIGHEST = 1 - 2**-24  # Uniform numbers are at most this, the float32 before 1.
 
 
 @dataclass(frozen=True)
 class SamplingState:
-    """What decides the next token of each row; all tensors are [rows]."""
+    """What decides how each row samples its next token; all tensors are [rows]."""
 
     temperatures: torch.Tensor  # float32: 0 for the likeliest token
     seeds: torch.Tensor  # int64, not negative
-    positions: torch.Tensor  # int64: of the token that is to be written
+    positions: torch.Tensor  # int64: of the next token
 
     def __getitem__(self, rows: torch.Tensor) -> SamplingState:
         return SamplingState(self.temperatures[rows], self.seeds[rows], self.positions[rows])
 
 
 def seed_of(options: Options, temperature: float) -> int:
-    """The seed of a window written at `temperature`.
+    """Return the seed of an attempt at `temperature`.
 
-    Chance itself where a temperature is asked without a seed; second attempts are the same every
-    time.
+    It is random where the request has a temperature without a seed; the temperature fallback
+    gives the same text every time.
     """
     if options.temperature > 0 and options.seed is None:
         return random.getrandbits(63)
     return ((options.seed or 0) ^ (round(1000 * temperature) << 48)) & (2**63 - 1)
 
 
-def draw(scores: torch.Tensor, chance: SamplingState) -> torch.Tensor:
-    """Tokens, [rows], by the softmax of scores [rows, vocabulary] over the temperature."""
-    if scores.device.type == "cpu":  # where rows without a temperature would cost time
+def sample(scores: torch.Tensor, sampling: SamplingState) -> torch.Tensor:
+    """Sample tokens, [rows], by the softmax of scores [rows, vocabulary] / temperature."""
+    if scores.device.type == "cpu":  # noise for rows without a temperature would cost time
         tokens = scores.argmax(dim=1)
-        hot = chance.temperatures.nonzero().flatten()
-        tokens[hot] = _drawn(scores[hot], chance[hot])
+        sampled = sampling.temperatures.nonzero().flatten()
+        tokens[sampled] = _sampled(scores[sampled], sampling[sampled])
         return tokens
-    return _drawn(scores, chance)
+    return _sampled(scores, sampling)
 
 
-def _drawn(scores: torch.Tensor, chance: SamplingState) -> torch.Tensor:
-    noise = gumbel(chance.seeds, chance.positions, scores.shape[1])
-    return (scores + noise * chance.temperatures[:, None]).argmax(dim=1)  # as of scores / T + noise
+def _sampled(scores: torch.Tensor, sampling: SamplingState) -> torch.Tensor:
+    noise = gumbel(sampling.seeds, sampling.positions, scores.shape[1])
+    noisy = scores + noise * sampling.temperatures[:, None]  # as scores / T + noise, times T
+    return noisy.argmax(dim=1)
 
 
 def gumbel(seeds: torch.Tensor, positions: torch.Tensor, size: int) -> torch.Tensor:
-    """Finite Gumbel noise, [rows, size], float32."""
+    """Return finite Gumbel noise, [rows, size], float32."""
     keys = mixed(mixed(mixed(seeds & MASK) ^ (seeds >> BITS)) ^ positions)
     tokens = torch.arange(size, device=seeds.device)
     uniform = (mixed(tokens ^ keys[:, None]).float() + 0.5) * 2.0**-BITS
@@ -68,7 +69,7 @@ def gumbel(seeds: torch.Tensor, positions: torch.Tensor, size: int) -> torch.Ten
 
 
 def mixed(numbers: torch.Tensor) -> torch.Tensor:
-    """Another number of 32 bits for each, int64; neighbours have nothing in common."""
+    """Hash each number to 32 bits, int64; neighbours have nothing in common."""
     numbers = numbers ^ (numbers >> 16)
     numbers = (numbers * FACTORS[0]).bitwise_and_(MASK)
     numbers = numbers ^ (numbers >> 15)

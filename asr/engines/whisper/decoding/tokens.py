@@ -1,4 +1,4 @@
-"""Whisper's special tokens, and the way from a window's tokens to timed segments."""
+"""Whisper's special tokens, and how a window's tokens become timed segments."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.errors import BadRequest
 from asr.options import Options
-from asr.transcript import Segment, TokenLogprob
+from asr.transcript import LanguageDetection, Segment, TokenLogprob
 
-TIME_PRECISION = 0.02  # seconds between neighbouring timestamp tokens
-PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]  # bytes written as themselves
-OTHERS = [byte for byte in range(256) if byte not in PLAIN]  # from chr(256) on, in order
-BYTES = {  # letter of GPT-2's byte-level alphabet → byte
+ENGLISH_ONLY = LanguageDetection("en", {"en": 1.0})  # Models without languages detect this.
+TIME_PRECISION = 0.02  # Neighbouring timestamp tokens are so many seconds apart.
+PLAIN = [*range(33, 127), *range(161, 173), *range(174, 256)]  # These bytes stay as they are.
+OTHERS = [byte for byte in range(256) if byte not in PLAIN]  # These become chr(256) and on.
+BYTES = {  # A letter of GPT-2's byte-level alphabet stands for this byte.
     **{chr(byte): bytes([byte]) for byte in PLAIN},
     **{chr(256 + place): bytes([byte]) for place, byte in enumerate(OTHERS)},
 }
@@ -27,7 +28,7 @@ class Vocabulary:
 
     start_of_transcript: int
     end_of_text: int
-    start_of_previous: int  # opens a prompt
+    start_of_previous: int  # comes before a prompt
     no_speech: int
     no_timestamps: int
     tasks: Mapping[str, int]  # empty where the model knows English only
@@ -59,12 +60,12 @@ class Vocabulary:
 
     @property
     def language_names(self) -> dict[str, str]:
-        """Code → English name in lower case, for every language that may be asked."""
+        """Return code → English name in lower case, of every language that may be asked."""
         codes = self.languages or {"en": 0}
         return {code: LANGUAGES.get(code, code) for code in codes}
 
     def language(self, code: str | None) -> int:
-        """The token of a language.
+        """Return the token of a language.
 
         Raises:
             BadRequest: the model does not know it.
@@ -74,7 +75,7 @@ class Vocabulary:
         return self.languages[code]
 
     def opening(self, options: Options, language: str | None) -> list[int]:
-        """The tokens that tell the model what to write: language, task, timestamps or none."""
+        """Return the tokens that set the language, the task, and timestamps or none."""
         tokens = [self.start_of_transcript]
         if self.languages:
             tokens += [self.language(language), self.tasks[options.task]]
@@ -84,19 +85,19 @@ class Vocabulary:
 
 
 def token_bytes(token: int, tokenizer: Any) -> bytes:
-    """What a text token stands for: a piece of UTF-8, not always whole letters."""
+    """Return the bytes of a text token: UTF-8, not always whole letters."""
     spelling = str(tokenizer.convert_ids_to_tokens(token))
     return b"".join(BYTES.get(letter) or letter.encode() for letter in spelling)
 
 
 def spelled(text: Sequence[int], tokenizer: Any) -> str:
-    """The text of tokens, as it stands."""
-    found = tokenizer.decode(text, skip_special_tokens=True, clean_up_tokenization_spaces=False)
-    return str(found)
+    """Return the text of tokens, with its spaces."""
+    spelling = tokenizer.decode(text, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(spelling)
 
 
 def prompt_tokens(prompt: str, tokenizer: Any, longest: int) -> list[int]:
-    """The tokens that tell the model what was said before: at most `longest`, the last ones.
+    """Return the tokens of a prompt, the last `longest` at most.
 
     Raises:
         BadRequest: the prompt holds special tokens.
@@ -113,53 +114,53 @@ def segments(
     vocabulary: Vocabulary,
     tokenizer: Any,
     seconds: float,
-    likelihoods: Sequence[float] | None = None,
+    logprobs: Sequence[float] | None = None,
 ) -> tuple[Segment, ...]:
-    """Part one window's tokens at its timestamps; no text is lost, times or not.
+    """Split one window's tokens into segments at its timestamps; no text is lost.
 
     Args:
-        tokens: what the model wrote after the opening, end of text included or not.
+        tokens: what is decoded after the opening, end of text included or not.
         seconds: length of the window; text that no timestamp closes ends there.
-        likelihoods: the tokens' log-probabilities, where pieces are wanted.
+        logprobs: of `tokens`, where each token of a segment is wanted with its logprob.
 
     Text before the first timestamp begins at 0, text after a closed segment where that ended.
     A segment's tokens are its text's and the timestamps that open and close it.
     """
-    found = []
-    for part, start, end in _parted(tokens, vocabulary, seconds):
-        written = tokens[part]
-        text = [token for token in written if token < vocabulary.first_timestamp]
+    timed = []
+    for part, start, end in _split(tokens, vocabulary, seconds):
+        own = tokens[part]  # of the segment
+        text = [token for token in own if token < vocabulary.first_timestamp]
         words = spelled(text, tokenizer)
         if not words.strip():
             continue
-        pieces = (
+        token_logprobs = (
             ()
-            if likelihoods is None
+            if logprobs is None
             else tuple(
-                TokenLogprob(token_bytes(token, tokenizer), likelihood)
-                for token, likelihood in zip(written, likelihoods[part], strict=True)
+                TokenLogprob(token_bytes(token, tokenizer), logprob)
+                for token, logprob in zip(own, logprobs[part], strict=True)
                 if token < vocabulary.end_of_text
             )
         )
-        found.append(Segment(start, end, words, tokens=tuple(written), pieces=pieces))
-    return tuple(found)
+        timed.append(Segment(start, end, words, tokens=tuple(own), pieces=token_logprobs))
+    return tuple(timed)
 
 
 def unwritten(tokens: Sequence[int], vocabulary: Vocabulary) -> float | None:
-    """Seconds, where the model says that somebody speaks whose words it does not write.
+    """Return the start of speech, in seconds, whose text the model leaves out.
 
-    Of a sentence that the window's end cuts off Whisper was taught to write the start alone.
+    Of a sentence that the window's end cuts off, Whisper was trained to write the start alone.
     """
-    written = [token for token in tokens if token != vocabulary.end_of_text]
-    times = [token - vocabulary.first_timestamp for token in written[-2:]]
+    tokens = [token for token in tokens if token != vocabulary.end_of_text]
+    times = [token - vocabulary.first_timestamp for token in tokens[-2:]]
     is_open = bool(times) and min(times) >= 0 and (len(times) == 2 or times[0] > 0)
     return round(times[-1] * TIME_PRECISION, 2) if is_open else None
 
 
-def _parted(
+def _split(
     tokens: Sequence[int], vocabulary: Vocabulary, seconds: float
 ) -> Iterator[tuple[slice, float, float]]:
-    """Each segment's tokens, its start and its end in seconds."""
+    """Yield each segment's tokens, its start and its end in seconds."""
     first, has_text = 0, False  # of the segment in hand
     start, spoken = 0.0, len(tokens)
     for place, token in enumerate(tokens):

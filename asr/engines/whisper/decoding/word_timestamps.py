@@ -1,4 +1,4 @@
-"""A segment's words: its tokens put together as openai/whisper does, each with its times."""
+"""Make words of a segment's tokens, as openai/whisper does, each with its times."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from string import punctuation
 from asr.engines.whisper.model.alignment import Alignment, AlignmentInputs, Stretch, Times, align
 from asr.transcript import Segment, Word
 
-UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # languages that part no words
-OPENING = frozenset("\"'“¿([{-")  # behind a space these belong to the word that follows
-CLOSING = frozenset("\"'.。,，!！?？:：”)]}、")  # noqa: RUF001 - these belong to the word before
-MARKS = frozenset(punctuation)  # these begin a word of their own
-BELIEVED_MEDIAN = 0.7  # seconds at most, of a word
-LONGEST_MEDIANS = 2  # that a word beside a pause may last
+UNSPACED = frozenset({"zh", "ja", "th", "lo", "my", "yue"})  # These put no space between words.
+OPENING = frozenset("\"'“¿([{-")  # After a space these belong to the next word.
+CLOSING = frozenset("\"'.。,，!！?？:：”)]}、")  # noqa: RUF001 - These belong to the word before.
+MARKS = frozenset(punctuation)  # These begin a word.
+HIGHEST_MEDIAN = 0.7  # A longer median of the words counts as this, in seconds.
+LONGEST_MEDIANS = 2  # A word beside a pause lasts at most so many medians.
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """A word, and its tokens' places among those of its segment."""
+    """A word, and the places of its tokens in its segment."""
 
     text: str
     places: range
@@ -31,38 +31,40 @@ class Spelling:
         return Spelling(self.text + other.text, range(self.places.start, other.places.stop))
 
 
-def spellings(pieces: Sequence[bytes], language: str | None) -> list[Spelling]:
-    """The words that tokens spell: joined, they are the text; none is blank unless all of it is.
+def spellings(tokens: Sequence[bytes], language: str | None) -> list[Spelling]:
+    """Split a text into words; joined, they are the text.
+
+    No word is blank unless the whole text is.
 
     Args:
-        pieces: the bytes of each token, UTF-8.
-        language: code of what is written.
+        tokens: the bytes of each token, UTF-8.
+        language: code of the text.
     """
-    found: list[Spelling] = []
+    words: list[Spelling] = []
     lead: Spelling | None = None  # belongs to what follows
-    for part in _letters(pieces):
+    for part in _letters(tokens):
         begins = language in UNSPACED or part.text.startswith(" ") or _is_of(part, MARKS)
         if _leads(part):
             lead = lead + part if lead else part
         elif lead:
-            found.append(lead + part)
+            words.append(lead + part)
             lead = None
-        elif found and (not begins or _is_of(part, CLOSING)):
-            found[-1] += part
+        elif words and (not begins or _is_of(part, CLOSING)):
+            words[-1] += part
         else:
-            found.append(part)
+            words.append(part)
     if lead:
-        found[-1:] = [found[-1] + lead] if found else [lead]
-    return found
+        words[-1:] = [words[-1] + lead] if words else [lead]
+    return words
 
 
-def _letters(pieces: Sequence[bytes]) -> Iterator[Spelling]:
-    """The tokens, those together that share a letter."""
+def _letters(tokens: Sequence[bytes]) -> Iterator[Spelling]:
+    """Yield tokens, joined where they share a letter."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     text, first = "", 0
-    for place, piece in enumerate(pieces):
-        is_last = place == len(pieces) - 1
-        text += decoder.decode(piece, is_last)
+    for place, token in enumerate(tokens):
+        is_last = place == len(tokens) - 1
+        text += decoder.decode(token, is_last)
         if is_last or not decoder.getstate()[0]:
             yield Spelling(text, range(first, place + 1))
             text, first = "", place + 1
@@ -78,17 +80,17 @@ def _is_of(part: Spelling, letters: frozenset[str]) -> bool:
 
 @dataclass(frozen=True)
 class Timing:
-    """One window's segments, whose words are being timed."""
+    """One window's segments, while the device computes the times of their words."""
 
-    segments: Sequence[Segment]  # with their pieces
+    segments: Sequence[Segment]  # with their tokens' logprobs
     alignment: Alignment
-    language: str | None  # code of what is written
+    language: str | None  # code of the text
 
     def finish(self) -> tuple[Segment, ...]:
-        """The segments with their words, once the device has what they are timed by.
+        """Wait for the times; return the segments with their words.
 
-        The segments' own times stay what the model wrote, whether words are asked for or not;
-        words lie within them.
+        The segments' own times stay those that the model wrote, because they must not depend on
+        whether words are asked for; words lie within them.
         """
         timed = zip(self.segments, self.alignment.times(), strict=True)
         return _without_pauses([_timed(segment, its, self.language) for segment, its in timed])
@@ -97,28 +99,28 @@ class Timing:
 def timing(
     segments: Sequence[Segment],
     tokens: Sequence[int],
-    heard: AlignmentInputs,
+    inputs: AlignmentInputs,
     end_of_text: int,
     language: str | None,
 ) -> Timing:
-    """Begin to time the words of one window's segments, one at least, which have their pieces.
+    """Begin to time the words of one window's segments, one at least, with logprobs.
 
     Args:
-        tokens: all that was written of the window.
-        language: code of what is written.
+        tokens: all that is decoded of the window.
+        language: code of the text.
     """
-    found = _places(segments, tokens, end_of_text)
+    places_of = _places(segments, tokens, end_of_text)
     stretches = [
         Stretch(places, segment.start, segment.end)
-        for segment, places in zip(segments, found, strict=True)
+        for segment, places in zip(segments, places_of, strict=True)
     ]
-    return Timing(segments, align(heard, stretches), language)
+    return Timing(segments, align(inputs, stretches), language)
 
 
 def _places(
     segments: Sequence[Segment], tokens: Sequence[int], end_of_text: int
 ) -> Iterator[list[int]]:
-    """Where the text of each segment stands in `tokens`."""
+    """Yield the places of each segment's text in `tokens`."""
     first = 0
     for segment in segments:
         length = len(segment.tokens)
@@ -132,40 +134,40 @@ def _places(
 
 
 def _timed(segment: Segment, times: Times, language: str | None) -> Segment:
-    """The segment with its words; should they not make up its text, they are left out.
+    """Return the segment with its words, without them if they are not its whole text.
 
     Args:
-        times: when each of its pieces begins, and the last one ends.
+        times: when each of its text tokens begins, and the last one ends.
     """
-    chances = [exp(piece.logprob) for piece in segment.pieces]
+    probabilities = [exp(token.logprob) for token in segment.pieces]
     words = tuple(
         Word(
             spelling.text,
             round(float(times[spelling.places.start]), 3),
             round(float(times[spelling.places.stop]), 3),
-            fmean(chances[spelling.places.start : spelling.places.stop]),
+            fmean(probabilities[spelling.places.start : spelling.places.stop]),
         )
-        for spelling in spellings([piece.data for piece in segment.pieces], language)
+        for spelling in spellings([token.data for token in segment.pieces], language)
     )
     is_whole = "".join(word.text for word in words) == segment.text
     return replace(segment, words=words if is_whole else ())
 
 
 def _without_pauses(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    """The segments, the first and last word of each no longer than its like.
+    """Shorten the first and last word of each segment to a usual length.
 
-    A segment may begin or end amid a pause, which the word there was given.
+    A segment may begin or end in a pause, and its word there then includes the pause.
     """
     lengths = [word.end - word.start for segment in segments for word in segment.words]
     if not lengths:
         return tuple(segments)
-    longest = LONGEST_MEDIANS * min(BELIEVED_MEDIAN, median(lengths))
+    longest = LONGEST_MEDIANS * min(HIGHEST_MEDIAN, median(lengths))
     return tuple(_trimmed(segment, longest) for segment in segments)
 
 
 def _trimmed(segment: Segment, longest: float) -> Segment:
     words = list(segment.words)
-    if len(words) > 1:  # of an only word nothing tells on which side the pause is
+    if len(words) > 1:  # with one word it is unknown on which side the pause is
         first, last = words[0], words[-1]
         words[0] = replace(first, start=round(max(first.start, first.end - longest), 3))
         words[-1] = replace(last, end=round(min(last.end, last.start + longest), 3))

@@ -1,9 +1,9 @@
-"""Where in a window its tokens were said: the attention of the heads that follow the speech.
+"""Find when each token was said, from the attention of the alignment heads.
 
-After openai/whisper's timing.py: each head's attention over the window's frames, made comparable
-between tokens, smoothed, averaged over the heads, and the best way through it. Other than there
-a way leads through one segment, between the times that the model wrote, and no token goes
-without a frame.
+As openai/whisper's timing.py does: each head's attention over the window's frames is made
+comparable between tokens, smoothed and averaged over the heads, and the best path through it
+gives the times. Unlike there, a path leads through one segment, between the times that the model
+wrote, and every token has a frame at least.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.engines.whisper.model.transfer import HostCopy, sent
+from asr.engines.whisper.model.transfer import HostCopy, to_device
 
-FRAME_SECONDS = 0.02  # of the encoder's output
-SMOOTHED_FRAMES = 7  # of which the median is taken
-NAMED = "alignment_heads"  # in a checkpoint's generation config
-HEADS_AT_ONCE = 8  # whose scores are in memory together
-# Comparators that leave the median of seven in the fourth place (Knuth, volume 3, 5.3.4).
+FRAME_SECONDS = 0.02  # A frame of the encoder's output lasts so many seconds.
+SMOOTHED_FRAMES = 7  # Attention is smoothed by the median of so many frames.
+HEADS_SETTING = "alignment_heads"  # A generation config names the heads under this name.
+HEADS_AT_ONCE = 8  # The scores of at most so many heads are in memory together.
+# These comparators bring the median of seven to the fourth place (Knuth, volume 3, 5.3.4).
 MEDIAN_OF_SEVEN = (
     (0, 5), (0, 3), (1, 6), (2, 4), (0, 1), (3, 5), (2, 6), (2, 3), (3, 6), (4, 5), (1, 4), (1, 3),
     (3, 4),
@@ -45,75 +45,75 @@ class Stretch:
 
 @dataclass(frozen=True)
 class AlignmentInputs:
-    """What the alignment heads asked for each token of a window, and what they could hear."""
+    """Queries and keys of the alignment heads, for the tokens and frames of a window."""
 
     queries: torch.Tensor  # [heads, tokens, size], scaled; row i wrote token i, row 0 is not used
     keys: torch.Tensor  # [heads, frames, size], of the frames that are not padding
 
 
 def heads_of(generation_config: Any, layers: int, heads: int) -> tuple[tuple[int, int], ...]:
-    """The heads that follow the speech, (layer, head), of a decoder with so many.
+    """Return the alignment heads, (layer, head), whose attention follows the speech.
 
-    A checkpoint that names none, or some that it does not have, as fine-tuned ones may, is
-    followed by all heads of its upper half, as openai/whisper does.
+    A checkpoint may name none, or some that it does not have, as fine-tuned ones do: then all
+    heads of its upper half are taken, as openai/whisper does.
     """
-    named = [(layer, head) for layer, head in getattr(generation_config, NAMED, None) or ()]
+    named = [(layer, head) for layer, head in getattr(generation_config, HEADS_SETTING, None) or ()]
     if not named or any(layer >= layers or head >= heads for layer, head in named):
         named = list(product(range(layers // 2, layers), range(heads)))
     return tuple(sorted(named))
 
 
 def frames_of(seconds: float) -> int:
-    """Of a window, padding aside."""
+    """Return how many frames a window of `seconds` has, without padding."""
     return max(1, math.ceil(round(seconds / FRAME_SECONDS, 6)))
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """What is heard of a window's tokens, on its way to where the ways through it are sought."""
+    """The scores of a window's tokens, on their way to the host."""
 
     stretches: Sequence[Stretch]
     spans: Sequence[range]  # their frames
     scores: HostCopy  # [tokens, frames from the stretch's first one on]
 
     def times(self) -> list[Times]:
-        """When the tokens of each stretch were said: their starts and the last one's end."""
-        scores: Scores = self.scores.arrived().numpy()
+        """Return the start of each stretch's tokens, and the end of its last one."""
+        scores: Scores = self.scores.wait().numpy()
         return [
-            _times(scores[_followed(stretch, len(scores))], stretch, span)
+            _times(scores[_with_next(stretch, len(scores))], stretch, span)
             for stretch, span in zip(self.stretches, self.spans, strict=True)
         ]
 
 
-def align(heard: AlignmentInputs, stretches: Sequence[Stretch]) -> Alignment:
-    """Let the device begin with the times of tokens; nothing here waits for it.
+def align(inputs: AlignmentInputs, stretches: Sequence[Stretch]) -> Alignment:
+    """Begin to compute the times of tokens; nothing here waits for the device.
 
     Args:
         stretches: one at least.
     """
-    count, frames = heard.queries.shape[1], heard.keys.shape[1]
+    count, frames = inputs.queries.shape[1], inputs.keys.shape[1]
     spans = [_span(stretch, frames) for stretch in stretches]
     firsts = np.zeros(count, np.int64)  # each token's first frame
     for stretch, span in zip(stretches, spans, strict=True):
-        firsts[_followed(stretch, count)] = span.start
+        firsts[_with_next(stretch, count)] = span.start
     width = max(len(span) for span in spans) + 1
-    return Alignment(stretches, spans, HostCopy.of(scores_of(heard, firsts, width)))
+    return Alignment(stretches, spans, HostCopy.of(scores_of(inputs, firsts, width)))
 
 
-def _followed(stretch: Stretch, count: int) -> list[int]:
-    """The places of a stretch and the one behind it, if there is one: it takes the pause."""
+def _with_next(stretch: Stretch, count: int) -> list[int]:
+    """Return the places of a stretch and of the next token, which takes the pause."""
     behind = stretch.places[-1] + 1
     return [*stretch.places, *([behind] if behind < count else [])]
 
 
 def _span(stretch: Stretch, frames: int) -> range:
-    """The frames of a stretch."""
+    """Return the frames of a stretch."""
     first = min(round(stretch.start / FRAME_SECONDS), frames - 1)
     return range(first, min(frames_of(stretch.end), frames))
 
 
 def _times(scores: Scores, stretch: Stretch, span: range) -> Times:
-    """When each token starts and the last one ends.
+    """Return when each token starts and the last one ends.
 
     Args:
         scores: [tokens and the one behind them, if any; frames from the span's first on].
@@ -124,15 +124,16 @@ def _times(scores: Scores, stretch: Stretch, span: range) -> Times:
     has_next = len(scores) > count  # it may begin where the stretch ends, a frame behind it
     starts = path(scores[:, : len(span) + has_next])
     ends = starts if has_next else [*starts, len(span)]
-    found = (span.start + np.asarray(ends, np.float64)) * FRAME_SECONDS
-    return np.clip(found, stretch.start, stretch.end)
+    times = (span.start + np.asarray(ends, np.float64)) * FRAME_SECONDS
+    return np.clip(times, stretch.start, stretch.end)
 
 
 def path(scores: Scores) -> list[int]:
-    """The first frame of each token where they share the frames for the highest total score.
+    """Return each token's first frame, on the path with the highest total score.
 
-    Dynamic time warping in which every token takes a frame at least. It is told by where tokens
-    end: that token i ends at frame j is worth the scores up to j of i less those of i + 1.
+    Dynamic time warping in which every token takes a frame at least. The path is computed by the
+    ends of tokens: if token i ends at frame j, that adds the scores of i up to j and takes off
+    those of i + 1.
 
     Args:
         scores: [tokens, frames], no fewer frames than tokens.
@@ -147,31 +148,31 @@ def path(scores: Scores) -> list[int]:
     return [0, *firsts[:0:-1]]
 
 
-def scores_of(heard: AlignmentInputs, firsts: npt.NDArray[np.int64], width: int) -> torch.Tensor:
-    """How much each token is heard in the `width` frames from its first one on.
+def scores_of(inputs: AlignmentInputs, firsts: npt.NDArray[np.int64], width: int) -> torch.Tensor:
+    """Score how well each token fits the `width` frames from its first one on.
 
     Returns:
         [tokens, width], on the device; frames past the window's end repeat the last one.
     """
-    device, frames = heard.keys.device, heard.keys.shape[1]
+    device, frames = inputs.keys.device, inputs.keys.shape[1]
     margin = SMOOTHED_FRAMES // 2
     near = torch.arange(-margin, width + margin, device=device)
-    index = (near + sent(firsts, device)[:, None]).clamp_(0, frames - 1)  # [tokens, width + 6]
+    index = (near + to_device(firsts, device)[:, None]).clamp_(0, frames - 1)  # [tokens, width + 6]
     total = torch.zeros(len(firsts), width, device=device)
-    groups = zip(heard.queries.split(HEADS_AT_ONCE), heard.keys.split(HEADS_AT_ONCE), strict=True)
+    groups = zip(inputs.queries.split(HEADS_AT_ONCE), inputs.keys.split(HEADS_AT_ONCE), strict=True)
     for queries, keys in groups:
         attention = (queries.float() @ keys.float().mT).softmax(dim=2)  # [heads, tokens, frames]
         spread, mean = torch.std_mean(attention[:, 1:], dim=1, correction=0, keepdim=True)
         attention.sub_(mean).div_(spread.clamp_(min=torch.finfo(torch.float32).tiny))
-        shown = attention.gather(2, index.expand(len(queries), -1, -1))
-        total += smoothed(shown).sum(dim=0)
+        near_attention = attention.gather(2, index.expand(len(queries), -1, -1))
+        total += smoothed(near_attention).sum(dim=0)
     return total
 
 
 def smoothed(values: torch.Tensor) -> torch.Tensor:
-    """Medians of seven neighbours along the last dimension, which is six shorter for it.
+    """Return medians of seven neighbours along the last dimension, which becomes six shorter.
 
-    By a network of comparisons: 16 times as fast as sorting on a CPU.
+    A network of comparisons is 16 times as fast as sorting on a CPU.
     """
     length = values.shape[-1] - SMOOTHED_FRAMES + 1
     lanes = [values.narrow(-1, first, length) for first in range(SMOOTHED_FRAMES)]

@@ -1,4 +1,4 @@
-"""Log-mel features of windows, as Whisper was trained on them, on the model's device."""
+"""Compute log-mel features of windows, as Whisper was trained on them, on the model's device."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-MEL_FLOOR = 1e-10  # power below which nothing is told apart
-DYNAMIC_RANGE = 8.0  # of log10 power: what lies lower than the window's peak by more is cut
+MEL_FLOOR = 1e-10  # Powers below this count as this.
+DYNAMIC_RANGE = 8.0  # Powers are raised to at most this below the window's peak, in log10.
 
 
 @dataclass(frozen=True)
 class LogMel:
-    """How a checkpoint wants its features."""
+    """The settings of a checkpoint's features."""
 
     mel_filters: torch.Tensor  # [mels, frequencies]
     hann: torch.Tensor  # [samples of one frame]
@@ -35,7 +35,7 @@ class LogMel:
         )
 
     def pad(self, windows: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
-        """Windows of any length up to a full one → [windows, window_samples] on the device."""
+        """Pad windows with silence → [windows, window_samples] on the device."""
         device = self.hann.device
         padded = torch.zeros(len(windows), self.window_samples, pin_memory=device.type == "cuda")
         for row, samples in zip(padded.numpy(), windows, strict=True):
@@ -44,7 +44,7 @@ class LogMel:
 
 
 def log_mel(samples: torch.Tensor, settings: LogMel) -> torch.Tensor:
-    """The features that `WhisperFeatureExtractor` makes of float32 PCM at 16 kHz.
+    """Compute the features that `WhisperFeatureExtractor` makes of float32 PCM at 16 kHz.
 
     Args:
         samples: [windows, window_samples], -1..1.

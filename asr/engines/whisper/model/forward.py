@@ -1,4 +1,4 @@
-"""Whisper's encoder and decoder as plain functions over its weights and the slots' caches.
+"""Whisper's encoder and decoder as plain functions over its weights and the KV cache.
 
 Shapes: n windows or rows, T encoder frames, D width, H heads, S head size (H S = D).
 """
@@ -20,11 +20,11 @@ from asr.engines.whisper.model.weights import (
     linear,
 )
 
-HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # as Transformers clamps float16
+HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # Transformers clamps float16 to this too.
 
 
 def encode(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
-    """Log-mel features [n, mels, 2 T] → encoder output [n, T, D]."""
+    """Encode log-mel features [n, mels, 2 T] → encoder output [n, T, D]."""
     x = F.gelu(F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1))
     x = F.gelu(F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1))
     x = x.transpose(1, 2).contiguous()  # what every layer adds to keeps its strides
@@ -38,78 +38,78 @@ def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Te
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
     if layer.query_key_value.is_packed:
-        heard = onednn.attention(query, key, value)  # [n, H, T, S]
+        attended = onednn.attention(query, key, value)  # [n, H, T, S]
     else:
-        heard = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    x = x + linear(merged(heard), layer.attention_out)
+        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+    x = x + linear(merged(attended), layer.attention_out)
     x = x + linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
 
 
-def read(weights: Weights, slots: KVCache, start: int, tokens: torch.Tensor) -> torch.Tensor:
-    """Take in the opening tokens [n, L] of the rows from `start` on → hidden states [n, L, D].
+def prefill(weights: Weights, cache: KVCache, start: int, tokens: torch.Tensor) -> torch.Tensor:
+    """Read the openings [n, L] of the slots from `start` on → hidden states [n, L, D].
 
-    Rows may be padded at their end: nothing attends to what comes later, and decoding
+    Openings may be padded at their end: nothing attends to what comes later, and decoding
     overwrites it.
     """
     decoder = weights.decoder
     count, length = tokens.shape
     rows = slice(start, start + count)
     x = decoder.tokens[tokens] + decoder.positions[:length]  # [n, L, D]
-    for number, (layer, own) in enumerate(zip(decoder.layers, slots.own, strict=True)):
+    for number, (layer, own) in enumerate(zip(decoder.layers, cache.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, L, 3 D]
         query, key, value = (by_head(part, decoder.heads) for part in projected.chunk(3, dim=-1))
         own[0, rows, :, :length] = key
         own[1, rows, :, :length] = value
-        said = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
-        x = x + linear(merged(said), layer.attention_out)
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
+        x = x + linear(merged(attended), layer.attention_out)
         query = by_head(linear(_normed(x, layer.cross_norm), layer.cross_query), decoder.heads)
-        heard = slots.cross.attend(number, query, rows)
-        x = x + linear(heard, layer.cross_out)
+        attended = cache.cross.attend(number, query, rows)
+        x = x + linear(attended, layer.cross_out)
         x = _fed(layer, x)
     return _normed(x, decoder.norm)
 
 
-def write(
+def decode(
     weights: Weights,
-    slots: KVCache,
+    cache: KVCache,
     tokens: torch.Tensor,
     positions: torch.Tensor,
     length: int,
     aligns: bool = False,
 ) -> torch.Tensor:
-    """One token further in the first n slots: [n] tokens, [n] positions → hidden states [n, D].
+    """Read one token [n] in each of the first n slots, at positions [n] → hidden states [n, D].
 
     Args:
-        length: more than every position; how much of the caches is looked at.
-        aligns: whether to keep what the alignment heads ask, for the times of words.
+        length: more than every position; how much of the caches is read.
+        aligns: whether to store the alignment heads' queries, for the times of words.
     """
     decoder = weights.decoder
     count, heads = len(tokens), decoder.heads
-    asked = []  # [n, S] of each alignment head
+    queries = []  # [n, S] of each alignment head
     x = decoder.tokens[tokens] + decoder.positions[positions]  # [n, D]
-    places = (slots.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
+    places = (cache.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
     later = torch.arange(length, device=x.device) > positions[:, None, None, None]
     mask = torch.zeros_like(later, dtype=x.dtype).masked_fill_(later, -torch.inf)  # [n, 1, 1, L]
-    for number, (layer, own) in enumerate(zip(decoder.layers, slots.own, strict=True)):
+    for number, (layer, own) in enumerate(zip(decoder.layers, cache.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, 3 D]
         query, key_value = projected.tensor_split([x.shape[1]], dim=1)
         size = x.shape[1] // heads
         own.view(-1, size).index_copy_(0, places, key_value.reshape(-1, size))
         past = own[:, :count, :, :length]
-        said = attend(query.reshape(count, heads, 1, size), past[0], past[1], mask)
-        x = x + linear(said.squeeze(1), layer.attention_out)
+        attended = attend(query.reshape(count, heads, 1, size), past[0], past[1], mask)
+        x = x + linear(attended.squeeze(1), layer.attention_out)
         query = linear(_normed(x, layer.cross_norm), layer.cross_query)
         query = query.view(count, heads, 1, size)
-        heard = slots.cross.attend(number, query, slice(count))
-        x = x + linear(heard.squeeze(1), layer.cross_out)
+        attended = cache.cross.attend(number, query, slice(count))
+        x = x + linear(attended.squeeze(1), layer.cross_out)
         x = _fed(layer, x)
         if aligns:
-            asked += [query[:, head, 0] for at, head in decoder.aligning if at == number]
+            queries += [query[:, head, 0] for at, head in decoder.aligning if at == number]
     if aligns:
-        rows = slots.queries[:count].flatten(0, 1)  # [n positions, heads, S]
-        own_rows = torch.arange(count, device=x.device) * slots.positions
-        rows.index_copy_(0, own_rows + positions, torch.stack(asked, dim=1))
+        rows = cache.queries[:count].flatten(0, 1)  # [n positions, heads, S]
+        own_rows = torch.arange(count, device=x.device) * cache.positions
+        rows.index_copy_(0, own_rows + positions, torch.stack(queries, dim=1))
     return _normed(x, decoder.norm)
 
 

@@ -1,4 +1,4 @@
-"""The memory of windows in flight: attention keys and values, planned once, a slot for each."""
+"""The KV cache: attention keys and values, allocated once, with a slot for each sequence."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from asr.engines.whisper.model.weights import Weights
 
 @dataclass(frozen=True)
 class KVCache:
-    """Caches of all layers; the rows in flight are always the first slots, without a gap."""
+    """Caches of all layers; the sequences are always in the first slots, without a gap."""
 
     cross: CrossAttention  # written once for a window
-    own: torch.Tensor  # [layers, 2, slots, heads, positions, size]: written at every token
+    own: torch.Tensor  # [layers, 2, slots, heads, positions, size]: of self-attention
     places: torch.Tensor  # [slots, 2, heads]: where position 0 lies in a flattened layer of `own`
-    queries: torch.Tensor  # [slots, positions, aligning heads, size]: where words are timed
+    queries: torch.Tensor  # [slots, positions, aligning heads, size]: for word times
 
     @classmethod
-    def allocate(cls, weights: Weights, count: int, keeps_whole: bool = False) -> KVCache:
-        """Room for `count` windows, zeroed: an unused slot may be read, its result is not.
+    def allocate(cls, weights: Weights, count: int, keeps_encoder_output: bool = False) -> KVCache:
+        """Allocate `count` slots, zeroed, because an unused slot may be read.
 
         Args:
-            keeps_whole: the windows' sound, for less memory, not keys and values of every layer.
+            keeps_encoder_output: store it, for less memory, not keys and values of every layer.
         """
         decoder = weights.decoder
         positions, width = decoder.positions.shape
@@ -37,7 +37,9 @@ class KVCache:
         rows = torch.arange(count, device=weights.device)[:, None, None]  # [slots, 1, 1]
         each = torch.arange(heads, device=weights.device)  # [heads]
         return cls(
-            cross=(EncoderOutput if keeps_whole else KeysAndValues).allocate(weights, count),
+            cross=(EncoderOutput if keeps_encoder_output else KeysAndValues).allocate(
+                weights, count
+            ),
             own=torch.zeros(layers, 2, count, heads, positions, size, **like),
             places=((kinds + rows) * heads + each) * positions,
             queries=torch.zeros(count, positions, len(decoder.aligning), size, **like),
@@ -52,26 +54,26 @@ class KVCache:
         return int(self.own.shape[4])
 
     def move(self, source: int, target: int, length: int) -> None:
-        """Copy a row's caches, its first `length` positions, into another slot."""
+        """Copy the first `length` positions of a slot into another one."""
         self.cross.of(target).copy_(self.cross.of(source))
         self.own[:, :, target, :, :length].copy_(self.own[:, :, source, :, :length])
         self.queries[target, :length].copy_(self.queries[source, :length])
 
-    def heard(
+    def alignment_inputs(
         self, slot: int, positions: range, frames: int, heads: Sequence[tuple[int, int]]
     ) -> AlignmentInputs:
-        """What the alignment heads, (layer, number), asked at `positions`, and what of."""
+        """Return queries at `positions` and keys of the alignment heads, (layer, number)."""
         keys = [self.cross.keys(layer, head, slot, frames) for layer, head in heads]
-        asked = self.queries[slot, positions.start : positions.stop]
-        return AlignmentInputs(asked.transpose(0, 1).clone(), torch.stack(keys))
+        queries = self.queries[slot, positions.start : positions.stop]
+        return AlignmentInputs(queries.transpose(0, 1).clone(), torch.stack(keys))
 
 
-def slot_bytes(weights: Weights, keeps_whole: bool = False) -> int:
-    """What one slot takes."""
+def slot_bytes(weights: Weights, keeps_encoder_output: bool = False) -> int:
+    """Return how many bytes one slot takes."""
     frames, width = weights.encoder.positions.shape
     positions = weights.decoder.positions.shape[0]
     decoder = weights.decoder
     pairs = len(decoder.layers) * 2  # of keys and values
-    kept = ((frames if keeps_whole else pairs * frames) + pairs * positions) * width
-    asked = len(decoder.aligning) * positions * width // decoder.heads
-    return int((kept + asked) * weights.dtype.itemsize)
+    stored = ((frames if keeps_encoder_output else pairs * frames) + pairs * positions) * width
+    queries = len(decoder.aligning) * positions * width // decoder.heads
+    return int((stored + queries) * weights.dtype.itemsize)

@@ -1,4 +1,4 @@
-"""Numbers on their way to the model's device and back: nobody waits for them meanwhile."""
+"""Copy tensors between host and device without blocking, through pinned memory and an event."""
 
 from __future__ import annotations
 
@@ -11,35 +11,36 @@ import numpy.typing as npt
 import torch
 
 
-def sent(numbers: Sequence[Any] | npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
-    """Numbers on the device, without waiting for what it is doing."""
-    found = torch.tensor(numbers)
-    return found.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else found
+def to_device(numbers: Sequence[Any] | npt.NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    """Copy numbers to the device without waiting for its work."""
+    values = torch.tensor(numbers)
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
 
 
 @dataclass(frozen=True)
 class HostCopy:
-    """Numbers on their way to the host."""
+    """A copy of a tensor to the host, which may still run."""
 
-    values: torch.Tensor  # to be read once they are there
-    copied: torch.cuda.Event | None  # None: they were there from the start
+    values: torch.Tensor  # valid once the copy is complete
+    copied: torch.cuda.Event | None  # None: the copy is complete
 
     @classmethod
     def of(cls, values: torch.Tensor) -> HostCopy:
-        """Send them off, in the order of their device's work."""
+        """Begin the copy, in the order of the device's work."""
         if values.device.type != "cuda":
             return cls(values, None)
         try:
             pinned = torch.empty(values.shape, dtype=values.dtype, pin_memory=True)
-        except RuntimeError:  # no memory for it: the copy is waited for
+        except RuntimeError:  # no pinned memory: the copy blocks
             return cls(values.cpu(), None)
         pinned.copy_(values, non_blocking=True)
         copied = torch.cuda.Event()
-        copied.record(torch.cuda.current_stream(values.device))  # whichever is current else
+        stream = torch.cuda.current_stream(values.device)  # not the current device's
+        copied.record(stream)
         return cls(pinned, copied)
 
-    def arrived(self) -> torch.Tensor:
-        """Wait for the copy, and for what the device had to do before."""
+    def wait(self) -> torch.Tensor:
+        """Wait for the copy, and for the device's work before it."""
         if self.copied is not None:
             self.copied.synchronize()
         return self.values

@@ -1,7 +1,7 @@
-"""A checkpoint's tensors, each read when it is asked for, straight to where it will be used.
+"""Read a checkpoint's tensors from its files, each one when it is needed, onto the device.
 
-Not by Transformers' models: importing them brings torch's compiler and sympy along, two fifths
-of all the time that imports take.
+Transformers' models are not used for it, because importing them imports torch's compiler and
+sympy too: two fifths of all the time that imports take.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from safetensors import SafetensorError, safe_open
 from asr.config import Config
 from asr.errors import ConfigError
 
-SAFETENSORS = "model.safetensors"
-PICKLE = "pytorch_model.bin"
-INDEX = ".index.json"  # after either name, where there are several files
-PREFIX = "model."  # of nearly every name, unless the checkpoint has no head
+SAFETENSORS = "model.safetensors"  # A file of this name is taken first.
+PICKLE = "pytorch_model.bin"  # Older checkpoints have only this file.
+INDEX = ".index.json"  # A file with this ending lists several files with tensors.
+PREFIX = "model."  # Names of tensors begin with this, unless the checkpoint has no head.
 
 
 class Tensors(Mapping[str, torch.Tensor]):
-    """The tensors of some files, on `device` and as `dtype` once they are read."""
+    """Reads tensors of some files by name, onto `device` and as `dtype`."""
 
     def __init__(self, files: Iterable[Path], device: torch.device, dtype: torch.dtype) -> None:
         self._device = device
@@ -49,7 +49,7 @@ class Tensors(Mapping[str, torch.Tensor]):
 
 
 class SafeFile:
-    """A file of safetensors, mapped into memory."""
+    """Reads tensors of one safetensors file, which is mapped into memory."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -61,19 +61,19 @@ class SafeFile:
         return list(self._file.keys())
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        found: torch.Tensor = self._file.get_tensor(name)
-        return found
+        tensors: torch.Tensor = self._file.get_tensor(name)
+        return tensors
 
 
 def _opened(path: Path) -> Mapping[str, torch.Tensor] | SafeFile:
     if path.suffix == ".safetensors":
         return SafeFile(path)
-    found: dict[str, torch.Tensor] = torch.load(path, "cpu", mmap=True, weights_only=True)
-    return found
+    tensors: dict[str, torch.Tensor] = torch.load(path, "cpu", mmap=True, weights_only=True)
+    return tensors
 
 
 def find(config: Config) -> list[Path]:
-    """The files with the weights of a model, downloaded where they have to be.
+    """Return the files with the weights of a model; download them where they are missing.
 
     Raises:
         ConfigError: there are none in a form that can be read.

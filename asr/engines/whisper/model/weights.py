@@ -1,4 +1,4 @@
-"""Whisper's weights as the engine wants them, made of a checkpoint's tensors."""
+"""Whisper's weights in the engine's layout, made of a checkpoint's tensors."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ Pair = tuple[torch.Tensor, torch.Tensor]  # weight [out, in, ...] and bias [out]
 
 @dataclass(frozen=True)
 class Linear:
+    """A matrix and its bias."""
+
     weight: torch.Tensor  # [out, in]; in oneDNN's blocked layout where `is_packed`
     bias: torch.Tensor | None  # [out]
     is_packed: bool = False
@@ -24,12 +26,16 @@ class Linear:
 
 @dataclass(frozen=True)
 class Convolution:
+    """A convolution of three neighbours, and its bias."""
+
     weight: torch.Tensor  # [out, in, 3]
     bias: torch.Tensor  # [out]
 
 
 @dataclass(frozen=True)
 class Norm:
+    """The scale and bias of a layer norm."""
+
     weight: torch.Tensor  # [width]
     bias: torch.Tensor  # [width]
     epsilon: float = 1e-5
@@ -37,6 +43,8 @@ class Norm:
 
 @dataclass(frozen=True)
 class EncoderLayer:
+    """The weights of one encoder layer."""
+
     attention_norm: Norm
     query_key_value: Linear  # [3 width, width], the query's rows scaled
     attention_out: Linear
@@ -47,6 +55,8 @@ class EncoderLayer:
 
 @dataclass(frozen=True)
 class DecoderLayer:
+    """The weights of one decoder layer."""
+
     attention_norm: Norm
     query_key_value: Linear  # [3 width, width], the query's rows scaled
     attention_out: Linear
@@ -61,6 +71,8 @@ class DecoderLayer:
 
 @dataclass(frozen=True)
 class EncoderWeights:
+    """The weights of the encoder."""
+
     conv1: Convolution  # mels → width
     conv2: Convolution  # stride 2
     positions: torch.Tensor  # [frames, width]
@@ -71,6 +83,8 @@ class EncoderWeights:
 
 @dataclass(frozen=True)
 class DecoderWeights:
+    """The weights of the decoder."""
+
     tokens: torch.Tensor  # [vocabulary, width]
     positions: torch.Tensor  # [positions, width]
     layers: tuple[DecoderLayer, ...]
@@ -82,6 +96,8 @@ class DecoderWeights:
 
 @dataclass(frozen=True)
 class Weights:
+    """All weights of a model."""
+
     encoder: EncoderWeights
     decoder: DecoderWeights
 
@@ -99,7 +115,7 @@ class Weights:
 
 
 def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
-    """[..., in] → [..., out], through GELU where asked."""
+    """Multiply [..., in] → [..., out], with GELU if asked."""
     if layer.is_packed:
         return onednn.linear(x, layer.weight, layer.bias, gelu)
     y = F.linear(x, layer.weight, layer.bias)
@@ -107,17 +123,17 @@ def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
 
 
 def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
-    """The weights of a `WhisperForConditionalGeneration` with this configuration.
+    """Make the weights of a `WhisperForConditionalGeneration` with this configuration.
 
-    Each tensor is asked for once, and nothing larger than a layer is in memory twice. On a CPU
+    Each tensor is read once, and nothing larger than a layer is in memory twice. On a CPU
     the matrices are packed once for oneDNN, which is 2 to 4 times faster than on the fly.
     """
     if config.activation_function != "gelu":
         raise ValueError(f"activation {config.activation_function!r}: Whisper's is gelu")
     encoder, decoder = Part(tensors, "model.encoder."), Part(tensors, "model.decoder.")
-    words = decoder.weight("embed_tokens")
-    packs = words.device.type == "cpu" and onednn.is_usable(words.dtype)
-    laid = functools.partial(_laid, packs=packs)
+    embeddings = decoder.weight("embed_tokens")
+    packs = embeddings.device.type == "cpu" and onednn.is_usable(embeddings.dtype)
+    make_linear = functools.partial(_make_linear, packs=packs)
     heads = config.encoder_attention_heads, config.decoder_attention_heads
     is_tied = config.tie_word_embeddings
     return Weights(
@@ -126,29 +142,29 @@ def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
             conv2=Convolution(*encoder.pair("conv2")),
             positions=encoder.weight("embed_positions"),
             layers=tuple(
-                _encoder_layer(encoder.part(f"layers.{number}."), heads[0], laid)
+                _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make_linear)
                 for number in range(config.encoder_layers)
             ),
             norm=Norm(*encoder.pair("layer_norm")),
             heads=heads[0],
         ),
         DecoderWeights(
-            tokens=words,
+            tokens=embeddings,
             positions=decoder.weight("embed_positions"),
             layers=tuple(
-                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], laid)
+                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_linear)
                 for number in range(config.decoder_layers)
             ),
             norm=Norm(*decoder.pair("layer_norm")),
             heads=heads[1],
-            head=laid(words if is_tied else tensors["proj_out.weight"], None),
+            head=make_linear(embeddings if is_tied else tensors["proj_out.weight"], None),
         ),
     )
 
 
 @dataclass(frozen=True)
 class Part:
-    """The tensors whose names begin alike."""
+    """The tensors whose names begin with one prefix."""
 
     tensors: Mapping[str, torch.Tensor]
     prefix: str
@@ -160,43 +176,43 @@ class Part:
         return self.tensors[f"{self.prefix}{name}.weight"]
 
     def pair(self, name: str) -> Pair:
-        """Weight and bias."""
+        """Return weight and bias."""
         return self.weight(name), self.tensors[f"{self.prefix}{name}.bias"]
 
 
-Lay = Callable[[torch.Tensor, torch.Tensor | None], Linear]
+MakeLinear = Callable[[torch.Tensor, torch.Tensor | None], Linear]
 
 
-def _laid(weight: torch.Tensor, bias: torch.Tensor | None, packs: bool) -> Linear:
+def _make_linear(weight: torch.Tensor, bias: torch.Tensor | None, packs: bool) -> Linear:
     if not packs:
         return Linear(weight, bias)
     return Linear(onednn.pack(weight), None if bias is None else bias.contiguous(), True)
 
 
-def _encoder_layer(layer: Part, heads: int, laid: Lay) -> EncoderLayer:
+def _encoder_layer(layer: Part, heads: int, make_linear: MakeLinear) -> EncoderLayer:
     return EncoderLayer(
         attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=laid(*_query_key_value(layer.part("self_attn."), heads)),
-        attention_out=laid(*layer.pair("self_attn.out_proj")),
+        query_key_value=make_linear(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_out=make_linear(*layer.pair("self_attn.out_proj")),
         feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=laid(*layer.pair("fc1")),
-        narrow=laid(*layer.pair("fc2")),
+        widen=make_linear(*layer.pair("fc1")),
+        narrow=make_linear(*layer.pair("fc2")),
     )
 
 
-def _decoder_layer(layer: Part, heads: int, laid: Lay) -> DecoderLayer:
+def _decoder_layer(layer: Part, heads: int, make_linear: MakeLinear) -> DecoderLayer:
     cross = layer.part("encoder_attn.")
     return DecoderLayer(
         attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=laid(*_query_key_value(layer.part("self_attn."), heads)),
-        attention_out=laid(*layer.pair("self_attn.out_proj")),
+        query_key_value=make_linear(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_out=make_linear(*layer.pair("self_attn.out_proj")),
         cross_norm=Norm(*layer.pair("encoder_attn_layer_norm")),
-        cross_query=laid(*_query(cross, heads)),
-        cross_key_value=laid(*_stacked(_key(cross), cross.pair("v_proj"))),
-        cross_out=laid(*cross.pair("out_proj")),
+        cross_query=make_linear(*_query(cross, heads)),
+        cross_key_value=make_linear(*_stacked(_key(cross), cross.pair("v_proj"))),
+        cross_out=make_linear(*cross.pair("out_proj")),
         feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=laid(*layer.pair("fc1")),
-        narrow=laid(*layer.pair("fc2")),
+        widen=make_linear(*layer.pair("fc1")),
+        narrow=make_linear(*layer.pair("fc2")),
     )
 
 
@@ -205,19 +221,19 @@ def _query_key_value(attention: Part, heads: int) -> Pair:
 
 
 def _query(attention: Part, heads: int) -> Pair:
-    """Scaled here, so that no score has to be."""
+    """Return the query's projection, scaled, so that no score has to be."""
     weight, bias = attention.pair("q_proj")
     scale = (len(weight) // heads) ** -0.5
     return weight * scale, bias * scale
 
 
 def _key(attention: Part) -> Pair:
-    """Whisper's key has no bias."""
+    """Return the key's projection; its bias is zero, because Whisper's key has none."""
     weight = attention.weight("k_proj")
     return weight, torch.zeros_like(weight[:, 0])
 
 
 def _stacked(*projections: Pair) -> Pair:
-    """Several projections of one input as one."""
+    """Stack several projections of one input into one."""
     weights, biases = zip(*projections, strict=True)
     return torch.cat(weights), torch.cat(biases)

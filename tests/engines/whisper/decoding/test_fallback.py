@@ -10,10 +10,17 @@ import torch
 
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper import engine as engines
-from asr.engines.whisper.decoding.fallback import TextQuality, doubt, kept, loops, next_temperature
+from asr.engines.whisper.decoding.attempt import Attempt
+from asr.engines.whisper.decoding.fallback import (
+    TextQuality,
+    best_attempt,
+    loops,
+    next_temperature,
+    rejection_reason,
+)
 from asr.engines.whisper.decoding.tokens import Vocabulary
+from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.result import Attempt
 from asr.options import Options, Thresholds
 from tests.support.drafting import IMPOSSIBLE, DraftingEngine, with_thresholds
 from tests.support.models import (
@@ -44,12 +51,14 @@ def test_an_untrusted_window_is_written_six_times_and_encoded_once(
     assert len(encoded) - before == 1
     end = tiny.checkpoint.vocabulary.end_of_text
     for window, result, first in zip(asked, found, plain, strict=True):
-        drafts = engine.drafts[window]
+        drafts = engine.attempts[window]
         assert [draft.temperature for draft in drafts] == HEATS
         assert drafts[0].tokens == tiny.reference(first.samples, first.options)
         for draft in drafts:
-            same = pytest.approx(drafts[0].silence, rel=1e-4)  # rounded as the batch is composed
-            assert draft.silence == same, "it had another sound"
+            same = pytest.approx(
+                drafts[0].no_speech_prob, rel=1e-4
+            )  # rounded as the batch is composed
+            assert draft.no_speech_prob == same, "it had another sound"
         likeliest = max(drafts, key=lambda draft: draft.avg_logprob(end))
         for segment in result.segments:
             assert segment.temperature == likeliest.temperature
@@ -65,14 +74,14 @@ def test_only_the_windows_that_fail_are_written_again(tiny: Twins) -> None:
     end = tiny.checkpoint.vocabulary.end_of_text
     engine = DraftingEngine(tiny)
     engine.transcribe(plain)
-    scores = [engine.drafts[window][0].avg_logprob(end) for window in plain]
+    scores = [engine.attempts[window][0].avg_logprob(end) for window in plain]
     lowest = sorted(scores)[6] - 1e-4
     asked = with_thresholds(plain, Thresholds(avg_logprob=lowest))
     engine.transcribe(asked)
     for window, score in zip(asked, scores, strict=True):
-        drafts = engine.drafts[window]
-        assert (len(drafts) > 1) == (score < lowest)
-        assert all(draft.avg_logprob(end) < lowest for draft in drafts[:-1])
+        attempts = engine.attempts[window]
+        assert (len(attempts) > 1) == (score < lowest)
+        assert all(attempt.avg_logprob(end) < lowest for attempt in attempts[:-1])
 
 
 PLANS: dict[str, dict[str, Any]] = {
@@ -92,7 +101,7 @@ def alone(tiny: Twins) -> tuple[list[Window], list[list[Attempt]]]:
     ]
     engine = DraftingEngine(tiny, slots=1, encoder_batch=1)
     engine.transcribe(asked)
-    return asked, [engine.drafts[window] for window in asked]
+    return asked, [engine.attempts[window] for window in asked]
 
 
 @pytest.mark.parametrize("changes", PLANS.values(), ids=PLANS)
@@ -103,7 +112,7 @@ def test_second_attempts_are_the_same_among_others_and_leave_the_others_alone(
     engine = DraftingEngine(tiny, **changes)
     engine.transcribe(asked[::-1])
     for window, drafts in zip(asked, expected, strict=True):
-        found = engine.drafts[window]
+        found = engine.attempts[window]
         assert [draft.tokens for draft in found] == [draft.tokens for draft in drafts]
     assert len({tuple(draft.tokens) for draft in expected[1]}) > 1, "chance changes nothing"
 
@@ -112,7 +121,7 @@ def test_a_temperature_that_was_asked_is_the_only_one(tiny: Twins) -> None:
     window = Window(noise(1), 0.0, Options("en", temperature=0.5, thresholds=IMPOSSIBLE))
     engine = DraftingEngine(tiny)
     [result] = engine.transcribe([window])
-    assert [draft.temperature for draft in engine.drafts[window]] == [0.5]
+    assert [draft.temperature for draft in engine.attempts[window]] == [0.5]
     assert result.segments
 
 
@@ -120,7 +129,7 @@ def test_silence_is_not_written_again_and_its_text_is_thrown_away(tiny: Twins) -
     window = Window(noise(1), 0.0, Options(thresholds=replace(IMPOSSIBLE, no_speech=0.0)))
     engine = DraftingEngine(tiny)
     [result] = engine.transcribe([window])
-    assert len(engine.drafts[window]) == 1
+    assert len(engine.attempts[window]) == 1
     assert (result.segments, result.rejected, result.error) == ((), "no speech", None)
     assert result.language
     spoken = Options("en", thresholds=Thresholds(no_speech=1.0))
@@ -163,9 +172,9 @@ def test_a_loop_is_ended_early_and_not_kept(tiny: Twins, changes: dict[str, Any]
     asked = [Window(noise(1), 0.0, watched), Window(noise(1), 0.0, options)]
     engine = DraftingEngine(only(tiny, 9), **changes)
     looped, free = engine.transcribe(asked)
-    assert [len(draft.tokens) for draft in engine.drafts[asked[0]]] == [32] * 6
+    assert [len(draft.tokens) for draft in engine.attempts[asked[0]]] == [32] * 6
     assert (looped.segments, looped.rejected) == ((), "repetition")
-    [whole] = engine.drafts[asked[1]]
+    [whole] = engine.attempts[asked[1]]
     assert len(whole.tokens) == POSITIONS - 4
     assert free.segments
 
@@ -175,14 +184,16 @@ def test_what_chance_leads_out_of_a_loop_is_kept(tiny: Twins) -> None:
     engine = DraftingEngine(only(tiny, 100, 101, 102))
     asked = [Window(noise(seed), 0.0, options) for seed in range(6)]
     found = engine.transcribe(asked)
-    looped = [window for window in asked if engine.drafts[window][0].is_loop]
+    looped = [window for window in asked if engine.attempts[window][0].is_loop]
     assert looped, "nothing loops here"
     for window, result in zip(asked, found, strict=True):
-        drafts = engine.drafts[window]
-        assert all(draft.is_loop for draft in drafts[:-1])
-        if not drafts[-1].is_loop:
-            assert {segment.temperature for segment in result.segments} == {HEATS[len(drafts) - 1]}
-    assert any(len(engine.drafts[w]) > 1 and not engine.drafts[w][-1].is_loop for w in looped)
+        attempts = engine.attempts[window]
+        assert all(attempt.is_loop for attempt in attempts[:-1])
+        if not attempts[-1].is_loop:
+            assert {segment.temperature for segment in result.segments} == {
+                HEATS[len(attempts) - 1]
+            }
+    assert any(len(engine.attempts[w]) > 1 and not engine.attempts[w][-1].is_loop for w in looped)
 
 
 def test_a_language_is_detected_once_and_stays_through_all_attempts(tiny: Twins) -> None:
@@ -195,25 +206,29 @@ def test_a_language_is_detected_once_and_stays_through_all_attempts(tiny: Twins)
         assert early.probabilities == final.probabilities != {}
 
 
+def retried(engine: WhisperEngine) -> list[Window]:
+    """The windows that are decoded for the second time or more."""
+    return [sequence.window for sequence in engine._sequences if sequence.attempts]
+
+
 def test_a_window_that_is_dropped_between_attempts_frees_its_slot(tiny: Twins) -> None:
     engine = DraftingEngine(tiny, slots=3, launches=1)
     caller, asked = Caller(engine), with_thresholds(windows(3))
     caller.step(asked[:2])
-    while not engine._drafts:
+    while not retried(engine):
         caller.step([])
-    [row] = engine._drafts
-    gone = engine._windows[row]
+    [gone] = retried(engine)
     engine.drop(gone)
-    assert not engine._drafts
+    assert not retried(engine)
     caller.run(asked[2:])
     assert set(caller.finals) == set(asked) - {gone}
-    assert engine._flight.free == 3
+    assert engine._batch.free == 3
 
 
 END, ZERO = 50257, 50364
 VOCABULARY = Vocabulary(50258, END, 50361, 50362, ZERO - 1, {}, {})
 USUAL = Thresholds(avg_logprob=-1.0, compression_ratio=2.4, no_speech=0.6)
-GOOD = TextQuality(avg_logprob=-0.3, compression_ratio=1.5, silence=0.1)
+GOOD = TextQuality(avg_logprob=-0.3, compression_ratio=1.5, no_speech_prob=0.1)
 
 
 @pytest.mark.parametrize(
@@ -225,17 +240,21 @@ GOOD = TextQuality(avg_logprob=-0.3, compression_ratio=1.5, silence=0.1)
         ({"compression_ratio": 2.41}, USUAL, "repetition"),
         ({"is_loop": True}, USUAL, "repetition"),
         ({"compression_ratio": 9.0}, replace(USUAL, compression_ratio=None), None),
-        ({"silence": 0.61}, USUAL, None),  # but likely: somebody speaks
-        ({"silence": 0.61, "avg_logprob": -1.5}, USUAL, "no speech"),
-        ({"silence": 0.61, "avg_logprob": -1.5, "compression_ratio": 9.0}, USUAL, "no speech"),
-        ({"silence": 0.61}, replace(USUAL, avg_logprob=None), "no speech"),
-        ({"silence": 1.0, "avg_logprob": -9.0}, Thresholds(), None),
+        ({"no_speech_prob": 0.61}, USUAL, None),  # but likely: somebody speaks
+        ({"no_speech_prob": 0.61, "avg_logprob": -1.5}, USUAL, "no speech"),
+        (
+            {"no_speech_prob": 0.61, "avg_logprob": -1.5, "compression_ratio": 9.0},
+            USUAL,
+            "no speech",
+        ),
+        ({"no_speech_prob": 0.61}, replace(USUAL, avg_logprob=None), "no speech"),
+        ({"no_speech_prob": 1.0, "avg_logprob": -9.0}, Thresholds(), None),
     ],
 )
 def test_reasons_for_a_fallback_are_those_of_openai_whisper(
     changes: dict[str, Any], thresholds: Thresholds, expected: str | None
 ) -> None:
-    assert doubt(replace(GOOD, **changes), thresholds) == expected
+    assert rejection_reason(replace(GOOD, **changes), thresholds) == expected
 
 
 def test_an_untrusted_text_is_written_again_hotter_each_time_but_silence_is_not() -> None:
@@ -244,19 +263,19 @@ def test_an_untrusted_text_is_written_again_hotter_each_time_but_silence_is_not(
     heats = [next_temperature(unlikely, count, options) for count in range(1, 7)]
     assert heats == [0.2, 0.4, 0.6, 0.8, 1.0, None]
     assert next_temperature(GOOD, 1, options) is None
-    assert next_temperature(replace(unlikely, silence=0.9), 1, options) is None
+    assert next_temperature(replace(unlikely, no_speech_prob=0.9), 1, options) is None
     assert next_temperature(unlikely, 1, replace(options, temperature=0.3)) is None
 
 
 def test_the_trusted_attempt_is_kept_else_the_likeliest_that_is_no_loop() -> None:
     unlikely = replace(GOOD, avg_logprob=-2.0)
     worse, loop = replace(GOOD, avg_logprob=-3.0), replace(GOOD, avg_logprob=-0.1, is_loop=True)
-    assert kept([GOOD], USUAL) == 0
-    assert kept([loop, unlikely, GOOD], USUAL) == 2
-    assert kept([loop, worse, unlikely, worse], USUAL) == 2
-    assert kept([unlikely, worse, replace(unlikely, avg_logprob=-1.99999)], USUAL) == 0
-    assert kept([loop, loop], USUAL) == "repetition"
-    assert kept([unlikely, replace(unlikely, silence=0.9)], USUAL) == "no speech"
+    assert best_attempt([GOOD], USUAL) == 0
+    assert best_attempt([loop, unlikely, GOOD], USUAL) == 2
+    assert best_attempt([loop, worse, unlikely, worse], USUAL) == 2
+    assert best_attempt([unlikely, worse, replace(unlikely, avg_logprob=-1.99999)], USUAL) == 0
+    assert best_attempt([loop, loop], USUAL) == "repetition"
+    assert best_attempt([unlikely, replace(unlikely, no_speech_prob=0.9)], USUAL) == "no speech"
 
 
 def test_a_word_said_too_often_for_the_time_is_a_loop() -> None:

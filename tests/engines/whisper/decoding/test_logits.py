@@ -15,7 +15,7 @@ from transformers.generation.logits_process import (
 
 from asr.engines.whisper.decoding.logits import (
     LogitsRules,
-    Written,
+    TimestampState,
     choose,
     constrain,
     constrain_first,
@@ -66,17 +66,17 @@ def expected(prefixes: torch.Tensor, logits: torch.Tensor, is_timed: bool, lates
 
 def found(prefixes: torch.Tensor, logits: torch.Tensor, is_timed: torch.Tensor, rule: LogitsRules):
     count, length = prefixes.shape
-    written = Written.blank(count, rule, torch.device("cpu"))
-    written.is_timed.copy_(is_timed)
+    timestamps = TimestampState.blank(count, rule, torch.device("cpu"))
+    timestamps.is_timed.copy_(is_timed)
     if length == 0:
         scores = logits + rule.suppressed_first
-        constrain_first(scores, written.is_timed, rule)
+        constrain_first(scores, timestamps.is_timed, rule)
         return scores
-    written.begin(prefixes[:, 0], rule)
+    timestamps.begin(prefixes[:, 0], rule)
     for column in prefixes[:, 1:].T:
-        written.add(column, rule)
+        timestamps.add(column, rule)
     scores = logits + rule.suppressed
-    constrain(scores, written, rule)
+    constrain(scores, timestamps, rule)
     return scores
 
 
@@ -138,9 +138,9 @@ def test_a_row_without_temperature_takes_the_likeliest_token_whatever_its_neighb
 def test_log_probabilities_are_those_of_the_constrained_scores_at_temperature_one() -> None:
     scores = 3 * torch.randn(50, SIZE)
     scores[:, :10] = -torch.inf
-    chance = SamplingState(
+    sampling = SamplingState(
         torch.full((50,), 0.7), torch.arange(50), torch.zeros(50, dtype=torch.int64)
     )
-    tokens, likelihoods = choose(scores, chance)
+    tokens, logprobs = choose(scores, sampling)
     expected = scores.log_softmax(dim=1).gather(1, tokens[:, None])[:, 0]
-    assert torch.allclose(likelihoods, expected, atol=1e-5)
+    assert torch.allclose(logprobs, expected, atol=1e-5)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from asr.engines.engine import Window
-from asr.engines.whisper.decoding.sampling import SamplingState, draw, gumbel, seed_of
+from asr.engines.whisper.decoding.sampling import SamplingState, gumbel, sample, seed_of
 from asr.options import Options
 from tests.support.models import POSITIONS, noise, recording, windows, written
 from tests.support.twins import Twins
@@ -35,7 +35,7 @@ def test_drawn_tokens_follow_the_tempered_probabilities(axis: str, temperature: 
     scores[places] = logits
     seeds, positions = along(axis)
     heat = torch.full((COUNT,), temperature)
-    tokens = draw(scores.expand(COUNT, -1), SamplingState(heat, seeds, positions))
+    tokens = sample(scores.expand(COUNT, -1), SamplingState(heat, seeds, positions))
     counts = torch.bincount(tokens, minlength=SIZE)
     expected = COUNT * (logits / temperature).softmax(dim=0)
     assert counts.sum() == counts[places].sum(), "what is forbidden was drawn"

@@ -12,8 +12,10 @@ from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from asr.config import DEMO_MODEL, Config
 from asr.engines.engine import Window
-from asr.engines.whisper import engine as engines
+from asr.engines.hardware import Hardware
 from asr.engines.whisper.decoding.tokens import BYTES, segments, token_bytes
+from asr.engines.whisper.engine import WhisperEngine
+from asr.engines.whisper.load import load
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Segment
@@ -27,8 +29,8 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def demo() -> engines.WhisperEngine:
-    return engines.load(CONFIG, "cpu", torch.float32, "no GPU", "a test")
+def demo() -> WhisperEngine:
+    return load(CONFIG, Hardware("cpu", torch.float32, "sdpa", "no GPU", "a test"))
 
 
 def sounds() -> Iterator[Samples]:
@@ -49,7 +51,7 @@ def sounds() -> Iterator[Samples]:
         Options(),
     ],
 )
-def test_segments_are_those_of_generate(demo: engines.WhisperEngine, options: Options) -> None:
+def test_segments_are_those_of_generate(demo: WhisperEngine, options: Options) -> None:
     processor = WhisperProcessor.from_pretrained(CONFIG.model_path)
     model = WhisperForConditionalGeneration.from_pretrained(CONFIG.model_path).eval()
     asked = [Window(samples, 0.0, options) for samples in sounds()]
@@ -82,8 +84,8 @@ def fields(segments: Sequence[Segment]) -> list[tuple[float, float, str, tuple[i
     return [(s.start, s.end, s.text, s.tokens) for s in segments]
 
 
-def test_pieces_are_the_bytes_of_the_text(demo: engines.WhisperEngine) -> None:
-    options = Options(language="en", pieces=True)
+def test_pieces_are_the_bytes_of_the_text(demo: WhisperEngine) -> None:
+    options = Options(language="en", logprobs=True)
     asked = [Window(samples, 0.0, options) for samples in sounds()]
     caller = Caller(demo)
     caller.run(asked)
@@ -94,17 +96,17 @@ def test_pieces_are_the_bytes_of_the_text(demo: engines.WhisperEngine) -> None:
     assert sum(len(segment.pieces) for segment in found) > 5
 
 
-def test_letters_of_every_script_are_their_tokens_bytes(demo: engines.WhisperEngine) -> None:
+def test_letters_of_every_script_are_their_tokens_bytes(demo: WhisperEngine) -> None:
     tokenizer, text = demo._checkpoint.tokenizer, " naïve — Київ 東京 🙂 «ok»\n\t~"
     tokens = tokenizer.encode(text, add_special_tokens=False)
     assert b"".join(token_bytes(token, tokenizer) for token in tokens) == text.encode()
-    likelihoods = [-0.5] * len(tokens)
-    [segment] = segments(tokens, demo._checkpoint.vocabulary, tokenizer, 9.0, likelihoods)
+    logprobs = [-0.5] * len(tokens)
+    [segment] = segments(tokens, demo._checkpoint.vocabulary, tokenizer, 9.0, logprobs)
     assert segment.text == text
     assert b"".join(piece.data for piece in segment.pieces) == text.encode()
 
 
-def test_special_tokens_in_a_prompt_are_refused(demo: engines.WhisperEngine) -> None:
+def test_special_tokens_in_a_prompt_are_refused(demo: WhisperEngine) -> None:
     window = Window(noise(0, 1.0), 0.0, Options(language="en", prompt="hello <|endoftext|>"))
     caller = Caller(demo)
     caller.run([window])

@@ -15,6 +15,7 @@ from transformers.models.whisper.tokenization_whisper import _combine_tokens_int
 from asr.engines.whisper.batch import RunningBatch
 from asr.engines.whisper.decoding.word_timestamps import Timing, spellings, timing
 from asr.engines.whisper.model.alignment import AlignmentInputs
+from asr.engines.whisper.sequence import SequenceStatus
 from asr.options import Options
 from asr.transcript import Segment, TokenLogprob
 from tests.support import models
@@ -162,7 +163,7 @@ def test_windows_whose_words_are_timed_disturb_no_others(tiny: Twins) -> None:
     models.written(engine, mixed)
     kept = [window for window in mixed if window.options in plain]
     alone = models.written(models.recording(tiny.checkpoint), kept)
-    assert [engine.rows[window].tokens for window in kept] == alone
+    assert [engine.sequences[window].tokens for window in kept] == alone
 
 
 def test_asking_for_words_changes_nothing_else(tiny: Twins) -> None:
@@ -190,7 +191,7 @@ def test_the_next_launch_is_under_way_when_words_are_waited_for(
     plain = models.Caller(models.recording(tiny.checkpoint))
     plain.run(asked)
     happened: list[str] = []
-    begun, launched, waited = timing, RunningBatch.launch, Timing.finish
+    begun, launched, waited = timing, RunningBatch.decode, Timing.finish
 
     def begin(*given: Any) -> Timing:
         happened.append("begun")
@@ -205,7 +206,7 @@ def test_the_next_launch_is_under_way_when_words_are_waited_for(
         return waited(begun)
 
     monkeypatch.setattr("asr.engines.whisper.result.timing", begin)
-    monkeypatch.setattr(RunningBatch, "launch", launch)
+    monkeypatch.setattr(RunningBatch, "decode", launch)
     monkeypatch.setattr(Timing, "finish", wait)
     ahead = models.Caller(models.recording(tiny.checkpoint, **AHEAD))
     ahead.run(asked)
@@ -229,7 +230,7 @@ def test_a_window_that_is_dropped_while_its_words_are_timed_is_not_answered(
     engine = models.recording(endless.checkpoint, **AHEAD)
     timed, other = models.windows(2, [replace(WORDS[0], max_new_tokens=6), WORDS[1]])
     results = engine.step([timed, other])
-    while not engine._unfinished:
+    while all(each.status is not SequenceStatus.TIMING for each in engine._sequences):
         results += engine.step([])
         assert engine.held() == 2
     engine.drop(timed)

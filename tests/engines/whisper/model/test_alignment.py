@@ -150,9 +150,9 @@ def test_what_heads_keep_is_the_attention_of_the_model(twins: Twins) -> None:
     kept: dict[Any, AlignmentInputs] = {}
     final = engine._final
 
-    def keeping(row: Any, drafts: Any, window: Any) -> Any:
-        kept[window] = engine._flight.heard(row, models.SECONDS * 50)
-        return final(row, drafts, window)
+    def keeping(sequence: Any) -> Any:
+        kept[sequence.window] = engine._batch.alignment_inputs(sequence, models.SECONDS * 50)
+        return final(sequence)
 
     engine._final = keeping  # type: ignore[method-assign]
     models.written(engine, asked)
@@ -161,7 +161,7 @@ def test_what_heads_keep_is_the_attention_of_the_model(twins: Twins) -> None:
     for window in asked:
         if window.options.timestamps != "word":
             continue
-        row = engine.rows[window]
+        row = engine.sequences[window]
         opening = [*row.opening.tokens]
         features = twins.extractor(window.samples, sampling_rate=16_000, return_tensors="pt")
         tokens = torch.tensor([[*opening, *row.tokens]])

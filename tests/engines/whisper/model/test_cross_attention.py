@@ -13,12 +13,12 @@ from tests.support.twins import Twins
 @torch.inference_mode()
 @pytest.mark.parametrize("queries", [1, 16, 17])  # a head is 16 wide
 def test_both_forms_of_the_encoders_output_answer_alike(queries: int) -> None:
-    loaded = Twins.of(models.TINY, keeps_whole=True).checkpoint.weights
+    loaded = Twins.of(models.TINY, keeps_encoder_output=True).checkpoint.weights
     query = torch.randn(2, 3, queries, 16)
     answers = []
     for form in (KeysAndValues, EncoderOutput):
         cross = form.allocate(loaded, 4)
-        cross.hear(1, torch.linspace(-2, 2, 2 * 100 * 48).sin().view(2, 100, 48))
+        cross.store(1, torch.linspace(-2, 2, 2 * 100 * 48).sin().view(2, 100, 48))
         cross.of(0).copy_(cross.of(1))
         keys = cross.keys(1, 2, slot=2, frames=70)
         answers.append(

@@ -37,41 +37,41 @@ def test_encoder_output_equals_transformers(twins: Twins) -> None:
 
 @torch.inference_mode()
 def test_logits_equal_transformers_at_every_position_whatever_the_slot(
-    twins: Twins, keeps_whole: bool
+    twins: Twins, keeps_encoder_output: bool
 ) -> None:
     loaded, count, first = twins.checkpoint.weights, 2, 3
     tokens = torch.randint(0, 50_000, (count, 20))
     expected = twins.model(extracted(twins, count), decoder_input_ids=tokens).logits
     encoded = forward.encode(loaded.encoder, features(twins, count))
-    slots = KVCache.allocate(loaded, 5, keeps_whole)
-    slots.cross.hear(first, encoded)
-    hidden = forward.read(loaded, slots, first, tokens[:, :8])
+    cache = KVCache.allocate(loaded, 5, keeps_encoder_output)
+    cache.cross.store(first, encoded)
+    hidden = forward.prefill(loaded, cache, first, tokens[:, :8])
     assert torch.allclose(linear(hidden, loaded.decoder.head), expected[:, :8], atol=1e-4)
     for target, source in enumerate(range(first, first + count)):
-        slots.move(source, target, 8)
+        cache.move(source, target, 8)
     for position in range(8, 20):
         positions = torch.full((count,), position)
-        hidden = forward.write(loaded, slots, tokens[:, position], positions, length=20)
+        hidden = forward.decode(loaded, cache, tokens[:, position], positions, length=20)
         logits = linear(hidden, loaded.decoder.head)
         assert torch.allclose(logits, expected[:, position], atol=1e-4), position
 
 
 @torch.inference_mode()
 def test_rows_at_different_positions_do_not_disturb_each_other(
-    tiny: Twins, keeps_whole: bool
+    tiny: Twins, keeps_encoder_output: bool
 ) -> None:
     loaded = tiny.checkpoint.weights
     tokens = torch.randint(0, 50_000, (2, 12))
     expected = tiny.model(extracted(tiny, 2), decoder_input_ids=tokens).logits
-    slots = KVCache.allocate(loaded, 2, keeps_whole)
-    slots.cross.hear(0, forward.encode(loaded.encoder, features(tiny, 2)))
+    cache = KVCache.allocate(loaded, 2, keeps_encoder_output)
+    cache.cross.store(0, forward.encode(loaded.encoder, features(tiny, 2)))
     padded = tokens[:, :9].clone()
     padded[1, 4:] = 0  # the second row's opening is shorter
-    forward.read(loaded, slots, 0, padded)
+    forward.prefill(loaded, cache, 0, padded)
     places = torch.tensor([9, 4])
     for step in range(3):
         positions = places + step
-        hidden = forward.write(loaded, slots, tokens[[0, 1], positions], positions, length=12)
+        hidden = forward.decode(loaded, cache, tokens[[0, 1], positions], positions, length=12)
         found = linear(hidden, loaded.decoder.head)
         assert torch.allclose(found, expected[[0, 1], positions], atol=1e-4), step
 

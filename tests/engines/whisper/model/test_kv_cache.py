@@ -10,8 +10,8 @@ from tests.support.twins import Twins
 pytestmark = pytest.mark.both_forms
 
 
-def test_a_slot_takes_what_is_planned_for_it(twins: Twins, keeps_whole: bool) -> None:
+def test_a_slot_takes_what_is_planned_for_it(twins: Twins, keeps_encoder_output: bool) -> None:
     loaded = twins.checkpoint.weights
-    slots = KVCache.allocate(loaded, 3, keeps_whole)
-    kept = slots.cross.kept.nbytes + slots.own.nbytes + slots.queries.nbytes
-    assert kept == 3 * slot_bytes(loaded, keeps_whole)
+    cache = KVCache.allocate(loaded, 3, keeps_encoder_output)
+    stored = cache.cross.stored.nbytes + cache.own.nbytes + cache.queries.nbytes
+    assert stored == 3 * slot_bytes(loaded, keeps_encoder_output)

@@ -21,4 +21,4 @@ def test_where_no_memory_can_be_pinned_numbers_are_waited_for(
         values = torch.empty(3, device=CARD)
         monkeypatch.setattr(torch, "empty", refuse)
         found = HostCopy.of(values)
-    assert (found.arrived().device.type, found.copied) == ("cpu", None)
+    assert (found.wait().device.type, found.copied) == ("cpu", None)

@@ -1,0 +1,58 @@
+"""The windows that wait for the encoder, and when its next batch is due."""
+
+from __future__ import annotations
+
+from collections import abc, deque
+
+from asr.engines.engine import Window
+from asr.engines.whisper.capacity import CapacityPlan
+from asr.engines.whisper.sequence import Sequence, SequenceStatus
+
+
+class EncoderQueue:
+    """Keeps waiting windows in order, and shares the device between encoder and decoder."""
+
+    def __init__(self) -> None:
+        self._windows: deque[Window] = deque()
+        self._decoded = 0  # tokens of each sequence since the last encoder batch
+        self._first: Sequence | None = None  # a stream's first one, while it has a head start
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def add(self, windows: abc.Iterable[Window]) -> None:
+        self._windows.extend(windows)
+
+    def pop(self) -> Window:
+        return self._windows.popleft()
+
+    def put_back(self, windows: abc.Sequence[Window]) -> None:
+        """Let windows wait again, before all others."""
+        self._windows.extendleft(reversed(windows))
+
+    def remove(self, window: Window) -> None:
+        """Forget a window, if it waits."""
+        if window in self._windows:
+            self._windows.remove(window)
+
+    def is_due(self, active: int, plan: CapacityPlan) -> bool:
+        """Return whether the encoder goes before the decoder now.
+
+        Args:
+            active: sequences that are being decoded.
+        """
+        if not self._windows:
+            return False
+        is_first = self._first is not None and self._first.status is SequenceStatus.DECODING
+        if is_first and self._decoded < plan.head_start:
+            return False
+        self._first = None
+        return active < plan.few_rows or self._decoded >= plan.encoder_spacing
+
+    def note_encoded(self, first: Sequence | None) -> None:
+        """Count tokens from here on; `first` has a head start before the next encoder batch."""
+        self._decoded = 0
+        self._first = first
+
+    def note_decoded(self, tokens: int) -> None:
+        self._decoded += tokens
