@@ -41,7 +41,7 @@ class Segment:
     no_speech_prob: float | None = None  # of the window
     temperature: float | None = None  # that it was decoded at; None: the one of the request
     window_start: float = 0.0  # seconds, where its window begins
-    pieces: tuple[TokenLogprob, ...] = ()  # empty unless logprobs are wanted
+    token_logprobs: tuple[TokenLogprob, ...] = ()  # empty unless logprobs are wanted
 
     @property
     def timed_words(self) -> tuple[Word, ...]:

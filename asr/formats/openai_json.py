@@ -127,7 +127,7 @@ class Logprobs:
         self._held: list[TokenLogprob] = []
 
     def push(self, segment: Segment) -> None:
-        self._held += segment.pieces
+        self._held += segment.token_logprobs
 
     def take(self, text: str) -> list[Json]:
         """Return the tokens of the next `text`; white space before it is dropped.

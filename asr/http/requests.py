@@ -17,7 +17,6 @@ from pydantic import AliasChoices, BaseModel
 from asr.audio.streams import Source, chained
 from asr.errors import BadRequest, Invalid, TooLarge
 from asr.http import sources
-from asr.http.app_keys import CONFIG, OUTBOUND
 from asr.http.multipart import Upload
 from asr.http.parameters import Location
 from asr.http.sources import body_limits
@@ -92,8 +91,7 @@ def _located(
 ) -> tuple[Source, Parameters]:
     url = Location.model_validate(fields).url
     parameters = kind.model_validate({k: value for k, value in fields.items() if k != "url"})
-    outbound, root = request.app[OUTBOUND], request.app[CONFIG].audio_root
-    return sources.locate(url, outbound, root, body_limits(request), stack), parameters
+    return sources.locate(request, url, stack), parameters
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:

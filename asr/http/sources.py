@@ -20,8 +20,8 @@ from aiohttp import web
 from asr.audio.streams import Source
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, Forbidden, NotFound, TooLarge
-from asr.http.app_keys import CONFIG
-from asr.outbound.fetch import Outbound, shown
+from asr.http.app_keys import CONFIG, OUTBOUND
+from asr.outbound.fetch import shown
 
 PATH_BYTES = 4096  # A longer path is refused: PATH_MAX of Linux.
 PAYLOAD_ERRORS = (
@@ -88,21 +88,16 @@ async def _next(request: web.Request, budget: WaitBudget, limits: BodyLimits) ->
         ) from error
 
 
-def locate(
-    url: str,
-    outbound: Outbound,
-    audio_root: Path | None,
-    limits: BodyLimits,
-    stack: contextlib.AsyncExitStack,
-) -> Source:
-    """What `url` names: an http(s) URL, a `data:` URI, or a path inside `audio_root`.
+def locate(request: web.Request, url: str, stack: contextlib.AsyncExitStack) -> Source:
+    """Open what `url` names: an http(s) URL, a `data:` URI, or a path inside AUDIO_ROOT.
 
     Raises:
         BadUrl, Forbidden, NotFound, TooLarge: at once for paths, else while reading.
     """
+    limits, root = body_limits(request), request.app[CONFIG].audio_root
     scheme = url.partition(":")[0].lower()
     if scheme in {"http", "https"}:
-        fetched = outbound.fetch(url)
+        fetched = request.app[OUTBOUND].fetch(url)
         stack.push_async_callback(fetched.aclose)
         return fetched
     if scheme == "data":
@@ -111,7 +106,7 @@ def locate(
         url = _file_path(url)
     elif "://" in url:
         raise BadUrl(f"cannot fetch {shown(url)!r}: use http, https, data or a local path")
-    return stack.enter_context(_open(url, audio_root, limits))
+    return stack.enter_context(_open(url, root, limits))
 
 
 async def _data_stream(uri: str, limits: BodyLimits) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from aiohttp import web
 from asr.errors import AsrError, Failure
 from asr.formats.events import Event
 from asr.http.app_keys import CONFIG, REQUEST_ID
+from asr.http.responses import log_request
+from asr.transcription.scheduled_request import Timings
 
 log = logging.getLogger(__name__)
 
@@ -38,28 +41,39 @@ SERVER_SENT_EVENTS = Framing("text/event-stream; charset=utf-8", b"data: ", b"\n
 JSON_LINES = Framing("application/x-ndjson", b"", b"\n", b'{"type": "heartbeat"}\n')
 
 
+@dataclass(frozen=True)
+class EventStream:
+    """An answer that is sent event by event."""
+
+    events: AsyncGenerator[Event]
+    framing: Framing
+    headers: Mapping[str, str]
+    failure_event: Callable[[Failure], Event]  # the last event of a stream that fails
+
+
 async def send(
-    request: web.Request,
-    events: AsyncGenerator[Event],
-    framing: Framing,
-    problem: Callable[[Failure], Event],
-    headers: Mapping[str, str],
-    done: Callable[[], None],
+    request: web.Request, stream: EventStream, timings: Timings, started: float
 ) -> web.StreamResponse:
     """Send each event when it comes, and a heartbeat when none comes for long.
 
-    A failure after the first byte is sent as the last event, in the shape of `problem`; `done` is
-    called where there is none.
+    A failure after the first byte is sent as the last event. A stream that does not fail is
+    logged with its `timings`.
+
+    Args:
+        started: when the request began, by the monotonic clock.
 
     Raises:
-        Exception: what `events` raises in its first second, while the status is still open.
+        Exception: what the events raise in their first second, while the status is still open.
     """
-    response = web.StreamResponse(headers={**headers, "Cache-Control": "no-store"})
+    framing = stream.framing
+    response = web.StreamResponse(headers={**stream.headers, "Cache-Control": "no-store"})
     response.headers["Content-Type"] = framing.content_type
     response.headers["X-Accel-Buffering"] = "no"  # nginx would keep the events back
     pause = request.app[CONFIG].stream_heartbeat_s
     try:
-        async with contextlib.aclosing(paced(events, min(FIRST_SECONDS, pause), pause)) as beats:
+        async with contextlib.aclosing(
+            paced(stream.events, min(FIRST_SECONDS, pause), pause)
+        ) as beats:
             async for event in beats:
                 if not response.prepared:
                     await response.prepare(request)
@@ -69,13 +83,13 @@ async def send(
     except Exception as error:  # the boundary: the caller must learn why the stream ends
         if not response.prepared:
             raise
-        last = framing.frame(problem(_logged(request, error)))
+        last = framing.frame(stream.failure_event(_logged(request, error)))
         with contextlib.suppress(ConnectionError):  # the log knows already that it was broken off
             await response.write(last)
             await response.write_eof()
         return response
     await response.write_eof()
-    done()
+    log_request(request, timings, time.monotonic() - started)
     return response
 
 

@@ -1,4 +1,4 @@
-"""Serve an app until SIGTERM; whoever is in flight then is answered first."""
+"""Serve an app until SIGTERM; requests in flight are answered before the process ends."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from asr.startup import StartupTimer
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 5
-ANSWER_SECONDS = 1  # for telling those who are not done within DRAIN_TIMEOUT_S
+SWEEP_SECONDS = 5  # Idle connections are looked for at least this often.
+ANSWER_SECONDS = 1  # Requests that DRAIN_TIMEOUT_S cut off have so long to send their error.
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def run(app: web.Application, config: Config, start: StartupTimer) -> None:
-    """Serve `app` until SIGTERM or SIGINT; what is in flight then gets DRAIN_TIMEOUT_S.
+    """Serve `app` until SIGTERM or SIGINT; requests in flight then have DRAIN_TIMEOUT_S.
 
     aiohttp's own `run_app` drops the rest of an upload that is under way when the signal comes,
     and waits for twice its time limit.
 
     Raises:
-        ConfigError: HOST and PORT cannot be listened on, or the model cannot be loaded.
+        ConfigError: HOST and PORT cannot be used, or the model cannot be loaded.
     """
     server_logger.addFilter(_is_ours)
     asyncio.run(_serve(app, config, start))
@@ -58,39 +58,43 @@ def _leave() -> None:
 
 
 class RequestsInFlight:
-    """The requests in flight, and whether more are taken."""
+    """Counts the requests in flight, and refuses new ones while the server stops."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._are_gone = asyncio.Event()
-        self._are_gone.set()
-        self._are_welcome = True
+        self._all_answered = asyncio.Event()
+        self._all_answered.set()
+        self._accepts = True
 
     @web.middleware
     async def counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not self._are_welcome:  # on a connection that was open already
+        if not self._accepts:  # on a connection that was open already
             raise ShuttingDown("the server is shutting down: send the request again, to another")
         self._count += 1
-        self._are_gone.clear()
+        self._all_answered.clear()
         try:
             return await handler(request)
         finally:
             self._count -= 1
             if self._count == 0:
-                self._are_gone.set()
+                self._all_answered.set()
 
     @property
     def count(self) -> int:
         """Requests in flight."""
         return self._count
 
-    async def gone(self, seconds: float) -> bool:
-        """Take no more requests, and wait until those in flight are answered."""
-        self._are_welcome = False
+    async def drain(self, seconds: float) -> bool:
+        """Refuse new requests, and wait at most `seconds` for those in flight.
+
+        Returns:
+            Whether all are answered.
+        """
+        self._accepts = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._are_gone.wait()
-        return self._are_gone.is_set()
+                await self._all_answered.wait()
+        return self._all_answered.is_set()
 
 
 async def _serve(app: web.Application, config: Config, start: StartupTimer) -> None:
@@ -103,10 +107,10 @@ async def _serve(app: web.Application, config: Config, start: StartupTimer) -> N
         if not await _is_set_up(runner, stop):
             log.info("stopping: the model is not loaded yet")
             return
-        _set_aside_what_is_loaded()
+        _freeze_loaded_objects()
         await open_port(listener, config)
         log.info("start: %s", start)
-        async with _silent_ones_closed(runner, config.body_timeout_s):
+        async with _idle_connections_closed(runner, config.body_timeout_s):
             await stop.wait()
         listener.close()
         await _drain(app, callers, config.drain_timeout_s)
@@ -115,25 +119,25 @@ async def _serve(app: web.Application, config: Config, start: StartupTimer) -> N
         await runner.cleanup()
 
 
-def _set_aside_what_is_loaded() -> None:
-    """Spare the garbage collector the model and its libraries: going through them stops all."""
+def _freeze_loaded_objects() -> None:
+    """Exclude the model and its libraries from garbage collection, because a pass stops all."""
     gc.collect()
     gc.freeze()
 
 
 async def _drain(app: web.Application, callers: RequestsInFlight, seconds: float) -> None:
-    """Answer those in flight, in time."""
+    """Answer the requests in flight; after `seconds` they fail."""
     limit = f"DRAIN_TIMEOUT_S={seconds:g}"
     log.info("stopping: waiting for %d requests, at most %s", callers.count, limit)
-    if await callers.gone(seconds):
+    if await callers.drain(seconds):
         return
     log.warning("stopping: %d requests are not done after %s", callers.count, limit)
     app[SCHEDULER].end(f"the server is shutting down and {limit} is over")
-    await callers.gone(ANSWER_SECONDS)
+    await callers.drain(ANSWER_SECONDS)
 
 
 async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
-    """Load everything; False where the process is to end before that is done."""
+    """Load everything; return False when the process must end before that is done."""
     setup = asyncio.create_task(runner.setup())
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({setup, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -147,8 +151,8 @@ async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _silent_ones_closed(runner: web.AppRunner, seconds: float) -> AsyncIterator[None]:
-    """Close connections without a whole request head in time; aiohttp waits for it for ever."""
+async def _idle_connections_closed(runner: web.AppRunner, seconds: float) -> AsyncIterator[None]:
+    """Close connections that send no whole request head in time; aiohttp waits without limit."""
     sweeper = asyncio.create_task(_sweep(runner, seconds))
     try:
         yield
@@ -163,15 +167,15 @@ async def _sweep(runner: web.AppRunner, seconds: float) -> None:
         await asyncio.sleep(min(SWEEP_SECONDS, seconds / 4))
         assert runner.server is not None
         now = time.monotonic()
-        silent = [each for each in runner.server.connections if each._request_count == 0]
-        first_seen = {each: first_seen.get(each, now) for each in silent}
+        idle = [each for each in runner.server.connections if each._request_count == 0]
+        first_seen = {each: first_seen.get(each, now) for each in idle}
         for connection, since in first_seen.items():
             if now - since > seconds:
                 connection.force_close()
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a log record tells of an error here, and not of a caller who speaks no HTTP."""
+    """Whether a log record is about an error here, not about bytes that are no HTTP."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or not issubclass(kind, HttpProcessingError)
 
@@ -182,12 +186,12 @@ def _stop_signal() -> asyncio.Event:
     loop = asyncio.get_running_loop()
     kinds = (signal.SIGTERM, signal.SIGINT)
 
-    def heed() -> None:
+    def on_signal() -> None:
         stop.set()
         for kind in kinds:
             loop.remove_signal_handler(kind)
             signal.signal(kind, signal.SIG_DFL)
 
     for kind in kinds:
-        loop.add_signal_handler(kind, heed)
+        loop.add_signal_handler(kind, on_signal)
     return stop

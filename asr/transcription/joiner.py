@@ -142,12 +142,12 @@ def _rebuilt(segment: Segment, words: tuple[Word, ...]) -> Segment:
         text=text,
         words=words if segment.words else (),
         tokens=(),  # theirs is another text
-        pieces=_pieces(segment, text),
+        token_logprobs=_token_logprobs(segment, text),
     )
 
 
-def _pieces(segment: Segment, text: str) -> tuple[TokenLogprob, ...]:
+def _token_logprobs(segment: Segment, text: str) -> tuple[TokenLogprob, ...]:
     """Those of `text`, which begins or ends the segment."""
-    whole, kept = b"".join(piece.data for piece in segment.pieces), text.encode()
+    whole, kept = b"".join(token.data for token in segment.token_logprobs), text.encode()
     start = whole.rfind(kept) if segment.text.endswith(text) else whole.find(kept)
-    return tuple(between(segment.pieces, start, start + len(kept))) if start >= 0 else ()
+    return tuple(between(segment.token_logprobs, start, start + len(kept))) if start >= 0 else ()

@@ -32,7 +32,7 @@ def cut(draw):
     places = sorted(draw(st.lists(st.integers(0, len(data)), max_size=6)))
     edges = zip([0, *places], [*places, len(data)], strict=True)
     pieces = tuple(TokenLogprob(data[a:b], draw(st.floats(-9, 0))) for a, b in edges)
-    return Segment(0.0, 1.0, text, pieces=pieces)
+    return Segment(0.0, 1.0, text, token_logprobs=pieces)
 
 
 @settings(max_examples=300)
@@ -41,7 +41,7 @@ def test_the_bytes_of_the_tokens_are_the_text(segments):
     found = logprobs(Transcript(tuple(segments), "en", 1.0))
     assert bytes_of(found).decode() == "".join(s.text for s in segments).strip()
     assert all(each["token"] == bytes(each["bytes"]).decode("utf-8", "replace") for each in found)
-    known = {piece.logprob for segment in segments for piece in segment.pieces}
+    known = {piece.logprob for segment in segments for piece in segment.token_logprobs}
     assert {each["logprob"] for each in found} <= known
 
 
@@ -57,7 +57,7 @@ def test_each_delta_has_the_tokens_of_its_own_text(segments):
 
 def test_a_letter_may_be_parted_between_tokens():
     pieces = (TokenLogprob(b" \xc3", -0.1), TokenLogprob(b"\xb6l", -0.2))
-    assert logprobs(Transcript((Segment(0, 1, " öl", pieces=pieces),), "sv", 1.0)) == [
+    assert logprobs(Transcript((Segment(0, 1, " öl", token_logprobs=pieces),), "sv", 1.0)) == [
         {"token": "\ufffd", "logprob": -0.1, "bytes": [0xC3]},
         {"token": "\ufffdl", "logprob": -0.2, "bytes": [0xB6, 0x6C]},
     ]
@@ -65,9 +65,12 @@ def test_a_letter_may_be_parted_between_tokens():
 
 def test_bytes_that_are_no_letters_are_kept_as_the_model_wrote_them():
     odd = Segment(
-        0, 1, " a\ufffd", pieces=(TokenLogprob(b" a", -0.1), TokenLogprob(b"\xe4", float("-inf")))
+        0,
+        1,
+        " a\ufffd",
+        token_logprobs=(TokenLogprob(b" a", -0.1), TokenLogprob(b"\xe4", float("-inf"))),
     )
-    even = Segment(1, 2, " b", pieces=(TokenLogprob(b" b", -0.5),))
+    even = Segment(1, 2, " b", token_logprobs=(TokenLogprob(b" b", -0.5),))
     found = logprobs(Transcript((odd, even), "en", 2.0))
     assert [bytes(each["bytes"]) for each in found] == [b" a", b"\xe4", b" b"]
     assert json.loads(json.dumps(found, allow_nan=False))[1]["logprob"] == -9999.0
@@ -80,7 +83,7 @@ def engine():
 
     def decode(window):
         shown = pieces if window.options.logprobs else ()
-        segment = Segment(0.0, 1.0, " grüß dich ", (), (), -0.1, 0.0, pieces=shown)
+        segment = Segment(0.0, 1.0, " grüß dich ", (), (), -0.1, 0.0, token_logprobs=shown)
         return WindowResult(window, (segment,), "en")
 
     engine.transcribe = decode

@@ -110,12 +110,13 @@ def test_a_segment_knows_its_window_and_loses_its_tokens_when_it_is_parted():
 def test_a_segment_that_is_parted_keeps_the_pieces_of_what_stays():
     def spelled(*texts):
         pieces = tuple(TokenLogprob(text.encode(), -float(n)) for n, text in enumerate(texts))
-        return Segment(0.0, 4.0, "".join(texts), pieces=pieces)
+        return Segment(0.0, 4.0, "".join(texts), token_logprobs=pieces)
 
     first = result(0.0, 4.0, spelled(" å", " b c", " d"))
     second = result(2.0, 4.0, spelled(" c", " ", "d e", " f"), overlap=2.0)
     joined = [
-        (s.text, [(p.data.decode(), p.logprob) for p in s.pieces]) for s in join([first, second])
+        (s.text, [(p.data.decode(), p.logprob) for p in s.token_logprobs])
+        for s in join([first, second])
     ]
     assert joined == [
         (" å b c", [(" å", 0.0), (" b c", -1.0)]),

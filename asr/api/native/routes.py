@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 async def transcribe(request: web.Request) -> web.StreamResponse:
-    """`POST /asr`: audio by any door in, text and chunks out."""
+    """`POST /asr`: take audio in any form, answer with text and chunks."""
     started = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         source, parameters = await requests.read(request, stack, AsrParameters)
@@ -55,7 +55,7 @@ async def _stream(
     warnings: dict[str, str],
     started: float,
 ) -> web.StreamResponse:
-    """The events of OpenAI's dialect, one JSON object in each line."""
+    """Answer with the events of OpenAI's streams, one JSON object in each line."""
     timings = Timings()
     granularities = {"segment", options.timestamps} if options.timestamps != "none" else set()
     events = transcript_events(
@@ -64,20 +64,17 @@ async def _stream(
         granularities,
         lambda last: {"duration": last.duration},
     )
-    framing, headers = streaming.JSON_LINES, server_headers(request) | warnings
-
-    def done() -> None:
-        log_request(request, timings, time.monotonic() - started)
-
-    return await streaming.send(request, events, framing, _last_event, headers, done)
+    headers = server_headers(request) | warnings
+    stream = streaming.EventStream(events, streaming.JSON_LINES, headers, _failure_event)
+    return await streaming.send(request, stream, timings, started)
 
 
-def _last_event(failure: Failure) -> dict[str, object]:
+def _failure_event(failure: Failure) -> dict[str, object]:
     return {"type": "error", **problem(failure)}
 
 
 async def _written(transcript: Transcript, options: Options) -> str:
-    """The answer as JSON; the words of four hours would hold up the loop for 200 ms."""
+    """The answer as JSON; words need a thread, because four hours of them take 200 ms."""
     if options.timestamps == "word":
         return await asyncio.to_thread(_answer, transcript, options)
     return _answer(transcript, options)
@@ -92,7 +89,7 @@ def _answer(transcript: Transcript, options: Options) -> str:
 
 
 def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
-    """The header that tells of a language that is asked and not heard."""
+    """The header for languages that were asked for and that LANGUAGE_FORCE overrules."""
     forced = request.app[TRANSCRIBER].server_info.forced_language
     names = overruled(forced, asked.language, asked.languages, request.app[ENGINE].info)
     if names and asked.strict:
@@ -105,12 +102,12 @@ def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
 
 def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
     refuse_unknown(parameters)
-    idle = parameters.without_effect(info)
-    if parameters.strict and idle:
+    ignored = parameters.without_effect(info)
+    if parameters.strict and ignored:
         raise BadRequest(
-            f"{', '.join(idle)}: the model {info.model_id} gives no probabilities on this engine: "
-            "leave them out or drop 'strict'",
-            idle[0],
+            f"{', '.join(ignored)}: the model {info.model_id} gives no probabilities on this "
+            "engine: leave them out or drop 'strict'",
+            ignored[0],
         )
     return Options(
         language=language_code(parameters.language, info),

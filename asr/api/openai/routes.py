@@ -1,7 +1,7 @@
-"""The dialect of OpenAI's audio API and of Hugging Face's Whisper endpoints.
+"""Handlers of OpenAI's audio API, which Hugging Face's Whisper endpoints speak too.
 
-https://platform.openai.com/docs/api-reference/audio; what callers ask and we cannot do is told
-in `X-Warnings`, or refused where they are `strict`.
+https://platform.openai.com/docs/api-reference/audio. What callers ask for and we cannot do is
+named in `X-Warnings`, or refused where they are `strict`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from asr.errors import BadRequest, NotFound, UnsupportedMedia
 from asr.formats import openai_json, writers
 from asr.formats.events import Event, transcript_events
 from asr.http import sources, streaming
-from asr.http.app_keys import CONFIG, ENGINE, OUTBOUND, STARTED, TRANSCRIBER
+from asr.http.app_keys import ENGINE, STARTED, TRANSCRIBER
 from asr.http.multipart import Fields, Upload, merged
 from asr.http.responses import (
     answer_headers,
@@ -35,7 +35,6 @@ from asr.http.sources import body_limits
 from asr.options import Task
 from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
-from asr.transcription.transcriber import Transcriber
 
 UNKNOWN_LANGUAGE = "unknown"
 
@@ -80,15 +79,15 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
     kind, text = await asyncio.to_thread(_whole, transcript, planned, info)
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
-    told = answer_headers(request, timings, elapsed, transcript.coverage)
-    headers = {**told, **warning_header(planned.warnings)}
+    headers = answer_headers(request, timings, elapsed, transcript.coverage)
+    headers |= warning_header(planned.warnings)
     return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
 
 
 async def _read(
     request: web.Request, task: Task, stack: contextlib.AsyncExitStack
 ) -> tuple[Source, AnswerPlan]:
-    """What is to be heard, and how; the file of a stream is heard while it arrives."""
+    """The audio and how to transcribe it; the file of a stream is read while it arrives."""
     if request.content_type != "multipart/form-data":
         raise UnsupportedMedia(
             "the body is not multipart/form-data: send the audio as its part 'file'"
@@ -112,7 +111,7 @@ async def _read(
 def _confirmation(
     fields: Fields, planned: AnswerPlan, decide: Callable[[Fields], AnswerPlan]
 ) -> Callable[[Fields], None]:
-    """For fields that come after the file: they may not ask for another plan."""
+    """Check fields that come after the file: they may not change the plan."""
 
     def confirm(late: Fields) -> None:
         if decide(merged(fields, late)) != planned:
@@ -130,12 +129,11 @@ def _located(request: web.Request, form: AudioForm, stack: contextlib.AsyncExitS
         raise BadRequest(
             "the form has no file: send the audio as the part 'file', with a file name", "file"
         )
-    outbound, root = request.app[OUTBOUND], request.app[CONFIG].audio_root
-    return sources.locate(form.url, outbound, root, body_limits(request), stack)
+    return sources.locate(request, form.url, stack)
 
 
 def _whole(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> tuple[str, str]:
-    """The content type and the text of the answer; a second's work for ten hours of audio."""
+    """The content type and the text of the answer; ten hours of audio take a second."""
     wanted = planned.response_format
     if wanted == "json":
         found = openai_json.plain_json(transcript, with_logprobs=planned.options.logprobs)
@@ -168,7 +166,7 @@ def language_name(code: str | None, task: Task, info: EngineInfo) -> str:
 
 
 def _gaps(transcript: Transcript) -> list[str]:
-    """What the engine does not know and the answer's shape wants."""
+    """A warning for values that the answer must have and this engine does not know."""
     for segment in transcript.segments:
         if segment.avg_logprob is None or segment.no_speech_prob is None:
             return ["avg_logprob and no_speech_prob are 0 where this engine does not know them"]
@@ -179,24 +177,16 @@ async def _stream(
     request: web.Request, source: Source, planned: AnswerPlan, started: float
 ) -> web.StreamResponse:
     timings = Timings()
-    events = _events(request.app[TRANSCRIBER], source, planned, timings, request.app[ENGINE].info)
+    events = _events(request, source, planned, timings)
     headers = {**server_headers(request), **warning_header(planned.warnings)}
-    framing = streaming.SERVER_SENT_EVENTS
-
-    def done() -> None:
-        log_request(request, timings, time.monotonic() - started)
-
-    return await streaming.send(request, events, framing, problem, headers, done)
+    stream = streaming.EventStream(events, streaming.SERVER_SENT_EVENTS, headers, problem)
+    return await streaming.send(request, stream, timings, started)
 
 
 def _events(
-    transcriber: Transcriber,
-    source: Source,
-    planned: AnswerPlan,
-    timings: Timings,
-    info: EngineInfo,
+    request: web.Request, source: Source, planned: AnswerPlan, timings: Timings
 ) -> AsyncGenerator[Event]:
-    """Deltas are of the format that was asked; of the json formats, of their text."""
+    """The events of a stream; deltas are in the format asked for, or in plain text for JSON."""
     wanted = planned.response_format
     text_format: writers.TextFormat = "text"
     if wanted == "srt" or wanted == "vtt" or wanted == "tsv":
@@ -205,12 +195,12 @@ def _events(
     def closing(last: Transcript) -> Event:
         if wanted != "verbose_json":
             return {}
-        language = language_name(last.language, planned.options.task, info)
-        found = {"language": language, "duration": last.duration}
-        return {**found, "warnings": planned.warnings} if planned.warnings else found
+        language = language_name(last.language, planned.options.task, request.app[ENGINE].info)
+        fields = {"language": language, "duration": last.duration}
+        return {**fields, "warnings": planned.warnings} if planned.warnings else fields
 
     return transcript_events(
-        transcriber.parts(source, planned.options, timings),
+        request.app[TRANSCRIBER].parts(source, planned.options, timings),
         writers.writer(text_format, planned.layout),
         planned.granularities,
         closing,

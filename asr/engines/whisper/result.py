@@ -29,7 +29,7 @@ class PendingResult:
             return self.result
         segments = self.timing.finish()
         if not self.result.window.options.logprobs:
-            segments = tuple(replace(segment, pieces=()) for segment in segments)
+            segments = tuple(replace(segment, token_logprobs=()) for segment in segments)
         return replace(self.result, segments=segments)
 
 

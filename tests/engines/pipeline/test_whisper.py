@@ -62,7 +62,11 @@ def test_both_engines_say_the_same_of_the_same_text(both, options):
             assert one.avg_logprob == pytest.approx(other.avg_logprob, abs=1e-3)
             assert one.no_speech_prob == pytest.approx(other.no_speech_prob, abs=1e-4)
             assert one.temperature == other.temperature
-            assert [piece.data for piece in one.pieces] == [piece.data for piece in other.pieces]
-            logprobs = [piece.logprob for piece in other.pieces]
-            assert [piece.logprob for piece in one.pieces] == pytest.approx(logprobs, abs=1e-2)
+            assert [piece.data for piece in one.token_logprobs] == [
+                piece.data for piece in other.token_logprobs
+            ]
+            logprobs = [piece.logprob for piece in other.token_logprobs]
+            assert [piece.logprob for piece in one.token_logprobs] == pytest.approx(
+                logprobs, abs=1e-2
+            )
     assert texts >= 2 or all(found.rejected == "no speech" for found in answers[0])

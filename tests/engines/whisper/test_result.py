@@ -90,17 +90,17 @@ def test_pieces_come_where_they_are_asked_for_and_are_the_text(tiny: Twins) -> N
     for window in asked:
         found = caller.finals[window].segments
         row = engine.sequences[window]
-        of_segments = [piece for segment in found for piece in segment.pieces]
+        of_segments = [piece for segment in found for piece in segment.token_logprobs]
         if not window.options.logprobs:
             assert not of_segments
             continue
         for segment in found:
-            assert b"".join(piece.data for piece in segment.pieces) == segment.text.encode()
+            assert b"".join(piece.data for piece in segment.token_logprobs) == segment.text.encode()
         expected = [
             logprob for token, logprob in zip(row.tokens, row.logprobs, strict=True) if token < END
         ]
         assert [piece.logprob for piece in of_segments] == expected
-    assert sum(len(s.pieces) for w in asked for s in caller.finals[w].segments) > 20
+    assert sum(len(s.token_logprobs) for w in asked for s in caller.finals[w].segments) > 20
 
 
 def test_the_mean_counts_the_end_of_text_as_openai_whisper_does() -> None:

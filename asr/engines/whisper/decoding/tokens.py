@@ -142,7 +142,7 @@ def segments(
                 if token < vocabulary.end_of_text
             )
         )
-        timed.append(Segment(start, end, words, tokens=tuple(own), pieces=token_logprobs))
+        timed.append(Segment(start, end, words, tokens=tuple(own), token_logprobs=token_logprobs))
     return tuple(timed)
 
 

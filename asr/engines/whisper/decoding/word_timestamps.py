@@ -139,7 +139,7 @@ def _timed(segment: Segment, times: Times, language: str | None) -> Segment:
     Args:
         times: when each of its text tokens begins, and the last one ends.
     """
-    probabilities = [exp(token.logprob) for token in segment.pieces]
+    probabilities = [exp(token.logprob) for token in segment.token_logprobs]
     words = tuple(
         Word(
             spelling.text,
@@ -147,7 +147,7 @@ def _timed(segment: Segment, times: Times, language: str | None) -> Segment:
             round(float(times[spelling.places.stop]), 3),
             fmean(probabilities[spelling.places.start : spelling.places.stop]),
         )
-        for spelling in spellings([token.data for token in segment.pieces], language)
+        for spelling in spellings([token.data for token in segment.token_logprobs], language)
     )
     is_whole = "".join(word.text for word in words) == segment.text
     return replace(segment, words=words if is_whole else ())

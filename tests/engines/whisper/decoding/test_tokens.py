@@ -91,9 +91,9 @@ def test_pieces_are_the_bytes_of_the_text(demo: WhisperEngine) -> None:
     caller.run(asked)
     found = [segment for window in asked for segment in caller.finals[window].segments]
     for segment in found:
-        assert b"".join(piece.data for piece in segment.pieces) == segment.text.encode()
-        assert all(piece.logprob <= 0 for piece in segment.pieces)
-    assert sum(len(segment.pieces) for segment in found) > 5
+        assert b"".join(piece.data for piece in segment.token_logprobs) == segment.text.encode()
+        assert all(piece.logprob <= 0 for piece in segment.token_logprobs)
+    assert sum(len(segment.token_logprobs) for segment in found) > 5
 
 
 def test_letters_of_every_script_are_their_tokens_bytes(demo: WhisperEngine) -> None:
@@ -103,7 +103,7 @@ def test_letters_of_every_script_are_their_tokens_bytes(demo: WhisperEngine) -> 
     logprobs = [-0.5] * len(tokens)
     [segment] = segments(tokens, demo._checkpoint.vocabulary, tokenizer, 9.0, logprobs)
     assert segment.text == text
-    assert b"".join(piece.data for piece in segment.pieces) == text.encode()
+    assert b"".join(piece.data for piece in segment.token_logprobs) == text.encode()
 
 
 def test_special_tokens_in_a_prompt_are_refused(demo: WhisperEngine) -> None:

@@ -110,7 +110,7 @@ def ridge(firsts: Sequence[int], frames: int) -> AlignmentInputs:
 def segment(start: float, end: float, *pieces: str) -> Segment:
     tokens = (END + 1, *(len(piece) for piece in pieces), END + 2)
     data = tuple(TokenLogprob(piece.encode(), float(np.log(0.5))) for piece in pieces)
-    return Segment(start, end, "".join(pieces), tokens=tokens, pieces=data)
+    return Segment(start, end, "".join(pieces), tokens=tokens, token_logprobs=data)
 
 
 def test_words_are_where_their_tokens_were_said() -> None:
@@ -147,7 +147,7 @@ def test_words_of_any_text_are_the_text_within_their_segments(tiny: Twins) -> No
     for window in asked:
         for part in caller.finals[window].segments:
             assert "".join(word.text for word in part.words) == part.text
-            assert not part.pieces
+            assert not part.token_logprobs
             times = [part.start, *(t for word in part.words for t in (word.start, word.end))]
             assert times == sorted(times)
             assert times[-1] <= part.end
