@@ -20,7 +20,7 @@ WITHOUT_EFFECT = {  # Variables of other servers that are accepted and ignored, 
     "VLLM_ATTENTION_BACKEND": "the attention kernel is chosen by the hardware",
     "VLLM_KV_CACHE_DTYPE": "the cache has the model's dtype",
     "VLLM_USE_FLASHINFER": "FlashInfer is not used",
-    "WHISPER_SAMPLING_RATE": "audio of any rate becomes the 16000 Hz that models hear",
+    "WHISPER_SAMPLING_RATE": "audio of every sample rate is converted to 16000 Hz",
 }
 
 
@@ -37,141 +37,183 @@ class Config:
     host: str = _setting(
         "*",
         config_parsers.text,
-        "Address to listen on; `*` is every IPv4 and IPv6 address",
+        "Address on which the server accepts connections; `*`: every IPv4 and IPv6 address",
         "INTERFACE",
     )
-    port: int = _setting(8000, config_parsers.port, "Port to listen on")
+    port: int = _setting(8000, config_parsers.port, "Port on which the server accepts connections")
     model_id: str = _setting(
         "openai/whisper-large-v3",
         config_parsers.text,
-        "Hub id or local directory of any speech recognition model, or `demo`",
+        "The model: its id on the Hugging Face hub, a local directory, or `demo`",
         "HF_MODEL",
     )
     mounted_model: Path = _setting(
         Path("/repository"),
         Path,
-        "Directory whose model is used when `MODEL_ID` is unset and it holds a `config.json`",
+        "The model in this directory is used if `MODEL_ID` is unset and the directory has a "
+        "`config.json`",
     )
     cache_dir: str = _setting(
-        "/data", config_parsers.text, "Directory that caches downloaded models"
+        "/data", config_parsers.text, "Downloaded models are kept in this directory"
     )
     engine: str = _setting(
         "auto",
         config_parsers.engine,
-        "`whisper`: the in-flight engine; `pipeline`: Transformers' own; `auto`: `whisper` for "
-        "Whisper models, `pipeline` for all others",
+        "`whisper`: this server's own engine, for Whisper models; `pipeline`: Transformers' "
+        "code, for every model; `auto`: `whisper` for Whisper models, `pipeline` for all "
+        "others",
     )
-    device: str = _setting("auto", config_parsers.device, "`auto`, `cpu`, `cuda` or `cuda:N`")
+    device: str = _setting(
+        "auto",
+        config_parsers.device,
+        "Where the model runs: `cpu`, `cuda`, `cuda:N`, or `auto` (a GPU if there is one)",
+    )
     dtype: str = _setting(
         "auto",
         config_parsers.dtype,
-        "`auto` (float16 on a GPU, float32 on a CPU), `float16`, `bfloat16` (on a CPU that has it "
-        "1.5 times as fast) ...",
+        "Number format of the model: `float32`, `float16`, `bfloat16` (1.5 times as fast on "
+        "a CPU that supports it), or `auto` (float16 on a GPU, float32 on a CPU)",
         "VLLM_DTYPE",
     )
     flash_attention_2: bool = _setting(
         False,
         config_parsers.exactly_one,
-        "`1` asks for FlashAttention-2; needs compute capability 8.0",
+        "`1`: the `pipeline` engine uses FlashAttention-2, if the GPU has compute capability "
+        "8.0 or more",
     )
     batch_size: int = _setting(
-        16, config_parsers.count, "Windows that the pipeline engine takes in one step"
+        16,
+        config_parsers.count,
+        "The `pipeline` engine transcribes at most this many windows in one batch",
     )
     max_new_tokens: int | None = _setting(
-        None, config_parsers.count, "Most tokens for one window; unset: the model's own limit"
+        None,
+        config_parsers.count,
+        "The model writes at most this many tokens for one window; unset: the model's own limit",
     )
     chunk_length_s: float = _setting(
-        30.0, config_parsers.positive, "Longest window, in seconds", "WHISPER_SEGMENT_DURATION_SEC"
+        30.0,
+        config_parsers.positive,
+        "A window is at most this many seconds long",
+        "WHISPER_SEGMENT_DURATION_SEC",
     )
     stride_length_s: float | None = _setting(
         None,
         config_parsers.amount,
-        "Overlap on each side of a window, in seconds; unset: windows are cut at pauses, without",
+        "Neighbouring windows share this many seconds on each side; unset: windows are cut "
+        "at pauses and do not overlap",
     )
     language_force: str | None = _setting(
         None,
         config_parsers.text,
-        "Language that is heard whatever a request asks: a code or an English name",
+        "All speech is transcribed as this language, whatever a request asks for: a code or "
+        "an English name; unset: the request decides",
     )
     timestamps: TimestampRule = _setting(
         "auto",
         config_parsers.timestamp_rule,
-        "`auto`: segments are timed as requests ask; `none`: never; `segments`: always",
+        "`auto`: a request chooses if its text has timestamps; `none`: no answer has them; "
+        "`segments`: every answer has them",
     )
     vad: config_parsers.Vad = _setting(
         "auto",
         config_parsers.vad,
-        "What tells speech from other sounds: `silero`, `energy` (changes of loudness) or `off`; "
-        "`auto`: `silero` on a CPU, `energy` at the pace of a GPU",
+        "How speech is detected: `silero` (a neural network), `energy` (changes of "
+        "loudness), `off` (not at all), or `auto` (`silero` on a CPU, the faster `energy` on "
+        "a GPU)",
     )
     logprob_threshold: float | None = _setting(
         -1.0,
         config_parsers.logprob,
-        "Mean log-probability of a window's tokens below which its text is doubted; `none`: never",
+        "A window's text is unlikely if the mean log-probability of its tokens is below "
+        "this; `none`: no text is",
     )
     compression_ratio_threshold: float | None = _setting(
         2.4,
         config_parsers.ratio,
-        "Compression ratio of a window's text above which it repeats itself; `none`: never",
+        "A window's text is repetitive if its compression ratio is above this; `none`: no text is",
     )
     no_speech_threshold: float | None = _setting(
         0.6,
         config_parsers.probability,
-        "Probability of no speech above which a doubted text is dropped; `none`: never",
+        "An unlikely text is dropped if the model's probability of no speech is above this; "
+        "`none`: no text is dropped",
     )
     temperature_fallback: bool = _setting(
         True,
         config_parsers.flag,
-        "`1`: a doubted text is written again at higher temperatures; `0`: nothing is doubted "
-        "unless a request says so",
+        "`1`: a window with unlikely or repetitive text is decoded again at higher "
+        "temperatures; `0`: only where a request sets thresholds",
     )
     stream_heartbeat_s: float = _setting(
-        15.0, config_parsers.positive, "Longest silence of a streamed answer, in seconds"
+        15.0,
+        config_parsers.positive,
+        "A streamed answer sends a heartbeat after this many seconds without an event",
     )
     max_body_mb: float = _setting(
-        1024.0, config_parsers.positive, "Largest upload or download, in MiB"
+        1024.0,
+        config_parsers.positive,
+        "An upload or a download of more MiB than this is answered 413",
     )
     max_audio_seconds: float = _setting(
-        14_400.0, config_parsers.amount, "Longest audio of one request; 0: no limit"
+        14_400.0,
+        config_parsers.amount,
+        "Audio of more seconds than this is answered 413; 0: no limit",
     )
     max_queue_seconds: float | None = _setting(
         None,
         config_parsers.positive,
-        "Audio that is decoded and not heard yet, all callers together, from which on 429 is "
-        "answered; unset: 16 times what the engine holds",
+        "With more decoded audio waiting than this many seconds, of all requests together, "
+        "new requests are answered 429; unset: 16 times what the engine transcribes at once",
     )
     body_timeout_s: float = _setting(
-        300.0, config_parsers.positive, "Longest time that an upload may take"
+        300.0,
+        config_parsers.positive,
+        "An upload that takes more seconds than this is answered 408",
     )
     fetch_timeout_s: float = _setting(
-        300.0, config_parsers.positive, "Longest time that a download may take"
+        300.0,
+        config_parsers.positive,
+        "A download that takes more seconds than this is answered 504",
     )
     decoders: int = _setting(
         64,
         config_parsers.count,
-        "ffmpeg processes that may run at once, one for each request being decoded; half of them, "
-        "but at least one, for bodies that still arrive",
+        "At most this many ffmpeg processes run at once, one for each request that is being "
+        "decoded; uploads that still arrive may use half of them, at least one",
     )
     drain_timeout_s: float = _setting(
-        30.0, config_parsers.positive, "Time that requests in flight are given after SIGTERM"
+        30.0,
+        config_parsers.positive,
+        "After SIGTERM, requests in flight have this many seconds to finish",
     )
     audio_root: Path | None = _setting(
         None,
         config_parsers.directory,
-        "Directory whose files `url` may name; unset: local paths are refused",
+        "`url` may name files in this directory; unset: local paths are refused",
     )
     allow_private_urls: bool = _setting(
-        False, config_parsers.flag, "`1` lets `url` name loopback, private and link-local addresses"
+        False,
+        config_parsers.flag,
+        "`1`: `url` may lead to loopback, private and link-local addresses",
     )
     api_key: str | None = _setting(
-        None, config_parsers.secret, "Key wanted as `Authorization: Bearer` or `x-admin-api-key`"
+        None,
+        config_parsers.secret,
+        "Requests must send this key as `Authorization: Bearer KEY` or `x-admin-api-key: "
+        "KEY`; unset: no key is needed",
     )
-    salad_machine_id: str = _setting("", config_parsers.header, "Sent back as `X-Salad-Machine-ID`")
+    salad_machine_id: str = _setting(
+        "", config_parsers.header, "Value of the answer's header `X-Salad-Machine-ID`"
+    )
     salad_container_group_id: str = _setting(
-        "", config_parsers.header, "Sent back as `X-Salad-Container-Group-ID`"
+        "", config_parsers.header, "Value of the answer's header `X-Salad-Container-Group-ID`"
     )
     log_level: str = _setting(
-        "INFO", config_parsers.log_level, "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`"
+        "INFO",
+        config_parsers.log_level,
+        "Messages below this level are not logged: `DEBUG`, `INFO`, `WARNING`, `ERROR` or "
+        "`CRITICAL`",
     )
 
     @classmethod
@@ -203,8 +245,9 @@ class Config:
         """Raise `ConfigError` where settings contradict each other."""
         if self.stride_length_s is not None and 2 * self.stride_length_s >= self.chunk_length_s:
             raise ConfigError(
-                f"STRIDE_LENGTH_S={self.stride_length_s:g} overlaps on both sides and leaves "
-                f"nothing of CHUNK_LENGTH_S={self.chunk_length_s:g}; use less than half of it"
+                f"STRIDE_LENGTH_S={self.stride_length_s:g} is too long for "
+                f"CHUNK_LENGTH_S={self.chunk_length_s:g}, because windows overlap on both sides; "
+                "use less than half of it"
             )
 
     @property
@@ -242,10 +285,10 @@ def without_effect(environment: Mapping[str, str]) -> list[str]:
     """List the variables that are set and have no effect, a sentence each."""
     reasons = dict(WITHOUT_EFFECT)
     if environment.get("FLASH_ATTENTION_2") not in {"0", "1"}:
-        reasons["FLASH_ATTENTION_2"] = "only 1 asks for it"
+        reasons["FLASH_ATTENTION_2"] = "only 1 switches it on"
     mounted = environment.get("MOUNTED_MODEL")
     if mounted and not environment.get("MODEL_ID") and not (Path(mounted) / MODEL_FILE).is_file():
-        reasons["MOUNTED_MODEL"] = f"it holds no {MODEL_FILE}"
+        reasons["MOUNTED_MODEL"] = f"it has no {MODEL_FILE}"
     return [
         f"{name}={environment[name]!r} has no effect: {reason}"
         for name, reason in reasons.items()

@@ -50,7 +50,7 @@ def secret(value: str) -> str:
 def header(value: str) -> str:
     """Check that the text can be the value of a header."""
     if not value.strip().isprintable():
-        raise ConfigError("holds more than one line of printable characters")
+        raise ConfigError("contains a line break or another unprintable character")
     return value.strip()
 
 

@@ -77,7 +77,7 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("ALLOW_PRIVATE_URLS", "2", "ALLOW_PRIVATE_URLS='2' is not one of 1, 0, true"),
         ("LOG_LEVEL", "chatty", "='chatty' is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
         ("API_KEY", " \n", "API_KEY=' \\n' is blank"),
-        ("SALAD_MACHINE_ID", "a\r\nb", "SALAD_MACHINE_ID='a\\r\\nb' holds more than one line"),
+        ("SALAD_MACHINE_ID", "a\r\nb", "SALAD_MACHINE_ID='a\\r\\nb' contains a line break"),
     ],
 )
 def test_a_bad_value_is_named_with_its_reason(name, value, reason):
@@ -164,11 +164,11 @@ def test_variables_of_other_servers_are_named_when_they_mean_nothing_here():
 def test_settings_that_are_passed_over_are_reported(tmp_path):
     assert without_effect({"FLASH_ATTENTION_2": "1"}) == without_effect({}) == []
     [notice] = without_effect({"FLASH_ATTENTION_2": "true"})
-    assert notice == "FLASH_ATTENTION_2='true' has no effect: only 1 asks for it"
+    assert notice == "FLASH_ATTENTION_2='true' has no effect: only 1 switches it on"
     mounted = {"MOUNTED_MODEL": str(tmp_path)}
     assert without_effect({**mounted, "MODEL_ID": "demo"}) == []
     [notice] = without_effect(mounted)
-    assert notice.endswith("has no effect: it holds no config.json")
+    assert notice.endswith("has no effect: it has no config.json")
     (tmp_path / "config.json").write_text("{}")
     assert without_effect(mounted) == []
 
