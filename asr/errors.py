@@ -141,7 +141,7 @@ class Failure:
     def of(cls, error: Exception) -> Failure:
         """Describe `error` for a caller; one that is not ours shows no details."""
         if not isinstance(error, AsrError):
-            text = "an error of the server: its log has the details under this request id"
+            text = "the server failed: its log has the details under this request id"
             return cls(500, AsrError.code, text)
         wait = error.retry_after if isinstance(error, QueueFull) else None
         return cls(error.status, error.code, error.message, error.param, wait)

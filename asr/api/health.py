@@ -21,7 +21,9 @@ class Health(BaseModel):
     status: str = Field(examples=["ok"])
     version: str
     error: str | None = Field(None, description="Why the engine has ended")
-    engine: dict[str, object] | None = Field(None, description="With `verbose=1`: what runs")
+    engine: dict[str, object] | None = Field(
+        None, description="With `verbose=1`: model, hardware, languages"
+    )
 
 
 async def hc(request: web.Request) -> web.Response:
@@ -49,12 +51,12 @@ def hc_operation() -> Json:
         "tags": TAGS,
         "summary": "Ready to transcribe",
         "operationId": "hc",
-        "description": "The port does not answer before the model is loaded and warm.",
+        "description": "The port is closed until the model is loaded and has made its first steps.",
         "parameters": [
             {
                 "name": "verbose",
                 "in": "query",
-                "description": "`1` adds what runs: model, hardware, languages",
+                "description": "`1` adds the key `engine`: model, hardware, languages",
                 "schema": {"type": "string", "enum": ["0", "1"]},
             }
         ],

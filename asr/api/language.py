@@ -50,8 +50,8 @@ async def detect(request: web.Request) -> web.Response:
 def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
     if not info.languages:
         raise BadRequest(
-            f"the model {info.model_id} knows no languages apart: serve a multilingual Whisper "
-            "model, or leave this route out"
+            f"the model {info.model_id} cannot detect languages: serve a multilingual Whisper "
+            "model, or do not use this route"
         )
     refuse_unknown(asked)
     return Options(languages=allowed_languages(asked.languages, "languages", info))
@@ -79,14 +79,14 @@ def operation(failure: type[BaseModel], invalid_status: int) -> Json:
     return {
         "summary": "Detect the language that is spoken",
         "description": (
-            "Takes audio as `/asr` does and looks at the first window that is not silent. A "
-            "model that does not detect languages answers 400."
+            "Takes audio in the same ways as `/asr`, and detects the language of the first window "
+            "that is not silent. With a model that cannot detect languages, the answer is 400."
         ),
         "parameters": openapi.query(DetectionParameters),
         "requestBody": openapi.audio_body(DetectionRequest, DetectionForm),
         "responses": {
             "200": {
-                "description": "The probability of each language; nulls where all is silent",
+                "description": "The probability of each language; null if all of it is silent",
                 "headers": openapi.headers(SERVER_HEADERS),
                 "content": {"application/json": openapi.content(DetectionAnswer)},
             },
@@ -97,16 +97,16 @@ def operation(failure: type[BaseModel], invalid_status: int) -> Json:
 
 
 class DetectionParameters(StrictParameters):
-    """Which languages may be spoken; every key is optional."""
+    """Which languages may be detected; every key is optional."""
 
-    model: str | None = Field(None, description="Any name: one model is served")
+    model: str | None = Field(None, description="Any name, because the server has one model")
     languages: Texts = Field(
-        [], description="The languages that may be spoken: a list, or commas; unset: all"
+        [], description="Languages that may be detected, as a list or with commas; unset: all"
     )
 
 
 class DetectionRequest(DetectionParameters, Location):
-    """A request that names its audio."""
+    """A request with the place of its audio."""
 
 
 class DetectionForm(DetectionParameters, AudioFile):
@@ -114,12 +114,14 @@ class DetectionForm(DetectionParameters, AudioFile):
 
 
 class DetectionAnswer(BaseModel):
-    """What is spoken in the first window in which anything sounds; nulls where nothing does."""
+    """The language of the first window that is not silent; null if there is no such window."""
 
     language: str | None = Field(examples=["en"])
-    language_name: str | None = Field(description="In English", examples=["english"])
-    probability: float | None = Field(description="Of that language", examples=[0.98])
+    language_name: str | None = Field(
+        description="The language's English name", examples=["english"]
+    )
+    probability: float | None = Field(description="Probability of `language`", examples=[0.98])
     probabilities: dict[str, float] = Field(
-        description="Of every language that may be spoken, most likely first",
+        description="Probability of each language that may be detected, the likeliest first",
         examples=[{"en": 0.98, "es": 0.02}],
     )

@@ -147,9 +147,9 @@ async def _read(
     async for part in parts:
         count += 1
         if count > MAX_PARTS:
-            raise BadRequest(f"the form has more than {MAX_PARTS} parts")
+            raise BadRequest(f"the form has more than {MAX_PARTS} parts: send fewer")
         if not isinstance(part, aiohttp.BodyPartReader) or part.name is None:
-            raise BadRequest("a part of the form has no name, or holds parts itself")
+            raise BadRequest("a part of the form has no name or contains other parts")
         if _is_file(part):
             if result.file is not None:
                 raise BadRequest(f"the form has two parts {FILE!r}: send one", FILE)

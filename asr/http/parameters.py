@@ -49,7 +49,7 @@ class StrictParameters(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     strict: bool = Field(
-        False, description="Answer 400 to keys that are not known, instead of ignoring them"
+        False, description="Unknown keys are answered 400 instead of being ignored"
     )
 
 
@@ -61,7 +61,9 @@ def refuse_unknown(parameters: StrictParameters) -> None:
     """
     unknown = sorted(parameters.model_extra or {})
     if parameters.strict and unknown:
-        raise BadRequest(f"unknown keys: {', '.join(unknown)}; leave them out or drop 'strict'")
+        raise BadRequest(
+            f"unknown keys: {', '.join(unknown)}; leave them out, or leave 'strict' out"
+        )
 
 
 class DecodingParameters(BaseModel):
@@ -70,8 +72,9 @@ class DecodingParameters(BaseModel):
     temperature: Temperature = Field(
         0.0,
         description=(
-            "0 is greedy, then warmer for a window whose text cannot be trusted; above, words are "
-            "drawn at random; a list counts as its first value"
+            "0: the likeliest token is chosen, and a window with an unlikely or repetitive text is "
+            "decoded again at higher temperatures. Above 0, tokens are chosen at random. Of a "
+            "list, the first value counts"
         ),
     )
     seed: int | None = Field(
@@ -79,8 +82,8 @@ class DecodingParameters(BaseModel):
         ge=0,
         lt=SEED_LIMIT,
         description=(
-            "Of what is drawn at random; unset: chance at a temperature that was asked, the same "
-            "every time where a text is written anew"
+            "Seed of the random numbers; unset: requests with a temperature above 0 have others "
+            "each time, and windows that are decoded again always have the same"
         ),
     )
     logprob_threshold: float | None = Field(
@@ -89,22 +92,25 @@ class DecodingParameters(BaseModel):
         allow_inf_nan=False,
         validation_alias=AliasChoices("logprob_threshold", "log_prob_threshold"),
         description=(
-            "Below this mean log-probability a window's text is written anew, warmer; also "
-            "`log_prob_threshold`; unset: the server's setting"
+            "A window's text with a lower mean log-probability is unlikely and is decoded again; "
+            "also `log_prob_threshold`; unset: the server's setting"
         ),
     )
     compression_ratio_threshold: float | None = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="Above it a text repeats itself, and is written anew; unset: the server's",
+        description=(
+            "A window's text with a higher compression ratio is repetitive and is decoded again; "
+            "unset: the server's setting"
+        ),
     )
     no_speech_threshold: float | None = Field(
         None,
         ge=0,
         le=1,
         description=(
-            "Above this probability of no speech an unlikely text is thrown away; unset: the "
+            "With a higher probability of no speech, an unlikely text is dropped; unset: the "
             "server's setting"
         ),
     )
@@ -135,10 +141,10 @@ EXAMPLE_URL = "https://example.com/audio.mp3"
 
 
 class Location(BaseModel):
-    """Where audio is to be had."""
+    """The place of the audio."""
 
     url: str = Field(
         min_length=1,
-        description="http(s) URL, data URI, or a path inside the server's AUDIO_ROOT",
+        description="An http(s) URL, a data URI, or a path inside the server's AUDIO_ROOT",
         examples=[EXAMPLE_URL],
     )

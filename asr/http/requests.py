@@ -119,7 +119,7 @@ def _names(kind: type[BaseModel]) -> set[str]:
 
 def _json_object(data: bytes) -> dict[str, object]:
     if data.count(b",") > JSON_COMMAS:
-        raise TooLarge(f"the JSON object has more than {JSON_COMMAS} values: send a few")
+        raise TooLarge(f"the JSON object has more than {JSON_COMMAS} values: send fewer")
     try:
         found = json.loads(data)
     except JSON_ERRORS as error:
@@ -133,7 +133,7 @@ def _url_form(data: bytes) -> dict[str, object]:
     try:
         return _fields(parse_qsl(data.decode("utf-8", "replace"), max_num_fields=FORM_FIELDS))
     except ValueError as error:
-        raise BadRequest(f"the form has more than {FORM_FIELDS} fields") from error
+        raise BadRequest(f"the form has more than {FORM_FIELDS} fields: send fewer") from error
 
 
 async def _head(body: AsyncIterator[bytes]) -> bytes:
@@ -161,7 +161,7 @@ async def _whole(head: bytes, body: AsyncIterator[bytes]) -> bytes:
         data += part
         if len(data) > JSON_BYTES:
             raise TooLarge(
-                f"a JSON object or form may have {JSON_BYTES // 2**20} MiB: "
+                f"a JSON object or form may have at most {JSON_BYTES // 2**20} MiB: "
                 "send the audio's bytes as the body"
             )
     return bytes(data)

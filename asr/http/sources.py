@@ -84,7 +84,7 @@ async def _next(request: web.Request, budget: WaitBudget, limits: BodyLimits) ->
     except PAYLOAD_ERRORS as error:
         request.content.feed_eof()  # else the server reads on, and logs the error as its own
         raise BadRequest(
-            f"the body is not what its headers announce, send it again: {_line(error)}"
+            f"the body does not match its headers, send it again: {_line(error)}"
         ) from error
 
 
@@ -133,7 +133,7 @@ def _file_path(url: str) -> str:
     except ValueError as error:
         raise BadUrl(f"{shown(url)!r} is not a URL: write file:///path") from error
     if parts.netloc not in {"", "localhost"}:
-        raise BadUrl("a file: URL may not name another host: write file:///path")
+        raise BadUrl("a file: URL cannot name another host: write file:///path")
     return unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape")
 
 

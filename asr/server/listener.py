@@ -79,7 +79,7 @@ class Connection(web.RequestHandler):
         reason = " ".join((message or "it cannot be parsed").split())[:MESSAGE_CHARS]
         failure = Failure.of(RuntimeError(reason))
         if status == 400:
-            failure = Failure(400, "bad_request", f"this is no HTTP request: {reason}")
+            failure = Failure(400, "bad_request", f"this is not an HTTP request: {reason}")
         response = web.json_response(
             self._problem(failure), status=status, headers={"X-Request-ID": uuid.uuid4().hex}
         )
@@ -95,11 +95,13 @@ def _setting_named(config: Config) -> Iterator[None]:
     except (OSError, UnicodeError) as error:
         host, port = f"HOST={config.host!r}", f"PORT='{config.port}'"
         why = str(getattr(error, "strerror", "not a host name")).rpartition(": ")[2].lower()
-        message = f"{host}, {port} cannot be listened on: {why}"
+        message = f"{host}, {port} cannot be used: {why}"
         if isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL:
-            message = f"{host} is no address of this machine: {why}; write one of its own, or *"
+            message = (
+                f"{host} is not an address of this machine: {why}; use one of its addresses, or *"
+            )
         elif error.errno == errno.EADDRINUSE:
-            message = f"{port}: {why}; end what listens there or choose another port"
+            message = f"{port}: {why}; stop the program that uses it, or choose another port"
         raise ConfigError(message) from error
 
 

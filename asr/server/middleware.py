@@ -90,7 +90,7 @@ def _refusal(request: web.Request, error: web.HTTPException) -> Failure:
         return Failure(404, "unknown_url", f"there is no route {request.path}; see /docs")
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
-        message = f"{request.path} does not take {error.method}; use {allowed}"
+        message = f"{request.path} does not accept {error.method}; use {allowed}"
         return Failure(405, "method_not_allowed", message)
     return Failure(error.status, "bad_request", error.text or error.reason)
 

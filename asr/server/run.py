@@ -69,7 +69,7 @@ class RequestsInFlight:
     @web.middleware
     async def counted(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not self._accepts:  # on a connection that was open already
-            raise ShuttingDown("the server is shutting down: send the request again, to another")
+            raise ShuttingDown("the server is shutting down: send the request to another server")
         self._count += 1
         self._all_answered.clear()
         try:

@@ -125,4 +125,4 @@ async def test_failures_are_reported_in_the_shape_of_the_path(client, engine, pa
     assert (status, "decoded" in message) == (400, True)
     engine.info = replace(engine.info, languages={})
     status, message = await answer_to(CLIP)
-    assert (status, "the model fake knows no languages apart" in message) == (400, True)
+    assert (status, "the model fake cannot detect languages" in message) == (400, True)

@@ -39,7 +39,7 @@ def test_an_address_that_is_not_the_machines_is_reported_before_the_model_is_loa
     with controlled(tmp_path, wait=False, HOST=host) as server:
         assert server.process.wait(PATIENCE_SECONDS) == 1
         [line] = server.log.read_text().splitlines()
-        assert line.startswith(f"configuration: HOST={host!r} is no address of this machine: ")
+        assert line.startswith(f"configuration: HOST={host!r} is not an address of this machine: ")
         assert reason in line
         assert not (tmp_path / "loading").exists()
 
@@ -126,7 +126,7 @@ def test_what_is_no_http_is_a_400_in_json(server: Controlled, data: bytes) -> No
     assert b"x-request-id: " in head.lower()
     answer = json.loads(body)
     assert answer.keys() == {"error"}
-    assert answer["error"].startswith("this is no HTTP request: ")
+    assert answer["error"].startswith("this is not an HTTP request: ")
     assert len(answer["error"]) < 400
     assert get(server, "/hc")[0] == 200
 

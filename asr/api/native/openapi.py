@@ -26,9 +26,9 @@ def transcription() -> Json:
         "summary": "Transcribe audio",
         "operationId": "transcribe",
         "description": (
-            "Takes a JSON object with the URL of the audio, the bytes of an audio file as the "
+            "Send a JSON object with the URL of the audio, the bytes of an audio file as the "
             "body (with any content type, or none), or a multipart form with the part `file`. "
-            "The optional keys may come as JSON, form fields or in the query."
+            "Options may be JSON keys, form fields or query parameters."
         ),
         "parameters": openapi.query(AsrParameters),
         "requestBody": openapi.audio_body(AsrRequest, AsrForm),

@@ -94,7 +94,8 @@ def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
     names = overruled(forced, asked.language, asked.languages, request.app[ENGINE].info)
     if names and asked.strict:
         raise BadRequest(
-            f"{', '.join(names)}: here LANGUAGE_FORCE is {forced}, leave it out or drop 'strict'",
+            f"{', '.join(names)} has no effect, because the server has "
+            f"LANGUAGE_FORCE={forced}: leave it out, or leave 'strict' out",
             names[0],
         )
     return warning_header(f"{name} is overruled: here LANGUAGE_FORCE is {forced}" for name in names)
@@ -106,7 +107,7 @@ def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
     if parameters.strict and ignored:
         raise BadRequest(
             f"{', '.join(ignored)}: the model {info.model_id} gives no probabilities on this "
-            "engine: leave them out or drop 'strict'",
+            "engine: leave them out, or leave 'strict' out",
             ignored[0],
         )
     return Options(

@@ -13,15 +13,18 @@ class AsrParameters(StrictParameters, DecodingParameters):
 
     language: str | None = Field(
         None,
-        description="Code or English name of the spoken language; unset or `auto`: detected",
+        description="Code or English name of the spoken language; unset or `auto`: it is detected",
         examples=["en"],
     )
     languages: Texts = Field(
-        [], description="The languages that may be spoken, where none is named: a list, or commas"
+        [], description="Languages that may be detected, as a list or with commas; unset: all"
     )
-    task: Task = Field("transcribe", description="`translate` writes English, whatever was spoken")
+    task: Task = Field(
+        "transcribe",
+        description="`translate`: the text is English, whatever the spoken language is",
+    )
     timestamps: Timestamps = Field(
-        "segment", description="What a chunk is: a segment, a word, or nothing"
+        "segment", description="One chunk for each segment or for each word; `none`: no chunks"
     )
     prompt: str | None = Field(
         None,
@@ -29,12 +32,12 @@ class AsrParameters(StrictParameters, DecodingParameters):
         description="Text in the style of the audio, or names that occur in it",
     )
     stream: bool = Field(
-        False, description="Answer with JSON lines, one event each, as text is heard"
+        False, description="Answer with JSON lines, one event each, while the audio is transcribed"
     )
 
 
 class AsrRequest(AsrParameters, Location):
-    """A request that names its audio."""
+    """A request with the place of its audio."""
 
 
 class AsrForm(AsrParameters, AudioFile):

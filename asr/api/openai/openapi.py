@@ -31,7 +31,7 @@ TAGS = ["OpenAI"]
 
 
 def transcription() -> Json:
-    summary = "Transcribe audio, as OpenAI's clients ask for it"
+    summary = "Transcribe audio, for OpenAI's clients"
     return _audio(TranscriptionUpload, summary, "createTranscription")
 
 
@@ -85,7 +85,7 @@ def models() -> Json:
         "operationId": "listModels",
         "responses": {
             "200": {
-                "description": "A list of one",
+                "description": "A list with one model",
                 "content": {"application/json": content(Models)},
             },
             "401": problem(PROBLEMS[401], OpenAiProblem),

@@ -90,7 +90,7 @@ async def _read(
     """The audio and how to transcribe it; the file of a stream is read while it arrives."""
     if request.content_type != "multipart/form-data":
         raise UnsupportedMedia(
-            "the body is not multipart/form-data: send the audio as its part 'file'"
+            "the body is not multipart/form-data: send a form with the audio as the part 'file'"
         )
     info, server = request.app[ENGINE].info, request.app[TRANSCRIBER].server_info
 
@@ -116,7 +116,7 @@ def _confirmation(
     def confirm(late: Fields) -> None:
         if decide(merged(fields, late)) != planned:
             raise BadRequest(
-                f"{', '.join(late)} came after the file, which is being streamed already: "
+                f"{', '.join(late)} came after the file, whose text is being sent already: "
                 "send the file last",
                 next(iter(late)),
             )

@@ -20,7 +20,7 @@ LONGEST_MS = 5000  # of what is heard before speech, and of a pause: searched wi
 
 
 class Auto(BaseModel):
-    """As the server does by itself."""
+    """The server's own thresholds and pauses."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -28,7 +28,7 @@ class Auto(BaseModel):
 
 
 class ServerVad(BaseModel):
-    """How speech is told from other sounds, and where a recording is cut."""
+    """How speech is detected, and where a recording is cut."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -39,21 +39,23 @@ class ServerVad(BaseModel):
         le=1,
         allow_inf_nan=False,
         description=(
-            "Probability from which on a sound is speech; what may be speech is heard from 0.3 "
-            "less on; unset: 0.5. Without effect where speech is told by its loudness"
+            "A sound with at least this probability of speech is speech; unset: 0.5. A sound with "
+            "up to 0.3 less may be speech, and is transcribed too. No effect with VAD=energy"
         ),
     )
     prefix_padding_ms: int | None = Field(
         None,
         ge=0,
         le=LONGEST_MS,
-        description="Heard ahead of speech that is heard again, having got no text; unset: 300",
+        description="Speech without text is decoded again from this long before it; unset: 300",
     )
     silence_duration_ms: int | None = Field(
         None,
         ge=0,
         le=LONGEST_MS,
-        description="A recording is cut amid the quietest stretch of this length; unset: 300",
+        description=(
+            "A recording is cut in the middle of its quietest part of this length; unset: 300"
+        ),
     )
 
     @property
@@ -79,13 +81,15 @@ def _strategy(value: object) -> object:
         found = None
     if isinstance(found, dict):
         return found
-    raise PydanticCustomError("strategy", "neither auto nor an object of the type server_vad")
+    raise PydanticCustomError("strategy", "must be auto or an object of the type server_vad")
 
 
 def _undiarized(value: object) -> object:
     """A format of OpenAI's that is known, and refused with its own reason."""
     if value == "diarized_json":
-        raise PydanticCustomError("diarizer", "diarized_json needs a diarizer, none is loaded here")
+        raise PydanticCustomError(
+            "diarizer", "diarized_json needs a diarizer, and this server has none"
+        )
     return value
 
 
@@ -104,44 +108,49 @@ class AudioForm(DecodingParameters):
     )
     model: str | None = Field(
         None,
-        description="Any name: one model is served; with `strict` its own or `whisper-1`",
+        description=(
+            "Any name, because the server has one model; with `strict`, the name of that model "
+            "or `whisper-1`"
+        ),
         examples=["whisper-1"],
     )
     prompt: str = Field("", max_length=10_000, description="Text in the style of the audio")
     hotwords: str = Field("", max_length=10_000, description="Words that occur in the audio")
     response_format: Annotated[ResponseFormat, BeforeValidator(_undiarized)] = "json"
     language: str | None = Field(
-        None, description="Code, tag or English name of the spoken language; unset: detected"
+        None, description="Code, tag or English name of the spoken language; unset: it is detected"
     )
-    languages: list[str] = Field([], description="The languages that may be spoken")
+    languages: list[str] = Field([], description="Languages that may be detected; unset: all")
     keywords: list[str] = Field([], description="Words and names that occur in the audio")
     timestamp_granularities: list[Granularity] = Field(
-        [], description="What verbose_json times, and whether subtitles are parted at words"
+        [], description="What has times in verbose_json; `word`: subtitles are divided at words"
     )
     include: list[Literal["logprobs"]] = Field(
-        [], description="`logprobs`: the tokens and their probabilities, in json and verbose_json"
+        [], description="`logprobs`: json and verbose_json have each token and its log-probability"
     )
-    stream: bool = Field(False, description="Answer with Server-Sent Events, as text is heard")
-    max_line_width: int = Field(42, ge=1, le=1000, description="Letters in a line of srt and vtt")
-    max_line_count: int = Field(2, ge=1, le=100, description="Lines in a cue of srt and vtt")
-    strict: bool = Field(
-        False, description="Answer 400 to whatever cannot be honoured, instead of a warning"
+    stream: bool = Field(
+        False, description="Answer with Server-Sent Events, while the audio is transcribed"
     )
+    max_line_width: int = Field(
+        42, ge=1, le=1000, description="Most characters in a line of srt, vtt"
+    )
+    max_line_count: int = Field(2, ge=1, le=100, description="Most lines in a cue of srt, vtt")
+    strict: bool = Field(False, description="Answer 400, not a warning, if a field has no effect")
     chunking_strategy: Annotated[Strategy | None, BeforeValidator(_strategy)] = Field(
         None,
         description=(
             "`auto`, or an object of the type `server_vad`, as JSON or as fields "
-            "`chunking_strategy[type]` ...; audio is cut at its pauses either way"
+            "`chunking_strategy[type]` ...; with both, audio is cut at its pauses"
         ),
     )
 
 
 class TranscriptionUpload(AudioForm, AudioFile):
-    """A multipart form; lists may be sent as `name[]`, repeated."""
+    """A multipart form; a list may be sent as repeated fields `name[]`."""
 
 
 class TranslationUpload(AudioForm, AudioFile):
-    """A multipart form; lists may be sent as `name[]`, repeated."""
+    """A multipart form; a list may be sent as repeated fields `name[]`."""
 
 
 class DurationUsage(BaseModel):
@@ -150,11 +159,11 @@ class DurationUsage(BaseModel):
 
 
 class LogprobAnswer(BaseModel):
-    """One token; the bytes of all joined are the text."""
+    """One token; the bytes of all tokens together are the text."""
 
     token: str = Field(examples=[" world"])
     logprob: float = Field(description="Natural logarithm", examples=[-0.02])
-    bytes: list[int] = Field(description="UTF-8; a letter may be parted between tokens")
+    bytes: list[int] = Field(description="UTF-8; one letter may be in two tokens")
 
 
 class TextAnswer(BaseModel):
@@ -167,15 +176,17 @@ class TextAnswer(BaseModel):
 
 class SegmentAnswer(BaseModel):
     id: int
-    seek: int = Field(description="Start of the window that it was heard in, in 10 ms")
+    seek: int = Field(description="Start of the segment's window, in units of 10 ms")
     start: float = Field(description="Seconds")
     end: float = Field(description="Seconds")
     text: str
-    tokens: list[int] = Field(description="Timestamp tokens included; empty where not known")
+    tokens: list[int] = Field(description="Token ids, timestamps included; empty if unknown")
     temperature: float
-    avg_logprob: float = Field(description="Mean over the tokens; 0 where not known")
+    avg_logprob: float = Field(description="Mean over the tokens; 0 if unknown")
     compression_ratio: float
-    no_speech_prob: float = Field(description="Of the window; 0 where not known")
+    no_speech_prob: float = Field(
+        description="Probability that the window has no speech; 0 if unknown"
+    )
 
 
 class WordAnswer(BaseModel):
@@ -192,10 +203,10 @@ class GapAnswer(BaseModel):
 
 
 class CoverageAnswer(BaseModel):
-    """How much of the speech the segments account for."""
+    """How much of the speech the segments cover."""
 
     speech: float = Field(description="Seconds of speech in the audio")
-    covered: float = Field(description="Seconds of it under a segment")
+    covered: float = Field(description="Seconds of speech that segments cover")
     gaps: list[GapAnswer] = Field(description="Speech without text")
 
 
@@ -203,7 +214,7 @@ class VerboseAnswer(BaseModel):
     """`verbose_json`."""
 
     task: Task
-    language: str = Field(description="English name of what the text is in", examples=["english"])
+    language: str = Field(description="English name of the text's language", examples=["english"])
     duration: float = Field(description="Seconds of audio")
     text: str
     segments: list[SegmentAnswer] | None = None
@@ -211,7 +222,7 @@ class VerboseAnswer(BaseModel):
     logprobs: list[LogprobAnswer] | None = Field(None, description="With `include[]=logprobs`")
     coverage: CoverageAnswer | None = None
     usage: DurationUsage
-    warnings: list[str] | None = Field(None, description="What could not be honoured")
+    warnings: list[str] | None = Field(None, description="Fields that have no effect, and why")
 
 
 class ErrorObject(BaseModel):
@@ -230,7 +241,7 @@ class OpenAiProblem(BaseModel):
 class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
-    created: int = Field(description="When it was loaded, in seconds since 1970")
+    created: int = Field(description="Start of the server, in seconds since 1970")
     owned_by: str
 
 
