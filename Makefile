@@ -1,4 +1,4 @@
-# The commands of the README. Everything is installed into .venv, nothing elsewhere.
+# The commands of the README. Everything is installed into .venv.
 PYTHON ?= python3
 MODEL_ID ?= demo
 CACHE_DIR ?= $(CURDIR)/.cache
@@ -14,18 +14,18 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 help:                          ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-demo: .venv/installed          ## transcribe a shipped sample with the embedded model
+demo: .venv/installed          ## transcribe the shipped samples with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
 
-serve: .venv/installed         ## run the server on port 8000
+serve: .venv/installed         ## run the server; settings are environment variables, such as PORT=8000
 	@echo "serving MODEL_ID=$(MODEL_ID)" \
-	  $(if $(filter demo,$(MODEL_ID)),"(the embedded demo model: a small world of words; set MODEL_ID for real speech)")
+	  $(if $(filter demo,$(MODEL_ID)),"(the embedded demo model knows few words; set MODEL_ID for real speech)")
 	@$(BIN)/python server.py
 
-test: check                    ## all checks and all tests
+test: check                    ## run all checks and all tests
 	$(BIN)/python -m pytest
 
-test-images: .venv/developed .cache/images/tools/installed  ## build and run the CPU images with Docker
+test-images: .venv/developed .cache/images/tools/installed  ## build, run and test the CPU images with Docker
 	.cache/images/tools/bin/hadolint images/*.Dockerfile images/deploy/salad/*.Dockerfile
 	PYTHONPATH="$$(echo .cache/images/tools/lib/python3*/site-packages)" $(BIN)/python -m pytest tests/images
 	@$(BIN)/python -m tests.images.proof $(ARGS)
@@ -35,31 +35,31 @@ test-images: .venv/developed .cache/images/tools/installed  ## build and run the
 	.cache/images/tools/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-clients: .venv/developed       ## OpenAI's clients against a server: every format, granularity and stream
+clients: .venv/developed       ## test OpenAI's clients for Python and Node: every format, granularity and stream
 	@$(BIN)/python -m tests.clients
 
-check: .venv/developed         ## format, lint and types
+check: .venv/developed         ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-format: .venv/developed        ## format the code and mend what the linter can
+format: .venv/developed        ## format the code, and repair what the linter can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: .venv/developed         ## load a running server: make bench ARGS="--concurrency 1,8"
+bench: .venv/developed         ## measure a running server under load: make bench ARGS="--concurrency 1,8"
 	$(BIN)/python -m benchmark.load $(ARGS)
 
-accuracy: .venv/developed      ## how right a server is: make accuracy ARGS="--folder LibriSpeech/test-clean"
+accuracy: .venv/developed      ## measure word error rate and coverage: make accuracy ARGS="--folder LibriSpeech/test-clean"
 	@$(BIN)/python -m benchmark.accuracy $(ARGS)
 
-engines: .venv/developed       ## engines side by side: make engines ARGS="--weights random:tiny"
+engines: .venv/developed       ## compare the speed of engines: make engines ARGS="--weights random:tiny"
 	@$(BIN)/python -m benchmark.engines $(ARGS)
 
-card: .venv/developed          ## what a GPU reaches of its goals, in ten minutes: make card ARGS="--json card.json"
+card: .venv/developed          ## measure a GPU against its goals, in ten minutes: make card ARGS="--json card.json"
 	@$(BIN)/python -m benchmark.gpu $(ARGS)
 
-first-words: .venv/developed   ## when the first words of a streamed file come
+first-words: .venv/developed   ## measure when the first words of a streamed file come
 	@$(BIN)/python -m benchmark.load.first_words $(ARGS)
 
 clean:                         ## remove .venv and .cache
