@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import soxr
 
-SAMPLE_RATE = 16_000  # samples per second
+SAMPLE_RATE = 16_000  # All audio is resampled to so many samples per second.
 MIXED_CHANNELS = 2  # Audio with more channels is left to ffmpeg, which knows what each of them is.
 LOWEST_RATE = 1_000  # Fewer samples per second are refused: a few bytes would be hours of audio.
 HIGHEST_RATE = 768_000  # Audio of a higher rate is left to ffmpeg: one second could be gigabytes.

@@ -28,7 +28,7 @@ from asr.transcription.languages import allowed_languages
 
 log = logging.getLogger(__name__)
 
-DIGITS = 6  # of a probability
+DIGITS = 6  # Probabilities are rounded to so many decimals.
 
 
 async def detect(request: web.Request) -> web.Response:

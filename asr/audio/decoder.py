@@ -25,7 +25,6 @@ from asr.pcm import SAMPLE_RATE, Samples
 
 log = logging.getLogger(__name__)
 
-THREADS = 2 * cpu.usable()  # Decoding and access to files share two threads for each core.
 MAX_BOXES = 256  # The search for an mp4's index ends after so many boxes; a usual file has a few.
 
 
@@ -42,7 +41,9 @@ class Decoder:
         self._processes = asyncio.Semaphore(processes)
         self._arriving = asyncio.Semaphore(max(1, processes // 2))
         self._starts = asyncio.Lock()
-        self._threads = ThreadPool(THREADS, "decode")
+        self._threads = ThreadPool(
+            2 * cpu.usable(), "decode"
+        )  # shared by decoding and access to files
 
     def close(self) -> None:
         self._threads.close()

@@ -36,7 +36,9 @@ class Form:
 
 
 class Upload:
-    """A multipart form that can be read up to its file, so that the file is read as it arrives.
+    """A multipart form that is read whole, or up to its file.
+
+    The file can then be transcribed while it arrives.
 
     Its methods raise TooLarge, BodyTimeout or BadRequest as soon as the form is known to be too
     large, too slow or broken.
@@ -179,7 +181,7 @@ async def _read_text(part: aiohttp.BodyPartReader, room: int) -> str:
 
 
 def _misnamed(part: aiohttp.BodyPartReader) -> BadRequest:
-    """The error for a file, most likely the audio, that is not sent as the part `file`."""
+    """The error for a file that is not sent as the part `file`; most likely it is the audio."""
     kind = "is not UTF-8 text" if part.filename is None else "is a file"
     return BadRequest(
         f"the form field {part.name!r} {kind}: if it is the audio, send it as {FILE!r}, "

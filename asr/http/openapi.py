@@ -48,7 +48,7 @@ ANSWER_HEADERS = {
 
 
 def audio_body(request: type[BaseModel], form: type[BaseModel]) -> Json:
-    """The body of a route that takes audio as JSON with a URL, as bytes or as a form."""
+    """The body of a route that takes audio: JSON with a URL, bytes, or a form."""
     return {
         "required": True,
         "content": {

@@ -17,7 +17,7 @@ from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
 from asr.options import Thresholds
 
-SEED_LIMIT = 2**63  # of PyTorch's generators
+SEED_LIMIT = 2**63  # PyTorch's generators take seeds below this.
 
 
 def _parted(value: object) -> object:
@@ -67,7 +67,7 @@ def refuse_unknown(parameters: StrictParameters) -> None:
 
 
 class DecodingParameters(BaseModel):
-    """When a text is not to be trusted, and what is drawn where it is written anew."""
+    """Temperature, seed and thresholds of the temperature fallback."""
 
     temperature: Temperature = Field(
         0.0,

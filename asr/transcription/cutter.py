@@ -83,7 +83,7 @@ class Cutter:
         return window
 
     def finish(self) -> Iterator[Window]:
-        """Yield what is left, in two windows of fair length where it is too long for one."""
+        """Yield the rest as one window, or as two of similar length."""
         if self.held_samples > self._shared:
             held = self._without_scrap(np.concatenate(self._held))
             if len(held) > self._size:
@@ -95,7 +95,7 @@ class Cutter:
         self._held, self.held_samples = [], 0
 
     def _without_scrap(self, held: Samples) -> Samples:
-        """`held`, cut to a window where it is a little longer by what is next to silent.
+        """`held`, cut to the length of a window where only near silence makes it longer.
 
         A codec adds that at the end of a recording and at its beginning.
         """

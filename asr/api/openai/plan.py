@@ -1,4 +1,4 @@
-"""What an OpenAI form asks, held against what can be done: a plan, with warnings or without."""
+"""Plan how an OpenAI form is carried out, and warn of what has no effect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from asr.formats.captions import Layout
 from asr.options import Options, Task, VadOptions
 from asr.transcription.languages import allowed_languages, language_code, overruled
 
-TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # that show word times, or are parted by them
+TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # They show word times, or captions end at them.
 WITH_LOGPROBS = {"json", "verbose_json"}
 
 # Fields of vLLM, faster-whisper and their like: the values that ask for what is done anyway.
@@ -44,7 +44,7 @@ DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
     "use_beam_search": (0,),
     "vad_filter": (0,),
 }
-OPENAI_MODEL = "whisper-1"  # OpenAI's name of Whisper, which its clients' code has
+OPENAI_MODEL = "whisper-1"  # OpenAI's name of Whisper; its clients' code sends it.
 NO_DIARIZER = "needs a diarizer, and none is loaded here"
 
 
@@ -57,7 +57,7 @@ class AnswerPlan:
     granularities: frozenset[Granularity]
     layout: Layout
     is_streamed: bool
-    warnings: tuple[str, ...]  # what cannot be honoured
+    warnings: tuple[str, ...]  # what has no effect, a sentence each
 
 
 def read_form(fields: Mapping[str, Sequence[str]]) -> AudioForm:

@@ -15,8 +15,8 @@ ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv"]
 Granularity = Literal["segment", "word"]
 
 LISTS = frozenset({"languages", "keywords", "timestamp_granularities", "include"})
-STRATEGY = "chunking_strategy"  # an object: JSON, or a field `chunking_strategy[name]` for each key
-LONGEST_MS = 5000  # of what is heard before speech, and of a pause: searched within ten seconds
+STRATEGY = "chunking_strategy"  # It is JSON, or has a field `chunking_strategy[name]` for each key.
+LONGEST_MS = 5000  # A longer padding or pause is refused: a cut is searched within ten seconds.
 
 
 class Auto(BaseModel):
