@@ -1,30 +1,10 @@
 """A detector is fed with a recording no further than is asked."""
 
 import numpy as np
-import pytest
 
 from asr.vad.detector import FRAME_SECONDS, DetectorFeed
-from asr.vad.silero import Silero
-from models.demo import synthesise
 from tests.conftest import RATE
-
-
-@pytest.fixture(scope="module")
-def silero():
-    return Silero.load()
-
-
-@pytest.fixture(scope="module", params=["en", "es"])
-def spoken(request):
-    return synthesise.recording(14, request.param, seed=5, voices=3)
-
-
-def judged(silero, samples, block=RATE):
-    track = silero.begin()
-    for start in range(0, len(samples), block):
-        track.push(samples[start : start + block])
-    track.finish()
-    return track
+from tests.vad.conftest import judged
 
 
 def test_a_recording_is_read_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):

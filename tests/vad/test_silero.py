@@ -8,29 +8,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from asr.vad.detector import FRAME_SAMPLES, FRAME_SECONDS, DetectorFeed
-from asr.vad.silero import CONTEXT, HOP, WIDTH, Silero, tensors
+from asr.vad.detector import FRAME_SAMPLES, FRAME_SECONDS
+from asr.vad.silero import CONTEXT, HOP, WIDTH, tensors
 from benchmark.accuracy.noises import sounds
 from models.demo import synthesise
 from tests.conftest import RATE
-
-
-@pytest.fixture(scope="module")
-def silero():
-    return Silero.load()
-
-
-@pytest.fixture(scope="module", params=["en", "es"])
-def spoken(request):
-    return synthesise.recording(14, request.param, seed=5, voices=3)
-
-
-def judged(silero, samples, block=RATE):
-    track = silero.begin()
-    for start in range(0, len(samples), block):
-        track.push(samples[start : start + block])
-    track.finish()
-    return track
+from tests.vad.conftest import judged
 
 
 @torch.inference_mode()
@@ -118,18 +101,3 @@ def test_after_a_voice_the_network_falls_silent_again(silero, spoken):
     end = len(spoken.samples) / RATE
     assert not track.is_possible(end + 1, end + 10)
     assert track.spans(end + 1, end + 10) == []
-
-
-def test_a_recording_is_judged_as_far_as_is_asked_and_in_the_end_as_a_whole(silero, spoken):
-    track = silero.begin()
-    feed = DetectorFeed(track)
-    for start in range(0, len(spoken.samples), 10 * RATE):
-        feed.take(spoken.samples[start : start + 10 * RATE])
-    feed.advance(4.0)
-    assert len(track.probabilities(0, 14)) == int(4.0 / FRAME_SECONDS)
-    feed.advance(3.0)
-    feed.advance(11.0)
-    assert len(track.probabilities(0, 14)) == int(11.0 / FRAME_SECONDS)
-    feed.finish()
-    whole = judged(silero, spoken.samples).probabilities(0, 14)
-    assert np.allclose(track.probabilities(0, 14), whole, atol=1 / 255)
