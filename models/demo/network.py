@@ -81,7 +81,7 @@ class Trainee(nn.Module):
 
     def forward(self, mel: Tensor, offsets: Tensor, targets: list[Target], counts: bool) -> Losses:
         """mel [batch, 80, frames]; offsets [batch] of the first encoder position."""
-        heard, inner = self._encode(mel, offsets)
+        encoded, inner = self._encode(mel, offsets)
         phonemes = torch.from_numpy(np.stack([target.phonemes for target in targets]))
         words = torch.from_numpy(np.stack([target.words for target in targets]))
         phoneme_loss = torch.stack(
@@ -90,9 +90,9 @@ class Trainee(nn.Module):
                 for head, layer in zip(self.phoneme_heads, inner, strict=True)
             ]
         ).mean()
-        word_logits = self.word_head(heard)
+        word_logits = self.word_head(encoded)
         tokens, labels = _pad(targets)
-        logits, attention = self._decode(tokens, heard)
+        logits, attention = self._decode(tokens, encoded)
         known = labels != IGNORED
         right = words_right = torch.tensor(math.nan)
         if counts:
@@ -121,7 +121,7 @@ class Trainee(nn.Module):
             layers.append(hidden)
         return encoder.layer_norm(hidden), layers[:2]
 
-    def _decode(self, tokens: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def _decode(self, tokens: Tensor, encoded: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [batch, tokens, vocabulary]; attention [batch, heads, tokens, positions]."""
         decoder = self.whisper.model.decoder
         hidden = decoder.embed_tokens(tokens) + decoder.embed_positions.weight[: tokens.shape[1]]
@@ -131,9 +131,9 @@ class Trainee(nn.Module):
             hidden = hidden + _attend(layer.self_attn, normed, normed, causal=True)
             normed = layer.encoder_attn_layer_norm(hidden)
             if index < last:
-                hidden = hidden + _attend(layer.encoder_attn, normed, heard, causal=False)
+                hidden = hidden + _attend(layer.encoder_attn, normed, encoded, causal=False)
             else:
-                attended, attention = _attend_openly(layer.encoder_attn, normed, heard)
+                attended, attention = _attend_openly(layer.encoder_attn, normed, encoded)
                 hidden = hidden + attended
             hidden = hidden + _feed(layer, hidden)
         return self.whisper.proj_out(decoder.layer_norm(hidden)), attention
@@ -169,18 +169,18 @@ def _split(attention: nn.Module, hidden: Tensor) -> Tensor:
     return hidden.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)
 
 
-def _attend(attention: nn.Module, asking: Tensor, heard: Tensor, causal: bool) -> Tensor:
+def _attend(attention: nn.Module, asking: Tensor, encoded: Tensor, causal: bool) -> Tensor:
     query = _split(attention, attention.q_proj(asking))
-    key = _split(attention, attention.k_proj(heard))
-    value = _split(attention, attention.v_proj(heard))
+    key = _split(attention, attention.k_proj(encoded))
+    value = _split(attention, attention.v_proj(encoded))
     mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
     return attention.out_proj(mixed.transpose(1, 2).flatten(2))
 
 
-def _attend_openly(attention: nn.Module, asking: Tensor, heard: Tensor) -> tuple[Tensor, Tensor]:
+def _attend_openly(attention: nn.Module, asking: Tensor, encoded: Tensor) -> tuple[Tensor, Tensor]:
     query = _split(attention, attention.q_proj(asking)) * attention.head_dim**-0.5
-    key = _split(attention, attention.k_proj(heard))
-    value = _split(attention, attention.v_proj(heard))
+    key = _split(attention, attention.k_proj(encoded))
+    value = _split(attention, attention.v_proj(encoded))
     weights = (query @ key.transpose(2, 3)).float().softmax(-1)
     mixed = weights.to(value.dtype) @ value
     return attention.out_proj(mixed.transpose(1, 2).flatten(2)), weights[:, :GUIDED_HEADS]

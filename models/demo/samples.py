@@ -21,7 +21,7 @@ class Sample:
     voices: int = 1
 
 
-# Seeds are chosen so that the shipped model hears these nearly without error: tests build on them.
+# The seeds are chosen: the shipped model transcribes these nearly without error, for tests.
 LISTED = (
     Sample("en-short", 4, "en", 0),
     Sample("en-several", 11, "en", 0),

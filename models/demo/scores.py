@@ -1,10 +1,10 @@
-"""Word error rate, time errors and shares, from recordings and what was heard."""
+"""Word error rate, time errors and shares, from recordings and their transcriptions."""
 
 from collections.abc import Sequence
 
 import jiwer
 
-from models.demo.hearing import Heard
+from models.demo.recogniser import Transcribed
 from models.demo.synthesise import Recording
 from models.demo.world import plain_words
 
@@ -12,23 +12,23 @@ LOOP = 1.5  # a hypothesis this many times as long as its reference is a runaway
 
 
 def word_error_rate(
-    made: Sequence[Recording], heard: Sequence[Heard], translated: bool = False
+    made: Sequence[Recording], transcribed: Sequence[Transcribed], translated: bool = False
 ) -> float:
     """Per cent, over all words, in lower case and without punctuation."""
     references = [_plain(part.translation if translated else part.text) for part in made]
-    return 100 * float(jiwer.wer(references, [_plain(part.text) for part in heard]))
+    return 100 * float(jiwer.wer(references, [_plain(part.text) for part in transcribed]))
 
 
-def loops(made: Sequence[Recording], heard: Sequence[Heard]) -> int:
+def loops(made: Sequence[Recording], transcribed: Sequence[Transcribed]) -> int:
     """How many answers are far longer than what was said."""
-    pairs = zip(made, heard, strict=True)
+    pairs = zip(made, transcribed, strict=True)
     return sum(len(plain_words(answer.text)) > LOOP * len(part.words) + 3 for part, answer in pairs)
 
 
-def boundary_errors(made: Sequence[Recording], heard: Sequence[Heard]) -> list[float]:
-    """Seconds between the true and the nearest heard start and end of every sentence."""
+def boundary_errors(made: Sequence[Recording], transcribed: Sequence[Transcribed]) -> list[float]:
+    """Seconds between the true and the nearest transcribed start and end of every sentence."""
     errors: list[float] = []
-    for part, answer in zip(made, heard, strict=True):
+    for part, answer in zip(made, transcribed, strict=True):
         for index in (0, 1):
             times = [segment[index] for segment in answer.segments]
             for sentence in part.sentences:
@@ -37,25 +37,25 @@ def boundary_errors(made: Sequence[Recording], heard: Sequence[Heard]) -> list[f
     return errors
 
 
-def word_start_errors(made: Sequence[Recording], heard: Sequence[Heard]) -> list[float]:
-    """Seconds between true and heard word starts, in answers with every word right."""
+def word_start_errors(made: Sequence[Recording], transcribed: Sequence[Transcribed]) -> list[float]:
+    """Seconds between true and transcribed word starts, in answers with every word right."""
     errors: list[float] = []
-    for part, answer in zip(made, heard, strict=True):
+    for part, answer in zip(made, transcribed, strict=True):
         if _plain(part.text) == " ".join(word for word, _ in answer.words):
             pairs = zip(part.words, answer.words, strict=True)
             errors.extend(abs(true[1] - start) for true, (_, start) in pairs)
     return errors
 
 
-def language_share(made: Sequence[Recording], heard: Sequence[Heard]) -> float:
+def language_share(made: Sequence[Recording], transcribed: Sequence[Transcribed]) -> float:
     """Per cent of the recordings whose language was detected."""
-    right = sum(p.language == h.language for p, h in zip(made, heard, strict=True))
+    right = sum(p.language == h.language for p, h in zip(made, transcribed, strict=True))
     return 100 * right / len(made)
 
 
-def empty_share(heard: Sequence[Heard]) -> float:
+def empty_share(transcribed: Sequence[Transcribed]) -> float:
     """Per cent of the answers without any text."""
-    return 100 * sum(not part.text.strip() for part in heard) / len(heard)
+    return 100 * sum(not part.text.strip() for part in transcribed) / len(transcribed)
 
 
 def median(errors: Sequence[float], share: float = 0.5) -> float:

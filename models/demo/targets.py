@@ -25,7 +25,7 @@ class Target:
 
     tokens: list[int]  # what the decoder is given
     labels: list[int]  # what it should say next, or IGNORED
-    guides: list[Span]  # seconds of the window where the label is heard
+    guides: list[Span]  # seconds of the window where the label is spoken
     words: npt.NDArray[np.int64]  # [positions] class of the word spoken, 0 for none
     phonemes: npt.NDArray[np.int64]  # [positions] class of the phoneme, 0 for none
 

@@ -19,7 +19,7 @@ UTTERANCES = 8  # kept per speaker
 
 @dataclass(frozen=True)
 class Placed:
-    """An utterance in a window; times in seconds of the window, words only those heard."""
+    """An utterance in a window: its audible words; times in seconds of the window."""
 
     utterance: Utterance
     translation: str
@@ -36,7 +36,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Window:
-    """What the model hears and what there is to know about it."""
+    """The samples that the model gets, and what they hold."""
 
     samples: Samples  # [seconds * 16000]
     language: str
@@ -191,8 +191,8 @@ class Mixer:
             voice = item.utterance.samples
             gain = 10 ** ((level + self.rng.uniform(-4, 4)) / 20) / (voice.std() + 1e-6)
             start = round(item.start * SAMPLE_RATE)
-            heard = voice[max(0, -start) : len(samples) - start]
-            samples[max(0, start) : max(0, start) + len(heard)] += gain * heard
+            audible = voice[max(0, -start) : len(samples) - start]
+            samples[max(0, start) : max(0, start) + len(audible)] += gain * audible
         return samples
 
     def _add_noise(
@@ -226,7 +226,7 @@ class Mixer:
 
 
 def _put(utterance: Utterance, translation: str, start: float, seconds: int) -> Placed:
-    """Place an utterance; a word counts as heard when at most a third of it is cut off."""
+    """Place an utterance; a word counts as audible when at most a third of it is cut off."""
     words = []
     for word, begin, end in utterance.words:
         slack = 0.33 * (end - begin)

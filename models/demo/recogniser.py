@@ -1,4 +1,4 @@
-"""The model as transformers runs it: recordings in, text, times and chances out."""
+"""The model as transformers runs it: recordings in, text, times and probabilities out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ BATCH = 8  # windows decoded together
 
 
 @dataclass(frozen=True)
-class Heard:
+class Transcribed:
     """What the model made of one recording."""
 
     text: str
@@ -28,7 +28,7 @@ class Heard:
     no_speech: float  # chance of <|nospeech|>
 
 
-class Ear:
+class Recogniser:
     """A model folder, in fp32, decoding greedily."""
 
     def __init__(self, folder: Path) -> None:
@@ -44,15 +44,15 @@ class Ear:
 
     def transcribe(
         self, made: Sequence[Recording], timed: bool, words: bool = False, prompted: bool = False
-    ) -> list[Heard]:
+    ) -> list[Transcribed]:
         """Recordings of at most 30 s; the language is given, its detection reported beside."""
-        return self._hear(made, "transcribe", timed, words, prompted)
+        return self._generate(made, "transcribe", timed, words, prompted)
 
-    def translate(self, made: Sequence[Recording]) -> list[Heard]:
+    def translate(self, made: Sequence[Recording]) -> list[Transcribed]:
         """Recordings of at most 30 s to English, with timestamps."""
-        return self._hear(made, "translate", True, False, False)
+        return self._generate(made, "translate", True, False, False)
 
-    def transcribe_long(self, made: Recording) -> Heard:
+    def transcribe_long(self, made: Recording) -> Transcribed:
         """A recording of any length, by generate's own sequential windows."""
         features = self._processor(
             made.samples,
@@ -71,25 +71,25 @@ class Ear:
             num_beams=1,
         )
         text = self._processor.batch_decode(answer, skip_special_tokens=True)[0]
-        return Heard(text, (), (), made.language, 0.0)
+        return Transcribed(text, (), (), made.language, 0.0)
 
-    def _hear(
+    def _generate(
         self, made: Sequence[Recording], task: str, timed: bool, words: bool, prompted: bool
-    ) -> list[Heard]:
+    ) -> list[Transcribed]:
         """Batches of one language, because generate takes one prompt for all."""
-        heard: list[Heard | None] = [None] * len(made)
+        transcribed: list[Transcribed | None] = [None] * len(made)
         for language in sorted({part.language for part in made}):
             places = iter([i for i, part in enumerate(made) if part.language == language])
             while batch := list(islice(places, BATCH)):
                 answers = self._batch([made[i] for i in batch], task, timed, words, prompted)
                 for place, answer in zip(batch, answers, strict=True):
-                    heard[place] = answer
-        return [part for part in heard if part is not None]
+                    transcribed[place] = answer
+        return [part for part in transcribed if part is not None]
 
     @torch.no_grad()
     def _batch(
         self, made: list[Recording], task: str, timed: bool, words: bool, prompted: bool
-    ) -> list[Heard]:
+    ) -> list[Transcribed]:
         inputs = self._processor(
             [part.samples for part in made],
             sampling_rate=SAMPLE_RATE,
@@ -113,7 +113,7 @@ class Ear:
         rows = answer["sequences"] if words else answer
         times = answer["token_timestamps"] if words else [None] * len(made)
         return [
-            Heard(
+            Transcribed(
                 self._processor.decode(row, skip_special_tokens=True),
                 self._segments(row),
                 self._words(row, time) if time is not None else (),
