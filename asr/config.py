@@ -126,12 +126,13 @@ class Config:
         -1.0,
         config_parsers.logprob,
         "A window's text is unlikely if the mean log-probability of its tokens is below "
-        "this; `none`: no text is",
+        "this; `none`: no text counts as unlikely",
     )
     compression_ratio_threshold: float | None = _setting(
         2.4,
         config_parsers.ratio,
-        "A window's text is repetitive if its compression ratio is above this; `none`: no text is",
+        "A window's text is repetitive if its compression ratio is above this; `none`: no text "
+        "counts as repetitive",
     )
     no_speech_threshold: float | None = _setting(
         0.6,
@@ -163,8 +164,8 @@ class Config:
     max_queue_seconds: float | None = _setting(
         None,
         config_parsers.positive,
-        "With more decoded audio waiting than this many seconds, of all requests together, "
-        "new requests are answered 429; unset: 16 times what the engine transcribes at once",
+        "New requests are answered 429 while more than this many seconds of decoded audio are "
+        "waiting, all requests together; unset: 16 times what the engine transcribes at once",
     )
     body_timeout_s: float = _setting(
         300.0,
@@ -180,7 +181,7 @@ class Config:
         64,
         config_parsers.count,
         "At most this many ffmpeg processes run at once, one for each request that is being "
-        "decoded; uploads that still arrive may use half of them, at least one",
+        "decoded; uploads that are still arriving may use half of them, but at least one",
     )
     drain_timeout_s: float = _setting(
         30.0,
@@ -278,17 +279,17 @@ def _remedy(setting: Field[Any]) -> str:
         return "correct it or leave it unset"
     default = setting.default
     shown = f"{default:g}" if isinstance(default, bool | float) else str(default)
-    return f"correct it or leave it unset, which means {shown}"
+    return f"correct it or leave it unset (default: {shown})"
 
 
 def without_effect(environment: Mapping[str, str]) -> list[str]:
     """List the variables that are set and have no effect, a sentence each."""
     reasons = dict(WITHOUT_EFFECT)
     if environment.get("FLASH_ATTENTION_2") not in {"0", "1"}:
-        reasons["FLASH_ATTENTION_2"] = "only 1 switches it on"
+        reasons["FLASH_ATTENTION_2"] = "only the value 1 turns it on"
     mounted = environment.get("MOUNTED_MODEL")
     if mounted and not environment.get("MODEL_ID") and not (Path(mounted) / MODEL_FILE).is_file():
-        reasons["MOUNTED_MODEL"] = f"it has no {MODEL_FILE}"
+        reasons["MOUNTED_MODEL"] = f"the directory has no {MODEL_FILE}"
     return [
         f"{name}={environment[name]!r} has no effect: {reason}"
         for name, reason in reasons.items()

@@ -88,9 +88,9 @@ def test_a_bad_value_is_named_with_its_reason(name, value, reason):
 @pytest.mark.parametrize(
     ("name", "value", "remedy"),
     [
-        ("BATCH_SIZE", "0", "unset, which means 16"),
-        ("CHUNK_LENGTH_S", "-1", "unset, which means 30"),
-        ("TEMPERATURE_FALLBACK", "maybe", "unset, which means 1"),
+        ("BATCH_SIZE", "0", r"unset \(default: 16\)"),
+        ("CHUNK_LENGTH_S", "-1", r"unset \(default: 30\)"),
+        ("TEMPERATURE_FALLBACK", "maybe", r"unset \(default: 1\)"),
         ("MAX_NEW_TOKENS", "0", "or leave it unset"),
     ],
 )
@@ -164,11 +164,11 @@ def test_variables_of_other_servers_are_named_when_they_mean_nothing_here():
 def test_settings_that_are_passed_over_are_reported(tmp_path):
     assert without_effect({"FLASH_ATTENTION_2": "1"}) == without_effect({}) == []
     [notice] = without_effect({"FLASH_ATTENTION_2": "true"})
-    assert notice == "FLASH_ATTENTION_2='true' has no effect: only 1 switches it on"
+    assert notice == "FLASH_ATTENTION_2='true' has no effect: only the value 1 turns it on"
     mounted = {"MOUNTED_MODEL": str(tmp_path)}
     assert without_effect({**mounted, "MODEL_ID": "demo"}) == []
     [notice] = without_effect(mounted)
-    assert notice.endswith("has no effect: it has no config.json")
+    assert notice.endswith("has no effect: the directory has no config.json")
     (tmp_path / "config.json").write_text("{}")
     assert without_effect(mounted) == []
 
