@@ -22,7 +22,7 @@ class Metrics:
         )
         self.queue_seconds = Gauge(
             "asr_queue_audio_seconds",
-            "Audio admitted and not yet transcribed, in seconds",
+            "Audio accepted and not yet transcribed, in seconds",
             registry=registry,
         )
         self.engine_windows = Gauge(
@@ -31,17 +31,21 @@ class Metrics:
         self.engine_capacity = Gauge(
             "asr_engine_capacity_windows", "Windows that the engine can hold", registry=registry
         )
-        self.engine_up = Gauge("asr_engine_up", "1 while the engine lives", registry=registry)
+        self.engine_up = Gauge(
+            "asr_engine_up", "1 while the engine runs, else 0", registry=registry
+        )
         self.windows_skipped = Counter(
             "asr_windows_skipped",
-            "Windows skipped because nobody speaks in them",
+            "Windows skipped because they contain no speech",
             registry=registry,
         )
         self.gaps_redecoded = Counter(
-            "asr_gaps_heard_again", "Windows cut from speech without text", registry=registry
+            "asr_gaps_heard_again",
+            "Windows decoded again because speech had no text",
+            registry=registry,
         )
         self.texts_rejected = Counter(
-            "asr_texts_rejected", "Texts thrown away, by reason", ["reason"], registry=registry
+            "asr_texts_rejected", "Texts dropped, by reason", ["reason"], registry=registry
         )
         self.stage_seconds = Histogram(
             "asr_stage_seconds",

@@ -51,7 +51,9 @@ def hc_operation() -> Json:
         "tags": TAGS,
         "summary": "Ready to transcribe",
         "operationId": "hc",
-        "description": "The port is closed until the model is loaded and has made its first steps.",
+        "description": (
+            "The port is closed until the model is loaded and has transcribed a test window."
+        ),
         "parameters": [
             {
                 "name": "verbose",

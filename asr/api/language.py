@@ -86,7 +86,7 @@ def operation(failure: type[BaseModel], invalid_status: int) -> Json:
         "requestBody": openapi.audio_body(DetectionRequest, DetectionForm),
         "responses": {
             "200": {
-                "description": "The probability of each language; null if all of it is silent",
+                "description": "The probability of each language; null if all audio is silent",
                 "headers": openapi.headers(SERVER_HEADERS),
                 "content": {"application/json": openapi.content(DetectionAnswer)},
             },
@@ -106,7 +106,7 @@ class DetectionParameters(StrictParameters):
 
 
 class DetectionRequest(DetectionParameters, Location):
-    """A request with the place of its audio."""
+    """A JSON object with the URL or path of the audio."""
 
 
 class DetectionForm(DetectionParameters, AudioFile):

@@ -25,7 +25,7 @@ PROBLEMS = {
     422: "A field is missing or of the wrong kind",
     429: "Too much audio is waiting; try again after Retry-After seconds",
     500: "The model failed on this audio",
-    502: "The server of the URL answered an error or broke the connection",
+    502: "The server of the URL answered an error or closed the connection",
     503: "The engine has ended; this instance must be replaced",
     504: "The server of the URL was too slow",
 }

@@ -74,7 +74,7 @@ class DecodingParameters(BaseModel):
         description=(
             "0: the likeliest token is chosen, and a window with an unlikely or repetitive text is "
             "decoded again at higher temperatures. Above 0, tokens are chosen at random. Of a "
-            "list, the first value counts"
+            "list, the first value is used"
         ),
     )
     seed: int | None = Field(
@@ -82,8 +82,8 @@ class DecodingParameters(BaseModel):
         ge=0,
         lt=SEED_LIMIT,
         description=(
-            "Seed of the random numbers; unset: requests with a temperature above 0 have others "
-            "each time, and windows that are decoded again always have the same"
+            "Seed of the random numbers. Unset: at a temperature above 0 each request has a new "
+            "random seed; at 0, windows that are decoded again always have the same seed"
         ),
     )
     logprob_threshold: float | None = Field(
@@ -92,8 +92,8 @@ class DecodingParameters(BaseModel):
         allow_inf_nan=False,
         validation_alias=AliasChoices("logprob_threshold", "log_prob_threshold"),
         description=(
-            "A window's text with a lower mean log-probability is unlikely and is decoded again; "
-            "also `log_prob_threshold`; unset: the server's setting"
+            "A window's text with a lower mean log-probability than this is unlikely and is "
+            "decoded again; also `log_prob_threshold`; unset: the server's setting"
         ),
     )
     compression_ratio_threshold: float | None = Field(
@@ -101,8 +101,8 @@ class DecodingParameters(BaseModel):
         gt=0,
         allow_inf_nan=False,
         description=(
-            "A window's text with a higher compression ratio is repetitive and is decoded again; "
-            "unset: the server's setting"
+            "A window's text with a higher compression ratio than this is repetitive and is "
+            "decoded again; unset: the server's setting"
         ),
     )
     no_speech_threshold: float | None = Field(
@@ -110,8 +110,8 @@ class DecodingParameters(BaseModel):
         ge=0,
         le=1,
         description=(
-            "With a higher probability of no speech, an unlikely text is dropped; unset: the "
-            "server's setting"
+            "An unlikely text is dropped if the model's probability of no speech is higher than "
+            "this; unset: the server's setting"
         ),
     )
 

@@ -37,7 +37,7 @@ class AsrParameters(StrictParameters, DecodingParameters):
 
 
 class AsrRequest(AsrParameters, Location):
-    """A request with the place of its audio."""
+    """A JSON object with the URL or path of the audio."""
 
 
 class AsrForm(AsrParameters, AudioFile):

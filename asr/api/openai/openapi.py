@@ -42,7 +42,7 @@ def translation() -> Json:
 
 def _audio(form: type[BaseModel], summary: str, identity: str) -> Json:
     """A route that takes `form` and answers text."""
-    meanings = {**ANSWER_HEADERS, "X-Warnings": "What was asked for and has no effect here"}
+    meanings = {**ANSWER_HEADERS, "X-Warnings": "Fields that have no effect, and why"}
     unsupported = {"415": problem("The body is not a multipart form", OpenAiProblem)}
     failures = {**problems(OpenAiProblem, INVALID_STATUS), **unsupported}
     return {
@@ -56,7 +56,7 @@ def _audio(form: type[BaseModel], summary: str, identity: str) -> Json:
         "requestBody": {"required": True, "content": {"multipart/form-data": content(form)}},
         "responses": {
             "200": {
-                "description": "The text, in the format that was asked for",
+                "description": "The text, in the requested format",
                 "headers": headers(meanings),
                 "content": {
                     "application/json": content(TextAnswer, VerboseAnswer),

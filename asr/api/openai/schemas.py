@@ -20,7 +20,7 @@ LONGEST_MS = 5000  # A longer padding or pause is refused: a cut is searched wit
 
 
 class Auto(BaseModel):
-    """The server's own thresholds and pauses."""
+    """The server's default threshold and pauses are used."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -39,8 +39,8 @@ class ServerVad(BaseModel):
         le=1,
         allow_inf_nan=False,
         description=(
-            "A sound with at least this probability of speech is speech; unset: 0.5. A sound with "
-            "up to 0.3 less may be speech, and is transcribed too. No effect with VAD=energy"
+            "Audio with at least this probability of speech counts as speech; unset: 0.5. Audio "
+            "with up to 0.3 less may be speech, and is transcribed too. No effect with VAD=energy"
         ),
     )
     prefix_padding_ms: int | None = Field(
@@ -123,7 +123,8 @@ class AudioForm(DecodingParameters):
     languages: list[str] = Field([], description="Languages that may be detected; unset: all")
     keywords: list[str] = Field([], description="Words and names that occur in the audio")
     timestamp_granularities: list[Granularity] = Field(
-        [], description="What has times in verbose_json; `word`: subtitles are divided at words"
+        [],
+        description="What has timestamps in verbose_json; `word`: subtitles are divided at words",
     )
     include: list[Literal["logprobs"]] = Field(
         [], description="`logprobs`: json and verbose_json have each token and its log-probability"
@@ -132,15 +133,17 @@ class AudioForm(DecodingParameters):
         False, description="Answer with Server-Sent Events, while the audio is transcribed"
     )
     max_line_width: int = Field(
-        42, ge=1, le=1000, description="Most characters in a line of srt, vtt"
+        42, ge=1, le=1000, description="Maximum number of characters in a line of srt and vtt"
     )
-    max_line_count: int = Field(2, ge=1, le=100, description="Most lines in a cue of srt, vtt")
+    max_line_count: int = Field(
+        2, ge=1, le=100, description="Maximum number of lines in a cue of srt and vtt"
+    )
     strict: bool = Field(False, description="Answer 400, not a warning, if a field has no effect")
     chunking_strategy: Annotated[Strategy | None, BeforeValidator(_strategy)] = Field(
         None,
         description=(
             "`auto`, or an object of the type `server_vad`, as JSON or as fields "
-            "`chunking_strategy[type]` ...; with both, audio is cut at its pauses"
+            "`chunking_strategy[type]` ...; in both cases, audio is cut at its pauses"
         ),
     )
 
@@ -163,7 +166,9 @@ class LogprobAnswer(BaseModel):
 
     token: str = Field(examples=[" world"])
     logprob: float = Field(description="Natural logarithm", examples=[-0.02])
-    bytes: list[int] = Field(description="UTF-8; one letter may be in two tokens")
+    bytes: list[int] = Field(
+        description="The token in UTF-8; a letter may be split between two tokens"
+    )
 
 
 class TextAnswer(BaseModel):
