@@ -90,7 +90,7 @@ def _cuda_device(asked: str) -> str:
 def _dtype(asked: str, machine: Machine) -> tuple[torch.dtype, str]:
     if asked == "auto":
         if machine.gpu_name is None:
-            hint = "; DTYPE=bfloat16 is faster on this one" if machine.has_bfloat16 else ""
+            hint = "; DTYPE=bfloat16 is faster on this CPU" if machine.has_bfloat16 else ""
             return torch.float32, f"exact on a CPU{hint}"
         return torch.float16, "fastest on a GPU"
     if asked == "bfloat16" and machine.capability and machine.capability < BFLOAT16_CAPABILITY:
@@ -98,7 +98,7 @@ def _dtype(asked: str, machine: Machine) -> tuple[torch.dtype, str]:
     if asked == "float16" and machine.gpu_name is None:
         return torch.float32, "float16 is slow on a CPU"
     dtype: torch.dtype = getattr(torch, asked)
-    return dtype, "asked"
+    return dtype, "chosen by DTYPE"
 
 
 def _attention(asked: bool, dtype: torch.dtype, machine: Machine) -> tuple[str, str]:
@@ -109,13 +109,13 @@ def _attention(asked: bool, dtype: torch.dtype, machine: Machine) -> tuple[str, 
     if machine.capability < FLASH_ATTENTION_CAPABILITY:
         return "sdpa", (
             f"FLASH_ATTENTION_2=1 needs compute capability 8.0, "
-            f"this is {_dotted(machine.capability)}"
+            f"this GPU has {_dotted(machine.capability)}"
         )
     if not machine.has_flash_attention:
         return "sdpa", "FLASH_ATTENTION_2=1 but flash-attn is not installed"
     if dtype == torch.float32:
         return "sdpa", "FLASH_ATTENTION_2=1 needs float16 or bfloat16"
-    return "flash_attention_2", "asked by FLASH_ATTENTION_2=1"
+    return "flash_attention_2", "chosen by FLASH_ATTENTION_2=1"
 
 
 def _dotted(capability: tuple[int, int]) -> str:

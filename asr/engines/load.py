@@ -40,7 +40,7 @@ def _refuse_without_memory(config: Config, error: RuntimeError) -> None:
 
     if lacks_memory(error):
         asked = f"MODEL_ID={config.model_id!r} with DEVICE={config.device!r}"
-        reason = f"{asked} takes more memory than is free: {first_line(error)}"
+        reason = f"{asked} needs more memory than is free: {first_line(error)}"
         raise ConfigError(reason) from error
 
 
@@ -72,7 +72,9 @@ def _load(config: Config, start: StartupTimer) -> Loaded:
     if is_whisper:
         return _load_whisper(config, start)
     if config.engine == "whisper":
-        raise ConfigError(f"ENGINE='whisper' but {config.model_id} is no Whisper model")
+        raise ConfigError(
+            f"ENGINE='whisper' but {config.model_id} is not a Whisper model; use auto or pipeline"
+        )
     return _load_pipeline(config, start)
 
 
@@ -91,7 +93,10 @@ def _load_whisper(config: Config, start: StartupTimer) -> Loaded:
         from asr.engines import hardware
         from asr.engines.whisper import load as whisper
     if config.flash_attention_2:
-        log.info("FLASH_ATTENTION_2=1 is for ENGINE=pipeline: PyTorch's SDPA holds that kernel")
+        log.info(
+            "FLASH_ATTENTION_2=1 has an effect only with ENGINE=pipeline: "
+            "the Whisper engine uses PyTorch's SDPA, which includes that kernel"
+        )
     with start.stage("weights"):
         machine = hardware.Machine.probe(config.device)
         chosen = hardware.choose(replace(config, flash_attention_2=False), machine)

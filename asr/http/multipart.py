@@ -171,7 +171,7 @@ async def _read_text(part: aiohttp.BodyPartReader, room: int) -> str:
             if part.filename is not None:
                 raise _misnamed(part)
             raise TooLarge(
-                f"the form's text fields have more than {FIELD_BYTES} bytes with {part.name!r}: "
+                f"the form's text fields up to {part.name!r} have more than {FIELD_BYTES} bytes: "
                 f"send audio as the part {FILE!r}, with a file name"
             )
     try:

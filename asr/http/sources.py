@@ -151,7 +151,7 @@ def _open(path: str, root: Path | None, limits: BodyLimits) -> BinaryIO:
     except ValueError as error:  # a NUL byte, half a surrogate pair
         raise BadUrl(f"{path!r} is not a path: give the name of a file in AUDIO_ROOT") from error
     if not real.is_relative_to(os.path.realpath(root)):
-        raise Forbidden(f"{path} lies outside AUDIO_ROOT: give a path inside it")
+        raise Forbidden(f"{path} is outside AUDIO_ROOT: give a path inside it")
     try:
         descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:

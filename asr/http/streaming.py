@@ -84,7 +84,7 @@ async def send(
         if not response.prepared:
             raise
         last = framing.frame(stream.failure_event(_logged(request, error)))
-        with contextlib.suppress(ConnectionError):  # the log knows already that it was broken off
+        with contextlib.suppress(ConnectionError):  # the log already has the failure
             await response.write(last)
             await response.write_eof()
         return response
@@ -97,7 +97,9 @@ def _logged(request: web.Request, error: Exception) -> Failure:
     if not isinstance(error, AsrError):
         log.exception("%s %s failed", request[REQUEST_ID], request.path, exc_info=error)
     failure = Failure.of(error)
-    log.info("%s %s: broken off: %r", request[REQUEST_ID], request.path, failure.message)
+    log.info(
+        "%s %s: the stream ended early: %r", request[REQUEST_ID], request.path, failure.message
+    )
     return failure
 
 

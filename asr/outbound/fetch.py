@@ -154,7 +154,8 @@ def _redirected(url: str, response: aiohttp.ClientResponse) -> str:
         return urljoin(url, location)
     except ValueError as error:
         raise BadUrl(
-            f"{shown(url)} redirects to {shown(location)!r}, no URL: give the final address"
+            f"{shown(url)} redirects to {shown(location)!r}, which is not a URL: "
+            "give the final address"
         ) from error
 
 

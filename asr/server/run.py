@@ -132,7 +132,7 @@ async def _drain(app: web.Application, callers: RequestsInFlight, seconds: float
     if await callers.drain(seconds):
         return
     log.warning("stopping: %d requests are not done after %s", callers.count, limit)
-    app[SCHEDULER].end(f"the server is shutting down and {limit} is over")
+    app[SCHEDULER].end(f"the server is shutting down and {limit} has passed")
     await callers.drain(ANSWER_SECONDS)
 
 

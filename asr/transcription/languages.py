@@ -33,8 +33,7 @@ def forced_language(text: str | None, info: EngineInfo) -> str | None:
     """
     code = language_code(text, info)
     if code is not None and code not in info.languages:
-        known = _known(info)
-        raise ConfigError(f"LANGUAGE_FORCE={text!r}: the model {info.model_id} knows {known}")
+        raise ConfigError(f"LANGUAGE_FORCE={text!r}: {_unknown('this language', info)}")
     return code
 
 
@@ -71,12 +70,11 @@ def check_language(codes: Iterable[str | None], name: str, info: EngineInfo) -> 
     """
     for code in codes:
         if code is not None and code not in info.languages:
-            raise BadRequest(
-                f"the model {info.model_id} does not know the language {code!r}; "
-                f"it knows {_known(info)}",
-                name,
-            )
+            raise BadRequest(_unknown(f"the language {code!r}", info), name)
 
 
-def _known(info: EngineInfo) -> str:
-    return ", ".join(sorted(info.languages)) or "no choice of language"
+def _unknown(language: str, info: EngineInfo) -> str:
+    model = f"the model {info.model_id}"
+    if not info.languages:
+        return f"{model} does not let you choose the language; leave it unset"
+    return f"{model} does not know {language}; it knows {', '.join(sorted(info.languages))}"

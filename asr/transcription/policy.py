@@ -33,7 +33,9 @@ class RequestPolicy:
         if self.timestamps != "none":
             return options
         if options.timestamps == "word":
-            raise BadRequest("no word is timed here: the server runs with TIMESTAMPS=none")
+            raise BadRequest(
+                "the server gives no timestamps (TIMESTAMPS=none): do not request word timestamps"
+            )
         return replace(options, timestamps="none")
 
 
@@ -45,7 +47,9 @@ def check(options: Options, info: EngineInfo) -> None:
     """
     model = f"the model {info.model_id}"
     if options.language is not None and not info.languages:
-        raise BadRequest(f"{model} has no choice of language: leave 'language' out", "language")
+        raise BadRequest(
+            f"{model} does not let you choose the language: leave 'language' out", "language"
+        )
     check_language([options.language], "language", info)
     check_language(options.languages, "languages", info)
     if options.task == "translate" and not info.can_translate:

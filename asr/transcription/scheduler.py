@@ -206,7 +206,7 @@ class Scheduler:
                     del self._inside[result.window]
                 answered.append((request, result))
             if self._inside and self._engine.held() == 0:
-                raise RuntimeError(f"the engine lost {len(self._inside)} windows")
+                raise RuntimeError(f"the engine gave no result for {len(self._inside)} windows")
             self._metrics.engine_windows.set(len(self._inside))
         return answered
 

@@ -84,7 +84,7 @@ def _fitted(config: Config, info: EngineInfo) -> Config:
         return config
     if config.chunk_length_s != Config.chunk_length_s:  # set, not the default
         log.warning(
-            "CHUNK_LENGTH_S=%g is more than %s transcribes at once: windows have %g s",
+            "CHUNK_LENGTH_S=%g is more than %s transcribes at once: windows are %g s long",
             config.chunk_length_s,
             info.model_id,
             longest,

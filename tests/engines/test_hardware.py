@@ -32,7 +32,7 @@ def test_flash_attention_is_used_where_it_is_asked_installed_and_possible(capabi
 @pytest.mark.parametrize(
     ("machine", "why"),
     [
-        (gpu((7, 5)), "needs compute capability 8.0, this is 7.5"),
+        (gpu((7, 5)), "needs compute capability 8.0, this GPU has 7.5"),
         (gpu((9, 0), has_flash_attention=False), "flash-attn is not installed"),
         (NO_GPU, "needs a GPU"),
     ],

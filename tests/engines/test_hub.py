@@ -106,5 +106,5 @@ def test_a_damaged_file_of_weights_is_named(tmp_path: Path) -> None:
     demo = ROOT / "models" / "demo" / "weights"
     (tmp_path / "config.json").write_text((demo / "config.json").read_text())
     (tmp_path / "model.safetensors").write_bytes(b"cut short")
-    with pytest.raises(ConfigError, match=r"model\.safetensors is damaged, fetch it again"):
+    with pytest.raises(ConfigError, match=r"model\.safetensors is damaged: download it again"):
         load.load(Config(model_id=str(tmp_path), device="cpu"))

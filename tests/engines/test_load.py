@@ -29,7 +29,7 @@ def test_any_other_model_runs_through_the_pipeline(ctc_model):
 
 def test_a_model_that_is_no_whisper_cannot_be_asked_to_be_one(ctc_model):
     config = Config(model_id=str(ctc_model), device="cpu", engine="whisper")
-    with pytest.raises(ConfigError, match="is no Whisper model"):
+    with pytest.raises(ConfigError, match="is not a Whisper model; use auto or pipeline"):
         load.load(config)
 
 

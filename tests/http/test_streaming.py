@@ -119,4 +119,4 @@ async def test_a_stream_is_logged_once_as_transcribed_or_as_broken_off(
     await response.read()
     name = response.headers["X-Request-ID"]
     [line] = [record.message for record in caplog.records if record.message.startswith(name)]
-    assert ("broken off: 'gone'" if fails else "1.0 s of audio, fetch") in line
+    assert ("the stream ended early: 'gone'" if fails else "1.0 s of audio, fetch") in line

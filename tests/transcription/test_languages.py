@@ -41,7 +41,10 @@ def test_a_language_that_the_model_does_not_know_is_refused_with_those_it_knows(
     with pytest.raises(BadRequest, match=r"'klingon'; it knows en, es") as refused:
         allowed_languages(["en", "Klingon"], "languages[]", INFO)
     assert refused.value.param == "languages[]"
-    with pytest.raises(ConfigError, match="LANGUAGE_FORCE='Klingon': the model m knows en, es"):
+    with pytest.raises(
+        ConfigError,
+        match="LANGUAGE_FORCE='Klingon': the model m does not know this language; it knows en, es",
+    ):
         forced_language("Klingon", INFO)
 
 

@@ -148,7 +148,7 @@ async def test_an_engine_that_loses_a_window_is_dead_and_nobody_hangs(make_sched
     with scheduler.admit() as ticket:
         pending = ticket.submit(window())
         async with asyncio.timeout(PATIENCE_SECONDS):
-            with pytest.raises(EngineDead, match="lost 1 windows"):
+            with pytest.raises(EngineDead, match="gave no result for 1 windows"):
                 await pending.result
 
 

@@ -14,7 +14,7 @@ async def test_a_window_longer_than_the_model_takes_is_reported(
 ):
     await make_client(chunk_length_s=asked)
     texts = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    notice = "CHUNK_LENGTH_S=60 is more than fake transcribes at once: windows have 30 s"
+    notice = "CHUNK_LENGTH_S=60 is more than fake transcribes at once: windows are 30 s long"
     assert texts == [notice] * notices
 
 

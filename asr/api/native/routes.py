@@ -98,7 +98,8 @@ def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
             f"LANGUAGE_FORCE={forced}: leave it out, or leave 'strict' out",
             names[0],
         )
-    return warning_header(f"{name} is overruled: here LANGUAGE_FORCE is {forced}" for name in names)
+    reason = f"has no effect: the server has LANGUAGE_FORCE={forced}"
+    return warning_header(f"{name} {reason}" for name in names)
 
 
 def _options(parameters: AsrParameters, info: EngineInfo) -> Options:

@@ -107,7 +107,9 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
     granularities = _granularities(form, info, unsupported)
     language, languages = _languages(form, info, unsupported)
     for name in overruled(server.forced_language, form.language, form.languages, info):
-        unsupported.add(name, f"is overruled: here LANGUAGE_FORCE is {server.forced_language}")
+        unsupported.add(
+            name, f"has no effect: the server has LANGUAGE_FORCE={server.forced_language}"
+        )
     options = Options(
         language=language,
         languages=languages,
@@ -173,7 +175,7 @@ def _vad_options(form: AudioForm, server: ServerInfo, unsupported: Unsupported) 
         return VadOptions()
     vad_is_off = "has no effect: voice activity detection is off (VAD=off)"
     no_threshold = "has no effect: VAD=energy has no probability threshold"
-    overlaps = "has no effect: windows overlap here (STRIDE_LENGTH_S), they are not cut at pauses"
+    overlaps = "has no effect: with STRIDE_LENGTH_S windows overlap and are not cut at pauses"
     for name, reason, has_effect in (
         ("threshold", no_threshold if server.finds_speech else vad_is_off, server.has_threshold),
         ("prefix_padding_ms", vad_is_off, server.finds_speech),
@@ -204,7 +206,7 @@ def _wants_logprobs(form: AudioForm, info: EngineInfo, unsupported: Unsupported)
     if not form.include:
         return False
     if not info.has_logprobs:
-        unsupported.add("include[]", f"cannot be logprobs: {_on(info)} gives none")
+        unsupported.add("include[]", f"cannot be logprobs: {_on(info)} gives no log-probabilities")
         return False
     if form.response_format not in WITH_LOGPROBS:
         unsupported.add("include[]", f"has no effect on {form.response_format}: ask for json")
@@ -220,7 +222,8 @@ def _languages(
     if not info.languages:
         if language or form.languages:
             name = "language" if language else "languages[]"
-            unsupported.add(name, f"has no effect: the model {info.model_id} has no choice of it")
+            model = f"the model {info.model_id}"
+            unsupported.add(name, f"has no effect: {model} does not let you choose the language")
         return None, ()
     allowed = allowed_languages(form.languages, "languages[]", info)
     if language is not None and allowed and language not in allowed:

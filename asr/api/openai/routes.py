@@ -116,7 +116,7 @@ def _confirmation(
     def confirm(late: Fields) -> None:
         if decide(merged(fields, late)) != planned:
             raise BadRequest(
-                f"{', '.join(late)} came after the file, whose text is being sent already: "
+                f"{', '.join(late)} came after the file, but its text is already being sent: "
                 "send the file last",
                 next(iter(late)),
             )
@@ -169,7 +169,7 @@ def _gaps(transcript: Transcript) -> list[str]:
     """A warning for values that the answer must have and this engine does not know."""
     for segment in transcript.segments:
         if segment.avg_logprob is None or segment.no_speech_prob is None:
-            return ["avg_logprob and no_speech_prob are 0 where this engine does not know them"]
+            return ["avg_logprob and no_speech_prob are 0 where this engine does not compute them"]
     return []
 
 

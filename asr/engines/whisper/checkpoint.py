@@ -99,7 +99,7 @@ def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint
         tensors = Tensors(find(config), device, dtype)
         weights = take(tensors, settings)
     except KeyError as error:
-        raise ConfigError(f"{config.model_id} lacks the tensor {error}") from error
+        raise ConfigError(f"{config.model_id} has no tensor {error}") from error
     return assemble(
         weights,
         GenerationConfig.from_pretrained(path, cache_dir=cache),

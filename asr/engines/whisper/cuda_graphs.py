@@ -63,7 +63,9 @@ class Graphs:
         try:
             captured.graph.replay()
         except RuntimeError:
-            self._give_up("%s cannot be replayed: it runs uncaptured", shape)
+            self._give_up(
+                "the CUDA graph of %s cannot be replayed: this shape runs without it", shape
+            )
             self._captured[shape] = Captured(captured.graph, None)
             return self._launch(shape)
         return captured.decoded
@@ -101,12 +103,15 @@ class Graphs:
             decoded = self._recorded(graph, shape)
         except RuntimeError as error:
             if lacks_memory(error):
-                log.warning("no memory to capture %s: it runs uncaptured", shape)
+                log.warning("no memory for the CUDA graph of %s: this shape runs without it", shape)
             else:
                 self._can_capture = False
-                self._give_up("%s cannot be captured: new shapes run uncaptured from now on", shape)
+                self._give_up(
+                    "the CUDA graph of %s cannot be captured: new shapes run without graphs",
+                    shape,
+                )
             return Captured(graph, None)
-        log.debug("captured %s in %.2f s", shape, time.monotonic() - started)
+        log.debug("captured the CUDA graph of %s in %.2f s", shape, time.monotonic() - started)
         return Captured(graph, decoded)
 
     def _give_up(self, message: str, shape: DecodeShape) -> None:

@@ -225,7 +225,7 @@ class WhisperEngine:
                 "out of memory with a single window: the device needs more free memory"
             )
             return [WindowResult(window, error=error) for window in windows]
-        log.warning("out of memory: %s", smaller)
+        log.warning("out of memory: the engine goes on with %s", smaller)
         self._plan = smaller
         self._queue.put_back(windows)
         if self._checkpoint.weights.device.type == "cuda":

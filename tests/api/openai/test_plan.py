@@ -144,7 +144,10 @@ async def test_a_model_without_languages_or_prompts_warns_of_them(client, engine
 
 async def test_a_forced_language_that_the_model_does_not_know_stops_the_start(engine):
     runner = web.AppRunner(create_app(Config(language_force="tlh"), lambda _: engine))
-    with pytest.raises(ConfigError, match="LANGUAGE_FORCE='tlh': the model fake knows en, es"):
+    with pytest.raises(
+        ConfigError,
+        match="LANGUAGE_FORCE='tlh': the model fake does not know this language; it knows en, es",
+    ):
         await runner.setup()
     await runner.cleanup()
 
@@ -163,7 +166,7 @@ async def test_a_forced_language_and_untimed_segments_hold_for_every_request(mak
 )
 async def test_a_language_that_is_overruled_is_reported(make_client, engine, fields, name):
     client = await make_client(language_force="es")
-    warning = f"{name} is overruled: here LANGUAGE_FORCE is es"
+    warning = f"{name} has no effect: the server has LANGUAGE_FORCE=es"
     response = await transcribe(client, **fields, response_format="verbose_json")
     assert response.headers["X-Warnings"] == warning
     assert warning in (await response.json())["warnings"]

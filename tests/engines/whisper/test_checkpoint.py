@@ -30,7 +30,7 @@ def test_a_tensor_that_is_missing_is_named(tiny: Twins, tmp_path: Path) -> None:
     lacking = stored(tiny.model)
     del lacking["model.decoder.layers.1.fc2.bias"]
     save_file(lacking, tmp_path / "model.safetensors")
-    with pytest.raises(ConfigError, match=r"lacks the tensor 'model.decoder.layers.1.fc2.bias'"):
+    with pytest.raises(ConfigError, match=r"has no tensor 'model.decoder.layers.1.fc2.bias'"):
         checkpoint.read(Config(model_id=str(tmp_path)), CPU, torch.float32)
 
 

@@ -55,7 +55,7 @@ class SafeFile:
         try:
             self._file: Any = safe_open(path, "pt")
         except SafetensorError as error:
-            raise ConfigError(f"{path} is damaged, fetch it again: {error}") from error
+            raise ConfigError(f"{path} is damaged: download it again ({error})") from error
 
     def keys(self) -> list[str]:
         return list(self._file.keys())

@@ -129,7 +129,10 @@ def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
     the matrices are packed once for oneDNN, which is 2 to 4 times faster than on the fly.
     """
     if config.activation_function != "gelu":
-        raise ValueError(f"activation {config.activation_function!r}: Whisper's is gelu")
+        raise ValueError(
+            f"the activation function is {config.activation_function!r}, and ENGINE=whisper "
+            "supports only 'gelu': use ENGINE=pipeline"
+        )
     encoder, decoder = Part(tensors, "model.encoder."), Part(tensors, "model.decoder.")
     embeddings = decoder.weight("embed_tokens")
     packs = embeddings.device.type == "cpu" and onednn.is_usable(embeddings.dtype)
