@@ -1,6 +1,7 @@
-"""How right a server is: words, times, coverage, and what it invents where nobody speaks.
+"""Measures how accurate a server is: words, times, coverage, and invented words.
 
-Without --folder, on speech of the demo model's synthesiser, whose every word and time is known.
+Without --folder the speech comes from the demo model's synthesiser: all its words and their times
+are known.
 """
 
 from __future__ import annotations
@@ -145,12 +146,17 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--folder", type=Path, help="recordings and texts: LibriSpeech's layout, or a.wav and a.txt"
     )
-    add("--language", help="spoken in all of it (found by the server; of the demo set en)")
-    add("--minutes", type=float, default=20.0, help="of the demo set's long file (%(default)g)")
+    add("--language", help="language of the audio (unset: the server detects it; demo set: en)")
+    add(
+        "--minutes",
+        type=float,
+        default=20.0,
+        help="length of the demo set's long file (%(default)g)",
+    )
     every = [*TRIALS, RULES]
-    add("--trials", nargs="+", choices=every, default=every, help="of the demo set (all)")
+    add("--trials", nargs="+", choices=every, default=every, help="trials on the demo set (all)")
     add("--at-once", type=int, default=4, help="clips sent at once (%(default)d)")
-    add("--json", type=Path, metavar="OUT", help="write everything here too")
+    add("--json", type=Path, metavar="OUT", help="write everything to this file too")
     return parser
 
 

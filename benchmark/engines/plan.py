@@ -1,4 +1,4 @@
-"""What is compared: read from the command line, then laid out as weights, sounds and levels."""
+"""Plans a comparison of engines from the command line: weights, sounds and levels."""
 
 from __future__ import annotations
 
@@ -159,19 +159,33 @@ def _parser() -> argparse.ArgumentParser:
     names = ", ".join(f'"{entry.name}"' for entry in ENTRIES)
     add = parser.add_argument
     add("--weights", default="random:small", help="demo, random:SIZE, a directory or a hub id")
-    add("--minutes", type=float, default=5.0, help="length of the one file; 0: none")
-    add("--against", default="all", help=f"contenders besides ours, by commas: {names}")
-    add("--tokens", default="130", help="in each window: numbers, 'drawn'; random weights only")
+    add("--minutes", type=float, default=5.0, help="length of the one long file; 0: no such file")
+    add("--against", default="all", help=f"engines to compare with ours, with commas: {names}")
+    add(
+        "--tokens",
+        default="130",
+        help="tokens in each window: numbers or 'drawn'; random weights only",
+    )
     add("--clips", default="16", help="callers with a clip of 5 s, at once; empty: none")
-    add("--rounds", type=int, default=3, help="of each contender, after one to warm up")
-    add("--dtype", default="", help="of our engine: fp32, bf16, fp16; empty: all that suit")
-    add("--device", choices=("cpu", "cuda"), help="unset: a GPU where there is one")
-    add("--threads", type=int, default=os.cpu_count() or 1, help="of each contender, on a CPU")
-    add("--http", action="store_true", help="whole requests against our server, too")
-    add("--files", default=_listed(FILES), help="of --http: seconds of audio in a request")
-    add("--formats", default=_listed(FORMATS), help="of --http")
-    add("--callers", default=_listed(CALLERS), help="of --http: at once")
-    add("--json", type=Path, help="write everything there")
-    add("--python", action="append", default=[], metavar="ENVIRONMENT=PATH", help="its Python")
-    add("--install", action="store_true", help="make the others' environments, and end")
+    add("--rounds", type=int, default=3, help="rounds of each engine, after one to warm up")
+    add(
+        "--dtype",
+        default="",
+        help="dtypes of our engine: fp32, bf16, fp16; empty: all that suit the device",
+    )
+    add("--device", choices=("cpu", "cuda"), help="unset: a GPU if there is one")
+    add("--threads", type=int, default=os.cpu_count() or 1, help="threads of each engine, on a CPU")
+    add("--http", action="store_true", help="measure whole requests to our server, too")
+    add("--files", default=_listed(FILES), help="with --http: seconds of audio in a request")
+    add("--formats", default=_listed(FORMATS), help="with --http: formats of the audio")
+    add("--callers", default=_listed(CALLERS), help="with --http: callers at once")
+    add("--json", type=Path, help="write everything to this file")
+    add(
+        "--python",
+        action="append",
+        default=[],
+        metavar="ENVIRONMENT=PATH",
+        help="Python of an environment",
+    )
+    add("--install", action="store_true", help="make the other engines' environments, and end")
     return parser

@@ -1,6 +1,7 @@
-"""What one GPU reaches of its goals: what says most of them first, within a budget of seconds.
+"""Measures which of its goals one GPU reaches, within a budget of seconds.
 
-Whoever ends the program has what was measured by then, printed and as JSON.
+The parts that matter most for the goals run first. If the program is stopped, what was measured
+until then is printed and in the JSON file.
 """
 
 from __future__ import annotations
@@ -288,12 +289,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--weights", default=WEIGHTS, help="the models, one after the other")
-    add("--budget", type=float, default=BUDGET_S, help="seconds, the program's start included")
-    add("--json", type=Path, help="write everything there, after each level")
-    add("--device", choices=("cpu", "cuda"), help="unset: a GPU where there is one")
-    add("--callers", default="128,64", help="at once over HTTP")
-    add("--windows", type=int, default=256, help="that our engine transcribes in one round")
-    add("--few", type=int, default=32, help="of them, those that the pipeline transcribes too")
+    add(
+        "--budget",
+        type=float,
+        default=BUDGET_S,
+        help="seconds for everything, the program's start included",
+    )
+    add("--json", type=Path, help="write everything to this file, after each level")
+    add("--device", choices=("cpu", "cuda"), help="unset: a GPU if there is one")
+    add("--callers", default="128,64", help="callers at once over HTTP")
+    add("--windows", type=int, default=256, help="windows that our engine transcribes in one round")
+    add("--few", type=int, default=32, help="windows that the pipeline transcribes too")
     add("--long", type=int, default=LONG, help="seconds of the one long file")
     return parser
 

@@ -1,4 +1,4 @@
-"""When curl prints the first words of a long file that is streamed, and when the last."""
+"""Measures when curl prints the first and the last words of a long file that is streamed."""
 
 from __future__ import annotations
 
@@ -130,9 +130,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmark.load.first_words", description=__doc__)
     add = parser.add_argument
     add("--server", metavar="URL", help="a running server (one of our own)")
-    add("--audio", type=Path, help="a file (speech of the demo model's world)")
-    add("--minutes", type=float, default=20.0, help="of it (%(default)g)")
-    add("--rounds", type=int, default=3, help="after one to warm up (%(default)d)")
+    add("--audio", type=Path, help="a file (unset: speech of the demo model's synthesiser)")
+    add("--minutes", type=float, default=20.0, help="length of that speech (%(default)g)")
+    add("--rounds", type=int, default=3, help="rounds, after one to warm up (%(default)d)")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Load a running server, one level of concurrency after the other, and print what it did."""
+"""Measures a running server under load, one level of concurrency after the other."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="PLACE",
         help="directories, files or URLs (AUDIO_DIR, or else the demo model's samples)",
     )
-    add("--list", type=Path, action="append", default=[], help="a file with one place per line")
+    add("--list", type=Path, action="append", default=[], help="a file with one of these per line")
     add(
         "--concurrency",
         type=_concurrency,
@@ -180,9 +180,9 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--seconds",
         type=_positive,
         default=Amount.seconds,
-        help="time in which each level begins requests (%(default)g)",
+        help="seconds in which each level starts requests (%(default)g)",
     )
-    add("--json", type=Path, metavar="OUT", help="write the figures here too")
+    add("--json", type=Path, metavar="OUT", help="write the figures to this file too")
     add("--api-key", default=environment.get("API_KEY"), help="the server's key (API_KEY)")
     add("--patient", action="store_true", help="try again after a 429 and its Retry-After")
     add("--probe-hz", type=_amount, default=10.0, help="probes of /hc per second (%(default)g)")
