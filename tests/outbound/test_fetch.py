@@ -26,7 +26,7 @@ LOCATIONS = {
     "file:///etc/passwd": "not an http",
     "ftp://127.0.0.1/a": "not an http",
     "data:audio/wav;base64,AAAA": "not an http",
-    "http://[": "no URL",
+    "http://[": "which is not a URL",
     "/loop": "redirects more than",
     "": "redirects more than",
 }
