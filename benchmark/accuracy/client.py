@@ -1,4 +1,4 @@
-"""A server as its callers see it: recordings in, text, times and coverage out."""
+"""Send recordings to a server and read text, times and coverage from its answers."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import requests
 from asr.pcm import SAMPLE_RATE, Samples
 from benchmark.recordings import WINDOW_SECONDS, flac
 
-ANSWER_SECONDS = 3600.0
-# A segment that ends so close to its window's end, in seconds, may go on behind it.
+ANSWER_SECONDS = 3600.0  # A request that is not answered within so many seconds has failed.
+# A segment that ends at most so many seconds before its window does may go on behind it.
 OPEN_SECONDS = 0.2
 
 
 class TranscriptionFailed(Exception):
-    """The server answered an error, and which."""
+    """The server answered with an error, which the message quotes."""
 
 
 @dataclass(frozen=True)
 class Timed:
-    """A segment or a word; times in seconds."""
+    """Holds the text of a segment or a word, and its times in seconds."""
 
     text: str
     start: float
@@ -32,28 +32,28 @@ class Timed:
 
 @dataclass(frozen=True)
 class Transcription:
-    """What the server made of a recording."""
+    """Holds the text, segments and words that a server wrote for one recording."""
 
     text: str
     segments: tuple[Timed, ...]
-    words: tuple[Timed, ...] = ()  # where they were asked for
+    words: tuple[Timed, ...] = ()  # empty unless they were requested
     coverage: float | None = None  # share of the speech, where the server measures it
     seconds: float = 0.0  # of audio
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server of ours, or another that speaks OpenAI's dialect."""
+    """Transcribes recordings on a server that speaks OpenAI's API, ours or another."""
 
     url: str
     key: str | None = None
-    language: str | None = None  # spoken in everything that it is sent; None: to be found
+    language: str | None = None  # of all recordings; None: the server detects it
 
     def transcribe(self, audio: Samples | Path, words: bool = False) -> Transcription:
-        """Send `audio`, 16 kHz mono or a file.
+        """Send `audio`, 16 kHz mono samples or a file, and return its transcription.
 
         Raises:
-            TranscriptionFailed: the answer is no transcript.
+            TranscriptionFailed: the answer is not a transcript.
         """
         data = audio.read_bytes() if isinstance(audio, Path) else flac(audio)
         fields: dict[str, str | list[str]] = {
@@ -87,29 +87,29 @@ class Server:
         )
 
     def transcribe_all(self, recordings: Sequence[Samples], at_once: int) -> list[Transcription]:
-        """What is made of each, several of them at once."""
+        """Transcribe every recording, `at_once` of them at the same time."""
         with ThreadPoolExecutor(at_once) as pool:
             return list(pool.map(self.transcribe, recordings))
 
     def transcribe_window_by_window(self, samples: Samples) -> Transcription:
-        """As openai/whisper goes through a file: each window begins where the last text ended.
+        """Transcribe 30 s windows, each from where the text of the last one ended.
 
-        A segment that reaches the window's end is transcribed again whole, from its start; the text
-        before is not shown to the model.
+        openai/whisper goes through a file in this way. A segment that reaches the window's end is
+        transcribed again whole, from its start; the model does not get the text before it.
         """
-        found: list[Timed] = []
+        written: list[Timed] = []
         seconds, place = len(samples) / SAMPLE_RATE, 0.0
         while place < seconds - 0.1:
             first = round(place * SAMPLE_RATE)
             window = samples[first : first + round(WINDOW_SECONDS * SAMPLE_RATE)]
             kept, onward = _complete(self.transcribe(window).segments, len(window) / SAMPLE_RATE)
-            found += [Timed(s.text, place + s.start, place + s.end) for s in kept]
+            written += [Timed(s.text, place + s.start, place + s.end) for s in kept]
             place += onward
-        return Transcription("".join(s.text for s in found), tuple(found), seconds=seconds)
+        return Transcription("".join(s.text for s in written), tuple(written), seconds=seconds)
 
 
 def _complete(segments: Sequence[Timed], seconds: float) -> tuple[Sequence[Timed], float]:
-    """The segments that have ended in a window of `seconds`, and where the next one begins."""
+    """Return the segments that ended in the window, and where the next window begins."""
     if seconds < WINDOW_SECONDS - OPEN_SECONDS or not segments:
         return segments, seconds
     last = segments[-1]

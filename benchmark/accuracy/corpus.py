@@ -1,4 +1,7 @@
-"""Recordings with their text in a folder: LibriSpeech's, or each with a .txt beside it."""
+"""Score a server on a folder of recordings with their texts.
+
+The folder has LibriSpeech's layout, or a .txt file beside each recording.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +17,13 @@ from benchmark.accuracy.client import Server, TranscriptionFailed
 from benchmark.accuracy.scoring import Errors, Normalise, errors, quantile
 from benchmark.load.clips import AUDIO_FILE
 
-LIST_ENDING = ".trans.txt"  # LibriSpeech's: a line for each recording, its name and its text
+# LibriSpeech's files with this ending have a line for each recording: its name, its text.
+LIST_ENDING = ".trans.txt"
 
 
 @dataclass(frozen=True)
 class Spoken:
-    """A recording and what is said in it."""
+    """Pairs a recording with the text that is spoken in it."""
 
     audio: Path
     text: str
@@ -27,7 +31,7 @@ class Spoken:
 
 @dataclass(frozen=True)
 class Scored:
-    """What a server made of one."""
+    """Pairs the text spoken in a recording with the text that a server wrote."""
 
     name: str
     said: str
@@ -39,7 +43,7 @@ class Scored:
 
 @dataclass(frozen=True)
 class Summary:
-    """All of them together."""
+    """Sums up the errors and the coverage of all recordings."""
 
     files: int
     failed: int
@@ -50,7 +54,11 @@ class Summary:
 
 
 def normaliser(language: str | None) -> Normalise:
-    """Whisper's own: the English one writes numbers and spellings alike, the other only letters."""
+    """Return Whisper's own text normaliser for `language`.
+
+    The English one writes numbers and spellings alike, the other one only removes case and
+    punctuation.
+    """
     made = EnglishTextNormalizer() if language in {None, "en"} else BasicTextNormalizer()
 
     def normalise(text: str) -> str:
@@ -60,20 +68,20 @@ def normaliser(language: str | None) -> Normalise:
 
 
 def collect(folder: Path) -> list[Spoken]:
-    """Every recording under `folder` that has a text, in the order of their paths.
+    """Return every recording under `folder` that has a text, sorted by path.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no recording has a text.
     """
     listed = [
         spoken for file in sorted(folder.rglob(f"*{LIST_ENDING}")) for spoken in _listed(file)
     ]
-    found = {spoken.audio: spoken for spoken in [*_pairs(folder), *listed]}
-    if not found:
+    texts = {spoken.audio: spoken for spoken in [*_pairs(folder), *listed]}
+    if not texts:
         raise ValueError(
             f"{folder} has no recording with its text: a list *{LIST_ENDING}, or a.txt beside a.wav"
         )
-    return [found[path] for path in sorted(found)]
+    return [texts[path] for path in sorted(texts)]
 
 
 def _listed(file: Path) -> Iterator[Spoken]:
@@ -92,7 +100,7 @@ def _pairs(folder: Path) -> Iterator[Spoken]:
 
 
 def transcribe(server: Server, spoken: list[Spoken], at_once: int) -> list[Scored]:
-    """Each sent to the server; one that fails counts as without text."""
+    """Send each recording to the server; one that fails counts as without text."""
 
     def score(one: Spoken) -> Scored:
         try:
@@ -106,7 +114,7 @@ def transcribe(server: Server, spoken: list[Spoken], at_once: int) -> list[Score
 
 
 def summary(scored: list[Scored], normalise: Normalise) -> Summary:
-    """Errors over all words together, as papers report them."""
+    """Count the errors over all words together, as papers do."""
     covered = [one.coverage for one in scored if one.coverage is not None]
     return Summary(
         len(scored),

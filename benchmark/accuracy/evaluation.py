@@ -23,7 +23,8 @@ from benchmark.demo import SERVER, DemoFailed, running_server
 from benchmark.tables import aligned
 from models.demo.figure import Figure
 
-OWN_RULES: Mapping[str, Mapping[str, str]] = {  # how else our server may cut, and its settings
+# Our server is also measured with these settings, under which it cuts by other rules.
+OWN_RULES: Mapping[str, Mapping[str, str]] = {
     "stride of 5 s": {"STRIDE_LENGTH_S": "5"},
     "at every 30 s": {"STRIDE_LENGTH_S": "0"},
 }
@@ -32,24 +33,26 @@ WORST = 5  # So many files with the most errors are printed.
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when every goal is met and every file was transcribed."""
-    asked = _parser().parse_args(arguments)
+    """Return exit code 0 when every goal is met and every file was transcribed."""
+    options = _parser().parse_args(arguments)
     started = time.monotonic()
     try:
-        found, holds = _of_a_folder(asked) if asked.folder else _of_the_demo_set(asked)
+        results, holds = _of_a_folder(options) if options.folder else _of_the_demo_set(options)
     except (DemoFailed, TranscriptionFailed, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    if asked.json is not None:
-        about = {"server": asked.server or "our own", "minutes": asked.minutes}
+    if options.json is not None:
+        about = {"server": options.server or "our own", "minutes": options.minutes}
         about["seconds"] = round(time.monotonic() - started, 1)
-        asked.json.write_text(json.dumps({**about, **found}, indent=1, ensure_ascii=False) + "\n")
+        options.json.write_text(
+            json.dumps({**about, **results}, indent=1, ensure_ascii=False) + "\n"
+        )
     return int(not holds)
 
 
-def _of_the_demo_set(asked: argparse.Namespace) -> tuple[dict[str, object], bool]:
+def _of_the_demo_set(options: argparse.Namespace) -> tuple[dict[str, object], bool]:
     figures = []
-    for figure in _measured(asked):
+    for figure in _measured(options):
         print(f"{figure.name}: {_value(figure)}", file=sys.stderr, flush=True)
         figures.append(figure)
     print(table(figures))
@@ -72,17 +75,19 @@ def _value(figure: Figure) -> str:
     return f"{number} {figure.unit}".strip()
 
 
-def _measured(asked: argparse.Namespace) -> Iterator[Figure]:
-    """On the server that is named, or on servers of our own."""
-    chosen = [TRIALS[name] for name in asked.trials if name in TRIALS]
-    server = Server(asked.server.rstrip("/"), asked.api_key) if asked.server else None
-    ground = Ground(server or Server(""), asked.minutes, asked.language or "en", asked.at_once)
+def _measured(options: argparse.Namespace) -> Iterator[Figure]:
+    """Run the chosen trials on the named server, or on servers of our own."""
+    chosen = [TRIALS[name] for name in options.trials if name in TRIALS]
+    server = Server(options.server.rstrip("/"), options.api_key) if options.server else None
+    ground = Ground(
+        server or Server(""), options.minutes, options.language or "en", options.at_once
+    )
     if server is not None:
         yield from _figures(chosen, ground)
         return
     if chosen:
         yield from _on_our_own(chosen, ground, {})
-    if RULES in asked.trials:
+    if RULES in options.trials:
         for name, settings in OWN_RULES.items():
             yield from _on_our_own([ruled(name)], ground, settings)
 
@@ -99,17 +104,19 @@ def _figures(trials: Iterable[Trial], ground: Ground) -> Iterator[Figure]:
         yield from trial(ground)
 
 
-def _of_a_folder(asked: argparse.Namespace) -> tuple[dict[str, object], bool]:
-    spoken = corpus.collect(asked.folder)
-    normalise = corpus.normaliser(asked.language)
-    if asked.server:
+def _of_a_folder(options: argparse.Namespace) -> tuple[dict[str, object], bool]:
+    spoken = corpus.collect(options.folder)
+    normalise = corpus.normaliser(options.language)
+    if options.server:
         scored = corpus.transcribe(
-            Server(asked.server.rstrip("/"), asked.api_key, asked.language), spoken, asked.at_once
+            Server(options.server.rstrip("/"), options.api_key, options.language),
+            spoken,
+            options.at_once,
         )
     else:
         with running_server(SERVER) as port:
-            server = Server(f"http://127.0.0.1:{port}", language=asked.language)
-            scored = corpus.transcribe(server, spoken, asked.at_once)
+            server = Server(f"http://127.0.0.1:{port}", language=options.language)
+            scored = corpus.transcribe(server, spoken, options.at_once)
     summary = corpus.summary(scored, normalise)
     print(described(summary, scored, normalise))
     return {"summary": asdict(summary), "files": [asdict(one) for one in scored]}, (
@@ -120,11 +127,11 @@ def _of_a_folder(asked: argparse.Namespace) -> tuple[dict[str, object], bool]:
 def described(
     summary: corpus.Summary, scored: Sequence[corpus.Scored], normalise: Normalise
 ) -> str:
-    """The summary, and the files with the most errors."""
-    found = summary.errors
+    """Return lines with the summary and the files with the most errors."""
+    counts = summary.errors
     lines = [
-        f"WER {found.rate:.2f} %: {found.words} words, {found.replaced} others, {found.lost} lost, "
-        f"{found.invented} invented",
+        f"WER {counts.rate:.2f} %: {counts.words} words, {counts.replaced} others, "
+        f"{counts.lost} lost, {counts.invented} invented",
         f"{summary.files} files, {summary.failed} failed, {summary.seconds:.0f} s of audio",
     ]
     if summary.least_coverage is not None:

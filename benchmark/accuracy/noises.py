@@ -1,4 +1,4 @@
-"""Twenty sounds in which nobody speaks."""
+"""Make twenty sounds in which nobody speaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ Wave = npt.NDArray[np.float64]  # [samples], about -1..1
 
 
 def sounds(seconds: float) -> dict[str, Samples]:
-    """Each by its name, at levels from a whisper's to a shout's; the same every time."""
+    """Return the sounds by their names, the same ones every time.
+
+    Their levels go from that of a whisper to that of a shout.
+    """
     count = round(seconds * SAMPLE_RATE)
     rng = np.random.default_rng(0)
     moment = np.arange(count) / SAMPLE_RATE
@@ -47,7 +50,7 @@ def _decibel(level: float) -> float:
 
 
 def _coloured(rng: np.random.Generator, count: int, power: float) -> Wave:
-    """Noise whose power falls with the frequency to that `power`, root mean square 1."""
+    """Return noise whose power falls with the frequency to the `power`; its RMS is 1."""
     return _shaped(rng, count, lambda hertz: np.maximum(hertz, 20.0) ** (-power / 2))
 
 
@@ -64,7 +67,7 @@ def _harmonics(moment: Wave, hertz: float) -> Wave:
 
 
 def _clicks(rng: np.random.Generator, count: int, hertz: float) -> Wave:
-    """Short bursts at moments of chance, as of a keyboard."""
+    """Return short bursts at random moments, like those of a keyboard."""
     wave = np.zeros(count)
     length = SAMPLE_RATE // 200  # 5 ms
     burst = np.exp(-np.arange(length) / (length / 5)) * rng.standard_normal(length)
@@ -74,6 +77,6 @@ def _clicks(rng: np.random.Generator, count: int, hertz: float) -> Wave:
 
 
 def _breath(rng: np.random.Generator, moment: Wave, seconds: float, loudness: float) -> Wave:
-    """Air between 300 Hz and 3 kHz that comes and goes, one breath in so many `seconds`."""
+    """Return noise from 300 Hz to 3 kHz that swells once every `seconds`."""
     air = _shaped(rng, len(moment), lambda hertz: np.exp(-(np.log(hertz / 900 + 0.01) ** 2)))
     return np.asarray(loudness * air * np.sin(math.pi * moment / seconds) ** 2)

@@ -1,4 +1,4 @@
-"""Words compared: errors by kind, and how far written times are from those that were said."""
+"""Compare words: count errors by kind, and measure how far written times are off."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Normalise = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Errors:
-    """Of words, all texts together."""
+    """Counts the wrong words of all texts together."""
 
     words: int  # said
     replaced: int
@@ -25,39 +25,50 @@ class Errors:
 
     @property
     def rate(self) -> float:
-        """Word error rate, per cent; of a text without words, all that was invented."""
+        """Return the word error rate, per cent.
+
+        Where no word was said, each invented word counts as 100 %.
+        """
         return 100 * (self.replaced + self.lost + self.invented) / max(self.words, 1)
 
 
 def plain(text: str) -> str:
-    """Lower case, without punctuation: the demo world writes numbers as words already."""
+    """Return `text` in lower case, without punctuation.
+
+    The demo world already writes numbers as words.
+    """
     return " ".join(plain_words(text))
 
 
 def errors(pairs: Iterable[tuple[str, str]], normalise: Normalise = plain) -> Errors:
-    """Of (said, written) pairs, aligned by Levenshtein distance; nothing said counts too."""
+    """Count the errors of (said, written) pairs, aligned by Levenshtein distance.
+
+    Words that are written where nothing was said count, too.
+    """
     words = replaced = lost = invented = 0
     for said, written in ((normalise(said), normalise(written)) for said, written in pairs):
         words += len(said.split())
         if not said:
             invented += len(written.split())
             continue
-        found = jiwer.process_words(said, written)
-        replaced += found.substitutions
-        lost += found.deletions
-        invented += found.insertions
+        alignment = jiwer.process_words(said, written)
+        replaced += alignment.substitutions
+        lost += alignment.deletions
+        invented += alignment.insertions
     return Errors(words, replaced, lost, invented)
 
 
 def same_words(said: Sequence[Timed], written: Sequence[Timed]) -> list[tuple[Timed, Timed]]:
-    """The words that are written right, each with the one that was said."""
+    """Return each correctly written word together with the word that was said."""
     said, written = _alone(said), _alone(written)
     if not said or not written:
         return []
-    found = jiwer.process_words(" ".join(w.text for w in said), " ".join(w.text for w in written))
+    alignment = jiwer.process_words(
+        " ".join(w.text for w in said), " ".join(w.text for w in written)
+    )
     return [
         pair
-        for chunk in found.alignments[0]
+        for chunk in alignment.alignments[0]
         if chunk.type == "equal"
         for pair in zip(
             said[chunk.ref_start_idx : chunk.ref_end_idx],
@@ -68,17 +79,17 @@ def same_words(said: Sequence[Timed], written: Sequence[Timed]) -> list[tuple[Ti
 
 
 def start_errors(pairs: Sequence[tuple[Timed, Timed]]) -> list[float]:
-    """Seconds between said and written starts."""
+    """Return the seconds between said and written starts."""
     return [abs(said.start - written.start) for said, written in pairs]
 
 
 def end_errors(pairs: Sequence[tuple[Timed, Timed]]) -> list[float]:
-    """Seconds between said and written ends."""
+    """Return the seconds between said and written ends."""
     return [abs(said.end - written.end) for said, written in pairs]
 
 
 def share_covered(said: Sequence[Timed], segments: Sequence[Timed]) -> float:
-    """Per cent of the seconds in which words were said that lie under a segment."""
+    """Return how much of the spoken words' time lies under a segment, per cent."""
     total = sum(word.end - word.start for word in said)
     covered = sum(
         max(0.0, min(word.end, segment.end) - max(word.start, segment.start))
@@ -90,7 +101,7 @@ def share_covered(said: Sequence[Timed], segments: Sequence[Timed]) -> float:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of `values` lie; nan without values."""
+    """Return the value below which `share` of `values` lie; nan without values."""
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -102,7 +113,7 @@ def median(values: Sequence[float]) -> float:
 
 
 def _alone(words: Sequence[Timed]) -> list[Timed]:
-    """Plain words; what is two of them, or none, is left out."""
+    """Return plain words, without those that become two words or none."""
     return [
         Timed(plain(word.text), word.start, word.end)
         for word in words

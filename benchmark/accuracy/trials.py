@@ -1,4 +1,4 @@
-"""What is measured of a server on speech whose every word and time is known."""
+"""Measure a server on speech whose words and times are all known."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from models.demo import synthesise
 from models.demo.figure import Figure
 from models.demo.synthesise import Recording
 
-AS_SERVED = "cut by the server's rule"  # at pauses, unless it was set otherwise
-REPEATS = 10
+AS_SERVED = "cut by the server's rule"  # This rule cuts at pauses, unless settings change it.
+REPEATS = 10  # A sentence is spoken so many times in a row.
 PAUSE_SECONDS = 0.6  # Between repeats nobody speaks for so many seconds.
-SILENCE_SECONDS = 40.0  # In the midst of speech nobody speaks for so many seconds.
+SILENCE_SECONDS = 40.0  # Between two stretches of speech nobody speaks for so many seconds.
 CUTS = np.arange(29.0, 31.01, 0.25)  # A clip is cut off at each of these, in seconds.
 CUT_SHORT = 0.05  # A word that ends nearer to the cut than this, in seconds, may be lost.
 LAST_SECONDS = 3.0  # Words are counted as lost within so many seconds before the cut.
@@ -36,7 +36,7 @@ QUIET = 19  # So many of the twenty sounds must stay without a word.
 
 @dataclass(frozen=True)
 class Ground:
-    """What all trials need."""
+    """Holds what every trial needs: the server and how much it is sent."""
 
     server: Server
     minutes: float  # of the long file
@@ -62,7 +62,10 @@ def said_words(made: Recording) -> list[Timed]:
 
 
 def long_file(ground: Ground) -> list[Figure]:
-    """The file as the server cuts it: words, coverage, word times, and drift at the end."""
+    """Transcribe the long file as the server cuts it.
+
+    The figures are words, coverage, word times, and drift at the end.
+    """
     made = ground.long_file
     written, words = _with_words(ground.server, made.samples)
     figures = [wrong_words(AS_SERVED, made, written), drift(AS_SERVED, made, written)]
@@ -75,7 +78,7 @@ def long_file(ground: Ground) -> list[Figure]:
 
 
 def _with_words(server: Server, samples: Samples) -> tuple[Transcription, bool]:
-    """With times of the words, where the model has them."""
+    """Transcribe with times of the words, where the model has them."""
     try:
         return server.transcribe(samples, words=True), True
     except TranscriptionFailed as refusal:
@@ -85,7 +88,7 @@ def _with_words(server: Server, samples: Samples) -> tuple[Transcription, bool]:
 
 
 def wordrepeats_in(made: Recording, written: Transcription) -> list[Figure]:
-    """Of the words that are written right."""
+    """Measure the start and end errors of the correctly written words."""
     pairs = same_words(said_words(made), written.words)
     starts, ends = start_errors(pairs), end_errors(pairs)
     sample = f"{len(pairs)} of {len(made.words)} words"
@@ -98,7 +101,7 @@ def wordrepeats_in(made: Recording, written: Transcription) -> list[Figure]:
 
 
 def ruled(rule: str) -> Trial:
-    """The file as a server cuts it that has another rule."""
+    """Return a trial that transcribes the long file under another cutting rule."""
 
     def trial(ground: Ground) -> list[Figure]:
         made = ground.long_file
@@ -109,7 +112,7 @@ def ruled(rule: str) -> Trial:
 
 
 def window_by_window(ground: Ground) -> list[Figure]:
-    """The file one window at a time, each from where the last text ended."""
+    """Transcribe the long file in windows, each from where the last text ended."""
     made = ground.long_file
     written = ground.server.transcribe_window_by_window(made.samples)
     name = "one window at a time"
@@ -117,36 +120,36 @@ def window_by_window(ground: Ground) -> list[Figure]:
 
 
 def wrong_words(rule: str, made: Recording, written: Transcription) -> Figure:
-    found = errors([(made.text, written.text)])
-    sample = f"{found.words} words: {found.replaced} others, {found.lost} lost"
-    return Figure(f"WER, {rule}", found.rate, "%", f"{sample}, {found.invented} invented")
+    counts = errors([(made.text, written.text)])
+    sample = f"{counts.words} words: {counts.replaced} others, {counts.lost} lost"
+    return Figure(f"WER, {rule}", counts.rate, "%", f"{sample}, {counts.invented} invented")
 
 
 def drift(rule: str, made: Recording, written: Transcription) -> Figure:
-    """How far the last segment's end is from the end of what was said last."""
+    """Measure how far the last segment's end is from the last sentence's end."""
     end = written.segments[-1].end if written.segments else 0.0
     away = abs(end - made.sentences[-1].end)
     return Figure(f"drift at the end, {rule}", away, "s", "the last sentence", 0.2)
 
 
 def silence_amid(ground: Ground) -> list[Figure]:
-    """Speech, 40 s of nothing, speech: the right words at the right times."""
+    """Transcribe speech with 40 s of silence inside; words and times must be right."""
     parts = [synthesise.recording(20, ground.language, seed) for seed in (31, 32)]
     gap = np.zeros(round(SILENCE_SECONDS * SAMPLE_RATE), np.float32)
     written = ground.server.transcribe(np.concatenate([parts[0].samples, gap, parts[1].samples]))
-    found = errors([(f"{parts[0].text} {parts[1].text}", written.text)])
+    counts = errors([(f"{parts[0].text} {parts[1].text}", written.text)])
     shift = (len(parts[0].samples) + len(gap)) / SAMPLE_RATE
     starts = [s.start for s in parts[0].sentences] + [shift + s.start for s in parts[1].sentences]
     away = [min((abs(t - s.start) for s in written.segments), default=shift) for t in starts]
     sample = "20 s, 40 s of silence, 20 s"
     return [
-        Figure("WER, silence amid", found.rate, "%", f"{sample}: {found.words} words"),
+        Figure("WER, silence amid", counts.rate, "%", f"{sample}: {counts.words} words"),
         Figure("sentence start error, silence amid, largest", max(away), "s", sample, 1.0),
     ]
 
 
 def nobody_speaks(ground: Ground) -> list[Figure]:
-    """Twenty sounds without speech: words written are invented."""
+    """Transcribe twenty sounds without speech; every word written is invented."""
     made = sounds(ground.noise_seconds)
     written = ground.server.transcribe_all(list(made.values()), ground.at_once)
     counts = {name: len(one.text.split()) for name, one in zip(made, written, strict=True)}
@@ -160,14 +163,14 @@ def nobody_speaks(ground: Ground) -> list[Figure]:
 
 
 def repeats(ground: Ground) -> list[Figure]:
-    """The same sentence ten times over: it is there ten times, no more and no less."""
+    """Transcribe a sentence spoken ten times; the text must have it ten times."""
     chosen = synthesise.sentences(ground.language, 6, seed=40)
     spoken = [synthesise.speak(s.text, s.language).samples for s in chosen]
     pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
     made = [np.tile(np.concatenate([samples, pause]), REPEATS) for samples in spoken]
     written = ground.server.transcribe_all(made, ground.at_once)
     times = [repeats_in(s.text, one.text) for s, one in zip(chosen, written, strict=True)]
-    found = errors(
+    total = errors(
         (" ".join([s.text] * REPEATS), h.text) for s, h in zip(chosen, written, strict=True)
     )
     sample = f"{len(chosen)} sentences, each {REPEATS} times"
@@ -177,22 +180,22 @@ def repeats(ground: Ground) -> list[Figure]:
         Figure(
             "sentences written ten times", right, f"of {len(chosen)}", detail, len(chosen), True
         ),
-        Figure("WER, ten times the same", found.rate, "%", sample),
+        Figure("WER, ten times the same", total.rate, "%", sample),
     ]
 
 
 def repeats_in(sentence: str, written: str) -> int:
-    """How many repeats of the sentence the text is most like."""
+    """Return the number of repeats of `sentence` that `written` is closest to."""
 
     def unlike(count: int) -> int:
-        found = errors([(" ".join([sentence] * count), written)])
-        return found.replaced + found.lost + found.invented
+        wrong = errors([(" ".join([sentence] * count), written)])
+        return wrong.replaced + wrong.lost + wrong.invented
 
     return min(range(2 * REPEATS + 1), key=unlike)
 
 
 def borders(ground: Ground) -> list[Figure]:
-    """Clips cut off at 29 to 31 s: nothing that was said whole is lost at the end."""
+    """Transcribe clips cut off at 29 to 31 s; no whole word may be lost."""
     made = [synthesise.recording(36, ground.language, seed) for seed in (51, 52)]
     clips = [(one, float(cut)) for one in made for cut in CUTS]
     samples = [one.samples[: round(cut * SAMPLE_RATE)] for one, cut in clips]
@@ -213,16 +216,17 @@ def borders(ground: Ground) -> list[Figure]:
 
 
 def _said_before(made: Recording, cut: float) -> list[str]:
-    """The words that end before `cut`."""
+    """Return the words that end before `cut`, in seconds."""
     return [word for word, _, end in made.words if end < cut - CUT_SHORT]
 
 
 def lost_after(said: Sequence[str], written: str, first: int) -> int:
-    """How many of the words from the `first` on the text has nothing for."""
+    """Count the lost words among those from index `first` on."""
     kept = errors([(" ".join(said[:first]), written)]).lost
     return max(0, errors([(" ".join(said), written)]).lost - kept)
 
 
+# The command line selects trials by these names.
 TRIALS: dict[str, Trial] = {
     "long": long_file,
     "windows": window_by_window,
