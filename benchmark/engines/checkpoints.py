@@ -1,8 +1,8 @@
-"""Whisper checkpoints with random weights in the published sizes, which write as long as allowed.
+"""Make Whisper checkpoints with random weights in the published sizes.
 
 Speed depends on the weights' shapes and on how many tokens are written, not on what the weights
-are. So that every engine writes the same number, these never end a text and never write a time:
-the decoder's last norm points away from all special tokens. Their texts are meaningless.
+are. So that every engine writes the same number, these models never end a text and never write a
+timestamp: the decoder's last norm points away from all special tokens. Their texts are meaningless.
 """
 
 from __future__ import annotations
@@ -25,18 +25,23 @@ from transformers import (
 )
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-FRAMES = 1500  # The encoder has so many positions, 30 s.
+FRAMES = 1500  # The encoder has so many positions, for 30 s.
 POSITIONS = 448  # The decoder has so many positions.
-TEXT_TOKENS = 50_257  # 256 bytes, and pairs of bytes where the published vocabulary has words
-TIMESTAMPS = 1501  # 0.00 to 30.00 s
-SUPPRESSED_APART = 600  # every so many tokens one is suppressed: about as many as published
-SPREAD = 8.0  # of the logits: the best token is clearly best
-FORBIDDING = 20.0  # the last norm's bias along one direction
-FORBIDDEN = -5.0  # the special tokens' part along it: their logits are near -100
-PLACE_SPREAD = 8.0  # of the decoder's positions: outweighs the tokens, so that none repeats itself
-INNER_SPREAD = 0.02  # of all other weights, as Whisper's training began
-MEMORY = Path("/dev/shm")  # a file system in memory, where there is one
-ROOM_BYTES = 12 * 2**30  # large-v3 and turbo in half precision, twice
+# Text tokens are 256 bytes, then pairs of bytes where the published vocabulary has words.
+TEXT_TOKENS = 50_257
+TIMESTAMPS = 1501  # So many tokens stand for 0.00 to 30.00 s.
+SUPPRESSED_APART = 600  # One in so many tokens is suppressed: about as many as published.
+SPREAD = 8.0  # Logits have about this standard deviation: the best token is clearly best.
+FORBIDDING = 20.0  # The last norm's bias has this length, along one direction.
+FORBIDDEN = -5.0  # Special tokens have this part along it: their logits are near -100.
+# The decoder's positions have this standard deviation: they outweigh the tokens, so that none
+# repeats itself.
+PLACE_SPREAD = 8.0
+INNER_SPREAD = 0.02  # All other weights have this deviation, as when Whisper's training began.
+MEMORY = Path("/dev/shm")  # This file system is in memory, where it exists.
+# So many bytes must be free there: large-v3 and turbo in half precision, twice.
+ROOM_BYTES = 12 * 2**30
+# These special tokens follow those of the languages, in the published order.
 TASK_TOKENS = (
     "<|translate|>",
     "<|transcribe|>",
@@ -49,7 +54,7 @@ TASK_TOKENS = (
 
 @dataclass(frozen=True)
 class Size:
-    """What the published checkpoint of a name looks like."""
+    """Holds the sizes of a published checkpoint."""
 
     width: int
     encoder_layers: int
@@ -60,7 +65,7 @@ class Size:
 
     @property
     def specials(self) -> tuple[str, ...]:
-        """The special tokens after the end of text, in the published order."""
+        """Return the special tokens after the end of text, in the published order."""
         languages = (f"<|{code}|>" for code in list(LANGUAGES)[: self.languages])
         return ("<|startoftranscript|>", *languages, *TASK_TOKENS)
 
@@ -99,7 +104,10 @@ def random_checkpoint(size: Size, folder: Path, dtype: torch.dtype, device: str)
 
 @contextlib.contextmanager
 def in_memory(otherwise: Path) -> Iterator[Path]:
-    """A folder for weights that several processes read, or `otherwise` where there is no room."""
+    """Yield a folder in memory for weights, or `otherwise` where room is short.
+
+    Several processes read the weights from it.
+    """
     if not MEMORY.is_dir() or shutil.disk_usage(MEMORY).free < ROOM_BYTES:
         yield otherwise
         return
@@ -111,7 +119,7 @@ def in_memory(otherwise: Path) -> Iterator[Path]:
 
 
 def build_tokenizer(size: Size) -> WhisperTokenizer:
-    """A byte-level tokenizer whose special tokens have the published ids."""
+    """Return a byte-level tokenizer whose special tokens have the published ids."""
     letters = _byte_letters()
     pairs = [(left, right) for left in letters for right in letters]
     merges = pairs[: TEXT_TOKENS - len(letters)]
@@ -126,7 +134,10 @@ def build_tokenizer(size: Size) -> WhisperTokenizer:
 
 
 def random_model(size: Size, dtype: torch.dtype, device: str) -> Any:
-    """A model of `size` that never ends a text, the same one every time on a kind of device."""
+    """Return a model of `size` with random weights that never ends a text.
+
+    The weights are the same every time on one kind of device.
+    """
     with torch.device("meta"):
         model = WhisperForConditionalGeneration(_config(size))
     model = model.to(dtype).to_empty(device=device)
@@ -152,7 +163,11 @@ def _fill(name: str, parameter: torch.Tensor, size: Size) -> None:
 
 
 def _forbid_specials(decoder: Any) -> None:
-    """Every logit is the last norm's output times the token's own embedding."""
+    """Lower the logits of the special tokens so far that none is written.
+
+    Every logit is the last norm's output times the token's own embedding: the norm gets a bias
+    along one direction, and these embeddings point against it.
+    """
     direction = torch.randn_like(decoder.layer_norm.bias)
     direction /= direction.float().norm().to(direction.dtype)
     decoder.layer_norm.bias.copy_(FORBIDDING * direction)
@@ -206,7 +221,7 @@ def _generation_config(size: Size) -> GenerationConfig:
 
 
 def _byte_letters() -> list[str]:
-    """The letter that stands for each byte in a byte-level vocabulary, sorted as published."""
+    """Return the letter of each byte in a byte-level vocabulary, sorted as published."""
     from_bytes = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in from_bytes]
     return [chr(byte) for byte in from_bytes] + [chr(256 + n) for n in range(len(others))]

@@ -1,4 +1,7 @@
-"""Engines side by side: the same windows, the same weights, one process each, in turn."""
+"""Compare engines on the same windows and weights, each in its own process.
+
+They take turns.
+"""
 
 from __future__ import annotations
 
@@ -35,13 +38,15 @@ from benchmark.load.server_process import WHISPER, Setup
 from benchmark.paths import CACHE
 
 LONG_MINUTES = 20  # The file whose first segment is waited for lasts so many minutes.
-ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # of the dtypes that have a roofline
-OWN_KERNELS = ("whisper.cpp", "transformers defaults")  # no share of the roofline: others' work
+# A number in these dtypes has so many bytes; other dtypes have no roofline.
+ITEM_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# These have no share of the roofline, because their work is another.
+OWN_KERNELS = ("whisper.cpp", "transformers defaults")
 
 
 @dataclass
 class Comparison:
-    """Everything that was found; grows while it runs."""
+    """Collects all figures of a comparison while it runs."""
 
     plan: Plan
     checkpoint: Path
@@ -56,14 +61,14 @@ class Comparison:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)  # format → stage → ms
 
     def goals(self) -> list[Goal]:
-        found = http_overhead.multiples(self.served)
-        outside = goals.outside_goals(found, self.plan.threads)
+        multiples = http_overhead.multiples(self.served)
+        outside = goals.outside_goals(multiples, self.plan.threads)
         if self.plan.device == "cpu":
             return [*goals.cpu_goals(self.levels, self.first_windows), *outside]
-        return [*goals.gpu_goals(self.plan.weights, self.levels, found), *outside]
+        return [*goals.gpu_goals(self.plan.weights, self.levels, multiples), *outside]
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return plain values for JSON."""
         return {**asdict(self), "goals": [asdict(goal) for goal in self.goals()]}
 
     def write(self) -> None:
@@ -72,106 +77,114 @@ class Comparison:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = plan.read(arguments)
-    if asked is None:
+    run_plan = plan.read(arguments)
+    if run_plan is None:
         environments.install()
         return 0
     CACHE.mkdir(parents=True, exist_ok=True)
-    found = Comparison(asked, plan.checkpoint(asked), machine.described(asked))
-    print("\n".join(f"{name}: {value}" for name, value in found.machine.items()), flush=True)
-    measure_peaks(found)
+    comparison = Comparison(run_plan, plan.checkpoint(run_plan), machine.described(run_plan))
+    print("\n".join(f"{name}: {value}" for name, value in comparison.machine.items()), flush=True)
+    measure_peaks(comparison)
     with tempfile.TemporaryDirectory() as folder:
-        run(found, Path(folder))
-    if asked.http:
-        serve(found)
-    found.write()
-    print("\n".join(goal.judged() for goal in found.goals()))
+        run(comparison, Path(folder))
+    if run_plan.http:
+        serve(comparison)
+    comparison.write()
+    print("\n".join(goal.judged() for goal in comparison.goals()))
     return 0
 
 
-def measure_peaks(found: Comparison) -> None:
-    """In this process, before any other of the comparison runs."""
-    asked = found.plan
-    torch.set_num_threads(asked.threads)
-    named = {dtype for e in ENTRIES if e.name not in OWN_KERNELS for dtype in asked.dtypes_of(e)}
+def measure_peaks(comparison: Comparison) -> None:
+    """Measure the machine's peaks for each dtype that has a roofline.
+
+    This happens in this process, before any other of the comparison runs.
+    """
+    run_plan = comparison.plan
+    torch.set_num_threads(run_plan.threads)
+    named = {dtype for e in ENTRIES if e.name not in OWN_KERNELS for dtype in run_plan.dtypes_of(e)}
     for dtype in sorted(named & set(ITEM_BYTES)):
-        peak = roofline.measure(torch.device(asked.device), getattr(torch, dtype))
-        found.peaks[dtype] = peak
+        peak = roofline.measure(torch.device(run_plan.device), getattr(torch, dtype))
+        comparison.peaks[dtype] = peak
         tell(f"{dtype}: {peak.flops / 1e9:.0f} GFLOP/s, {peak.bandwidth / 1e9:.1f} GB/s")
 
 
-def run(found: Comparison, folder: Path) -> None:
-    """Every level, each contender in its own process."""
-    levels = plan.levels(found.plan, folder)
+def run(comparison: Comparison, folder: Path) -> None:
+    """Measure every level, with each contender in its own process."""
+    levels = plan.levels(comparison.plan, folder)
     if not levels:
         return
-    started = start_all(found)
+    started = start_all(comparison)
     try:
         for level in levels:
-            results = compare(level, started, found.plan.rounds, tell)
-            take_in(results, found)
-            found.write()
-        if found.plan.device == "cpu" and found.plan.is_random:
-            found.first_windows = first_windows(found.plan, started, folder)
+            results = compare(level, started, comparison.plan.rounds, tell)
+            take_in(results, comparison)
+            comparison.write()
+        if comparison.plan.device == "cpu" and comparison.plan.is_random:
+            comparison.first_windows = first_windows(comparison.plan, started, folder)
     finally:
         for contender in started:
             contender.stop()
 
 
-def start_all(found: Comparison) -> list[ContenderProcess]:
-    """Load every contender that is asked for and can run; the others are listed with why."""
+def start_all(comparison: Comparison) -> list[ContenderProcess]:
+    """Load every wanted contender that can run; list the others with the reason."""
     started = []
-    for entry in filter(found.plan.wants, ENTRIES):
-        dtypes = found.plan.dtypes_of(entry)
+    for entry in filter(comparison.plan.wants, ENTRIES):
+        dtypes = comparison.plan.dtypes_of(entry)
         if not dtypes:
-            found.absent[entry.name] = "it is not set up for a GPU here"
+            comparison.absent[entry.name] = "it is not set up for a GPU here"
         for dtype in dtypes:
             try:
-                contender = start(entry, dtype, found)
+                contender = start(entry, dtype, comparison)
             except CannotRun as error:
-                found.absent[f"{entry.name} {dtype}"] = str(error)
+                comparison.absent[f"{entry.name} {dtype}"] = str(error)
                 continue
-            found.versions[contender.name] = contender.versions
+            comparison.versions[contender.name] = contender.versions
             started.append(contender)
-    for name, why in found.absent.items():
+    for name, why in comparison.absent.items():
         print(f"left out: {name}: {why}", flush=True)
     return started
 
 
-def start(entry: Entry, dtype: str, found: Comparison) -> ContenderProcess:
-    asked = found.plan
+def start(entry: Entry, dtype: str, comparison: Comparison) -> ContenderProcess:
+    run_plan = comparison.plan
     tell(f"loading {entry.name} {dtype}")
-    program = environments.program(entry, asked.pythons)
-    converted = CACHE / "converted" / found.checkpoint.name
+    program = environments.program(entry, run_plan.pythons)
+    converted = CACHE / "converted" / comparison.checkpoint.name
     converted.mkdir(parents=True, exist_ok=True)
-    settings = Settings(found.checkpoint, converted, asked.device, dtype, asked.threads)
+    settings = Settings(comparison.checkpoint, converted, run_plan.device, dtype, run_plan.threads)
     return contender_process.start(entry, settings, program, log_of(entry, dtype))
 
 
 def log_of(entry: Entry, dtype: str) -> Path:
-    """Where a contender's process says what it says."""
+    """Return the file that gets the standard error of a contender's process."""
     return CACHE / f"{entry.name} {dtype}.log".replace(" ", "-")
 
 
-def take_in(results: Results, found: Comparison) -> None:
-    """Keep a level and print it, with what share each contender used of the machine's limit."""
-    shape = roofline.Shape.of(json.loads((found.checkpoint / "config.json").read_text()))
+def take_in(results: Results, comparison: Comparison) -> None:
+    """Keep and print a level's results, with each contender's share of the roofline."""
+    shape = roofline.Shape.of(json.loads((comparison.checkpoint / "config.json").read_text()))
     for place, one in enumerate(results.figures):
         dtype = one.contender.rpartition(" ")[2]
-        if dtype not in found.peaks or one.contender.startswith(OWN_KERNELS):
+        if dtype not in comparison.peaks or one.contender.startswith(OWN_KERNELS):
             continue
         least = roofline.window_seconds(
-            shape, found.peaks[dtype], results.level.count, one.tokens, ITEM_BYTES[dtype]
+            shape, comparison.peaks[dtype], results.level.count, one.tokens, ITEM_BYTES[dtype]
         )
         share = least * one.windows_per_second
         results.figures[place] = replace(one, roofline_share=share)
-    found.levels[results.level.name] = results
+    comparison.levels[results.level.name] = results
     print("\n" + tables.table(results) + "\n", flush=True)
 
 
-def first_windows(asked: Plan, started: Sequence[ContenderProcess], folder: Path) -> float | None:
-    """Our first window of a long file, in times of one window alone; the best of our dtypes."""
-    windows = recordings.windows(plan.recording(asked, LONG_MINUTES * 60))
+def first_windows(
+    run_plan: Plan, started: Sequence[ContenderProcess], folder: Path
+) -> float | None:
+    """Measure the wait for a long file's first window, in times of one alone.
+
+    The best of our dtypes counts.
+    """
+    windows = recordings.windows(plan.recording(run_plan, LONG_MINUTES * 60))
     tokens = plan.limits(str(goals.GOAL_TOKENS), len(windows))
     alone = Level.of("alone", "file", windows[:1], tokens and tokens[:1], folder)
     long = Level.of("long", "first", windows, tokens, folder)
@@ -179,7 +192,7 @@ def first_windows(asked: Plan, started: Sequence[ContenderProcess], folder: Path
     for contender in started:
         if contender.entry.name != plan.OURS:
             continue
-        one = compare(alone, [contender], asked.rounds, tell).figures[0].seconds
+        one = compare(alone, [contender], run_plan.rounds, tell).figures[0].seconds
         first = compare(long, [contender], 1, tell).figures[0].first
         print(
             f"{contender.name}: first of {len(windows)} windows in {first:.2f} s, "
@@ -189,20 +202,20 @@ def first_windows(asked: Plan, started: Sequence[ContenderProcess], folder: Path
     return min(shares, default=None)
 
 
-def serve(found: Comparison) -> None:
-    """Whole requests, and what they cost outside the model."""
-    found.stages = {name: stage_costs(name) for name in found.plan.formats}
-    print(f"\n{http_overhead.stage_table(found.stages)}\n", flush=True)
-    for setup, cases in servers(found):
+def serve(comparison: Comparison) -> None:
+    """Measure whole requests, and what they cost outside the model."""
+    comparison.stages = {name: stage_costs(name) for name in comparison.plan.formats}
+    print(f"\n{http_overhead.stage_table(comparison.stages)}\n", flush=True)
+    for setup, cases in servers(comparison):
         with server_process.running_server(setup) as server:
             for case in cases:
-                found.served.append(http_overhead.measured(server, setup, case))
-                tell(http_overhead.in_one_line(found.served[-1]))
-                found.write()
-            if setup.engine == WHISPER and found.streamed is None:
-                found.streamed = http_overhead.first(server)
-    print(f"\n### HTTP\n\n{http_overhead.table(found.served)}\n")
-    print(found.streamed or "")
+                comparison.served.append(http_overhead.measured(server, setup, case))
+                tell(http_overhead.in_one_line(comparison.served[-1]))
+                comparison.write()
+            if setup.engine == WHISPER and comparison.streamed is None:
+                comparison.streamed = http_overhead.first(server)
+    print(f"\n### HTTP\n\n{http_overhead.table(comparison.served)}\n")
+    print(comparison.streamed or "")
 
 
 def stage_costs(format_: str) -> dict[str, float]:
@@ -210,25 +223,31 @@ def stage_costs(format_: str) -> dict[str, float]:
     return asyncio.run(stages.measure(clip.data or b""))
 
 
-def servers(found: Comparison) -> Iterator[tuple[Setup, list[Case]]]:
-    """Mute for what is outside the model, then for each number of tokens; the first at length."""
-    asked = found.plan
-    dtype = (asked.dtypes or (["bfloat16"] if asked.device == "cpu" else ["float16"]))[0]
-    mute = Setup(MUTE, found.checkpoint, asked.device, dtype)
-    tokens: Sequence[str | None] = (asked.tokens if asked.is_random else ()) or [None]
+def servers(comparison: Comparison) -> Iterator[tuple[Setup, list[Case]]]:
+    """Yield each server to start, with the cases that it gets.
+
+    The mute one comes first, for what is outside the model. One for each number of tokens follows;
+    the first of these gets all cases.
+    """
+    run_plan = comparison.plan
+    dtype = (run_plan.dtypes or (["bfloat16"] if run_plan.device == "cpu" else ["float16"]))[0]
+    mute = Setup(MUTE, comparison.checkpoint, run_plan.device, dtype)
+    tokens: Sequence[str | None] = (run_plan.tokens if run_plan.is_random else ()) or [None]
     first, *others = [replace(mute, engine=WHISPER, tokens=one) for one in tokens]
-    sent = asked.files, asked.formats
-    few = [count for count in asked.callers if count in http_overhead.MUTE_CALLERS]
-    short = [seconds for seconds in asked.files if seconds <= http_overhead.WINDOW]
-    some = [count for count in asked.callers if count == http_overhead.TOKEN_CALLERS]
+    sent = run_plan.files, run_plan.formats
+    few = [count for count in run_plan.callers if count in http_overhead.MUTE_CALLERS]
+    short = [seconds for seconds in run_plan.files if seconds <= http_overhead.WINDOW]
+    some = [count for count in run_plan.callers if count == http_overhead.TOKEN_CALLERS]
     wanted = [(mute, http_overhead.cases(MUTE, *sent, few))]
-    wanted += [(first, http_overhead.cases(asked.device, *sent, asked.callers))]
-    wanted += [(one, http_overhead.cases(asked.device, short, sent[1][:1], some)) for one in others]
+    wanted += [(first, http_overhead.cases(run_plan.device, *sent, run_plan.callers))]
+    wanted += [
+        (one, http_overhead.cases(run_plan.device, short, sent[1][:1], some)) for one in others
+    ]
     yield from ((setup, cases) for setup, cases in wanted if cases)
 
 
 def tell(line: str) -> None:
-    """What is going on, apart from the results."""
+    """Print a line of progress to standard error, apart from the results."""
     print(line, file=sys.stderr, flush=True)
 
 

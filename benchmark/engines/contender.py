@@ -1,7 +1,7 @@
-"""The engines that are compared: their names, what each needs, and what a round asks of them.
+"""Define the engines that are compared, what each needs, and a round's work.
 
-Nothing here or in `benchmark.engines.worker` needs more than the standard library and numpy:
-both run in the contenders' own environments.
+Nothing here or in `benchmark.engines.worker` needs more than the standard library and numpy: both
+run in the contenders' own environments.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-# Windows of one recording, clips of as many callers, or a recording until its first window.
 Samples = npt.NDArray[np.float32]  # [samples], 16 kHz mono
+# A round takes the windows of one file, clips of as many callers, or a file's first window.
 Load = Literal["file", "clips", "first"]
 
-SAMPLE_RATE = 16_000  # Windows have as many samples in a second: asr.pcm is not there for all.
+SAMPLE_RATE = 16_000  # Windows have so many samples a second; not all environments have asr.pcm.
 LANGUAGE = "en"  # Every engine is given this language, so that none spends a pass on detecting it.
-BATCH = 16  # Static engines take so many windows at once.
+BATCH = 16  # Engines with a fixed batch take so many windows at once.
 
 
 class CannotRun(Exception):
-    """Why a contender, or this task for it, is left out."""
+    """A contender cannot run, or cannot do this task; the message says why."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a contender is loaded with."""
+    """Holds the weights, device and dtype that a contender is loaded with."""
 
     checkpoint: Path  # a Transformers Whisper checkpoint
     converted: Path  # where it may keep the weights in its own format
@@ -44,7 +44,7 @@ class Settings:
         return cls(**{**values, **paths})
 
     def plain(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return plain values for JSON."""
         return {
             **asdict(self),
             "checkpoint": str(self.checkpoint),
@@ -54,7 +54,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Task:
-    """One round's work."""
+    """Describes the work of one round."""
 
     load: Load
     windows: npt.NDArray[np.float32]  # [windows, samples], 16 kHz
@@ -62,10 +62,10 @@ class Task:
 
     @property
     def limit(self) -> int | None:
-        """The tokens of every window.
+        """Return the token limit that all windows share.
 
         Raises:
-            CannotRun: they differ.
+            CannotRun: the limits differ.
         """
         if self.limits is None:
             return None
@@ -74,27 +74,30 @@ class Task:
         return self.limits[0]
 
     def each(self) -> Iterator[tuple[Samples, int | None]]:
-        """The windows one by one, and how many tokens of each."""
+        """Return the windows one by one, each with its token limit."""
         limits = self.limits or repeat(None, len(self.windows))
         return zip(self.windows, limits, strict=True)
 
 
 @dataclass
 class RoundOutput:
-    """What came of a round, growing while it runs."""
+    """Collects the tokens and times of a round while it runs."""
 
     tokens: list[int] = field(default_factory=list)  # written in each window
     finished: list[float] = field(default_factory=list)  # seconds since the start, each window
 
 
 class Contender(Protocol):
-    """An engine, loaded and ready; used by one thread."""
+    """Transcribes windows with a loaded engine; one thread uses it."""
 
     @property
     def versions(self) -> dict[str, str]: ...
 
     def transcribe(self, task: Task, output: RoundOutput, started: float) -> None:
-        """Fill `output`; `started` is the monotonic clock at the start.
+        """Transcribe the task's windows and fill `output`.
+
+        Args:
+            started: the monotonic clock at the start.
 
         Raises:
             CannotRun: the engine cannot do this task at all.
@@ -104,7 +107,7 @@ class Contender(Protocol):
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the comparison."""
+    """Describes one engine of the comparison and how it is loaded."""
 
     name: str
     module: str  # whose `load(settings, **options)` gives the contender
@@ -116,7 +119,8 @@ class Entry:
     note: str = ""
 
 
-HERE = ("torch", "transformers")
+HERE = ("torch", "transformers")  # The environment of this repository has these packages.
+# The tables of a comparison may have a row for each of these.
 ENTRIES = (
     Entry("ours", "ours", HERE, dtypes=("float32", "bfloat16"), gpu_dtypes=("float16", "bfloat16")),
     Entry("pipeline engine", "ours", HERE, options={"kind": "pipeline"}, note="batches of 16"),

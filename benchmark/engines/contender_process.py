@@ -1,4 +1,4 @@
-"""The contenders' processes, as the comparison sees them: started, asked round by round, ended."""
+"""Start the contenders' processes, send them rounds, and end them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Any
 from benchmark.engines.contender import CannotRun, Entry, Load, Settings
 from benchmark.paths import ROOT
 
-STOP_S = 30.0
+STOP_S = 30.0  # A process that has not ended after so many seconds is killed.
 
 
 @dataclass(frozen=True)
 class Round:
-    """What one contender did in one round."""
+    """Holds the times, tokens and memory of one contender's round."""
 
     seconds: float
     cpu_seconds: float
@@ -30,7 +30,7 @@ class Round:
 
 @dataclass
 class ContenderProcess:
-    """A contender in its own process."""
+    """Runs a contender in its own process."""
 
     entry: Entry
     settings: Settings
@@ -43,15 +43,15 @@ class ContenderProcess:
         return f"{self.entry.name} {self.settings.dtype}"
 
     def transcribe(self, load: Load, windows: Path, limits: Sequence[int] | None) -> Round:
-        """One round.
+        """Run one round.
 
         Raises:
             CannotRun: the contender cannot do this, or failed.
         """
         assert self.process.stdin is not None
-        asked = {"load": load, "windows": str(windows), "limits": limits}
+        request = {"load": load, "windows": str(windows), "limits": limits}
         try:
-            self.process.stdin.write(json.dumps(asked) + "\n")
+            self.process.stdin.write(json.dumps(request) + "\n")
             self.process.stdin.flush()
         except OSError as error:
             raise CannotRun("its process has ended") from error
@@ -71,7 +71,7 @@ def start(entry: Entry, settings: Settings, program: str, log: Path) -> Contende
     """Load a contender, converting the weights first where it needs that.
 
     Raises:
-        CannotRun: it does not load; `log` has the rest of what it said.
+        CannotRun: it does not load; `log` has its standard error.
     """
     order = {"module": entry.module, "settings": settings.plain(), "options": entry.options}
     with log.open("w") as errors:
@@ -93,7 +93,7 @@ def start(entry: Entry, settings: Settings, program: str, log: Path) -> Contende
 
 
 def environment(threads: int) -> Mapping[str, str]:
-    """Variables of a contender's process: as many threads for each, and no network."""
+    """Return the variables of a contender's process: its threads, and no network."""
     count = str(threads)
     return {
         **os.environ,

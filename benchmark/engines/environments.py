@@ -1,4 +1,4 @@
-"""The Python that each contender runs in: found, or made with what `requirements.txt` pins."""
+"""Choose the Python of each contender, or install it from `requirements.txt`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from benchmark.paths import ROOT
 
 PINS = ROOT / "benchmark" / "requirements.txt"
 FOLDER = ROOT / ".cache" / "bench-venvs"
+# A line that begins with this names the environment of the lines below it.
 HEADING = "# environment: "
-MISFITS = ("torchvision", "torchaudio")  # they come along, do not match a CPU torch and break it
+# These packages come with others, do not match a CPU torch and break it: they are removed.
+MISFITS = ("torchvision", "torchaudio")
+# This program prints which of the modules it is given are missing, as JSON.
 MISSING = (
     "import importlib.util, json, sys;"
     "print(json.dumps([n for n in sys.argv[1:] if importlib.util.find_spec(n) is None]))"
@@ -35,31 +38,33 @@ def install(folder: Path = FOLDER) -> None:
 
 
 def pins(text: str) -> dict[str, list[str]]:
-    """The requirements of each environment, as `text` lists them under its headings."""
-    found: dict[str, list[str]] = {}
+    """Return the requirements that `text` lists under each environment's heading."""
+    listed: dict[str, list[str]] = {}
     requirements: list[str] = []
     for line in text.splitlines():
         if line.startswith(HEADING):
-            requirements = found.setdefault(line.removeprefix(HEADING).strip(), [])
+            requirements = listed.setdefault(line.removeprefix(HEADING).strip(), [])
         elif requirement := line.partition("#")[0].strip():
             requirements.append(requirement)
-    return found
+    return listed
 
 
 def program(entry: Entry, given: Mapping[str, str], folder: Path = FOLDER) -> str:
-    """The Python that has what `entry` needs: as given, its own environment's, or this one.
+    """Return a Python that has the packages of `entry`.
+
+    That is the one given, the one of its own environment, or this one.
 
     Raises:
-        CannotRun: none has.
+        CannotRun: that Python lacks a package, or cannot be run.
     """
     own = folder / str(entry.environment) / "bin" / "python"
     name = entry.environment or entry.name
-    found = given.get(name) or (str(own) if own.exists() else sys.executable)
-    check = [found, "-c", MISSING, *entry.packages]
+    python = given.get(name) or (str(own) if own.exists() else sys.executable)
+    check = [python, "-c", MISSING, *entry.packages]
     try:
         listed = subprocess.run(check, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise CannotRun(f"{found} cannot be run: {error}") from error
+        raise CannotRun(f"{python} cannot be run: {error}") from error
     if missing := json.loads(listed):
         raise CannotRun(f"{', '.join(missing)} not installed: see --install and --python")
-    return found
+    return python

@@ -1,4 +1,4 @@
-"""What this engine set out to reach, and by how much it did or did not."""
+"""State the goals of this engine, and judge by how much each is missed."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 from benchmark.engines.rounds import Figures, Results
 
+# The names of the contenders in the goals begin with these.
 OURS = "ours "
 FASTER = "faster-whisper"
 BATCHED = "faster-whisper batched "
 GREEDY = "transformers greedy "
-GOAL_TOKENS = 130
+GOAL_TOKENS = 130  # The goals are for windows with so many tokens.
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A number to reach; `at_most` where less is better."""
+    """Compares a measured number with its target; `at_most` where less is better."""
 
     text: str
     target: float
@@ -40,7 +41,7 @@ class Goal:
 
 
 def cpu_goals(levels: Mapping[str, Results], first_windows: float | None) -> list[Goal]:
-    """The goals of a CPU, stated for the small model.
+    """Return the goals of a CPU, stated for the small model.
 
     Args:
         first_windows: time to a 20-minute file's first segment, in times of one window alone.
@@ -63,7 +64,7 @@ def cpu_goals(levels: Mapping[str, Results], first_windows: float | None) -> lis
 def gpu_goals(
     weights: str, levels: Mapping[str, Results], multiples: Mapping[str, float]
 ) -> list[Goal]:
-    """The goals of one H200.
+    """Return the goals of one H200.
 
     Args:
         multiples: realtime multiples over HTTP: "many" of 30 s files, "long" of one file of 19:51.
@@ -91,7 +92,7 @@ def gpu_goals(
 
 
 def outside_goals(multiples: Mapping[str, float], cores: int) -> list[Goal]:
-    """What is left for everything but the model, with an engine that answers at once."""
+    """Return the goals for everything outside the model, measured with the mute engine."""
     budget = 0.2 * cores
     text = f"CPU outside the model, VAD=energy: {budget:.1f} ms for a second of WAV"
     health = "/hc p99 within 20 ms meanwhile"
@@ -102,19 +103,22 @@ def outside_goals(multiples: Mapping[str, float], cores: int) -> list[Goal]:
 
 
 def _greedy_ratio(levels: Mapping[str, Results]) -> float | None:
-    """Of the file's windows, or of the first of them where the pipeline transcribes no more."""
+    """Return how many times as fast our best is as the greedy pipeline.
+
+    It transcribes all of the file's windows, or only the first of them.
+    """
     files = [level for name, level in levels.items() if name.startswith(f"file {GOAL_TOKENS}")]
-    found = (ratio(level, GREEDY) for level in files)
-    return next((times for times in found if times is not None), None)
+    ratios = (ratio(level, GREEDY) for level in files)
+    return next((times for times in ratios if times is not None), None)
 
 
 def ratio(results: Results | None, contender: str) -> float | None:
-    """How many times as fast the best of ours is as the best of `contender`."""
+    """Return how many times as fast our best is as the best of `contender`."""
     ours, theirs = best_of(results, OURS), best_of(results, contender)
     return theirs.seconds / ours.seconds if ours and theirs else None
 
 
 def best_of(results: Results | None, beginning: str) -> Figures | None:
-    found: Sequence[Figures] = results.figures if results is not None else ()
-    named = [one for one in found if one.contender.startswith(beginning)]
+    candidates: Sequence[Figures] = results.figures if results is not None else ()
+    named = [one for one in candidates if one.contender.startswith(beginning)]
     return min(named, key=lambda one: one.seconds, default=None)

@@ -1,4 +1,4 @@
-"""What figures depend on besides the engines: the machine, the versions, the commit."""
+"""Describe the machine, the versions and the commit that figures depend on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from benchmark.engines.plan import Plan
 from benchmark.paths import ROOT
 
 
-def described(asked: Plan) -> dict[str, str]:
+def described(plan: Plan) -> dict[str, str]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
-        "weights": asked.weights + (" (no accuracy, no real speech)" if asked.is_random else ""),
+        "weights": plan.weights + (" (no accuracy, no real speech)" if plan.is_random else ""),
         "processor": _processor(),
-        "threads": str(asked.threads),
-        "gpu": torch.cuda.get_device_name() if asked.device == "cuda" else "none",
+        "threads": str(plan.threads),
+        "gpu": torch.cuda.get_device_name() if plan.device == "cuda" else "none",
         "load": f"{os.getloadavg()[0]:.2f} before the start",
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -32,10 +32,13 @@ def described(asked: Plan) -> dict[str, str]:
     }
 
 
-def write(path: Path, found: dict[str, Any]) -> None:
-    """As JSON, the old file whole until the new one is: whoever ends the program loses nothing."""
+def write(path: Path, document: dict[str, Any]) -> None:
+    """Write JSON; the old file stays whole until the new one is.
+
+    So a program that is ended meanwhile loses nothing.
+    """
     unfinished = path.with_name(f"{path.name}.unfinished")
-    unfinished.write_text(json.dumps(found, indent=2, default=str) + "\n")
+    unfinished.write_text(json.dumps(document, indent=2, default=str) + "\n")
     unfinished.replace(path)
 
 

@@ -19,17 +19,19 @@ from benchmark.engines.rounds import Level
 from benchmark.load.http_overhead import CALLERS, FILES, FORMATS
 from benchmark.paths import CACHE, DEMO
 
-RANDOM = "random:"
-OURS = "ours"
-CLIP_SECONDS = 5.0
-CLIP_TOKENS = 17  # of 5 s of English
-TORCH_FILES = ("*.bin", "*.msgpack", "*.h5")  # of a hub's checkpoint: the weights once more
+RANDOM = "random:"  # Weights with this prefix are random, in the size that follows it.
+OURS = "ours"  # Our engine has this name.
+CLIP_SECONDS = 5.0  # A clip lasts so many seconds.
+CLIP_TOKENS = 17  # A clip of 5 s of English has so many tokens.
+# These files of a hub's checkpoint hold the weights once more.
+TORCH_FILES = ("*.bin", "*.msgpack", "*.h5")
+# The command line has these short names of dtypes.
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked for."""
+    """Holds what the command line asks for."""
 
     weights: str  # demo, random:NAME, a directory, or a hub id
     minutes: float  # of the one file
@@ -63,32 +65,32 @@ class Plan:
 
 
 def read(arguments: Sequence[str] | None) -> Plan | None:
-    """The plan; None where the environments are to be installed."""
-    asked = _parser().parse_args(arguments)
-    if asked.install:
+    """Return the plan, or None where only environments are to be installed."""
+    options = _parser().parse_args(arguments)
+    if options.install:
         return None
-    device = asked.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     return Plan(
-        weights=asked.weights,
-        minutes=asked.minutes,
-        against=[] if asked.against == "all" else asked.against.split(","),
-        tokens=[tokens for tokens in asked.tokens.split(",") if tokens],
-        clips=_numbers(asked.clips),
-        rounds=asked.rounds,
-        dtypes=[DTYPES.get(name, name) for name in asked.dtype.split(",") if name],
+        weights=options.weights,
+        minutes=options.minutes,
+        against=[] if options.against == "all" else options.against.split(","),
+        tokens=[tokens for tokens in options.tokens.split(",") if tokens],
+        clips=_numbers(options.clips),
+        rounds=options.rounds,
+        dtypes=[DTYPES.get(name, name) for name in options.dtype.split(",") if name],
         device=device,
-        threads=asked.threads,
-        pythons=dict(pair.split("=", 1) for pair in asked.python),
-        http=asked.http,
-        files=_numbers(asked.files),
-        formats=[name for name in asked.formats.split(",") if name],
-        callers=_numbers(asked.callers),
-        output=asked.json,
+        threads=options.threads,
+        pythons=dict(pair.split("=", 1) for pair in options.python),
+        http=options.http,
+        files=_numbers(options.files),
+        formats=[name for name in options.formats.split(",") if name],
+        callers=_numbers(options.callers),
+        output=options.json,
     )
 
 
 def checkpoint(plan: Plan, folder: Path = CACHE) -> Path:
-    """The directory of the weights that every contender has, made in `folder` or downloaded."""
+    """Return the directory of all contenders' weights, made in `folder` or downloaded."""
     if plan.is_random:
         name = plan.weights.removeprefix(RANDOM)
         if name not in SIZES:
@@ -104,14 +106,14 @@ def checkpoint(plan: Plan, folder: Path = CACHE) -> Path:
 
 
 def levels(plan: Plan, folder: Path) -> list[Level]:
-    """The file at each number of tokens, and the clips of each number of callers."""
+    """Return a level for each number of tokens and for each number of callers."""
     sound = recording(plan, 60 * (plan.minutes or 1))
     windows = recordings.windows(sound)
-    asked = (plan.tokens if plan.is_random else ["natural"]) if plan.minutes else []
+    token_counts = (plan.tokens if plan.is_random else ["natural"]) if plan.minutes else []
     of_clip = str(CLIP_TOKENS) if plan.is_random else "natural"
     files = [
         Level.of(f"file {tokens}", "file", windows, limits(tokens, len(windows)), folder)
-        for tokens in asked
+        for tokens in token_counts
     ]
     return files + [
         Level.of(
@@ -126,7 +128,11 @@ def levels(plan: Plan, folder: Path) -> list[Level]:
 
 
 def limits(tokens: str, count: int) -> list[int] | None:
-    """How many tokens each of `count` windows gets: a number, drawn, or as the model ends it."""
+    """Return the token limits of `count` windows; None where the model ends them.
+
+    Args:
+        tokens: a number, "drawn" or "natural".
+    """
     if tokens == "natural":
         return None
     if tokens == "drawn":
@@ -135,7 +141,7 @@ def limits(tokens: str, count: int) -> list[int] | None:
 
 
 def recording(plan: Plan, seconds: float) -> Samples:
-    """Made-up sound for weights that understand nothing, else the shipped samples."""
+    """Return made-up sound for random weights, else the shipped samples."""
     if plan.is_random:
         return recordings.made_up(seconds)
     samples = DEMO / "samples"

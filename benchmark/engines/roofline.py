@@ -1,7 +1,7 @@
-"""What a machine could do at most: its own measured speed, and the work that Whisper asks for.
+"""Compute the least time of a window from the machine's measured peaks.
 
 Decoding step by step is bound by reading the weights and each row's keys and values, encoding by
-arithmetic. Nothing is counted but the model itself, and no overlap of the two.
+arithmetic. Only the model itself is counted, and the two do not overlap.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-FRAMES = 1500  # of the encoder, in 30 s
-OPENING = 4  # tokens before the first that is written
-ROWS, WIDTH, WIDE = 6000, 1280, 5120  # of the measured product: four windows through a layer
-READ_BYTES = 2**30  # several times any cache
-MEASURED_SECONDS = 1.5
-GPU_FACTOR = 8  # a GPU's product is that much longer
+FRAMES = 1500  # The encoder has so many positions, for 30 s.
+OPENING = 4  # So many tokens come before the first that is written.
+# The measured product has these sizes: four windows through a layer.
+ROWS, WIDTH, WIDE = 6000, 1280, 5120
+READ_BYTES = 2**30  # So many bytes are read: several times any cache.
+MEASURED_SECONDS = 1.5  # A measurement is repeated for so many seconds.
+GPU_FACTOR = 8  # A GPU's product has so many times as many rows.
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What one machine reaches in one dtype."""
+    """Holds the highest speeds of one machine in one dtype."""
 
     flops: float  # multiplications and additions per second
     bandwidth: float  # bytes per second
@@ -33,7 +34,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class Shape:
-    """The numbers of a Whisper model that its work depends on."""
+    """Holds the sizes of a Whisper model that its work depends on."""
 
     width: int
     feed_width: int
@@ -44,7 +45,7 @@ class Shape:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Shape:
-        """Read from a checkpoint's `config.json`."""
+        """Read the sizes from a checkpoint's `config.json`."""
         return cls(
             config["d_model"],
             config["encoder_ffn_dim"],
@@ -56,7 +57,11 @@ class Shape:
 
     @property
     def encoder_flops(self) -> float:
-        """Of one window: two convolutions, then per layer four projections, feed, attention."""
+        """Return the operations that encode one window.
+
+        They are two convolutions, then in each layer four projections, the feed-forward part and
+        attention.
+        """
         width = self.width
         convolutions = 2 * 2 * FRAMES * width * self.mels * 3 + 2 * FRAMES * width * width * 3
         layer = 2 * FRAMES * (4 * width**2 + 2 * width * self.feed_width) + 4 * FRAMES**2 * width
@@ -64,12 +69,15 @@ class Shape:
 
     @property
     def cross_flops(self) -> float:
-        """Of one window: the keys and values that the decoder attends to."""
+        """Return the operations for the keys and values of one window's cross-attention."""
         return float(self.decoder_layers * 4 * FRAMES * self.width**2)
 
     @property
     def step_parameters(self) -> float:
-        """Weights that every decode step reads: all of the decoder but the cross projections."""
+        """Return how many weights every decode step reads.
+
+        They are all of the decoder's but the cross projections.
+        """
         width, feed = self.width, self.feed_width
         attention = 4 * width**2 + 3 * width
         cross = 2 * width**2 + 2 * width
@@ -78,7 +86,7 @@ class Shape:
 
 
 def window_seconds(shape: Shape, peak: Peak, rows: int, tokens: float, itemsize: int) -> float:
-    """The least that one window can take where `rows` of them are decoded together.
+    """Return the least seconds of one window where `rows` of them are decoded together.
 
     Args:
         tokens: written in each window.
@@ -94,7 +102,7 @@ def window_seconds(shape: Shape, peak: Peak, rows: int, tokens: float, itemsize:
 
 
 def measure(device: torch.device, dtype: torch.dtype) -> Peak:
-    """What this machine reaches now, on nothing but products and nothing but reading."""
+    """Measure this machine's peaks: products alone, then reading memory alone."""
     return Peak(_flops(device, dtype), _bandwidth(device))
 
 
@@ -108,7 +116,10 @@ def _flops(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def _products(x: torch.Tensor, weight: torch.Tensor) -> list[Callable[[], torch.Tensor]]:
-    """The ways to multiply that this torch has: as usual, and packed for oneDNN on a CPU."""
+    """Return the ways to multiply that this torch has.
+
+    They are the usual one and, on a CPU, one with weights packed for oneDNN.
+    """
     ways: list[Callable[[], torch.Tensor]] = [lambda: F.linear(x, weight)]
     operators = torch.ops.mkldnn
     with contextlib.suppress(AttributeError, RuntimeError):  # private: another torch, or CPU
@@ -128,7 +139,10 @@ def _bandwidth(device: torch.device) -> float:
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """The best of as many runs as a second or so allows: others use the machine, too."""
+    """Return the shortest of the runs that fit into the measured time.
+
+    Other programs that use the machine slow some of them down.
+    """
     work()
     taken: list[float] = []
     ends = time.monotonic() + MEASURED_SECONDS

@@ -1,4 +1,4 @@
-"""Rounds of all contenders in turn, and what they amount to."""
+"""Run the rounds of all contenders in turn, and sum them up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Level:
-    """One kind of work, the same for all."""
+    """Describes one kind of work, the same for all contenders."""
 
     name: str
     load: Load
@@ -49,7 +49,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Figures:
-    """One contender at one level; times in seconds."""
+    """Sums up one contender at one level; times in seconds."""
 
     level: str
     contender: str
@@ -59,7 +59,7 @@ class Figures:
     realtime_multiple: float  # audio seconds in a second
     windows_per_second: float
     first: float  # until the first window was done
-    p50: float  # until a window was done, all of them asked for at once
+    p50: float  # until a window was done, all of them submitted at once
     p95: float
     cpu_seconds: float
     peak_mib: float
@@ -71,20 +71,20 @@ class Figures:
 
 @dataclass
 class Results:
-    """All that was measured at one level."""
+    """Holds all figures of one level."""
 
     level: Level
     figures: list[Figures] = field(default_factory=list)
     skipped: dict[str, str] = field(default_factory=dict)  # contender → why
 
     def of(self, contender: str) -> Figures | None:
-        return next((found for found in self.figures if found.contender == contender), None)
+        return next((one for one in self.figures if one.contender == contender), None)
 
 
 def compare(
-    level: Level, contenders: Sequence[ContenderProcess], rounds: int, tell: Callable[[str], None]
+    level: Level, contenders: Sequence[ContenderProcess], rounds: int, report: Callable[[str], None]
 ) -> Results:
-    """Every contender warms up at this level once, then each has its rounds in turn."""
+    """Warm up every contender at this level once, then run their rounds in turn."""
     results = Results(level)
     taken: dict[str, list[Round]] = {}
     running = list(contenders)
@@ -96,14 +96,14 @@ def compare(
                 running.remove(contender)
                 taken.pop(contender.name, None)
                 results.skipped[contender.name] = str(error)
-                tell(f"{level.name}: {contender.name} is left out: {error}")
+                report(f"{level.name}: {contender.name} is left out: {error}")
                 continue
-            tell(f"{level.name}: round {number}, {contender.name}: {done.seconds:.2f} s")
+            report(f"{level.name}: round {number}, {contender.name}: {done.seconds:.2f} s")
             taken.setdefault(contender.name, []).append(done)
-        fastest = min((found[-1].seconds for found in taken.values()), default=0.0)
+        fastest = min((past[-1].seconds for past in taken.values()), default=0.0)
         running = [r for r in running if _deserves_more(taken[r.name][-1].seconds, fastest)]
-    for name, found in taken.items():
-        results.figures.append(figures(level, name, found[1:] or found))
+    for name, past in taken.items():
+        results.figures.append(figures(level, name, past[1:] or past))
     return results
 
 
@@ -137,7 +137,10 @@ def figures(level: Level, contender: str, rounds: Sequence[Round]) -> Figures:
 
 
 def _as_asked(level: Level, tokens: Sequence[int]) -> bool:
-    """Windows may be reported in any order, and a contender with strides has more of them."""
+    """Check that every window has the number of tokens that was set.
+
+    Windows may be reported in any order, and a contender with strides has more of them.
+    """
     if level.limits is None:
         return True
     if len(set(level.limits)) == 1:

@@ -1,4 +1,4 @@
-"""The contenders' figures as tables, for people and for `RESULTS.md`."""
+"""Write the contenders' figures as tables, for people and for `RESULTS.md`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from benchmark.tables import aligned
 
 
 def table(results: Results) -> str:
-    """A level's contenders, the fastest first, and under them who was left out."""
+    """Return a table of a level's contenders, the fastest first.
+
+    The lines under it name those that were left out.
+    """
     level, ours = results.level, best_of(results, OURS)
     tokens = "as the model ends them" if level.limits is None else f"{level.mean_tokens:.0f} tokens"
     lines = [

@@ -1,7 +1,7 @@
-"""What the times of words cost: python -m benchmark.engines.word_times [--model …] [--engine …].
+"""Measure what word timestamps cost: python -m benchmark.engines.word_times.
 
-The same windows with and without them in turn, and on a CPU in its own time, so that a busy
-machine does not favour either.
+The same windows are transcribed with and without them in turn. On a CPU only the process's own CPU
+time counts, so that a busy machine does not favour either.
 """
 
 from __future__ import annotations
@@ -37,17 +37,19 @@ def main() -> None:
     parser.add_argument("--windows", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=None)
-    asked = parser.parse_args()
-    if asked.threads:
-        torch.set_num_threads(asked.threads)
+    chosen = parser.parse_args()
+    if chosen.threads:
+        torch.set_num_threads(chosen.threads)
     engine = engines.load(
-        Config(model_id=asked.model, engine=asked.engine, device=asked.device, dtype=asked.dtype)
+        Config(
+            model_id=chosen.model, engine=chosen.engine, device=chosen.device, dtype=chosen.dtype
+        )
     )
-    print(measure(engine, asked.windows, asked.rounds))
+    print(measure(engine, chosen.windows, chosen.rounds))
 
 
 def measure(engine: Engine, count: int, rounds: int) -> str:
-    """A line of figures."""
+    """Return a line of figures."""
     plain = spoken(count, "segment")
     timed = [replace(window, options=Options("en", timestamps="word")) for window in plain]
     spent = [(seconds(engine, plain), seconds(engine, timed)) for _ in range(rounds + 1)][1:]
@@ -61,14 +63,20 @@ def measure(engine: Engine, count: int, rounds: int) -> str:
 
 
 def spoken(count: int, timestamps: Timestamps) -> list[Window]:
-    """Different windows, full of the demo model's own speech: about as dense as any."""
+    """Return `count` different windows full of the demo model's own speech.
+
+    It is about as dense as any speech.
+    """
     options = Options("en", timestamps=timestamps)
     made = [synthesise.recording(SECONDS, "en", seed=number) for number in range(count)]
     return [Window(recording.samples, 0.0, options) for recording in made]
 
 
 def seconds(engine: Engine, windows: Sequence[Window]) -> float:
-    """From the first window's admission to the last one's words; without a GPU, of the CPU."""
+    """Return the seconds from the first window's admission to the last one's words.
+
+    Without a GPU they are seconds of CPU time.
+    """
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
     started = clock()
     waiting = list(windows)

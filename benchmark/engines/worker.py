@@ -1,7 +1,8 @@
-"""One contender in a process of its own: loads once, then answers one round at a time.
+"""Load one contender in this process, then run one round at a time.
 
-Two OpenMP pools in one process fight; two processes that take turns do not. A line of JSON comes
-in for each round and one goes out; whatever the libraries print goes to standard error.
+Two OpenMP pools in one process slow each other down; two processes that take turns do not. A line
+of JSON comes in for each round and one goes out; whatever the libraries print goes to standard
+error.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def load(order: dict[str, Any]) -> Contender:
     return contender
 
 
-def _answer(contender: Contender, asked: dict[str, Any]) -> dict[str, Any]:
-    task = Task(asked["load"], np.load(asked["windows"]), asked["limits"])
+def _answer(contender: Contender, request: dict[str, Any]) -> dict[str, Any]:
+    task = Task(request["load"], np.load(request["windows"]), request["limits"])
     output = RoundOutput()
     reset_peak()
     before = cpu_seconds()
@@ -64,7 +65,7 @@ def _answer(contender: Contender, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _aside() -> TextIO:
-    """Standard output as it was; from now on, what is printed goes to standard error."""
+    """Return standard output, and send all later prints to standard error."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     return answers

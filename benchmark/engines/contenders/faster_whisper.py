@@ -1,4 +1,4 @@
-"""faster-whisper on CTranslate2: one window after the other, and its batched pipeline."""
+"""Run faster-whisper on CTranslate2: one window after the other, or in batches."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from benchmark.engines.contender import (
     Task,
 )
 
+# The converted checkpoint gets copies of these files.
 COPIED = ("tokenizer.json", "preprocessor_config.json")
-MOST_POSITIONS = 448  # hence at most 223 tokens
-OPENING = 4  # tokens before the text: start, language, task, no timestamps
+MOST_POSITIONS = 448  # The decoder has so many positions; hence a text has at most 223 tokens.
+OPENING = 4  # So many tokens come before the text: start, language, task, no timestamps.
 
 VERSIONS = {
     "faster-whisper": faster_whisper.__version__,
@@ -34,7 +35,7 @@ VERSIONS = {
 
 
 class Faster:
-    """Greedy, without timestamps, voice detection or fallbacks."""
+    """Transcribes greedily, without timestamps, VAD or temperature fallback."""
 
     def __init__(self, settings: Settings, batched: bool) -> None:
         self.versions = VERSIONS
@@ -74,14 +75,17 @@ class Faster:
             clip_timestamps=places,
             **_options(task.limit),
         )
-        found: Iterable[Any] = segments
-        return found
+        transcribed: Iterable[Any] = segments
+        return transcribed
 
     def _transcribe_for_callers(self, task: Task, output: RoundOutput, started: float) -> None:
-        """As a server would: each caller in a thread of its own, over one model."""
+        """Transcribe each caller's clip in a thread of its own, over one model.
 
-        def transcribe(asked: tuple[Samples, int | None]) -> RoundOutput:
-            samples, limit = asked
+        A server would do the same.
+        """
+
+        def transcribe(clip: tuple[Samples, int | None]) -> RoundOutput:
+            samples, limit = clip
             segments, _ = self._model.transcribe(samples, **_options(limit))
             own = RoundOutput()
             self._count(segments, own, started)

@@ -1,4 +1,4 @@
-"""Transformers' `generate`, told how many tokens to write and asked how many it wrote."""
+"""Limit and count the tokens that Transformers' `generate` writes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from benchmark.engines.contender import Task
 
 
 class Generation:
-    """Stands before `generate` of every Whisper model of the process.
+    """Wraps `generate` of every Whisper model of the process.
 
     A batch runs until its longest row is done, whatever ends the others: windows of different
-    lengths are given the longest one's and counted with their own.
+    lengths all get the longest limit, and each is counted with its own.
     """
 
     def __init__(self) -> None:
@@ -40,24 +40,26 @@ class Generation:
         features: Any = inputs[0] if inputs else named
         count = len(features)
         if self._limits is None:
-            found = self._generate(model, *inputs, **options)
-            self._written += _lengths(found, model.generation_config)
-            return found
+            generated = self._generate(model, *inputs, **options)
+            self._written += _lengths(generated, model.generation_config)
+            return generated
         done = len(self._written)
         limits = list(islice(cycle(self._limits), done, done + count))
         longest = max(limits)
         options["max_new_tokens"] = longest
-        found = self._generate(model, *inputs, **options)
+        generated = self._generate(model, *inputs, **options)
         self._written += [
             min(length, limit)
-            for length, limit in zip(_lengths(found, model.generation_config), limits, strict=True)
+            for length, limit in zip(
+                _lengths(generated, model.generation_config), limits, strict=True
+            )
         ]
-        return found
+        return generated
 
 
-def _lengths(found: Any, config: Any) -> list[int]:
-    """Tokens of each row after the opening and before the end of text."""
-    tokens: torch.Tensor = found["sequences"] if isinstance(found, dict) else found
+def _lengths(generated: Any, config: Any) -> list[int]:
+    """Count the tokens of each row after the opening and before the end of text."""
+    tokens: torch.Tensor = generated["sequences"] if isinstance(generated, dict) else generated
     opening = {config.decoder_start_token_id, config.no_timestamps_token_id, config.eos_token_id}
     opening |= set(config.lang_to_id.values()) | set(config.task_to_id.values())
     return [sum(token not in opening for token in row) for row in tokens.tolist()]

@@ -1,4 +1,4 @@
-"""A Whisper checkpoint rewritten as the ggml file that whisper.cpp reads."""
+"""Rewrite a Whisper checkpoint as the ggml file that whisper.cpp reads."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file
 
-MAGIC = 0x67676D6C
-HALF = 1  # the file's type: matrices in float16
-FREQUENCIES = 201  # of the mel filters
-INNER_NAMES = (  # Transformers' names, and OpenAI's, which the file has
+MAGIC = 0x67676D6C  # A ggml file begins with this number.
+HALF = 1  # A file of this type has its matrices in float16.
+FREQUENCIES = 201  # A mel filter has so many frequencies.
+# Transformers' names become OpenAI's, which the file has.
+INNER_NAMES = (
     ("encoder_attn_layer_norm", "cross_attn_ln"),
     ("self_attn_layer_norm", "attn_ln"),
     ("final_layer_norm", "mlp_ln"),
@@ -33,7 +34,7 @@ INNER_NAMES = (  # Transformers' names, and OpenAI's, which the file has
 
 
 def write_ggml(checkpoint: Path, target: BinaryIO) -> None:
-    """The checkpoint in the format that whisper.cpp reads: sizes, filters, tokens, weights."""
+    """Write the checkpoint in whisper.cpp's format: sizes, filters, tokens, weights."""
     config = json.loads((checkpoint / "config.json").read_text())
     sizes = (
         config["vocab_size"],
@@ -59,7 +60,10 @@ def write_ggml(checkpoint: Path, target: BinaryIO) -> None:
 
 
 def _write_tokens(checkpoint: Path, target: BinaryIO) -> None:
-    """The text tokens' bytes, in order; the library names the special ones itself."""
+    """Write the bytes of the text tokens, in order.
+
+    The library names the special tokens itself.
+    """
     described = json.loads((checkpoint / "tokenizer.json").read_text())
     added = {token["id"] for token in described["added_tokens"]}
     bytes_of = _letter_bytes()
@@ -83,7 +87,7 @@ def _write_weight(name: str, weight: npt.NDArray[Any], target: BinaryIO) -> None
 
 
 def ggml_name(name: str) -> str:
-    """The name that OpenAI gave a weight, from that of Transformers."""
+    """Return OpenAI's name of the weight that Transformers calls `name`."""
     name = name.removeprefix("model.")
     last = {"encoder.layer_norm": "encoder.ln_post", "decoder.layer_norm": "decoder.ln"}
     for before, after in last.items():
@@ -95,7 +99,7 @@ def ggml_name(name: str) -> str:
 
 
 def mel_filters(mels: int) -> npt.NDArray[np.float32]:
-    """Slaney's triangles, [mels, frequencies], for 0 to 8000 Hz."""
+    """Return Slaney's triangular filters for 0 to 8000 Hz, [mels, frequencies]."""
 
     def mel(hertz: float) -> float:
         return (
@@ -112,7 +116,7 @@ def mel_filters(mels: int) -> npt.NDArray[np.float32]:
 
 
 def _letter_bytes() -> dict[str, int]:
-    """The byte that each letter of a byte-level vocabulary stands for."""
+    """Return the byte of each letter of a byte-level vocabulary."""
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in plain]
     return {chr(byte): byte for byte in plain} | {

@@ -1,4 +1,4 @@
-"""OpenVINO GenAI, from the model that optimum-intel makes of the checkpoint."""
+"""Run OpenVINO GenAI on the model that optimum-intel makes of the checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Our two engines, fed as the scheduler feeds them."""
+"""Run our two engines, fed as the scheduler feeds them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__
 
 
 class Ours:
-    """Takes windows whenever the engine has room."""
+    """Feeds windows to an engine whenever it has room."""
 
     def __init__(self, engine: Engine, generation: Generation | None = None) -> None:
         self.versions = VERSIONS

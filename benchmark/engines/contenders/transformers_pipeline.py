@@ -1,4 +1,4 @@
-"""The pipeline of Transformers, greedy on the same windows, and as it comes."""
+"""Run the pipeline of Transformers, greedy or with its defaults."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from transformers import pipeline
 from benchmark.engines.contender import BATCH, LANGUAGE, SAMPLE_RATE, RoundOutput, Settings, Task
 from benchmark.engines.contenders.generation import Generation
 
-CHUNK_SECONDS = 30
+CHUNK_SECONDS = 30  # The pipeline cuts chunks of so many seconds.
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
 
 
 class Plain:
-    """`pipeline("automatic-speech-recognition")` with chunks of 30 s.
+    """Runs `pipeline("automatic-speech-recognition")` with chunks of 30 s.
 
-    Greedy: one beam, no stride, batches. By default: what the pipeline does without options,
-    which is 5 beams, strides of 5 s on both sides, and a batch of one chunk.
+    Greedy, it has one beam, no stride and batches. Its defaults are 5 beams, strides of 5 s on both
+    sides, and a batch of one chunk.
     """
 
     def __init__(self, settings: Settings, beams: int | None) -> None:

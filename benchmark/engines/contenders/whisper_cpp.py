@@ -1,4 +1,4 @@
-"""whisper.cpp through pywhispercpp, from the checkpoint rewritten as a ggml file."""
+"""Run whisper.cpp through pywhispercpp, on the checkpoint as a ggml file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pywhispercpp.model import Model
 from benchmark.engines.contender import LANGUAGE, CannotRun, RoundOutput, Settings, Task
 from benchmark.engines.contenders.ggml import write_ggml
 
-MOST_TOKENS = 220  # in one window, whatever is asked: 448 / 2 - 4
+MOST_TOKENS = 220  # It writes at most so many tokens in a window, 448 / 2 - 4, whatever the limit.
 
 VERSIONS = {"pywhispercpp": version("pywhispercpp")}
 
