@@ -1,4 +1,4 @@
-"""What is sent: audio files, read once, and URLs that the server fetches itself."""
+"""Collect the audio to send: files, read once, and URLs that the server fetches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 import aiohttp
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
-ROUTES = ("/asr", TRANSCRIPTIONS)
+ROUTES = ("/asr", TRANSCRIPTIONS)  # Audio can be sent to these routes.
+# Files with these names are audio.
 AUDIO_FILE = re.compile(
     r".+\.(aac|aiff|amr|avi|flac|m4a|mka|mkv|mov|mp3|mp4|mpeg|mpga|oga|ogg|opus|wav|webm|wma)",
     re.IGNORECASE,
@@ -21,13 +22,13 @@ AUDIO_FILE = re.compile(
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording; without bytes, its name is a URL."""
+    """Holds one recording; without bytes, its name is a URL."""
 
     name: str
     data: bytes | None = None
 
     def payload(self, route: str) -> dict[str, Any]:
-        """The arguments of one POST to `route`, made anew for each request."""
+        """Return the arguments of one POST to `route`, made anew for each request."""
         if route == TRANSCRIPTIONS:
             return {"data": self._form()}
         if self.data is None:
@@ -45,7 +46,9 @@ class Clip:
 
 
 def collect(places: Iterable[str], lists: Iterable[Path] = ()) -> list[Clip]:
-    """The clips at `places`, each a directory, a file or a URL, and in files that list such.
+    """Return the clips at `places` and at the places that files in `lists` name.
+
+    A place is a directory, a file or a URL.
 
     Raises:
         OSError: a place cannot be read.

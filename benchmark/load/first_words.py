@@ -24,13 +24,13 @@ from benchmark.tables import aligned
 from models.demo import synthesise
 
 GOAL = 0.05  # The first words may take this share of the whole time.
-# Of the form's fields; audio that comes last is transcribed while it is sent.
+# Fields are sent in these orders; audio that comes last is transcribed while it is sent.
 ORDERS = (("file", "stream"), ("stream", "file"))
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """Seconds from the start of curl."""
+    """Counts the seconds from the start of curl."""
 
     first: float  # until the first delta
     whole: float  # until the last event
@@ -43,26 +43,28 @@ class Streamed:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when the first words come early enough in either order of the fields."""
-    asked = _parser().parse_args(arguments)
+    """Return exit code 0 when the first words come early in both orders."""
+    options = _parser().parse_args(arguments)
     if shutil.which("curl") is None:
         print("there is no curl here: apt-get install curl", file=sys.stderr)
         return 1
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        audio = asked.audio or _made(folder, asked.minutes)
+        audio = options.audio or _made(folder, options.minutes)
         try:
-            url = asked.server or f"http://127.0.0.1:{stack.enter_context(running_server(SERVER))}"
-            found = measured(url, audio, asked.rounds)
+            url = (
+                options.server or f"http://127.0.0.1:{stack.enter_context(running_server(SERVER))}"
+            )
+            streamed = measured(url, audio, options.rounds)
         except DemoFailed as error:
             print(error, file=sys.stderr)
             return 1
-    print(table(found))
-    return int(any(one.share > GOAL for one in found.values()))
+    print(table(streamed))
+    return int(any(one.share > GOAL for one in streamed.values()))
 
 
 def measured(url: str, audio: Path, rounds: int) -> dict[str, Streamed]:
-    """For each order the round in the middle, by share; the orders take turns."""
+    """Return each order's median round by share; the orders take turns."""
     stream(url, audio, ORDERS[-1])  # to warm up
     every = [{name(order): stream(url, audio, order) for order in ORDERS} for _ in range(rounds)]
     return {
@@ -82,10 +84,10 @@ def _made(folder: Path, minutes: float) -> Path:
 
 
 def stream(url: str, audio: Path, fields: Sequence[str]) -> Streamed:
-    """Let curl send `audio` in a form of `fields`, and watch what it prints.
+    """Let curl send `audio` in a form of `fields`, and time what it prints.
 
     Raises:
-        DemoFailed: the stream breaks off, or is none.
+        DemoFailed: there is no stream, or it breaks off.
     """
     values = {"file": f"file=@{audio}", "stream": "stream=true"}
     command = ["curl", "-sN", f"{url}/v1/audio/transcriptions"]
@@ -113,11 +115,11 @@ def _events(lines: Iterable[bytes]) -> Iterator[dict[str, object]]:
             yield event if "type" in event else {"type": "error", **event}
 
 
-def table(found: Mapping[str, Streamed]) -> str:
+def table(streamed: Mapping[str, Streamed]) -> str:
     rows = [
         ("curl -N", "first words, s", "whole, s", "share, %", f"goal {100 * GOAL:g} %", "deltas")
     ]
-    for order, one in found.items():
+    for order, one in streamed.items():
         verdict = "met" if one.share <= GOAL else "MISSED"
         share = f"{100 * one.share:.1f}"
         rows.append(

@@ -1,4 +1,4 @@
-"""Whole HTTP requests: which are sent, by how many callers at once, and what came of them."""
+"""Send whole HTTP requests from many callers at once, and measure them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,19 @@ from benchmark.load.server_process import WHISPER, Server, Setup
 from benchmark.process_usage import MIB, peak_bytes, reset_peak
 from benchmark.tables import aligned
 
+# All requests go here, so that none spends a pass on detecting the language.
 ROUTE = "/asr?language=en&timestamps=none"
-WINDOW = recordings.WINDOW_SECONDS  # seconds
+WINDOW = recordings.WINDOW_SECONDS  # The server cuts windows of so many seconds.
 LONG = 1191  # The long file lasts 19 min 51 s, in seconds.
-FILES = (5, WINDOW, LONG, 9000)  # seconds: a command, a window, and what others were timed with
-FORMATS = ("wav", "mp3")
-CALLERS = (1, 4, 16, 64, 128)
-MUTE_CALLERS = (1, 16, 128)
-MOST_AUDIO = {MUTE: 20_000, "cpu": 4_000, "cuda": 40_000}  # seconds, of several callers at once
-WORTHWHILE_AUDIO = {MUTE: 300, "cpu": 60, "cuda": 6_000}  # seconds, where callers repeat theirs
+# Files last so many seconds: a command, a window, and what others were timed with.
+FILES = (5, WINDOW, LONG, 9000)
+FORMATS = ("wav", "mp3")  # Files are made in these formats.
+CALLERS = (1, 4, 16, 64, 128)  # So many callers send at once.
+MUTE_CALLERS = (1, 16, 128)  # So many callers send to the mute engine at once.
+# Several callers together send at most so many seconds of audio at once.
+MOST_AUDIO = {MUTE: 20_000, "cpu": 4_000, "cuda": 40_000}
+# Callers send their files again until a case has so many seconds of audio.
+WORTHWHILE_AUDIO = {MUTE: 300, "cpu": 60, "cuda": 6_000}
 REPEATS = 4  # A caller sends its file at most so many times.
 TOKEN_CALLERS = 16  # Other numbers of tokens are compared with so many callers at once.
 LONGEST_S = 3600.0  # A case ends after so many seconds, whatever is unanswered.
@@ -40,7 +44,7 @@ LONGEST_S = 3600.0  # A case ends after so many seconds, whatever is unanswered.
 
 @dataclass(frozen=True)
 class Case:
-    """Requests that are all alike."""
+    """Describes requests that are all alike."""
 
     format: str
     seconds: int  # of one file
@@ -52,13 +56,13 @@ class Case:
 
     @property
     def windows(self) -> int:
-        """Of all requests together."""
+        """Return the windows of all requests together."""
         return made(self.format, self.seconds)[1] * self.requests
 
 
 @dataclass(frozen=True)
 class HttpFigures:
-    """What came of one case."""
+    """Holds the figures of one case."""
 
     engine: str
     tokens: str | None  # in each window, a number or "drawn"
@@ -76,7 +80,7 @@ class HttpFigures:
 
 @dataclass(frozen=True)
 class First:
-    """How long a caller waits for words of a long file, streamed; seconds."""
+    """Holds the seconds that a caller waits for the first streamed words."""
 
     long: float  # until the first words of 19 min 51 s
     alone: float  # until the first words of a single window
@@ -88,17 +92,17 @@ class First:
 def cases(
     pace: str, files: Sequence[int], formats: Sequence[str], callers: Sequence[int]
 ) -> list[Case]:
-    """Every file, format and number of callers that is worth its time, at MUTE's or a device's.
+    """Return the cases that are worth their time for MUTE or a device.
 
     The longest file goes through a model in the first of the formats alone.
     """
-    found = []
+    kept = []
     for seconds, format_, count in product(files, formats, callers):
         is_again = seconds > LONG and format_ != formats[0] and pace != MUTE
         if not is_again and (count == 1 or seconds * count <= MOST_AUDIO[pace]):
             worthwhile = max(count, WORTHWHILE_AUDIO[pace] // seconds)
-            found.append(Case(format_, seconds, count, min(worthwhile, REPEATS * count)))
-    return found
+            kept.append(Case(format_, seconds, count, min(worthwhile, REPEATS * count)))
+    return kept
 
 
 def measured(server: Server, setup: Setup, case: Case, longest_s: float = LONGEST_S) -> HttpFigures:
@@ -137,7 +141,7 @@ async def _within(seconds: float, work: Coroutine[None, None, None]) -> None:
 
 @cache  # to make an MP3 file of hours takes a minute
 def made(format_: str, seconds: int) -> tuple[Clip, int]:
-    """A file of made-up sound, and how many windows the server cuts it into."""
+    """Return a file of made-up sound, and how many windows it is cut into."""
     recording = recordings.made_up(seconds)
     data = recordings.wav(recording) if format_ == "wav" else recordings.mp3(recording)
     return Clip(f"{seconds}.{format_}", data), len(stages.cut_up([recording]))
@@ -148,7 +152,7 @@ def first(server: Server) -> First:
 
 
 async def _first_words(server: Server, seconds: int) -> float:
-    """Seconds from sending a WAV file until its first words come back."""
+    """Return the seconds from sending a WAV file to its first words."""
     clip, _ = made("wav", seconds)
     address = f"{server.url}{ROUTE}&stream=true"
     started = time.monotonic()
@@ -162,25 +166,25 @@ async def _first_words(server: Server, seconds: int) -> float:
     raise RuntimeError("the stream ended without a word")
 
 
-def multiples(found: Sequence[HttpFigures]) -> dict[str, float]:
-    """The figures that goals are stated in."""
-    ours = [one for one in found if one.engine == WHISPER and one.tokens == str(GOAL_TOKENS)]
+def multiples(measurements: Sequence[HttpFigures]) -> dict[str, float]:
+    """Return the figures that the goals are stated in."""
+    ours = [one for one in measurements if one.engine == WHISPER and one.tokens == str(GOAL_TOKENS)]
     many = [one.load.realtime_multiple for one in ours if one.load.concurrency >= 64]
     long = [
         one.load.realtime_multiple
         for one in ours
         if one.seconds == LONG and one.load.concurrency == 1
     ]
-    mute = [one for one in found if one.engine == MUTE]
+    mute = [one for one in measurements if one.engine == MUTE]
     cpu = [one.cpu_ms for one in mute if one.format == "wav" and one.seconds >= WINDOW]
     health = [one.load.health.p99 * 1000 for one in mute if one.load.health is not None]
     named = {"many": many, "long": long, "cpu_ms": cpu, "health_ms": health}
     return {name: max(values) for name, values in named.items() if values}
 
 
-def table(found: Sequence[HttpFigures]) -> str:
-    """Every case, as Markdown."""
-    return "\n".join(aligned([["engine, file, at once", *COLUMNS], *map(row, found)]))
+def table(measurements: Sequence[HttpFigures]) -> str:
+    """Return every case as a Markdown table."""
+    return "\n".join(aligned([["engine, file, at once", *COLUMNS], *map(row, measurements)]))
 
 
 def row(one: HttpFigures) -> list[str]:
@@ -204,14 +208,17 @@ def row(one: HttpFigures) -> list[str]:
 
 
 def in_one_line(one: HttpFigures) -> str:
-    """A case in one line, while the others are still to come."""
+    """Return a case in one line, to print while others are still to come."""
     cells = [f"{name} {cell}" for name, cell in zip(COLUMNS, row(one)[1:], strict=True)]
     failures = [f"{name}: {text}" for name, text in one.load.examples.items()]
     return ", ".join([row(one)[0], *cells, *failures])
 
 
 def stage_table(costs: Mapping[str, Mapping[str, float]]) -> str:
-    """CPU outside the model by stage, a column for each format, as Markdown."""
+    """Return the CPU time outside the model by stage, as Markdown.
+
+    Each format has a column.
+    """
     names = list(next(iter(costs.values())))
     rows = [[name, *(f"{costs[format_][name]:.3f}" for format_ in costs)] for name in names]
     return "\n".join(aligned([["ms of CPU for a second of audio", *costs], *rows]))

@@ -1,4 +1,4 @@
-"""One level of load: so many callers at once, while the health check is probed."""
+"""Run one level of load: many callers at once, while the health check is probed."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import aiohttp
 
 from benchmark.load.clips import Clip
 
-PROBE_TIMEOUT_S = 10.0
+PROBE_TIMEOUT_S = 10.0  # A probe fails after so many seconds without an answer.
 DETAIL_LENGTH = 200  # Of a failure's message so many characters are kept.
+# These headers of an answer are kept.
 HEADERS = (
     "X-Processing-Time",
     "X-Queue-Time",
@@ -31,7 +32,7 @@ HEADERS = (
 
 @dataclass(frozen=True)
 class Target:
-    """The server under load, and how it is spoken to."""
+    """Describes the server under load and how requests are sent to it."""
 
     url: str  # without a path
     route: str = "/asr"
@@ -43,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Amount:
-    """How long a level lasts: so many requests, or requests begun within so many seconds."""
+    """Limits a level to so many requests, or to requests begun within so many seconds."""
 
     requests: int | None = None
     seconds: float = 20.0
@@ -51,7 +52,7 @@ class Amount:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request came to."""
+    """Holds the outcome of one request."""
 
     latency: float = math.nan  # seconds, refusals and their waits included
     failure: str | None = None  # a status, or what broke
@@ -64,7 +65,7 @@ class Answer:
 
 @dataclass
 class Probes:
-    """What the health check answered meanwhile."""
+    """Collects the answers of the health check during a level."""
 
     latencies: list[float] = field(default_factory=list)  # seconds, of 200 answers
     failures: list[str] = field(default_factory=list)
@@ -73,7 +74,7 @@ class Probes:
 
 @dataclass
 class Level:
-    """A level's measurements, growing while it runs."""
+    """Collects the measurements of a level while it runs."""
 
     concurrency: int
     answers: list[Answer] = field(default_factory=list)
@@ -90,7 +91,9 @@ async def run(
     advance: Callable[[], object],
     warm_up: Clip | None = None,
 ) -> None:
-    """Fill `level`; `advance` is called after each answer. Cancelled, it keeps what it has.
+    """Send clips and fill `level`; call `advance` after each answer.
+
+    A level that is cancelled keeps what it has.
 
     Args:
         warm_up: sent before all others and not counted; None: the first of `clips`.
@@ -123,7 +126,7 @@ def open_session(target: Target) -> aiohttp.ClientSession:
 
 
 async def send(session: aiohttp.ClientSession, target: Target, clip: Clip) -> Answer:
-    """Send `clip` once, or, to a target that is treated with patience, until it is taken."""
+    """Send `clip`; a patient target gets it again after each refusal."""
     started = time.monotonic()
     refusals = 0
     while True:
@@ -141,8 +144,8 @@ async def _attempt(session: aiohttp.ClientSession, target: Target, clip: Clip) -
             if reply.status != 200:
                 return _failure(reply, body)
             text = json.loads(body)["text"]
-            found = {name: reply.headers[name] for name in HEADERS if name in reply.headers}
-            return Answer(words=len(text.split()), headers=found)
+            headers = {name: reply.headers[name] for name in HEADERS if name in reply.headers}
+            return Answer(words=len(text.split()), headers=headers)
     except TimeoutError:
         return Answer(failure="timeout", detail=f"no answer in {target.timeout_s:g} s")
     except (aiohttp.ClientError, OSError) as error:
@@ -162,7 +165,7 @@ def _failure(reply: aiohttp.ClientResponse, body: bytes) -> Answer:
 
 
 def _supply(clips: Sequence[Clip], amount: Amount) -> Iterator[Clip]:
-    """The clips in turn, shared by all callers."""
+    """Yield the clips in turn; all callers share this iterator."""
     if amount.requests is not None:
         yield from islice(cycle(clips), amount.requests)
         return
@@ -181,7 +184,7 @@ async def _call(
     started: float,
     advance: Callable[[], object],
 ) -> None:
-    """One caller: the next clip as soon as the last is answered."""
+    """Send, as one caller, the next clip as soon as the last is answered."""
     for clip in supply:
         answer = await send(session, target, clip)
         level.answers.append(answer)

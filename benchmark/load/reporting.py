@@ -1,4 +1,4 @@
-"""What a level's measurements amount to: figures, a table, JSON, and a report sent elsewhere."""
+"""Turn a level's measurements into figures, a table, JSON and a report."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from benchmark.tables import aligned
 
 log = logging.getLogger(__name__)
 
-REPORT_TIMEOUT_S = 30.0
+REPORT_TIMEOUT_S = 30.0  # A report fails after so many seconds without an answer.
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How a figure is spread, in its own unit."""
+    """Holds a figure's percentiles and maximum, in its own unit."""
 
     p50: float
     p95: float
@@ -32,7 +32,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Figures:
-    """One level of load; times in seconds."""
+    """Sums up one level of load; times in seconds."""
 
     concurrency: int
     requests: int
@@ -51,8 +51,8 @@ class Figures:
     health: Spread | None  # /hc, on a connection of its own each time
     health_probes: int
     health_failures: dict[str, int]
-    client_lateness: Spread | None  # of the probes' starts: this program's own sluggishness
-    server: dict[str, str]  # model, hardware and machine, in the words of its headers
+    client_lateness: Spread | None  # of the probes' starts: this program's own delay
+    server: dict[str, str]  # model, hardware and machine, from its headers
 
     @property
     def failed(self) -> bool:
@@ -61,7 +61,7 @@ class Figures:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where figures are sent, as the environment says."""
+    """Holds the URL that figures are sent to, from the environment."""
 
     url: str
     header: str
@@ -82,7 +82,7 @@ class Destination:
 
 
 def figures(level: Level) -> Figures:
-    """What `level` has measured so far."""
+    """Sum up what `level` has measured so far."""
     good = [answer for answer in level.answers if answer.failure is None]
     bad = [answer for answer in level.answers if answer.failure is not None]
     audio = sum(_numbers(good, "X-Audio-Length"))
@@ -117,7 +117,7 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def table(levels: Sequence[Figures]) -> str:
-    """The levels side by side, as Markdown, and under them the first failure of each kind."""
+    """Return the levels side by side as Markdown, then each kind's first failure."""
     rows = [["callers at once", *(str(level.concurrency) for level in levels)]]
     rows += [[label, *map(show, levels)] for label, show in _ROWS]
     lines = aligned(rows)
@@ -128,13 +128,16 @@ def table(levels: Sequence[Figures]) -> str:
 
 
 def write(path: Path, run: Mapping[str, object], levels: Sequence[Figures]) -> None:
-    """Write `run`, what was asked, and the levels as JSON."""
+    """Write the levels and `run`, the description of the sweep, as JSON."""
     document = {**run, "levels": [asdict(level) for level in levels]}
     path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
 
 
 async def send(destination: Destination, run: Mapping[str, object], level: Figures) -> None:
-    """POST one level's figures; a report that fails is a warning, the figures are printed too."""
+    """POST one level's figures; a report that fails is only logged.
+
+    The figures are printed, too.
+    """
     address = "/".join(part for part in (destination.url, destination.benchmark_id) if part)
     headers = {destination.header: destination.key} if destination.header else {}
     body = {"benchmark_id": destination.benchmark_id, **run, **asdict(level)}
@@ -168,7 +171,7 @@ def _ratio(amount: float, seconds: float) -> float:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    """`0`, or how many and of what kind: `3 (400: 2, timeout: 1)`."""
+    """Return `0`, or the count and its kinds: `3 (400: 2, timeout: 1)`."""
     if not counts:
         return "0"
     kinds = ", ".join(f"{kind}: {count}" for kind, count in sorted(counts.items()))
@@ -176,11 +179,14 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _point(name: str, point: str, scale: float = 1.0, digits: int = 2) -> Callable[[Figures], str]:
-    """Shows one point of a spread; a dash where nothing was measured."""
+    """Return a function that shows one point of a spread.
+
+    It shows a dash where nothing was measured.
+    """
 
     def show(level: Figures) -> str:
-        found: Spread | None = getattr(level, name)
-        return "-" if found is None else f"{getattr(found, point) * scale:.{digits}f}"
+        measured: Spread | None = getattr(level, name)
+        return "-" if measured is None else f"{getattr(measured, point) * scale:.{digits}f}"
 
     return show
 

@@ -1,6 +1,6 @@
-"""Our server with its engine or with a mute one, in a process of its own.
+"""Run our server with its own engine or with a mute one.
 
-The mute one answers at once, whatever the sound: what is left is the work outside the model.
+The mute engine answers at once, whatever the sound: what is left is the work outside the model.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from asr.transcript import Segment
 from benchmark.recordings import drawn_lengths
 
 MUTE = "mute"  # The first argument has this value for the mute engine.
-# The first argument has this value for as many tokens as are drawn for each window.
+# The first argument has this value where each window gets a drawn number of tokens.
 DRAWN = "drawn"
 # The mute engine writes this text, as long as that of a 30 s window of English.
 WORDS = " word" * 75
-MUTE_WINDOWS = 64
+MUTE_WINDOWS = 64  # The mute engine takes so many windows at once.
 LENGTHS = 1000  # After so many windows the drawn lengths come again.
 
 
@@ -46,7 +46,7 @@ class Mute:
         return 0
 
     def drop(self, window: Window) -> None:
-        """Nothing is held."""
+        """Do nothing: no window is held."""
 
     def prepare(self) -> bool:
         return False
@@ -59,7 +59,7 @@ class Mute:
 
 
 class Drawn:
-    """An engine whose windows get as many tokens as are drawn for them, whoever asks."""
+    """Gives each window a drawn number of tokens, whatever the request asks for."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -86,8 +86,8 @@ class Drawn:
             options = replace(window.options, max_new_tokens=next(self._lengths))
             limited = replace(window, options=options)
             self._limited[window], self._submitted[limited] = limited, window
-        found = self._engine.step([self._limited[window] for window in admitted])
-        return [self._as_submitted(result) for result in found]
+        results = self._engine.step([self._limited[window] for window in admitted])
+        return [self._as_submitted(result) for result in results]
 
     def _as_submitted(self, result: WindowResult) -> WindowResult:
         limited = result.window
@@ -103,6 +103,7 @@ def main() -> None:
     run(app, config, StartupTimer.of_process())
 
 
+# The first argument selects one of these; any other value selects the server's own engine.
 LOADERS: dict[str, Callable[[Config], Engine]] = {
     MUTE: lambda _: Mute(),
     DRAWN: lambda config: Drawn(load.load(config)),

@@ -1,4 +1,4 @@
-"""Our server in a process of its own, with its engine or mute."""
+"""Run our server in its own process, with its engine or the mute one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUIET_S, QUIET_SHARE = 1.0, 0.1
 
 @dataclass(frozen=True)
 class Setup:
-    """What a server is started with."""
+    """Holds what a server is started with: engine, weights, device, dtype, tokens."""
 
     engine: str  # WHISPER or MUTE
     checkpoint: Path
@@ -41,7 +41,7 @@ class Server:
     url: str
 
     def cpu_seconds(self) -> float:
-        """Of the server and of its decoders, those that have ended and those that run."""
+        """Return the CPU seconds of the server and of its decoders, ended or running."""
         process = psutil.Process(self.process.pid)
         times = process.cpu_times()
         running = sum(used(child) for child in process.children())
@@ -49,7 +49,7 @@ class Server:
         return float(spent + running)
 
     def settle(self, seconds: float) -> None:
-        """Wait, for so long at most, until the server uses no processor in an idle moment."""
+        """Wait at most `seconds` until the server is idle and uses hardly any CPU."""
         ends = time.monotonic() + seconds
         while time.monotonic() < ends:
             before = self.cpu_seconds()
@@ -60,7 +60,7 @@ class Server:
 
 @contextlib.contextmanager
 def running_server(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
-    """Our server, ready, for as long as the context lasts.
+    """Start our server, yield it once it is ready, and stop it.
 
     Raises:
         NotReady: it has ended, or is not ready within `start_s`.
@@ -79,7 +79,10 @@ def running_server(setup: Setup, start_s: float = START_S) -> Iterator[Server]:
 
 
 def used(child: psutil.Process) -> float:
-    """Seconds of CPU; none once it has ended, as a decoder may since it was listed."""
+    """Return the CPU seconds of `child`; 0 once it has ended.
+
+    A decoder may have ended since it was listed.
+    """
     try:
         return float(sum(child.cpu_times()[:2]))
     except psutil.NoSuchProcess:
@@ -87,7 +90,7 @@ def used(child: psutil.Process) -> float:
 
 
 def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, str]:
-    """The settings that a measurement needs; all others are as given, or the server's own."""
+    """Return `given` with the settings that a measurement needs."""
     settings = {
         "HOST": "127.0.0.1",
         "PORT": str(port),

@@ -1,4 +1,4 @@
-"""What a request costs in CPU time outside the model, stage by stage."""
+"""Measure a request's CPU time outside the model, stage by stage."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from benchmark.recordings import WINDOW_SECONDS
 Result = TypeVar("Result")
 
 BODY_BYTES = 64 * 1024  # An upload arrives in blocks of so many bytes.
+# A segment has this text of some ten words.
 SENTENCE = " A sentence of some ten words, as a window has five."
 SENTENCES = 5  # A window has so many sentences.
 # A GPU's server uses the first, a CPU's the second.
@@ -30,9 +31,9 @@ DETECTORS: tuple[Vad, ...] = ("energy", "silero")
 
 
 async def measure(data: bytes) -> dict[str, float]:
-    """Milliseconds of CPU for each second of the audio in `data`, a file's bytes, by stage.
+    """Return each stage's CPU milliseconds for a second of the audio in `data`.
 
-    The last of them are sums, each with one of the detectors of speech.
+    `data` holds a file's bytes. The last stages are sums, each with one of the speech detectors.
     """
     before = cpu_seconds()
     blocks = await decoded(data)

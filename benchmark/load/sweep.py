@@ -23,16 +23,16 @@ from benchmark.load.reporting import Destination, Figures
 from benchmark.paths import SAMPLES
 
 INTERRUPTED = 130  # The program ends with this exit code after SIGINT.
-POLL_S = 0.5  # A server that is not ready is asked again after so many seconds.
+POLL_S = 0.5  # A server that is not ready is probed again after so many seconds.
 
 
 class NoServer(Exception):
-    """Nothing is ready at the URL."""
+    """No server is ready at the URL."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and where the figures go."""
+    """Says what is measured, and where the figures go."""
 
     target: Target
     clips: Sequence[Clip]
@@ -52,7 +52,7 @@ class Plan:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 when every request and probe was answered with 200."""
+    """Return exit code 0 when every request and probe was answered with 200."""
     plan = read_plan(arguments, os.environ)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     levels: list[Figures] = []
@@ -70,27 +70,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_plan(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> Plan:
     parser = _parser(environment)
-    asked = parser.parse_args(arguments)
-    default = [] if asked.list else [environment.get("AUDIO_DIR") or str(SAMPLES)]
+    options = parser.parse_args(arguments)
+    default = [] if options.list else [environment.get("AUDIO_DIR") or str(SAMPLES)]
     try:
-        clips = collect(asked.audio or default, asked.list)
+        clips = collect(options.audio or default, options.list)
     except (OSError, ValueError) as error:
         parser.error(str(error))
     return Plan(
         target=Target(
-            asked.url.rstrip("/"),
-            asked.route,
-            asked.api_key,
-            asked.timeout,
-            asked.patient,
-            asked.probe_hz,
+            options.url.rstrip("/"),
+            options.route,
+            options.api_key,
+            options.timeout,
+            options.patient,
+            options.probe_hz,
         ),
         clips=clips,
-        concurrency=asked.concurrency,
-        amount=Amount(asked.requests, asked.seconds),
-        output=asked.json,
+        concurrency=options.concurrency,
+        amount=Amount(options.requests, options.seconds),
+        output=options.json,
         destination=Destination.from_environment(environment),
-        wait_s=asked.wait,
+        wait_s=options.wait,
     )
 
 
@@ -98,7 +98,7 @@ async def sweep(plan: Plan, levels: list[Figures]) -> None:
     """Measure each level and add its figures to `levels`, an interrupted one's too.
 
     Raises:
-        NoServer: nothing is ready at the URL.
+        NoServer: no server is ready at the URL.
     """
     await _wait_until_ready(plan.target, plan.wait_s)
     about = plan.described()
@@ -115,7 +115,10 @@ async def sweep(plan: Plan, levels: list[Figures]) -> None:
 
 
 async def _run_with_bar(level: Level, plan: Plan) -> None:
-    """A bar of requests, or of seconds where no number of requests is set."""
+    """Run a level with a progress bar of its requests, or of its seconds.
+
+    It shows seconds where no number of requests is set.
+    """
     by_time = plan.amount.requests is None
     with tqdm(
         desc=f"{level.concurrency} at once",
