@@ -1,4 +1,4 @@
-"""A budget of seconds: parts that no longer fit are skipped and named, as are parts that fail."""
+"""Run parts within a budget of seconds, and name those skipped or failed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Budget:
-    """The time that is left, and what did not come of it."""
+    """Runs parts while time is left, and lists those skipped or failed."""
 
     ends: float  # on the monotonic clock
     skipped: list[str] = field(default_factory=list)
@@ -19,11 +19,11 @@ class Budget:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Return the seconds that are left."""
         return max(0.0, self.ends - time.monotonic())
 
     def attempt(self, name: str, seconds: float, work: Callable[[], object]) -> None:
-        """Do `work` if its `seconds` are left; a failure is named, and the rest goes on."""
+        """Do `work` if its `seconds` are left; record a failure instead of raising it."""
         if seconds > self.left:
             self.skipped.append(
                 f"{name}: about {seconds:.0f} s, of which {self.left:.0f} s are left"

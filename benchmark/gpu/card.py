@@ -39,17 +39,17 @@ from benchmark.load.server_engines import MUTE
 from benchmark.load.server_process import WHISPER, Server, Setup, running_server
 from benchmark.paths import CACHE
 
-WEIGHTS = "random:large-v3,random:large-v3-turbo"
+WEIGHTS = "random:large-v3,random:large-v3-turbo"  # These models are measured, one after the other.
 BUDGET_S = 540.0  # All parts together, the program's start included, may take so many seconds.
-OLDEST_S = 60.0  # The start counts for at most so many seconds.
+OLDEST_S = 60.0  # The program's start counts for at most so many seconds.
 GREEDY, OURS = "transformers greedy", plan.OURS
-WEIGHTS_S = 15  # guesses of what one H200 takes, as are all that follow
-SERVER_S = 75  # start, idle moments, and the first level
-SETTLE_S = 40.0  # of which: preparing in idle moments, at most
-ENGINE_S = 90  # start, captures, first level
-PIPELINE_S = 60
-LEVEL_S = 15
-MUTE_S = 25
+WEIGHTS_S = 15  # Making a model's weights takes about so many seconds on one H200.
+SERVER_S = 75  # A server takes about so many seconds to start, settle and run its first level.
+SETTLE_S = 40.0  # A server prepares in idle moments for at most so many seconds.
+ENGINE_S = 90  # An engine takes about so many seconds to start, capture graphs and run one level.
+PIPELINE_S = 60  # The greedy pipeline takes about so many seconds.
+LEVEL_S = 15  # A further level takes about so many seconds.
+MUTE_S = 25  # A server with the mute engine takes about so many seconds.
 CAUTION = 1.5  # A level is expected to take so many times as long as the first one's pace says.
 LOG_CHARS = 2000  # Of a failed contender's log the last so many characters are printed.
 
@@ -58,9 +58,9 @@ Sounds = npt.NDArray[np.float32]  # [windows, samples]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is measured."""
+    """Says how many callers, windows and seconds are measured."""
 
-    callers: Sequence[int]  # at once over HTTP, the most telling first
+    callers: Sequence[int]  # at once over HTTP, the most important first
     windows: int  # that our engine transcribes
     few: int  # of them, those that the pipeline transcribes too
     long: int  # seconds of the one long file
@@ -68,7 +68,7 @@ class Sizes:
 
 @dataclass
 class Card:
-    """Everything that was found; grows while it runs."""
+    """Collects all figures of one GPU while the program runs."""
 
     sizes: Sizes
     budget: Budget
@@ -77,13 +77,13 @@ class Card:
     mute: list[HttpFigures] = field(default_factory=list)
 
     def judged(self) -> list[str]:
-        """The goals, met or by how much not."""
+        """Return a line for each goal: met, missed and by how much, or unmeasured."""
         lines = []
         for model in self.models:
-            found = goals.gpu_goals(
+            model_goals = goals.gpu_goals(
                 model.plan.weights, model.levels, http_overhead.multiples(model.served)
             )
-            lines += [f"{model.plan.weights}: {goal.judged()}" for goal in found]
+            lines += [f"{model.plan.weights}: {goal.judged()}" for goal in model_goals]
         outside = http_overhead.multiples(self.mute)
         threads = self.models[0].plan.threads if self.models else 1
         return lines + [goal.judged() for goal in goals.outside_goals(outside, threads)]
@@ -91,25 +91,25 @@ class Card:
     def write(self) -> None:
         if self.output is None:
             return
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "skipped": self.budget.skipped,
             "failed": self.budget.failed,
             "goals": self.judged(),
             "models": [model.plain() for model in self.models],
             "mute": [asdict(one) for one in self.mute],
         }
-        machine.write(self.output, found)
+        machine.write(self.output, document)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0 unless a part failed."""
-    asked = _parser().parse_args(arguments)
-    budget = Budget(time.monotonic() + asked.budget - min(process_age(), OLDEST_S))
-    callers = [int(count) for count in asked.callers.split(",")]
-    card = Card(Sizes(callers, asked.windows, asked.few, asked.long), budget, asked.json)
+    """Return exit code 0 unless a part failed."""
+    options = _parser().parse_args(arguments)
+    budget = Budget(time.monotonic() + options.budget - min(process_age(), OLDEST_S))
+    callers = [int(count) for count in options.callers.split(",")]
+    card = Card(Sizes(callers, options.windows, options.few, options.long), budget, options.json)
     with in_memory(otherwise=CACHE) as folder:
-        for weights in asked.weights.split(","):
-            begin = partial(prepare, card, weights, asked.device, folder)
+        for weights in options.weights.split(","):
+            begin = partial(prepare, card, weights, options.device, folder)
             budget.attempt(f"{weights}: weights", WEIGHTS_S, begin)
         measure(card)
     card.write()
@@ -118,25 +118,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def prepare(card: Card, weights: str, device: str | None, folder: Path) -> None:
-    """Make a model's weights, and measure what the card could do, once for all."""
-    asked = plan.read(["--weights", weights, *(["--device", device] if device else [])])
-    assert asked is not None
-    asked = replace(asked, dtypes=["float16" if asked.device == "cuda" else "bfloat16"])
+    """Make a model's weights, and measure the card's peaks for the first model."""
+    chosen = plan.read(["--weights", weights, *(["--device", device] if device else [])])
+    assert chosen is not None
+    chosen = replace(chosen, dtypes=["float16" if chosen.device == "cuda" else "bfloat16"])
     for place in (folder, CACHE):
         place.mkdir(parents=True, exist_ok=True)
-    model = Comparison(asked, plan.checkpoint(asked, folder), machine.described(asked))
+    model = Comparison(chosen, plan.checkpoint(chosen, folder), machine.described(chosen))
     if card.models:
         model.peaks = card.models[0].peaks
     else:
         print("\n".join(f"{name}: {value}" for name, value in model.machine.items()), flush=True)
         comparison.measure_peaks(model)
     card.models.append(model)
-    if asked.device == "cuda":
+    if chosen.device == "cuda":
         torch.cuda.empty_cache()  # engines plan with what is free
 
 
 def measure(card: Card) -> None:
-    """Each part, those first that say most of the goals."""
+    """Run each part; those that decide most goals come first."""
     attempt = card.budget.attempt
     for model in card.models:
         attempt(f"{model.plan.weights} over HTTP", SERVER_S, partial(over_http, card, model))
@@ -146,7 +146,7 @@ def measure(card: Card) -> None:
 
 
 def over_http(card: Card, model: Comparison) -> None:
-    """One server: many callers, the long file, fewer callers, MP3, short clips, first words."""
+    """Measure one model over HTTP: all cases, then the first words of a stream."""
     setup = _setup(model, WHISPER)
     attempt = card.budget.attempt
     with running_server(setup, card.budget.left) as server:
@@ -180,7 +180,7 @@ def http_cases(sizes: Sizes) -> list[Case]:
 
 
 def alone(card: Card, model: Comparison) -> None:
-    """The engine without a server: its share of the roofline, clips, and the greedy pipeline."""
+    """Measure the engine without a server: roofline share, clips, and the greedy pipeline."""
     sizes, name = card.sizes, model.plan.weights
     windows = recordings.windows(recordings.made_up(WINDOW * sizes.windows))
     clips = recordings.clips(windows.ravel(), 32, CLIP_SECONDS)
@@ -205,7 +205,7 @@ def alone(card: Card, model: Comparison) -> None:
 
 
 def outside(card: Card) -> None:
-    """What the server and this program could do if the model took no time."""
+    """Measure the server and this program with an engine that takes no time."""
     most, long = card.sizes.callers[0], card.sizes.long
     setup = _setup(card.models[0], MUTE)
     with running_server(setup, card.budget.left) as server:
@@ -221,7 +221,7 @@ def outside(card: Card) -> None:
 
 @contextlib.contextmanager
 def running(card: Card, model: Comparison, name: str) -> Iterator[ContenderProcess]:
-    """A contender, which is ended when the budget is."""
+    """Start a contender, and end it when the budget ends."""
     [entry] = [entry for entry in ENTRIES if entry.name == name]
     dtype = model.plan.dtypes_of(entry)[0]
     log = comparison.log_of(entry, dtype)
@@ -257,9 +257,9 @@ def _compared(
         tell(_end_of(CACHE / f"{name}.log".replace(" ", "-")))
 
 
-def _keep(card: Card, found: list[HttpFigures], server: Server, setup: Setup, case: Case) -> None:
-    found.append(_answered(card, server, setup, case))
-    print(http_overhead.in_one_line(found[-1]), flush=True)
+def _keep(card: Card, figures: list[HttpFigures], server: Server, setup: Setup, case: Case) -> None:
+    figures.append(_answered(card, server, setup, case))
+    print(http_overhead.in_one_line(figures[-1]), flush=True)
     card.write()
 
 
@@ -273,8 +273,8 @@ def _first_words(model: Comparison, server: Server) -> None:
 
 
 def _setup(model: Comparison, engine: str) -> Setup:
-    asked = model.plan
-    return Setup(engine, model.checkpoint, asked.device, asked.dtypes[0], str(GOAL_TOKENS))
+    chosen = model.plan
+    return Setup(engine, model.checkpoint, chosen.device, chosen.dtypes[0], str(GOAL_TOKENS))
 
 
 def _end_of(log: Path) -> str:
