@@ -17,9 +17,9 @@ from pathlib import Path
 from benchmark.local_server import NotReady, free_port, stop, wait_until_ready
 from benchmark.paths import ROOT, SAMPLES
 
-SERVER = (sys.executable, str(ROOT / "server.py"))
+SERVER = (sys.executable, str(ROOT / "server.py"))  # This command starts the server.
 START_S = 180.0  # A server that is not ready after so many seconds has failed.
-ANSWER_S = 300.0
+ANSWER_S = 300.0  # A request that is not answered within so many seconds has failed.
 GROSSLY_WRONG = 0.3  # The demo fails when more than this share of all words is wrong.
 NO_SETTINGS: Mapping[str, str] = {}
 
@@ -30,7 +30,7 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True)
 class Sample:
-    """A shipped recording and what is said in it."""
+    """Pairs a shipped recording with its language and the text spoken in it."""
 
     audio: Path
     language: str
@@ -39,7 +39,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class TranscribedSample:
-    """What the server made of a sample."""
+    """Pairs a sample with the text that the server wrote, and counts the errors."""
 
     sample: Sample
     text: str
@@ -50,7 +50,7 @@ class TranscribedSample:
 
 
 def main(samples: Path = SAMPLES, server: Sequence[str] = SERVER) -> int:
-    """Exit code 0 when the transcripts are what was said, bar a few words."""
+    """Transcribe the samples; return exit code 0 unless far too many words are wrong."""
     transcribed: list[TranscribedSample] = []
     try:
         listed = read_samples(samples)
@@ -70,7 +70,7 @@ def main(samples: Path = SAMPLES, server: Sequence[str] = SERVER) -> int:
 def running_server(
     command: Sequence[str], others: Mapping[str, str] = NO_SETTINGS
 ) -> Iterator[int]:
-    """The port of a server on this machine, for as long as the context lasts.
+    """Run a server on this machine and yield its port.
 
     Args:
         command: starts the server.
@@ -95,7 +95,7 @@ def running_server(
 
 
 def read_samples(folder: Path) -> list[Sample]:
-    """The recordings in `folder`, as its `samples.json` lists them.
+    """Return the recordings in `folder` that its `samples.json` lists.
 
     Raises:
         DemoFailed: there is no list.
@@ -159,7 +159,7 @@ def is_grossly_wrong(transcribed: Sequence[TranscribedSample]) -> bool:
 
 
 def words_wrong(reference: str, written: str) -> int:
-    """Words to replace, insert or delete, case and punctuation aside (Levenshtein)."""
+    """Count the words to replace, insert or delete, without case and punctuation (Levenshtein)."""
     said, got = plain_words(reference), plain_words(written)
     row = list(range(len(got) + 1))  # distances from the words said so far to each start of `got`
     for word in said:

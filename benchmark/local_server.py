@@ -1,4 +1,4 @@
-"""A server as a process of this machine: its port, its readiness, its end."""
+"""Wait for a server process on this machine to be ready, and stop it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import time
 from http.client import HTTPConnection, HTTPException
 
-POLL_S = 0.1  # The health check is asked so many seconds after it was not answered.
+POLL_S = 0.1  # The health check is sent again after so many seconds without an answer.
 STOP_S = 60.0  # A server that has not ended so many seconds after SIGTERM is killed.
 
 
@@ -17,7 +17,7 @@ class NotReady(Exception):
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on now."""
+    """Return a port of this machine that no process uses now."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -1,15 +1,16 @@
-"""What is said where a package is missing that the service itself does not need."""
+"""Name a missing package and how to install it, in one line."""
 
 from __future__ import annotations
 
 import sys
 from types import TracebackType
 
+# A missing module of these packages is an error of ours and keeps its traceback.
 OWN = ("asr", "benchmark", "models", "tests")
 
 
 def explain() -> None:
-    """From now on a package that is not installed is named in one line, with the remedy."""
+    """Replace the traceback of a missing package with one line that names the remedy."""
     sys.excepthook = _name_the_remedy
 
 

@@ -1,4 +1,4 @@
-"""Folders of this repository that several benchmarks use."""
+"""Name the folders of this repository that several benchmarks use."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Processor time and memory of a process, with the standard library alone."""
+"""Read the CPU time and memory of a process with only the standard library."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import subprocess
 from pathlib import Path
 
 KIB, MIB = 2**10, 2**20
-PEAK_RESET = "5"  # written to clear_refs: the peak begins anew (proc(5))
+PEAK_RESET = "5"  # This value, written to clear_refs, resets the peak: proc(5).
 
 
 def cpu_seconds() -> float:
-    """Of this process and the children that have ended."""
+    """Return the CPU seconds of this process and of its children that ended."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -23,7 +23,7 @@ def reset_peak(process: int | str = "self") -> None:
 
 
 def peak_bytes(process: int | str = "self") -> float:
-    """The most memory that was resident since the last reset."""
+    """Return the most resident memory since the last reset, in bytes."""
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return float(line.split()[1]) * KIB
@@ -31,7 +31,7 @@ def peak_bytes(process: int | str = "self") -> float:
 
 
 def gpu_mib() -> float | None:
-    """What this process holds on the GPU; None without one."""
+    """Return the GPU memory that this process holds, in MiB; None without a GPU."""
     command = ["nvidia-smi", "--query-compute-apps=pid,used_memory"]
     try:
         listed = subprocess.run(

@@ -1,4 +1,4 @@
-"""Recordings of any length, cut alike for every engine, and lengths of texts."""
+"""Make recordings of any length, cut them alike for all engines, draw text lengths."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ import soundfile
 
 from asr.pcm import SAMPLE_RATE, Samples
 
-WINDOW_SECONDS = 30
+WINDOW_SECONDS = 30  # A window lasts so many seconds.
 SYLLABLES_HZ = 4.0  # Made-up sound has so many syllables in a second.
 PHRASE_SECONDS = 5.0  # A pause of made-up sound begins every so many seconds.
-PAUSE_SECONDS = 0.6
-MEAN_TOKENS = 130  # A 30 s window of English has so many tokens.
-DRAWN_SPREAD = 0.5  # of the logarithm of drawn lengths
-FEWEST_TOKENS, MOST_TOKENS = 8, 224
+PAUSE_SECONDS = 0.6  # A pause of made-up sound lasts so many seconds.
+MEAN_TOKENS = 130  # A 30 s window of English has about so many tokens.
+DRAWN_SPREAD = 0.5  # The logarithms of drawn lengths have this standard deviation.
+FEWEST_TOKENS, MOST_TOKENS = 8, 224  # A drawn length is between these, in tokens.
 PATTERN_SECONDS = 600  # Made-up sound begins again after so many seconds.
-MP3_BITRATE = "64k"
+MP3_BITRATE = "64k"  # MP3 files have so many bits a second.
 
 
 def made_up(seconds: float) -> Samples:
-    """Noise in syllables and phrases: not speech, but with the loudness and pauses of it."""
+    """Return noise with the loudness, syllables and pauses of speech, but no words."""
     count = round(min(seconds, PATTERN_SECONDS) * SAMPLE_RATE)
     rng = np.random.default_rng(0)
     noise = rng.standard_normal(count).astype(np.float32)
@@ -39,7 +39,11 @@ def made_up(seconds: float) -> Samples:
 
 
 def spoken(files: list[Path], seconds: float) -> Samples:
-    """The recordings in `files`, 16 kHz each, one after the other and again until long enough."""
+    """Return the recordings in `files` in a row, repeated until they last `seconds`.
+
+    Raises:
+        ValueError: a file is not 16 kHz mono.
+    """
     parts = []
     for file in files:
         samples, rate = soundfile.read(file, dtype="float32")
@@ -50,21 +54,24 @@ def spoken(files: list[Path], seconds: float) -> Samples:
 
 
 def windows(recording: Samples, seconds: float = WINDOW_SECONDS) -> npt.NDArray[np.float32]:
-    """The recording in whole windows, [windows, samples]."""
+    """Cut the recording into whole windows, [windows, samples]."""
     size = round(seconds * SAMPLE_RATE)
     count = len(recording) // size
     return recording[: count * size].reshape(count, size)
 
 
 def clips(recording: Samples, count: int, seconds: float) -> npt.NDArray[np.float32]:
-    """As many different stretches of the recording as wanted, [count, samples]."""
+    """Return `count` different stretches of the recording, [count, samples]."""
     size = round(seconds * SAMPLE_RATE)
     starts = np.linspace(0, len(recording) - size, count).astype(int)
     return np.stack([recording[start : start + size] for start in starts])
 
 
 def drawn_lengths(count: int) -> list[int]:
-    """Tokens of each window, log-normal about a mean of 130: the same ones every time."""
+    """Draw the number of tokens of each window, the same ones every time.
+
+    They are log-normal with a mean of 130.
+    """
     rng = np.random.default_rng(0)
     lengths = rng.lognormal(0.0, DRAWN_SPREAD, count)
     lengths *= MEAN_TOKENS / lengths.mean()
@@ -72,7 +79,7 @@ def drawn_lengths(count: int) -> list[int]:
 
 
 def wav(recording: Samples) -> bytes:
-    """16-bit PCM in a WAV file."""
+    """Return a WAV file with 16-bit PCM."""
     file = io.BytesIO()
     with wave.open(file, "wb") as writer:
         writer.setnchannels(1)
@@ -83,14 +90,14 @@ def wav(recording: Samples) -> bytes:
 
 
 def flac(samples: Samples) -> bytes:
-    """16 bits, without loss."""
+    """Return a FLAC file with 16 bits a sample."""
     file = io.BytesIO()
     soundfile.write(file, samples, SAMPLE_RATE, format="FLAC")
     return file.getvalue()
 
 
 def mp3(recording: Samples) -> bytes:
-    """An MP3 file at 64 kbit/s."""
+    """Return an MP3 file at 64 kbit/s."""
     program = imageio_ffmpeg.get_ffmpeg_exe()
     options = ["-hide_banner", "-loglevel", "error", "-i", "pipe:0", "-f", "mp3"]
     command = [program, *options, "-b:a", MP3_BITRATE, "pipe:1"]

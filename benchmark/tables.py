@@ -1,4 +1,4 @@
-"""Rows of text as a Markdown table."""
+"""Write rows of text as a Markdown table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Markdown, the first column to the left and numbers to the right."""
+    """Return Markdown lines, the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
