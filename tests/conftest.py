@@ -1,4 +1,4 @@
-"""What the tests share: servers, clients of them, and the simplest sounds."""
+"""Give the tests servers, clients of them, and the simplest sounds."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ pytest_plugins = [
 ROOT = Path(__file__).resolve().parent.parent
 
 
-RATE = 16_000
+RATE = 16_000  # Sounds have so many samples a second.
 
 
-PATIENCE_SECONDS = 120  # of a test with what it waits for: a machine may be slow and busy
+PATIENCE_SECONDS = 120  # A test waits at most so many seconds: a machine may be slow and busy.
 
 
-# A busy machine is no failure; what is drawn stays as the default has it, in CI the same each time.
+# A busy machine fails no test; examples are drawn as by default, in CI the same ones each time.
 settings.register_profile(
     "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -59,7 +59,7 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests of a hub run when they are asked for, tests of a GPU where there is one."""
+    """Skip hub tests unless they are selected, and GPU tests without a GPU."""
     absent = {}
     if "hub" not in config.getoption("-m"):
         absent["hub"] = pytest.mark.skip(reason="downloads models: run with -m hub")
@@ -82,14 +82,17 @@ def answers(url: str) -> bool:
 
 
 async def eventually(claim: Callable[[], object]) -> None:
-    """Let the loop run until `claim` holds of another thread: it can only be asked again."""
+    """Let the loop run until `claim` holds.
+
+    Another thread makes it true, so that it can only be polled.
+    """
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not claim():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 
 class KnownSpeech:
-    """A detector's result in which somebody speaks at the times given."""
+    """Stands for a detector's result with speech at the given times."""
 
     def __init__(self, *spoken: tuple[float, float]) -> None:
         self._spoken = [Span(*times) for times in spoken]
@@ -107,13 +110,13 @@ class KnownSpeech:
 
 
 def tone(seconds: float, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
-    """A sine at half volume, [samples]."""
+    """Return a sine at half volume, [samples]."""
     time_axis = np.arange(round(seconds * rate)) / rate
     return (0.5 * np.sin(2 * np.pi * hertz * time_axis)).astype(np.float32)
 
 
 def wav(samples: np.ndarray, rate: int = RATE, **how: Any) -> bytes:
-    """`samples`, [frames] or [frames, channels], as a WAV file."""
+    """Return `samples`, [frames] or [frames, channels], as a WAV file."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", **how)
     return file.getvalue()
@@ -126,7 +129,10 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 def make_client(aiohttp_client: Any, engine: FakeEngine) -> Callable[..., Any]:
-    """A client of an app with the fake engine and the settings given; a tone is speech to it."""
+    """Return a function that makes clients of an app with the fake engine.
+
+    Its arguments are settings. VAD is off unless they set it: a tone is speech to the app.
+    """
 
     async def make(**settings: Any) -> Any:
         config = Config(**{"vad": "off", **settings})
@@ -142,7 +148,7 @@ async def client(make_client: Callable[..., Any]) -> Any:
 
 @dataclass
 class Server:
-    """A real server process."""
+    """Runs a real server as a process."""
 
     process: subprocess.Popen[bytes]
     url: str
@@ -155,7 +161,7 @@ class Server:
 
 
 def free_port() -> int:
-    """A port that is free, and below those that systems give to outgoing connections."""
+    """Return a free port below those that systems give to outgoing connections."""
     while True:
         port = random.randint(20_000, 32_000)
         with socket.socket() as free, contextlib.suppress(OSError):
@@ -194,7 +200,7 @@ def needs_demo_model() -> None:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) -> Iterator[Server]:  # noqa: ARG001
-    """One real process with the demo model for the whole run."""
+    """Run one real server with the demo model for all tests."""
     running = start_server(
         tmp_path_factory.mktemp("server") / "log",
         ALLOW_PRIVATE_URLS="1",

@@ -1,1 +1,1 @@
-"""What tests use: engines, sounds, servers, models."""
+"""Give tests engines, sounds, servers and models."""

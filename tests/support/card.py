@@ -1,8 +1,8 @@
-"""A graphics card that is not there: torch.cuda's calls on a CPU, and what graphs do, for real.
+"""Imitate a graphics card: torch.cuda's calls run on a CPU, with graphs that work.
 
-A capture records every operation and leaves all memory as it was; a replay runs the recorded ones
-again on the same memory. So a capture that takes in a number, or a tensor that is replaced where it
-should be written to, is replayed as falsely as on a card.
+A capture records every operation and leaves all memory as it was; a replay runs the recorded
+operations again on the same memory. So a capture that takes in a number, or a tensor that is
+replaced where it should be written to, gives wrong results as on a real card.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from asr.engines.whisper import batch
 from asr.engines.whisper.decoding import logits, sampling
 from asr.engines.whisper.model.transfer import HostCopy
 
+# Operations with these names wait for the card, which no capture allows.
 SYNCHRONISING = {"_local_scalar_dense", "nonzero", "masked_select", "item", "equal", "is_nonzero"}
 
 
 class Tape(TorchDispatchMode):
-    """Notes each operation and what it wrote."""
+    """Records each operation and the memory that it writes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,19 +45,19 @@ class Tape(TorchDispatchMode):
                     whole = value.untyped_storage()
                     keep = torch.empty(0, dtype=torch.uint8).set_(whole)
                     self.before.setdefault(whole.data_ptr(), (keep, keep.clone()))
-        found = func(*args, **given)
-        self.notes.append((func, args, given, found))
-        return found
+        output = func(*args, **given)
+        self.notes.append((func, args, given, output))
+        return output
 
     def rewind(self) -> None:
-        """Leave all memory as it was before the recording."""
+        """Restore all memory as it was before the recording."""
         for memory, before in self.before.values():
             memory.copy_(before)
 
     def play(self) -> None:
-        for func, args, kwargs, found in self.notes:
+        for func, args, kwargs, output in self.notes:
             again = func(*args, **kwargs)
-            for old, new in zip(tree_leaves(found), tree_leaves(again), strict=True):
+            for old, new in zip(tree_leaves(output), tree_leaves(again), strict=True):
                 if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
                     old.copy_(new)
 
@@ -83,19 +84,19 @@ class Stream:
 
 
 class Card:
-    """What was asked of it."""
+    """Stands for the card and records how it is used."""
 
     def __init__(self) -> None:
         self.graphs: list[Graph] = []
         self.captured_on: list[Stream] = []
-        self.ran_on: list[Stream] = []  # aside of the main stream
+        self.ran_on: list[Stream] = []  # besides the main stream
         self.pools: list[object] = []
         self.free = 2**40  # bytes
         self.main = self.current = Stream()
         self.is_full: Callable[[], bool] = lambda: False  # whether a capture is out of memory
         self.is_capturing = False
-        self.is_broken = False  # captures come to nothing
-        self.is_lost = False  # whatever is asked of it is refused
+        self.is_broken = False  # every capture fails
+        self.is_lost = False  # every synchronisation fails
 
     @contextmanager
     def graph(
@@ -143,7 +144,7 @@ class Card:
 
     @classmethod
     def stand_in(cls, patch: pytest.MonkeyPatch) -> Card:
-        """Put in the place of torch's own."""
+        """Replace torch.cuda's calls with those of a new card."""
         card = cls()
         for name, value in {
             "CUDAGraph": Graph,
@@ -159,7 +160,7 @@ class Card:
         }.items():
             patch.setattr(torch.cuda, name, value)
         patch.setattr(batch, "_is_gpu", lambda _: True)
-        patch.setattr(HostCopy, "of", lambda found: HostCopy(found.clone(), None))
+        patch.setattr(HostCopy, "of", lambda tensor: HostCopy(tensor.clone(), None))
         patch.setattr(
             logits, "sample", sampling._sampled
         )  # as on a card: for all rows, none picked out

@@ -1,4 +1,4 @@
-"""Models of other kinds than Whisper, small and with random weights."""
+"""Make small models of other kinds than Whisper, with random weights."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Time that passes when a test says so."""
+"""Give a test a clock that it can move forward."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The process's clock, which the event loop goes by too: it runs on, and leaps."""
+    """Replace the process's clock with one that a test can move forward.
+
+    It also runs on by itself. The event loop goes by it, too.
+    """
     clock = Clock()
     monkeypatch.setattr(time, "monotonic", clock.monotonic)
     return clock

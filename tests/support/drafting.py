@@ -1,4 +1,4 @@
-"""A Whisper engine that keeps every attempt of the temperature fallback."""
+"""Run a Whisper engine that keeps every attempt of the temperature fallback."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from tests.support.models import (
 )
 from tests.support.twins import Twins
 
+# No text reaches this mean logprob: every window goes through the whole fallback.
 IMPOSSIBLE = Thresholds(avg_logprob=0.0)
 
 
 class DraftingEngine(RecordingEngine):
-    """Keeps all that was written of each window."""
+    """Keeps all attempts to decode each window."""
 
     def __init__(self, twins: Twins, **changes: Any) -> None:
         self.attempts: dict[Window, list[Attempt]] = {}
@@ -33,15 +34,15 @@ class DraftingEngine(RecordingEngine):
         self.attempts[sequence.window] = list(sequence.attempts)
         return super()._final(sequence)
 
-    def transcribe(self, asked: abc.Sequence[Window]) -> list[WindowResult]:
+    def transcribe(self, windows: abc.Sequence[Window]) -> list[WindowResult]:
         caller = Caller(self)
-        caller.run(asked)
+        caller.run(windows)
         assert self._batch.free == self.capacity
         assert not self._sequences
-        return [caller.finals[window] for window in asked]
+        return [caller.finals[window] for window in windows]
 
 
 def with_thresholds(
-    asked: abc.Sequence[Window], thresholds: Thresholds = IMPOSSIBLE
+    windows: abc.Sequence[Window], thresholds: Thresholds = IMPOSSIBLE
 ) -> list[Window]:
-    return [replace(w, options=replace(w.options, thresholds=thresholds)) for w in asked]
+    return [replace(w, options=replace(w.options, thresholds=thresholds)) for w in windows]

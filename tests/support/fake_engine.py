@@ -1,4 +1,4 @@
-"""An engine without a model: its text is the length of the window."""
+"""Stand in for an engine: the text is the length of the window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ GATE_SECONDS = 120  # A step that is still held back after so many seconds goes 
 
 @dataclass
 class FakeEngine:
-    """Writes the length of each window and records its steps; `gate` holds it back when cleared."""
+    """Writes the length of each window and records its steps.
+
+    A step waits while `gate` is cleared.
+    """
 
     capacity: int = 4
     steps: list[list[Window]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Forms as OpenAI's clients send them, and what comes back for them."""
+"""Send forms as OpenAI's clients do, and read what comes back."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATH = "/v1/audio/transcriptions"
 
 
 def form(*fields: tuple[str, str], file: bytes | None = CLIP, **named: str) -> aiohttp.FormData:
-    """A multipart form, its file first."""
+    """Return a multipart form with its file first."""
     data = aiohttp.FormData(default_to_multipart=True)
     if file is not None:
         data.add_field("file", file, filename="upload")
@@ -41,31 +41,31 @@ async def refused(client: Any, *fields: tuple[str, str], **named: Any) -> tuple[
 
 
 async def problem(response: Any) -> ErrorObject:
-    """The error object that `response` holds, and nothing else."""
-    found = OpenAiProblem.model_validate_json(await response.text(), extra="forbid").error
-    assert found.type in {"invalid_request_error", "rate_limit_error", "server_error"}
-    return found
+    """Return the error object of `response`, which must hold nothing else."""
+    error = OpenAiProblem.model_validate_json(await response.text(), extra="forbid").error
+    assert error.type in {"invalid_request_error", "rate_limit_error", "server_error"}
+    return error
 
 
 async def events(response: Any) -> list[dict[str, Any]]:
-    """The events of an SSE response, without its comments."""
-    found = []
+    """Return the events of an SSE response, without its comments."""
+    received = []
     async for line in response.content:
         if line.startswith(b"data: "):
-            found.append(json.loads(line[6:]))
+            received.append(json.loads(line[6:]))
         else:
             assert line == b"\n" or line.startswith(b":")
-    return found
+    return received
 
 
 def options_asked(engine: FakeEngine) -> Options:
-    """Of the only window that the engine was given."""
+    """Return the options of the only window that the engine got."""
     [[window]] = engine.steps
     return window.options
 
 
 def slow_form(*before, after=(), sent):
-    """A form whose file stops half way until `sent` is set."""
+    """Return a form whose file stops half way until `sent` is set."""
 
     def field(name, value):
         return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'

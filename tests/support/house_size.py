@@ -1,4 +1,4 @@
-"""The sizes of a package's files, folders and functions: python -m tests.support.house_size."""
+"""Measure a package's files, folders and functions: python -m tests.support.house_size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-HOUSE = Path(__file__).resolve().parents[2] / "asr"
+HOUSE = Path(__file__).resolve().parents[2] / "asr"  # The files below this folder are measured.
 FILE_LINES = 300  # A file with more lines is a fault.
 FOLDER_FILES = 14  # A folder with more modules, `__init__.py` aside, is a fault.
 MEDIAN_LINES = 8  # Functions whose median has more lines are a fault.
@@ -17,7 +17,7 @@ FUNCTION_LINES = 60  # A function with more lines, its signature included, is a 
 
 @dataclass(frozen=True)
 class Size:
-    """How long the functions of a package are, and what in it is too large."""
+    """Holds the lengths of a package's functions, and what in it is too large."""
 
     functions: dict[str, int]  # place and name → lines from signature to end
     files: dict[str, int]  # those above FILE_LINES → lines
@@ -25,18 +25,18 @@ class Size:
 
     @property
     def median(self) -> float:
-        """Lines."""
+        """Return the median of the functions' lines."""
         return statistics.median(self.functions.values()) if self.functions else 0.0
 
     @property
     def percentile_90(self) -> int:
-        """Lines that nine functions of ten do not exceed."""
+        """Return the lines that nine functions of ten do not exceed."""
         ordered = sorted(self.functions.values())
         return ordered[9 * (len(ordered) - 1) // 10] if ordered else 0
 
     @property
     def faults(self) -> list[str]:
-        """A line for each limit that is not kept."""
+        """Return a line for each limit that is not kept."""
         lines = [f"{name}: {count} lines" for name, count in self.files.items()]
         lines += [f"{name}/: {count} modules" for name, count in self.folders.items()]
         if self.median > MEDIAN_LINES:
@@ -45,7 +45,7 @@ class Size:
         return lines + [f"{name}: a function of {count} lines" for name, count in long.items()]
 
     def described(self) -> str:
-        """Figures for people, the faults last."""
+        """Return the figures as text, the faults last."""
         longest = max(self.functions, key=lambda name: self.functions[name], default="none")
         return "\n".join(
             [
@@ -59,7 +59,7 @@ class Size:
 
 
 def measure(house: Path) -> Size:
-    """Read every module under `house`."""
+    """Measure every module under `house`."""
     functions: dict[str, int] = {}
     files: dict[str, int] = {}
     folders: dict[str, int] = {}
@@ -75,7 +75,7 @@ def measure(house: Path) -> Size:
 
 
 def _functions(name: str, tree: ast.Module) -> dict[str, int]:
-    """Lines of each function; of one inside another both count them."""
+    """Count each function's lines; those of an inner function count in both."""
     return {
         f"{name}:{node.lineno} {node.name}": (node.end_lineno or node.lineno) - node.lineno + 1
         for node in ast.walk(tree)
@@ -84,7 +84,7 @@ def _functions(name: str, tree: ast.Module) -> dict[str, int]:
 
 
 def main() -> int:
-    """Exit code 0 when all limits are kept."""
+    """Print the sizes; return exit code 0 when all limits are kept."""
     size = measure(HOUSE)
     print(size.described())
     return int(bool(size.faults))

@@ -1,8 +1,8 @@
-"""The server with an engine that works when a test says so: started as a process by tests.
+"""Run the server with an engine that a test controls through files.
 
-`ENGINE_CONTROL` names a directory. While it holds a file `hold`, the engine waits in its step, once
-it has transcribed as many windows as the file says; where it holds `die`, the step raises; every
-window transcribed is a line of `transcribed` there.
+Tests start it as a process. `ENGINE_CONTROL` names a directory. While it holds a file `hold`, the
+engine waits in its step, once it has transcribed as many windows as the file says; where it holds
+`die`, the step raises; every window transcribed is a line of `transcribed` there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from asr.server.run import run
 from asr.startup import StartupTimer
 from tests.support.fake_engine import FakeEngine, transcribed
 
-POLL_SECONDS = 0.01
+POLL_SECONDS = 0.01  # A held engine reads the file again after so many seconds.
 
 
 @dataclasses.dataclass
@@ -48,7 +48,7 @@ class Controlled(FakeEngine):
         return [transcribed(window) for window in admitted]
 
     def _most(self) -> float:
-        """How many windows may be transcribed for now."""
+        """Return how many windows may be transcribed for now."""
         try:
             return int((self.control / "hold").read_text() or 0)
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Small Whisper models with random weights, and what Transformers says they write."""
+"""Make small random Whisper models, and the tokens that Transformers writes with them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from asr.options import Options
 from asr.pcm import SAMPLE_RATE, Samples
 
 INFO = EngineInfo(model_id="random", engine="whisper", device_name="", hardware="")
-SECONDS = 2  # of a window of these models
-POSITIONS = 48  # tokens that they have places for
-SPREAD = 2.0  # of the logits
+SECONDS = 2  # A window of these models lasts so many seconds.
+POSITIONS = 48  # Their decoders have so many positions.
+SPREAD = 2.0  # Their logits have about this standard deviation.
 
 
 @dataclass(frozen=True)
 class Shape:
-    """What distinguishes the published checkpoints, at small widths."""
+    """Holds what distinguishes the published checkpoints, at small widths."""
 
     mels: int
     vocabulary: int
@@ -56,6 +56,7 @@ DISTIL = Shape(128, 51866, 100, encoder_layers=3, decoder_layers=2, heads=4, wid
 SHAPES = {"tiny": TINY, "tiny.en": TINY_ENGLISH, "large-v3": LARGE_V3, "distil": DISTIL}
 
 
+# Windows take these in turn.
 OPTIONS = [
     Options(language="en"),
     Options(language="de", timestamps="none"),
@@ -69,7 +70,7 @@ OPTIONS = [
 
 
 def windows(count: int, options: abc.Sequence[Options] = OPTIONS) -> list[Window]:
-    """Of different lengths, the options in turn."""
+    """Return windows of different lengths, with the options in turn."""
     return [
         Window(noise(seed, 0.5 + seed % 4 / 2), 0.0, options[seed % len(options)])
         for seed in range(count)
@@ -102,7 +103,7 @@ class NumberTokenizer:
 
 
 def generation_config(shape: Shape) -> GenerationConfig:
-    """The special tokens where the published checkpoint of that shape has them."""
+    """Return a config with the special tokens where the published checkpoint has them."""
     end = 50257 if shape.languages else 50256
     last_language = end + 1 + max(shape.languages, 99)
     no_timestamps = last_language + 6
@@ -127,10 +128,10 @@ def generation_config(shape: Shape) -> GenerationConfig:
 
 
 def random_model(shape: Shape, seed: int = 0, ends: bool = True) -> Any:
-    """A model that mixes words and times and, unless asked otherwise, ends now and then.
+    """Return a model that writes words and times and sometimes ends a text.
 
-    Its logits spread, so that times together are as likely as the best word, and
-    differ enough between tokens for rounding not to decide.
+    It never ends one where `ends` is false. Its logits spread, so that times together are as likely
+    as the best word, and differ enough between tokens for rounding not to decide.
     """
     config = WhisperConfig(
         vocab_size=shape.vocabulary,
@@ -168,7 +169,7 @@ def extractor(shape: Shape) -> WhisperFeatureExtractor:
 
 
 def checkpoint(model: Any, shape: Shape, keeps_encoder_output: bool = False) -> Checkpoint:
-    """The model as the engine wants it, with nothing of its own in it.
+    """Copy the model into a checkpoint as the engine takes it.
 
     Args:
         keeps_encoder_output: with weights for slots that keep the encoder's output, as on a GPU.
@@ -189,7 +190,7 @@ def noise(seed: int, seconds: float = SECONDS) -> Samples:
 
 
 def reference(model: Any, extract: Any, samples: Samples, options: Options) -> list[int]:
-    """The tokens that Transformers' `generate` writes, end of text included."""
+    """Return the tokens that Transformers' `generate` writes, end of text included."""
     features = extract(samples, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
     config = model.generation_config
     prompt = None
@@ -211,7 +212,7 @@ def reference(model: Any, extract: Any, samples: Samples, options: Options) -> l
 
 
 class RecordingEngine(WhisperEngine):
-    """Keeps what each window wrote, token by token."""
+    """Keeps the sequence of each window, with all its tokens."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self.sequences: dict[Window, Sequence] = {}
@@ -250,7 +251,10 @@ class Caller:
 
 
 def plan(loaded: Checkpoint, **changes: Any) -> CapacityPlan:
-    """A small one, for slots that `loaded` was made for: with packed weights keys and values."""
+    """Return a small plan with the kind of slots that `loaded` was made for.
+
+    With packed weights a slot stores keys and values.
+    """
     settings: dict[str, Any] = {
         "slots": 4,
         "encoder_batch": 2,
@@ -265,12 +269,12 @@ def plan(loaded: Checkpoint, **changes: Any) -> CapacityPlan:
 
 
 def recording(loaded: Checkpoint, limit: int | None = None, **changes: Any) -> RecordingEngine:
-    """An engine over `loaded` with a plan of `plan(loaded, **changes)`."""
+    """Return an engine over `loaded` with a plan of `plan(loaded, **changes)`."""
     return RecordingEngine(loaded, plan(loaded, **changes), INFO, limit)
 
 
 def written(engine: RecordingEngine, windows: abc.Sequence[Window]) -> list[list[int]]:
-    """The tokens of each window, all of them run through `engine`."""
+    """Run all windows through `engine` and return the tokens of each."""
     caller = Caller(engine)
     caller.run(windows)
     assert all(caller.finals[window].error is None for window in windows)

@@ -1,4 +1,4 @@
-"""A server to fetch from, on two addresses, and names that lead where a test wants."""
+"""Run a server to fetch from, and resolve names as a test wants."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Names(AbstractResolver):
-    """Answers each question with the next of the addresses; the last one stays."""
+    """Resolves each name to the next of the addresses; the last one stays."""
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)
@@ -42,7 +42,7 @@ class Names(AbstractResolver):
 
 
 class Origin:
-    """A server on two loopback addresses: one stands for the open internet."""
+    """Serves on two loopback addresses; one stands for the open internet."""
 
     public, private = "127.0.0.2", "127.0.0.1"
 
@@ -96,7 +96,7 @@ async def origin() -> AsyncIterator[Origin]:
 
 @pytest.fixture
 def as_public(monkeypatch: pytest.MonkeyPatch) -> None:
-    """127.0.0.2 counts as the open internet; everything else is judged as ever."""
+    """Count 127.0.0.2 as the open internet, and judge all other addresses as usual."""
 
     def judged(address: Any) -> bool:
         return str(address) == Origin.public or is_public(address)

@@ -1,4 +1,4 @@
-"""Tensors that claim to be on a graphics card and hold nothing, and who takes them off it."""
+"""Imitate tensors on a graphics card, and record operations that leave it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-CARD = torch.device("cuda", 1)  # not the one that is current
+CARD = torch.device("cuda", 1)  # Tensors claim to be on this device, which is not the current one.
 
-GUARDED: dict[Any, Any] = {  # methods that ask for a driver before they are dispatched
+# These methods ask for a driver before they are dispatched; their operators do not.
+GUARDED: dict[Any, Any] = {
     torch.Tensor.copy_: torch.ops.aten.copy_,
     torch.Tensor.__invert__: torch.ops.aten.bitwise_not,
     torch.Tensor.contiguous: torch.ops.aten.contiguous,
@@ -27,7 +28,7 @@ GUARDED: dict[Any, Any] = {  # methods that ask for a driver before they are dis
 
 
 class OnCard(TorchFunctionMode):
-    """Lets a torch that was built without CUDA pick by index, and pin nothing."""
+    """Lets a torch without CUDA index such tensors, and pins no memory."""
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any | None = None
@@ -44,7 +45,7 @@ class OnCard(TorchFunctionMode):
 
 
 def picked(x: torch.Tensor, index: Any) -> torch.Tensor:
-    """As `x[index]`, which asks for a driver."""
+    """Return `x[index]` without asking for a driver."""
     parts = list(index) if isinstance(index, tuple) else [index]
     if Ellipsis in [part for part in parts if not isinstance(part, torch.Tensor)]:
         parts[:1] = [slice(None)] * (x.ndim - len(parts) + 1)  # it comes first
@@ -66,7 +67,7 @@ def picked(x: torch.Tensor, index: Any) -> torch.Tensor:
 
 
 class Devices(TorchDispatchMode):
-    """Notes where the tensors of each operation lie."""
+    """Counts operations, and records those with a tensor off the card."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,12 +77,12 @@ class Devices(TorchDispatchMode):
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any | None = None
     ) -> Any:
-        found = func(*args, **(kwargs or {}))
+        output = func(*args, **(kwargs or {}))
         self.count += 1
-        tensors = [t for t in tree_leaves((args, kwargs, found)) if isinstance(t, torch.Tensor)]
+        tensors = [t for t in tree_leaves((args, kwargs, output)) if isinstance(t, torch.Tensor)]
         if any(tensor.device != CARD for tensor in tensors):
             self.elsewhere.append(str(func))
-        return found
+        return output
 
 
 @contextmanager
@@ -91,7 +92,10 @@ def pretending() -> Iterator[FakeTensorMode]:
 
 
 def moved(part: Any, dtype: torch.dtype) -> Any:
-    """`part`, and every tensor within it as one on the card; numbers with a point as `dtype`."""
+    """Return `part` with every tensor in it replaced by one on the card.
+
+    Floating-point tensors become `dtype`.
+    """
     if isinstance(part, torch.Tensor):
         kind = dtype if part.dtype.is_floating_point else part.dtype
         return torch.empty(part.shape, dtype=kind, device=CARD)

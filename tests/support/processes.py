@@ -1,4 +1,4 @@
-"""Server processes with a controlled engine, and what is seen of them from outside."""
+"""Run server processes with a controlled engine, and observe them from outside."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class Controlled(Server):
         return float(next(line for line in lines if line.startswith(name + " ")).split()[1])
 
     def children(self) -> list[psutil.Process]:
-        """Its living child processes: decoders."""
+        """Return its living child processes, which are decoders."""
         return living_children(self.process.pid)
 
     def temporary_files(self) -> list[str]:
-        """Files that it holds open and that have no name any more."""
+        """Return the open files that have no name any more."""
         links = []
         for link in Path(f"/proc/{self.process.pid}/fd").iterdir():
             with contextlib.suppress(OSError):
@@ -62,17 +62,20 @@ class Controlled(Server):
 
 
 def living_children(pid: int) -> list[psutil.Process]:
-    """Of a process; one that ends meanwhile is none of them."""
-    found = []
+    """Return the living children of a process, without one that ends meanwhile."""
+    living = []
     for child in psutil.Process(pid).children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             if child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child)
-    return found
+                living.append(child)
+    return living
 
 
 def until(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait until `claim` holds of another process: it can only be asked again and again."""
+    """Wait until `claim` holds.
+
+    Another process makes it true, so that it can only be polled.
+    """
     deadline = time.monotonic() + seconds
     while not claim():
         assert time.monotonic() < deadline, "waited in vain"
@@ -81,7 +84,7 @@ def until(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
 
 @contextlib.contextmanager
 def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[Controlled]:
-    """A server process with the engine of `launch.py`, killed in the end if need be."""
+    """Run a server process with the engine of `launch.py`, and kill it at last."""
     port = free_port()
     log = directory / "log"
     environment = {
@@ -128,7 +131,7 @@ def ask(
     body: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, object]]:
-    """The status and the object of the answer."""
+    """Send a request and return the answer's status and JSON object."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, body, headers or {})

@@ -1,4 +1,4 @@
-"""Schedulers that feed an engine of the test's, and end with it."""
+"""Make schedulers that feed a test's engine and end with it."""
 
 from __future__ import annotations
 

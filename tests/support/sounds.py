@@ -1,4 +1,4 @@
-"""Sounds in every format, made by ffmpeg while the tests run."""
+"""Make sounds in every format with ffmpeg while the tests run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from asr.audio.decoder import Decoder
 from tests.conftest import RATE, wav
 
 FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
-SECONDS = 3.0
-PADDING = 0.15  # seconds that lossy codecs may add at the ends
-LOW, HIGH = 400.0, 1200.0  # hertz at the sweep's start and end: within a telephone's band
+SECONDS = 3.0  # The sweep lasts so many seconds.
+PADDING = 0.15  # Lossy codecs may add so many seconds at the ends.
+LOW, HIGH = 400.0, 1200.0  # The sweep rises between these, in hertz, within a telephone's band.
+# ffmpeg makes a black picture of 3 s from these arguments.
 PICTURE = ["-f", "lavfi", "-i", "color=black:s=64x64:r=10:d=3"]
 
-# Name: what ffmpeg is asked to write, from a mono sweep at 48 kHz.
+# ffmpeg writes files of these names with these options, from a mono sweep at 48 kHz.
 FORMATS = {
     "speech.mp3": "-b:a 64k",
     "vorbis.ogg": "-c:a libvorbis",
@@ -63,6 +64,7 @@ FORMATS = {
     "sound.ac3": "",
     "broadcast.ts": "-c:a mp2 -f mpegts",
 }
+# ffmpeg writes these with a black picture and the sweep.
 FILMS = {
     "film.mp4": "-c:v libx264 -c:a aac",
     "film-index-first.mp4": "-c:v libx264 -c:a aac -movflags +faststart",
@@ -73,6 +75,7 @@ FILMS = {
     "film.flv": "-c:v flv -ar 44100 -c:a libmp3lame",
     "film.mpg": "-c:v mpeg1video -r 25 -c:a mp2",
 }
+# ffmpeg writes these with a black picture and no sound.
 SILENT_FILMS = {
     "silent.mp4": "-c:v libx264",
     "silent.mkv": "-c:v libx264",
@@ -82,13 +85,14 @@ SILENT_FILMS = {
 
 
 def sweep(seconds: float = SECONDS, rate: int = RATE) -> np.ndarray:
-    """A tone that rises from LOW to HIGH at half volume, [samples]."""
+    """Return a tone that rises from LOW to HIGH at half volume, [samples]."""
     moment = np.arange(round(seconds * rate)) / rate
     phase = 2 * np.pi * (LOW * moment + (HIGH - LOW) * moment**2 / (2 * seconds))
     return (0.5 * np.sin(phase)).astype(np.float32)
 
 
-LONG = {  # ten minutes of it
+# These files last ten minutes.
+LONG = {
     "ten-minutes.mp3": "-b:a 32k -ar 16000",
     "ten-minutes.m4a": "-c:a aac -b:a 32k -ar 16000",
 }
@@ -96,7 +100,7 @@ LONG = {  # ten minutes of it
 
 @functools.cache
 def encoded(name: str) -> bytes:
-    """The sweep as the file `name` of one of the tables above."""
+    """Return the sweep as the file `name` of one of the tables above."""
     if name in FORMATS:
         return ffmpeg("-i", "sweep.wav", *FORMATS[name].split(), name=name)
     if name in FILMS:
@@ -107,7 +111,7 @@ def encoded(name: str) -> bytes:
 
 
 def ffmpeg(*arguments: str, name: str) -> bytes:
-    """What ffmpeg writes as `name`; `sweep.wav` is there to be read."""
+    """Return the file `name` that ffmpeg writes; it can read `sweep.wav`."""
     with tempfile.TemporaryDirectory() as directory:
         place = Path(directory)
         (place / "sweep.wav").write_bytes(wav(sweep(rate=48_000), 48_000))
@@ -117,13 +121,13 @@ def ffmpeg(*arguments: str, name: str) -> bytes:
 
 
 def pitch(samples: np.ndarray) -> float:
-    """The loudest frequency of `samples`, [n], in hertz."""
+    """Return the loudest frequency of `samples`, [n], in hertz."""
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(np.argmax(spectrum) * RATE / len(samples))
 
 
 def expected_pitch(moment: float) -> float:
-    """The sweep's frequency `moment` seconds after its start."""
+    """Return the sweep's frequency `moment` seconds after its start."""
     return LOW + (HIGH - LOW) * moment / SECONDS
 
 
@@ -141,7 +145,7 @@ async def stream(data: bytes, size: int = 4096) -> AsyncIterator[bytes]:
 
 @pytest.fixture
 def decoder() -> Iterator[Decoder]:
-    """One that takes audio of any length."""
+    """Yield a decoder that takes audio of any length."""
     decoder = Decoder(max_seconds=0, processes=4)
     yield decoder
     decoder.close()

@@ -1,4 +1,4 @@
-"""Transcribers over an engine of the test's, and the audio that they are given."""
+"""Make transcribers over a test's engine, and the audio that they get."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.fake_engine import FakeEngine
 
 
 async def whole(data: bytes) -> AsyncIterator[bytes]:
-    """A body that is there at once."""
+    """Yield a body in one piece."""
     yield data
 
 

@@ -1,4 +1,4 @@
-"""One random model, as Transformers runs it and as the engine does."""
+"""Run one random model both in Transformers and in the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support import models
 
 @dataclass(frozen=True)
 class Twins:
-    """One model as Transformers runs it and as the engine does."""
+    """Holds one model as Transformers runs it and as the engine does."""
 
     shape: models.Shape
     model: Any
