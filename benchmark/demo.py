@@ -137,7 +137,7 @@ def described(transcribed: TranscribedSample) -> str:
         f"{transcribed.realtime_factor:.1f} x real time  "
         f"{transcribed.wrong} of {transcribed.words} words wrong\n"
         f"  said   {sample.text.strip()}\n"
-        f"  heard  {transcribed.text or '(nothing)'}\n"
+        f"  wrote  {transcribed.text or '(nothing)'}\n"
     )
 
 

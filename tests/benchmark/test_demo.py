@@ -65,7 +65,7 @@ def test_the_transcript_stands_beside_its_reference(
     assert demo.main(samples, (sys.executable, "-c", STUB, " hoy hace frío")) == 0
     output = capsys.readouterr().out
     assert "one.flac  2.0 s  es  8.0 x real time  0 of 3 words wrong" in output
-    assert "  said   Hoy hace frío.\n  heard  hoy hace frío\n" in output
+    assert "  said   Hoy hace frío.\n  wrote  hoy hace frío\n" in output
     assert "1 samples, 2.0 s: 0 of 3 words wrong; realtime factor 8.0" in output
     assert "make serve" in output
 
