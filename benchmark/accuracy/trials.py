@@ -74,7 +74,7 @@ def long_file(ground: Ground) -> list[Figure]:
     figures.append(Figure("words' seconds under a segment", covered, "%", sample))
     if written.coverage is not None:
         figures.append(Figure("X-Speech-Coverage", 100 * written.coverage, "%", sample))
-    return [*figures, *(wordrepeats_in(made, written) if words else [])]
+    return [*figures, *(word_figures(made, written) if words else [])]
 
 
 def _with_words(server: Server, samples: Samples) -> tuple[Transcription, bool]:
@@ -87,7 +87,7 @@ def _with_words(server: Server, samples: Samples) -> tuple[Transcription, bool]:
         return server.transcribe(samples), False
 
 
-def wordrepeats_in(made: Recording, written: Transcription) -> list[Figure]:
+def word_figures(made: Recording, written: Transcription) -> list[Figure]:
     """Measure the start and end errors of the correctly written words."""
     pairs = same_words(said_words(made), written.words)
     starts, ends = start_errors(pairs), end_errors(pairs)
