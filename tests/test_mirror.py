@@ -7,7 +7,7 @@ import pytest
 from tests.conftest import ROOT
 
 SUITE, HOUSE = ROOT / "tests", ROOT / "asr"
-NO_MIRROR = {"behaviour", "benchmark", "clients", "images", "node", "support"}
+NO_MIRROR = {"behaviour", "benchmark", "clients", "images", "models", "node", "support"}
 OF_THE_HOUSE = {  # tests of no single module
     "test_layers.py": "all imports of the house",
     "test_mirror.py": "where all tests lie",

@@ -1,5 +1,6 @@
 """libespeak-ng through ctypes: text to samples with word and phoneme events."""
 
+import _ctypes
 import ctypes
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,11 @@ class Speech:
 
 
 class Espeak:
-    """One espeak-ng library; it keeps global state, so one per process and thread."""
+    """One espeak-ng library, loaded anew; there is one at a time in a process.
+
+    The library keeps global state, its random numbers included, which nothing resets but loading
+    it again: what a new one says depends on nothing that was said before.
+    """
 
     def __init__(self) -> None:
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
@@ -63,6 +68,11 @@ class Espeak:
         self._blocks: list[npt.NDArray[np.int16]] = []
         self._words: list[tuple[int, int]] = []
         self._phonemes: list[tuple[str, int]] = []
+
+    def close(self) -> None:
+        """Unload the library."""
+        self._library.espeak_Terminate()
+        _ctypes.dlclose(self._library._handle)
 
     def say(self, text: str, voice: str, rate: int, pitch: int, pitch_range: int) -> Speech:
         """Speak text with a voice file such as `gmw/en-US+f3`; rate in words per minute."""

@@ -4,8 +4,8 @@ import argparse
 import json
 import random
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import cache
 from itertools import islice
 from pathlib import Path
 
@@ -72,7 +72,8 @@ def speak(
     training. `pitch` goes from 0 to 99.
     """
     manner = Manner(voice or DEFAULT_VOICES[language], words_per_minute, pitch)
-    return utter(_espeak(), text, language, manner)
+    with closing(Espeak()) as espeak:
+        return utter(espeak, text, language, manner)
 
 
 def sentences(language: str, count: int, seed: int = 0) -> list[Sentence]:
@@ -100,17 +101,18 @@ def recording(
     manners = [draw_manner(rng, language, held_out=True) for _ in range(voices)]
     samples = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
     spoken: list[Spoken] = []
-    time = min(rng.uniform(*pause), 0.1 * seconds)
-    for sentence, utterance in _utterances(rng, language, manners):
-        length = len(utterance.samples) / SAMPLE_RATE
-        if time + length > seconds - 0.05:
-            if spoken or length < 0.6 * seconds:
-                break
-            continue
-        start = round(time * SAMPLE_RATE)
-        samples[start : start + len(utterance.samples)] = _levelled(utterance.samples)
-        spoken.append(_spoken(sentence, utterance, start / SAMPLE_RATE))
-        time += length + rng.uniform(*(LONG_PAUSE if rng.random() < 1 / 8 else pause))
+    with closing(Espeak()) as espeak:
+        time = min(rng.uniform(*pause), 0.1 * seconds)
+        for sentence, utterance in _utterances(espeak, rng, language, manners):
+            length = len(utterance.samples) / SAMPLE_RATE
+            if time + length > seconds - 0.05:
+                if spoken or length < 0.6 * seconds:
+                    break
+                continue
+            start = round(time * SAMPLE_RATE)
+            samples[start : start + len(utterance.samples)] = _levelled(utterance.samples)
+            spoken.append(_spoken(sentence, utterance, start / SAMPLE_RATE))
+            time += length + rng.uniform(*(LONG_PAUSE if rng.random() < 1 / 8 else pause))
     if snr_db is not None:
         _add_noise(samples, spoken, snr_db, seed)
     return Recording(samples, tuple(spoken), language)
@@ -149,17 +151,11 @@ def main() -> None:
     write(made, asked.out, asked.reference)
 
 
-@cache
-def _espeak() -> Espeak:
-    """The library keeps its state per process, so there is one of it."""
-    return Espeak()
-
-
 def _utterances(
-    rng: random.Random, language: str, manners: list[Manner]
+    espeak: Espeak, rng: random.Random, language: str, manners: list[Manner]
 ) -> Iterator[tuple[Sentence, Utterance]]:
     for sentence in draw_distinct(rng, language, held_out=True):
-        yield sentence, utter(_espeak(), sentence.text, language, rng.choice(manners))
+        yield sentence, utter(espeak, sentence.text, language, rng.choice(manners))
 
 
 def _levelled(samples: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
