@@ -51,13 +51,13 @@ async def open_service(
     scheduler = Scheduler(engine, config.max_queue_seconds, metrics)
     with contextlib.closing(Decoder(config.max_audio_seconds, config.decoders)) as decoder:
         setup = TranscriptionSetup(
-            decoder,
-            engine.info,
-            metrics,
-            config.chunk_length_s,
-            config.stride_length_s,
-            _policy(config, engine.info),
-            await asyncio.to_thread(select.choose, config.vad, engine.info.is_on_gpu),
+            decoder=decoder,
+            info=engine.info,
+            metrics=metrics,
+            window_seconds=config.chunk_length_s,
+            stride_seconds=config.stride_length_s,
+            policy=_policy(config, engine.info),
+            detector=await asyncio.to_thread(select.choose, config.vad, engine.info.is_on_gpu),
         )
         with contextlib.closing(Transcriber(setup, scheduler)) as transcriber:
             scheduler.start()

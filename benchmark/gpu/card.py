@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sys
 import tempfile
 import threading
 import time
@@ -289,12 +288,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--weights", default=WEIGHTS, help="the models, one after the other")
-    add(
-        "--budget",
-        type=float,
-        default=BUDGET_S,
-        help="seconds for everything, the program's start included",
-    )
+    add("--budget", type=float, default=BUDGET_S, help="seconds for everything, start included")
     add("--json", type=Path, help="write everything to this file, after each level")
     add("--device", choices=("cpu", "cuda"), help="unset: a GPU if there is one")
     add("--callers", default="128,64", help="callers at once over HTTP")
@@ -302,7 +296,3 @@ def _parser() -> argparse.ArgumentParser:
     add("--few", type=int, default=32, help="windows that the pipeline transcribes too")
     add("--long", type=int, default=LONG, help="seconds of the one long file")
     return parser
-
-
-if __name__ == "__main__":
-    sys.exit(main())
