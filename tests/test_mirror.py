@@ -7,7 +7,16 @@ import pytest
 from tests.conftest import ROOT
 
 SUITE, HOUSE = ROOT / "tests", ROOT / "asr"
-NO_MIRROR = {"behaviour", "benchmark", "clients", "images", "models", "node", "support"}
+NO_MIRROR = {
+    "behaviour",
+    "benchmark",
+    "clients",
+    "hardening",
+    "images",
+    "models",
+    "node",
+    "support",
+}
 OF_THE_HOUSE = {  # tests of no single module
     "test_layers.py": "all imports of the house",
     "test_mirror.py": "where all tests lie",
@@ -19,6 +28,7 @@ TESTED_ELSEWHERE = {
     "transcript.py": "data alone",
     "engines/engine.py": "what each engine's tests hold it to",
     "http/app_keys.py": "keys alone",
+    "config_settings.py": "by test_config, setting by setting",
     "config_parsers.py": "by test_config, setting by setting",
     "errors.py": "by behaviour, message by message",
     "metrics.py": "by api/test_health",

@@ -22,7 +22,9 @@ from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, pa
 MAX_REDIRECTS = 5  # One redirect more is an error.
 CONNECT_SECONDS = 10  # A server that has not accepted a connection for so long is given up.
 URL_CHARS = 16_384  # A longer URL is refused.
-SHOWN_CHARS = 200  # A message shows at most so many characters of a URL.
+SHOWN_CHARS = 200  # A message shows at most so many characters of a URL's host.
+SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:(//)?")
+HOST = re.compile(r"([\w.~%-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -119,9 +121,9 @@ class Outbound:
             target = URL(url)
             host, port = target.host, target.port
         except ValueError as error:
-            raise BadUrl(f"{shown(url)!r} is not a URL: check its spelling") from error
+            raise BadUrl(f"'{shown(url)}' is not a URL: check its spelling") from error
         if target.scheme not in {"http", "https"} or not host or not port:
-            raise BadUrl(f"{shown(url)!r} is not an http or https URL with a host")
+            raise BadUrl(f"'{shown(url)}' is not an http or https URL with a host")
         try:
             address = parsed_address(host)
         except ValueError:
@@ -144,8 +146,19 @@ async def _next(response: aiohttp.ClientResponse, budget: WaitBudget) -> bytes:
 
 
 def shown(url: str) -> str:
-    """Shorten a URL for messages and logs: without password and query."""
-    return re.sub(r"(?<=//)[^/]*@", "", re.split(r"[?#]", url, maxsplit=1)[0])[:SHOWN_CHARS]
+    """Shorten a URL for messages and logs: only where it leads.
+
+    User and password, path and query may each be or hold a secret, so they are left out. So is
+    what cannot be told from them: a password with a slash looks like a host and its path.
+    """
+    scheme = SCHEME.match(url)
+    if scheme is None or not scheme[1]:
+        return f"{scheme[0] if scheme else ''}…"
+    place, _, rest = re.sub(r"[/?#\\]", "\0", url[scheme.end() :], count=1).partition("\0")
+    host = place.rpartition("@")[2]
+    if not HOST.fullmatch(host) or (":" in place and "@" in rest):
+        return f"{scheme[0]}…"
+    return f"{scheme[0]}{host[:SHOWN_CHARS]}{'/…' if rest else ''}"
 
 
 def _redirected(url: str, response: aiohttp.ClientResponse) -> str:
@@ -154,7 +167,7 @@ def _redirected(url: str, response: aiohttp.ClientResponse) -> str:
         return urljoin(url, location)
     except ValueError as error:
         raise BadUrl(
-            f"{shown(url)} redirects to {shown(location)!r}, which is not a URL: "
+            f"{shown(url)} redirects to '{shown(location)}', which is not a URL: "
             "give the final address"
         ) from error
 
@@ -186,7 +199,7 @@ def _failure(url: str, error: aiohttp.ClientError) -> Exception:
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return BadUrl(f"the host of {shown(url)} is not known: check its name")
     if isinstance(error, aiohttp.InvalidURL):
-        return BadUrl(f"{shown(url)!r} is not a URL that can be fetched: check its host")
+        return BadUrl(f"'{shown(url)}' is not a URL that can be fetched: check its host")
     return FetchFailed(f"{shown(url)} cannot be fetched: {_reason(error)}")
 
 
@@ -205,4 +218,6 @@ def _reason(error: aiohttp.ClientError) -> object:
         return "its server closed the connection early: try again, or send the bytes"
     if isinstance(error, aiohttp.ClientOSError) and error.errno:
         return f"its server closed the connection early ({os.strerror(error.errno)})"
-    return error.message if isinstance(error, aiohttp.ClientResponseError) else error
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message
+    return type(error).__name__  # its text may hold the URL, and that a secret

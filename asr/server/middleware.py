@@ -16,10 +16,18 @@ from aiohttp import web
 from asr.errors import AsrError, Failure, Unauthorized
 from asr.http import app_keys
 from asr.http.dialect import Dialect, Handler, dialect_of
+from asr.server.logs import redacted
 
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = re.compile(r"/(hc|health|openapi\.json|docs(/.*)?)$")  # They need no API key.
+PATH_CHARS = 200  # A log line shows at most so many characters of a path.
+SAFE_HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        "Server": "asr-api",  # else aiohttp names its version, and Python's
+        "X-Content-Type-Options": "nosniff",  # a browser takes no answer for a page that is none
+    }
+)
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")  # A caller's id is kept if it looks like this.
 MESSAGE_CHARS = 1000  # Longer messages are cut, because they may quote the caller.
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
@@ -59,6 +67,7 @@ async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse
 
 async def name_request(request: web.Request, response: web.StreamResponse) -> None:
     """Give the answer its request's id, and close a connection that cannot be read further."""
+    response.headers.update(SAFE_HEADERS)
     if app_keys.REQUEST_ID in request:
         response.headers["X-Request-ID"] = request[app_keys.REQUEST_ID]
     if request.content.exception() is not None:  # nothing after it can be understood
@@ -75,16 +84,16 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         if error.status < 400:
             raise
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
-        return _problem(request, _refusal(request, error), headers)
+        return _problem(request, refusal(request, error), headers)
     except ConnectionError:
         return _problem(request, Failure(CLIENT_LEFT, "client_left", "the client left"))
     except Exception as error:  # the boundary: nothing may leave a caller without an answer
         if not isinstance(error, AsrError):
-            log.exception("%s %s failed", request[app_keys.REQUEST_ID], request.rel_url.raw_path)
+            log.exception("%s %s failed", request[app_keys.REQUEST_ID], _shown_path(request))
         return _problem(request, Failure.of(error))
 
 
-def _refusal(request: web.Request, error: web.HTTPException) -> Failure:
+def refusal(request: web.BaseRequest, error: web.HTTPException) -> Failure:
     """A failure that the router or the HTTP library saw."""
     if error.status == 404:
         return Failure(404, "unknown_url", f"there is no route {request.path}; see /docs")
@@ -100,13 +109,13 @@ def _problem(
 ) -> web.Response:
     """The answer to a failure, in the shape of the dialect that the caller speaks."""
     level = logging.ERROR if failure.status == 500 else logging.INFO
-    failure = replace(failure, message=failure.message[:MESSAGE_CHARS])
+    failure = replace(failure, message=redacted(failure.message)[:MESSAGE_CHARS])
     status, message = failure.status, failure.message
     log.log(
         level,
         "%s %s: %d %r",
         request[app_keys.REQUEST_ID],
-        request.rel_url.raw_path,
+        _shown_path(request),
         status,
         message,
     )
@@ -117,6 +126,10 @@ def _problem(
         headers["WWW-Authenticate"] = "Bearer"
     answer = _dialect(request).problem(failure)
     return web.json_response(answer, status=status, headers=headers)
+
+
+def _shown_path(request: web.Request) -> str:
+    return redacted(request.rel_url.raw_path)[:PATH_CHARS]
 
 
 def _dialect(request: web.Request) -> Dialect:

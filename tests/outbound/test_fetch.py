@@ -64,7 +64,26 @@ async def test_a_password_in_the_url_is_not_sent_to_another_host_nor_shown(origi
     assert sent[0] is not None
     assert sent[1] is None
     assert "secret" not in str(raised.value)
-    assert shown("https://me:se@cret@host/p?token=secret#x") == "https://host/p"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:se@cret@host/p?token=secret#x", "https://host/…"),
+        ("https://host.example:8443/bot/secret/a.mp3", "https://host.example:8443/…"),
+        ("https://host?X-Amz-Signature=secret", "https://host/…"),
+        ("http://[::1]:80/secret", "http://[::1]:80/…"),
+        ("http://host.example", "http://host.example"),
+        ("https://user:sec/ret@host/x", "https://…"),
+        ("https://user:1/secret@host/x", "https://…"),
+        ("https://ho st/secret", "https://…"),
+        ("host.example/secret", "…"),
+        ("data:audio/wav;base64,secret", "data:…"),
+        ("/secret", "…"),
+    ],
+)
+def test_nothing_of_a_url_is_shown_but_where_it_leads(url: str, expected: str) -> None:
+    assert shown(url) == expected
 
 
 async def test_an_endless_body_is_refused_while_it_arrives(origin: Origin) -> None:

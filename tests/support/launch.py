@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import logging
 import math
 import os
 import sys
@@ -22,6 +21,7 @@ import torch
 from asr.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.errors import ConfigError
+from asr.server import logs
 from asr.server.app import create_app
 from asr.server.run import run
 from asr.startup import StartupTimer
@@ -66,7 +66,7 @@ def load_engine(_: Config) -> Controlled:
 def main() -> None:
     try:
         config = Config.from_environment(os.environ)
-        logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        logs.configure(config.log_level)
         run(create_app(config, load_engine), config, StartupTimer.of_process())
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
