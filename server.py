@@ -7,9 +7,11 @@ import sys
 from functools import partial
 
 from asr import cpu
-from asr.config import Config, without_effect
+from asr.config import Config
+from asr.config_settings import without_effect
 from asr.engines.load import load
 from asr.errors import ConfigError
+from asr.server import logs
 from asr.server.app import create_app
 from asr.server.run import run
 from asr.startup import StartupTimer
@@ -24,7 +26,7 @@ def main() -> None:
     ).parse_args()
     try:
         config = Config.from_environment(os.environ)
-        logging.basicConfig(level=config.log_level, format="%(asctime)s %(levelname)s %(message)s")
+        logs.configure(config.log_level)
         for notice in without_effect(os.environ):
             logging.warning(notice)
         cpu.configure_openmp(os.environ)

@@ -2,32 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
 
 from asr import config_parsers
 from asr.config_parsers import TimestampRule
+from asr.config_settings import MODEL_FILE, remedy, variable
+from asr.config_settings import setting as _setting
 from asr.errors import ConfigError
 from asr.options import Thresholds
 
-__all__ = ["DEMO_MODEL", "Config", "ConfigError", "TimestampRule", "without_effect"]
+__all__ = ["DEMO_MODEL", "Config", "ConfigError", "TimestampRule"]
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "weights"
-MODEL_FILE = "config.json"  # A directory with a file of this name holds a model.
-WITHOUT_EFFECT = {  # Variables of other servers that are accepted and ignored, with the reason.
-    "VLLM_ATTENTION_BACKEND": "the attention kernel is chosen by the hardware",
-    "VLLM_KV_CACHE_DTYPE": "the cache has the model's dtype",
-    "VLLM_USE_FLASHINFER": "FlashInfer is not used",
-    "WHISPER_SAMPLING_RATE": "audio of every sample rate is converted to 16000 Hz",
-}
-
-
-def _setting(default: Any, parse: Callable[[str], Any], effect: str, *others: str) -> Any:
-    """Declare a setting; `others` are variables that are read where its own is not set."""
-    metadata = {"parse": parse, "effect": effect, "others": others}
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -203,6 +191,25 @@ class Config:
         config_parsers.secret,
         "Requests must send this key as `Authorization: Bearer KEY` or `x-admin-api-key: "
         "KEY`; unset: no key is needed",
+        protects=True,
+    )
+    allowed_hosts: tuple[str, ...] | None = _setting(
+        None,
+        config_parsers.hosts,
+        "Requests for other host names are answered 421: names with commas between them, "
+        "`*.example.com` for all below one; unset: every name is served",
+        protects=True,
+    )
+    cors_origins: tuple[str, ...] | None = _setting(
+        None,
+        config_parsers.origins,
+        "Pages of these origins may use the server, besides its own: as "
+        "`https://example.com`, with commas between them, or `*` for every page",
+    )
+    keepalive_timeout_s: float = _setting(
+        75.0,
+        config_parsers.positive,
+        "A connection is closed after this many seconds without a whole request head",
     )
     salad_machine_id: str = _setting(
         "", config_parsers.header, "Value of the answer's header `X-Salad-Machine-ID`"
@@ -219,23 +226,20 @@ class Config:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Config:
-        """Read every setting; an empty value counts as unset.
+        """Read every setting; an empty value counts as unset, or is refused where it protects.
 
         Raises:
             ConfigError: a value cannot be used; the message names variable, value and reason.
         """
         values = {}
-        for setting in fields(cls):
-            names = (environment_name(setting), *setting.metadata["others"])
-            name = next((name for name in names if environment.get(name)), None)
+        for each in fields(cls):
+            name = variable(each, environment)
             if name is None:
                 continue
             try:
-                values[setting.name] = setting.metadata["parse"](environment[name])
+                values[each.name] = each.metadata["parse"](environment[name])
             except ConfigError as error:
-                raise ConfigError(
-                    f"{name}={environment[name]!r} {error}; {_remedy(setting)}"
-                ) from None
+                raise ConfigError(f"{name}={environment[name]!r} {error}; {remedy(each)}") from None
         config = cls(**values)
         if not environment.get("MODEL_ID") and (config.mounted_model / MODEL_FILE).is_file():
             config = replace(config, model_id=str(config.mounted_model))
@@ -268,30 +272,3 @@ class Config:
     def model_path(self) -> str:
         """The place of the weights: a hub id or a directory."""
         return str(DEMO_MODEL) if self.model_id == "demo" else self.model_id
-
-
-def environment_name(setting: Field[Any]) -> str:
-    return setting.name.upper()
-
-
-def _remedy(setting: Field[Any]) -> str:
-    if setting.default in (None, ""):
-        return "correct it or leave it unset"
-    default = setting.default
-    shown = f"{default:g}" if isinstance(default, bool | float) else str(default)
-    return f"correct it or leave it unset (default: {shown})"
-
-
-def without_effect(environment: Mapping[str, str]) -> list[str]:
-    """List the variables that are set and have no effect, a sentence each."""
-    reasons = dict(WITHOUT_EFFECT)
-    if environment.get("FLASH_ATTENTION_2") not in {"0", "1"}:
-        reasons["FLASH_ATTENTION_2"] = "only the value 1 turns it on"
-    mounted = environment.get("MOUNTED_MODEL")
-    if mounted and not environment.get("MODEL_ID") and not (Path(mounted) / MODEL_FILE).is_file():
-        reasons["MOUNTED_MODEL"] = f"the directory has no {MODEL_FILE}"
-    return [
-        f"{name}={environment[name]!r} has no effect: {reason}"
-        for name, reason in reasons.items()
-        if environment.get(name)
-    ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -15,6 +16,8 @@ Vad = Literal["auto", "silero", "energy", "off"]  # auto: by device
 Meaning = TypeVar("Meaning")
 
 LAST_PORT = 65_535  # A TCP port is no greater.
+ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
+HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
 ENGINES = ("auto", "whisper", "pipeline")
 DTYPES = {
     "auto": "auto",
@@ -43,8 +46,28 @@ def text(value: str) -> str:
 def secret(value: str) -> str:
     """Strip the text, because a file of secrets ends with a line break."""
     if not value.strip():
-        raise ConfigError("is blank")
+        raise ConfigError("is blank, which would protect nothing: give a key")
     return value.strip()
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """Split a list of web origins; `*` stands for all of them."""
+    return _listed(value, ORIGIN, "* or a list of origins such as https://example.com")
+
+
+def hosts(value: str) -> tuple[str, ...]:
+    """Split a list of host names; `*.example.com` stands for all names below one."""
+    if not value.strip():
+        raise ConfigError("is blank, which would protect nothing: give the server's names")
+    return _listed(value, HOST_NAME, "a list of host names such as asr.example.com, without ports")
+
+
+def _listed(value: str, form: re.Pattern[str], what: str) -> tuple[str, ...]:
+    """Split a text at commas; every part must have the form."""
+    parts = tuple(part.strip().lower().removesuffix("/") for part in value.split(","))
+    if not all(form.fullmatch(part) for part in parts):
+        raise ConfigError(f"is not {what}, with commas between them")
+    return parts
 
 
 def header(value: str) -> str:

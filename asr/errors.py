@@ -11,6 +11,7 @@ AsrError
 │   ├── BodyTimeout           408   the body arrived too slowly
 │   ├── TooLarge              413   more bytes or seconds than a limit allows
 │   ├── UnsupportedMedia      415   a content type or encoding that is never audio
+│   ├── WrongHost             421   a host name that the server does not answer for
 │   ├── Invalid               422   a field that fails its schema
 │   └── QueueFull             429   too much audio is waiting; carries `retry_after`
 └── ServerError                     the fault of this server or of a far one
@@ -83,6 +84,11 @@ class TooLarge(CallerError):
 class UnsupportedMedia(CallerError):
     status = 415
     code = "unsupported_media"
+
+
+class WrongHost(CallerError):
+    status = 421
+    code = "wrong_host"
 
 
 class Invalid(CallerError):

@@ -78,11 +78,11 @@ def running_server(
     """
     port = free_port()
     defaults = {"MODEL_ID": "demo", "CACHE_DIR": str(ROOT / ".cache")}
-    settings = {"HOST": "127.0.0.1", "PORT": str(port), "API_KEY": ""}
+    settings = {"HOST": "127.0.0.1", "PORT": str(port)}
+    environment = {**defaults, **os.environ, **others, **settings}
+    environment.pop("API_KEY", None)  # nobody else reaches it, and the caller here sends none
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command, env={**defaults, **os.environ, **others, **settings}, stdout=log, stderr=log
-        )
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:
             wait_until_ready(process, port, START_S)
             yield port

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import Config, environment_name, without_effect
+from asr.config import Config
+from asr.config_settings import environment_name, without_effect
 from asr.errors import ConfigError
 from asr.options import Thresholds
 from tests.conftest import ROOT
@@ -45,6 +46,13 @@ def test_an_empty_environment_gives_the_defaults():
         ("NO_SPEECH_THRESHOLD", "1", 1.0),
         ("LOG_LEVEL", "warning", "WARNING"),
         ("API_KEY", "from-a-file\n", "from-a-file"),
+        ("ALLOWED_HOSTS", "A.example, *.b.example", ("a.example", "*.b.example")),
+        ("ALLOWED_HOSTS", "10.0.0.1,[::1]", ("10.0.0.1", "[::1]")),
+        ("CORS_ORIGINS", "https://A.example/, null", ("https://a.example", "null")),
+        ("CORS_ORIGINS", "*", ("*",)),
+        ("CORS_ORIGINS", "", None),
+        ("AUDIO_ROOT", "", None),
+        ("KEEPALIVE_TIMEOUT_S", "5", 5.0),
     ],
 )
 def test_a_value_is_read_with_its_meaning(name, value, expected):
@@ -77,6 +85,14 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("ALLOW_PRIVATE_URLS", "2", "ALLOW_PRIVATE_URLS='2' is not one of 1, 0, true"),
         ("LOG_LEVEL", "chatty", "='chatty' is not one of DEBUG, INFO, WARNING, ERROR, CRITICAL"),
         ("API_KEY", " \n", "API_KEY=' \\n' is blank"),
+        ("API_KEY", "", "API_KEY='' is blank, which would protect nothing: give a key; "),
+        ("ALLOWED_HOSTS", "", "ALLOWED_HOSTS='' is blank, which would protect nothing"),
+        ("ALLOWED_HOSTS", "http://a.example", "is not a list of host names such as asr.example"),
+        ("ALLOWED_HOSTS", "a.example:8000", "names such as asr.example.com, without ports, with"),
+        ("ALLOWED_HOSTS", "a.example,,b.example", "='a.example,,b.example' is not a list of host"),
+        ("CORS_ORIGINS", "example.com", "='example.com' is not * or a list of origins such as"),
+        ("CORS_ORIGINS", "https://a.example/page", "is not * or a list of origins such as https"),
+        ("KEEPALIVE_TIMEOUT_S", "0", "KEEPALIVE_TIMEOUT_S='0' is not a number above 0"),
         ("SALAD_MACHINE_ID", "a\r\nb", "SALAD_MACHINE_ID='a\\r\\nb' contains a line break"),
     ],
 )

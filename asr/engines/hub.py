@@ -14,7 +14,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from asr.config import MODEL_FILE, Config
+from asr.config import Config
+from asr.config_settings import MODEL_FILE
 from asr.errors import ConfigError
 
 
