@@ -5,39 +5,38 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import ipaddress
 import logging
 import socket
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
 
 from asr.config import Config
-from asr.errors import ConfigError, Failure
+from asr.errors import ConfigError
 from asr.http.app_keys import DIALECTS
-from asr.http.dialect import dialect_of
-from asr.http.openapi import Json
+from asr.server.connection import Connection
+from asr.server.connection_pool import ConnectionPool
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 128  # The system keeps this many connections that the server has not accepted yet.
-MESSAGE_CHARS = 300  # A parser's message is cut here, because it may quote what was sent.
 
 
-async def reserve(runner: web.AppRunner, config: Config) -> asyncio.Server:
+async def reserve(runner: web.AppRunner, config: Config, pool: ConnectionPool) -> asyncio.Server:
     """Bind HOST and PORT; connections are still refused.
 
     Raises:
         ConfigError: the address cannot be used.
     """
     loop = asyncio.get_running_loop()
-    problem = dialect_of("", runner.app[DIALECTS]).problem  # no path is known that would tell
     no_log: Any = None  # of each request: there is a line of our own, aiohttp's types forget it
+    options = {"access_log": no_log, "keepalive_timeout": config.keepalive_timeout_s}
 
     def connection() -> Connection:
         assert runner.server is not None
-        return Connection(runner.server, problem, loop=loop, access_log=no_log)
+        return Connection(runner.server, pool, runner.app[DIALECTS], loop=loop, **options)
 
     host = None if config.host == "*" else config.host
     with _setting_named(config):
@@ -54,37 +53,15 @@ async def open_port(listener: asyncio.Server, config: Config) -> None:
     """
     with _setting_named(config):
         await listener.start_serving()
-    addresses = [_url(*each.getsockname()[:2]) for each in listener.sockets]
-    log.info("listening on %s", ", ".join(addresses))
-
-
-class Connection(web.RequestHandler):
-    """A caller's connection; bytes that are not HTTP are answered as JSON, too."""
-
-    def __init__(
-        self, server: web.Server, problem: Callable[[Failure], Json], **options: Any
-    ) -> None:
-        super().__init__(server, **options)
-        self._problem = problem
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,
-    ) -> web.StreamResponse:
-        """The answer to what no handler saw; the connection ends with it."""
-        super().handle_error(request, status, exc, message)  # logs it
-        reason = " ".join((message or "it cannot be parsed").split())[:MESSAGE_CHARS]
-        failure = Failure.of(RuntimeError(reason))
-        if status == 400:
-            failure = Failure(400, "bad_request", f"this is not an HTTP request: {reason}")
-        response = web.json_response(
-            self._problem(failure), status=status, headers={"X-Request-ID": uuid.uuid4().hex}
+    places = [each.getsockname()[:2] for each in listener.sockets]
+    addresses = ", ".join(_url(*place) for place in places)
+    log.info("listening on %s", addresses)
+    if config.api_key is None and not all(_is_loopback(host) for host, _ in places):
+        log.warning(
+            "no API_KEY is set: everybody who reaches %s can use the server; set API_KEY, "
+            "or HOST=127.0.0.1 to serve this machine alone",
+            addresses,
         )
-        response.force_close()
-        return response
 
 
 @contextlib.contextmanager
@@ -103,6 +80,10 @@ def _setting_named(config: Config) -> Iterator[None]:
         elif error.errno == errno.EADDRINUSE:
             message = f"{port}: {why}; stop the program that uses it, or choose another port"
         raise ConfigError(message) from error
+
+
+def _is_loopback(host: str) -> bool:
+    return ipaddress.ip_address(host.partition("%")[0]).is_loopback
 
 
 def _url(host: str, port: int) -> str:

@@ -9,22 +9,22 @@ import logging
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.log import server_logger
 
 from asr.config import Config
 from asr.errors import ShuttingDown
 from asr.http.app_keys import SCHEDULER
-from asr.server.listener import open_port, reserve
+from asr.server.connection_pool import ConnectionPool
+from asr.server.descriptors import connection_limit, raise_limit
+from asr.server.listener import BACKLOG, open_port, reserve
+from asr.server.logs import RepeatedErrors, watch_libraries
 from asr.startup import StartupTimer
 
 log = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 5  # Idle connections are looked for at least this often.
+SWEEP_SECONDS = 5  # Connections that take too long are looked for at least this often.
 ANSWER_SECONDS = 1  # Requests that DRAIN_TIMEOUT_S cut off have so long to send their error.
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -39,7 +39,6 @@ def run(app: web.Application, config: Config, start: StartupTimer) -> None:
     Raises:
         ConfigError: HOST and PORT cannot be used, or the model cannot be loaded.
     """
-    server_logger.addFilter(_is_ours)
     asyncio.run(_serve(app, config, start))
     log.info("stopped")
     _leave()
@@ -102,15 +101,19 @@ async def _serve(app: web.Application, config: Config, start: StartupTimer) -> N
     callers = RequestsInFlight()
     app.middlewares.append(callers.counted)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=ANSWER_SECONDS)
-    listener = await reserve(runner, config)
+    descriptors = raise_limit()
+    connections = connection_limit(descriptors, config.decoders, BACKLOG)
+    pool = ConnectionPool(connections, config.body_timeout_s, asyncio.get_running_loop().time)
+    listener = await reserve(runner, config, pool)
     try:
         if not await _is_set_up(runner, stop):
             log.info("stopping: the model is not loaded yet")
             return
         _freeze_loaded_objects()
         await open_port(listener, config)
+        log.info("at most %d connections at once, of %d descriptors", connections, descriptors)
         log.info("start: %s", start)
-        async with _idle_connections_closed(runner, config.body_timeout_s):
+        async with _swept(pool, min(SWEEP_SECONDS, config.body_timeout_s / 4)):
             await stop.wait()
         listener.close()
         await _drain(app, callers, config.drain_timeout_s)
@@ -151,9 +154,9 @@ async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def _idle_connections_closed(runner: web.AppRunner, seconds: float) -> AsyncIterator[None]:
-    """Close connections that send no whole request head in time; aiohttp waits without limit."""
-    sweeper = asyncio.create_task(_sweep(runner, seconds))
+async def _swept(pool: ConnectionPool, seconds: float) -> AsyncIterator[None]:
+    """Every so many seconds, close connections that take too long, and report repeated errors."""
+    sweeper = asyncio.create_task(_sweep(pool, watch_libraries(), seconds))
     try:
         yield
     finally:
@@ -161,23 +164,11 @@ async def _idle_connections_closed(runner: web.AppRunner, seconds: float) -> Asy
         await asyncio.gather(sweeper, return_exceptions=True)
 
 
-async def _sweep(runner: web.AppRunner, seconds: float) -> None:
-    first_seen: dict[web.RequestHandler, float] = {}
+async def _sweep(pool: ConnectionPool, errors: RepeatedErrors, seconds: float) -> None:
     while True:
-        await asyncio.sleep(min(SWEEP_SECONDS, seconds / 4))
-        assert runner.server is not None
-        now = time.monotonic()
-        idle = [each for each in runner.server.connections if each._request_count == 0]
-        first_seen = {each: first_seen.get(each, now) for each in idle}
-        for connection, since in first_seen.items():
-            if now - since > seconds:
-                connection.force_close()
-
-
-def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a log record is about an error here, not about bytes that are no HTTP."""
-    kind = record.exc_info[0] if record.exc_info else None
-    return kind is None or not issubclass(kind, HttpProcessingError)
+        await asyncio.sleep(seconds)
+        pool.sweep()
+        errors.report()
 
 
 def _stop_signal() -> asyncio.Event:

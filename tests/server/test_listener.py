@@ -1,17 +1,16 @@
-"""The port: reserved, then opened; what is no HTTP is answered in JSON and ends its connection."""
+"""The port: reserved before the model is loaded, then opened, and named."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import PATIENCE_SECONDS
-from tests.support.processes import Controlled, controlled, get, until
+from tests.support.processes import controlled, get, until
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -85,56 +84,18 @@ def has_ipv6() -> bool:
     return True
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
-    with controlled(tmp_path_factory.mktemp("connection")) as running:
-        yield running
-        assert running.stop() == 0
-        log = running.log.read_text()
-        assert "Traceback" not in log
-        assert " ERROR " not in log
-
-
-def answer_to(server: Controlled, data: bytes) -> tuple[bytes, bytes]:
-    """The head and the body of all that comes back for `data`."""
-    with socket.create_connection(("127.0.0.1", server.port), 20) as caller:
-        caller.sendall(data)
-        answer = b""
-        while more := caller.recv(65536):  # the server hangs up
-            answer += more
-    head, _, body = answer.partition(b"\r\n\r\n")
-    return head, body
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"hello, is this a speech server?\r\n\r\n",
-        b"GET /hc HTTP/1.1 and more\r\nHost: x\r\n\r\n",
-        b"GET /hc HTTP/9.9\r\nHost: x\r\n\r\n",
-        b"GET /hc HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n",
-        b"GET /hc HTTP/1.1\r\nHost: x\r\nno colon here\r\n\r\n",
-        b"POST /asr HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS says hello
-    ],
-    ids=["chat", "long line", "version", "long header", "no colon", "length", "tls"],
-)
-def test_what_is_no_http_is_a_400_in_json(server: Controlled, data: bytes) -> None:
-    head, body = answer_to(server, data)
-    assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
-    assert b"content-type: application/json" in head.lower()
-    assert b"x-request-id: " in head.lower()
-    answer = json.loads(body)
-    assert answer.keys() == {"error"}
-    assert answer["error"].startswith("this is not an HTTP request: ")
-    assert len(answer["error"]) < 400
-    assert get(server, "/hc")[0] == 200
-
-
-def test_a_chunk_that_is_none_is_a_400_in_json(server: Controlled) -> None:
-    head = b"POST /asr HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    for chunks in (b"ZZ\r\nabc\r\n", b"3\r\nabcdef\r\n"):
-        answer, body = answer_to(server, head + chunks)
-        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
-        assert json.loads(body.partition(b"HTTP/1.")[0]).keys() == {"error"}
-    assert get(server, "/hc")[0] == 200
+def test_a_server_without_a_key_on_a_public_address_says_so_once(tmp_path: Path) -> None:
+    for settings, count in (
+        ({"HOST": "*"}, 1),
+        ({"HOST": "0.0.0.0"}, 1),
+        ({"HOST": "*", "API_KEY": "k"}, 0),
+        ({"HOST": "127.0.0.1"}, 0),
+        ({"HOST": "localhost"}, 0),
+    ):
+        directory = tmp_path / "-".join(settings.values()).replace("*", "every")
+        directory.mkdir()
+        with controlled(directory, **settings) as server:
+            until(lambda server=server: " start: " in server.log.read_text())
+            warnings = [line for line in server.log.read_text().splitlines() if "API_KEY" in line]
+            assert len(warnings) == count, settings
+            assert all(" WARNING no API_KEY is set: everybody " in line for line in warnings)
