@@ -18,7 +18,7 @@ TEXT: Json = {"schema": {"type": "string"}}
 PROBLEMS = {
     400: "The body, a parameter, the URL or the audio cannot be used",
     401: "The API key is missing or wrong",
-    403: "The path or the address is not allowed",
+    403: "The path, the address or the page's origin is not allowed",
     404: "There is nothing at the URL or path",
     408: "The body arrived too slowly",
     413: "The body or the audio is larger than the limits allow",

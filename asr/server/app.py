@@ -17,6 +17,7 @@ from asr.metrics import Metrics
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.server.docs import add_docs
 from asr.server.middleware import answer_everything, name_request, want_key
+from asr.server.origins import check_caller, name_origin
 from asr.transcription.service import LoadEngine, open_service
 
 DIALECTS = (native.DIALECT, openai.DIALECT)
@@ -33,7 +34,8 @@ def create_app(
         dialects: what the server speaks; one of them has the empty prefix.
     """
     app = web.Application(
-        middlewares=[answer_everything, want_key], client_max_size=config.max_body_bytes
+        middlewares=[answer_everything, check_caller, want_key],
+        client_max_size=config.max_body_bytes,
     )
     app[app_keys.CONFIG] = config
     app[app_keys.DIALECTS] = dialects
@@ -41,7 +43,7 @@ def create_app(
     app[app_keys.STARTED] = int(time.time())
     app.cleanup_ctx.append(_outbound)
     app.cleanup_ctx.append(_service(load_engine))
-    app.on_response_prepare.append(name_request)
+    app.on_response_prepare.extend([name_request, name_origin])
     for dialect in dialects:
         for route in dialect.routes:
             for path in dialect.paths(route):
