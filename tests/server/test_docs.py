@@ -1,7 +1,10 @@
 """The OpenAPI document is valid and whole, and its page loads nothing from elsewhere."""
 
+import base64
+import hashlib
 import re
 
+import pytest
 from openapi_pydantic import OpenAPI
 
 
@@ -55,3 +58,20 @@ async def test_the_documentation_page_loads_nothing_from_elsewhere(client):
     assert len(assets) >= 3
     for asset in assets:
         assert (await client.get(asset)).status == 200, asset
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/"])
+async def test_the_page_may_run_its_own_scripts_alone_and_ask_its_own_server(client, path):
+    response = await client.get(path)
+    policy = dict(
+        rule.split(" ", 1) for rule in response.headers["Content-Security-Policy"].split("; ")
+    )
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    scripts = re.findall(r"<script(?: [^>]*)?>([^<]*)</script>", await response.text())
+    inline = [script for script in scripts if script.strip()]
+    hashes = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode() for each in inline]
+    assert policy["script-src"].split() == ["'self'", *(f"'sha256-{each}'" for each in hashes)]
+    assert len(inline) == 1
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
