@@ -1,4 +1,4 @@
-"""Splits, counts and compares words, and measures how far a text repeats itself."""
+"""Splits, counts, compares and quotes words, and measures how far a text repeats itself."""
 
 from __future__ import annotations
 
@@ -36,3 +36,13 @@ def word_count(text: str) -> float:
 def plain_word(word: str) -> str:
     """Reduce a word to its letters and digits, case folded, for comparisons."""
     return "".join(filter(str.isalnum, word.casefold()))
+
+
+def quoted(text: str) -> str:
+    """Put `text` between quotes, for messages; what cannot be printed is shown as "�"."""
+    return f"'{printable(text)}'"
+
+
+def printable(text: str) -> str:
+    """Replace line breaks, control characters and halves of surrogate pairs by "�"."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
