@@ -6,24 +6,21 @@ import asyncio
 import base64
 import binascii
 import contextlib
-import os
-import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import BinaryIO
-from urllib.parse import unquote_to_bytes, urlsplit
+from urllib.parse import unquote_to_bytes
 
 import aiohttp
 from aiohttp import web
 
 from asr.audio.streams import Source
 from asr.concurrency import WaitBudget
-from asr.errors import BadRequest, BadUrl, BodyTimeout, Forbidden, NotFound, TooLarge
+from asr.errors import BadRequest, BadUrl, BodyTimeout, TooLarge
 from asr.http.app_keys import CONFIG, OUTBOUND
+from asr.http.local_files import file_path, open_inside
 from asr.outbound.fetch import shown
+from asr.text import quoted
 
-PATH_BYTES = 4096  # A longer path is refused: PATH_MAX of Linux.
 PAYLOAD_ERRORS = (
     aiohttp.ClientPayloadError,
     aiohttp.http_exceptions.HttpProcessingError,
@@ -103,10 +100,10 @@ def locate(request: web.Request, url: str, stack: contextlib.AsyncExitStack) -> 
     if scheme == "data":
         return _data_stream(url, limits)
     if scheme == "file":
-        url = _file_path(url)
+        url = file_path(url)
     elif "://" in url:
-        raise BadUrl(f"cannot fetch {shown(url)!r}: use http, https, data or a local path")
-    return stack.enter_context(_open(url, root, limits))
+        raise BadUrl(f"cannot fetch {quoted(shown(url))}: use http, https, data or a local path")
+    return stack.enter_context(open_inside(root, url, limits.check))
 
 
 async def _data_stream(uri: str, limits: BodyLimits) -> AsyncIterator[bytes]:
@@ -125,48 +122,6 @@ def _data(uri: str, limits: BodyLimits) -> bytes:
         return base64.b64decode(unquote_to_bytes(data), validate=True)
     except binascii.Error as error:
         raise BadUrl(f"the data URI is not base64: {error}") from error
-
-
-def _file_path(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError as error:
-        raise BadUrl(f"{shown(url)!r} is not a URL: write file:///path") from error
-    if parts.netloc not in {"", "localhost"}:
-        raise BadUrl("a file: URL cannot name another host: write file:///path")
-    return unquote_to_bytes(parts.path).decode("utf-8", "surrogateescape")
-
-
-def _open(path: str, root: Path | None, limits: BodyLimits) -> BinaryIO:
-    """Open a regular file that really lies inside `root`, links followed."""
-    if root is None:
-        raise Forbidden(
-            "local paths are not allowed here: set AUDIO_ROOT on the server to the directory "
-            "that may be read, or send the file's bytes"
-        )
-    if len(path) > PATH_BYTES:
-        raise BadUrl(f"the path has {len(path)} characters, the limit is {PATH_BYTES}")
-    try:
-        real = Path(os.path.realpath(root / path))
-    except ValueError as error:  # a NUL byte, half a surrogate pair
-        raise BadUrl(f"{path!r} is not a path: give the name of a file in AUDIO_ROOT") from error
-    if not real.is_relative_to(os.path.realpath(root)):
-        raise Forbidden(f"{path} is outside AUDIO_ROOT: give a path inside it")
-    try:
-        descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as error:
-        raise NotFound(f"there is no file at {path}: check its name") from error
-    except OSError as error:
-        raise Forbidden(f"{path} cannot be read: {error.strerror or error}") from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise Forbidden(f"{path} is not a regular file: give the name of an audio file")
-        limits.check(status.st_size)
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
 
 
 def _line(error: Exception) -> str:
