@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from asr.errors import Failure, Invalid
+from asr.http.invalid_fields import problems
 from asr.http.openapi import Json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -53,14 +54,11 @@ class Dialect:
 
     def invalid(self, error: pydantic.ValidationError) -> Failure:
         """The failure that names every field which `error` names."""
-        parts = []
-        problems = error.errors(include_url=False, include_context=False)
-        for each in problems:
-            place = ".".join(str(step) for step in each["loc"]) or "body"
-            parts.append(f"{place}: {each['msg']}")
+        found = problems(error)
+        parts = [f"{'.'.join(place) or 'body'}: {reason}" for place, reason in found]
         message = "; ".join(parts) + "; see /docs for what is accepted"
-        first = problems[0]["loc"]
-        param = str(first[0]) if first else None
+        first, _ = found[0]
+        param = first[0] if first else None
         return Failure(self.invalid_status, Invalid.code, message, param)
 
 

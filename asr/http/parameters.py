@@ -16,6 +16,7 @@ from pydantic import (
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
 from asr.options import Thresholds
+from asr.text import printable
 
 SEED_LIMIT = 2**63  # PyTorch's generators take seeds below this.
 
@@ -62,7 +63,7 @@ def refuse_unknown(parameters: StrictParameters) -> None:
     unknown = sorted(parameters.model_extra or {})
     if parameters.strict and unknown:
         raise BadRequest(
-            f"unknown keys: {', '.join(unknown)}; leave them out, or leave 'strict' out"
+            f"unknown keys: {printable(', '.join(unknown))}; leave them out, or leave 'strict' out"
         )
 
 

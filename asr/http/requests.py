@@ -123,10 +123,22 @@ def _json_object(data: bytes) -> dict[str, object]:
     try:
         found = json.loads(data)
     except JSON_ERRORS as error:
-        raise BadRequest(f'the body is not JSON ({error}): send {{"url": "..."}}') from error
+        reason = _json_fault(error)
+        raise BadRequest(f'the body is not JSON ({reason}): send {{"url": "..."}}') from error
     if not isinstance(found, dict):
         raise Invalid('the body is not a JSON object: send {"url": "..."} or audio bytes')
     return found
+
+
+def _json_fault(error: Exception) -> str:
+    """Say why bytes are not JSON, without the interpreter's words."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8 text"
+    return "a number in it has too many digits"
 
 
 def _url_form(data: bytes) -> dict[str, object]:

@@ -18,6 +18,7 @@ from yarl import URL
 from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
 from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, parsed_address
+from asr.text import quoted
 
 MAX_REDIRECTS = 5  # One redirect more is an error.
 CONNECT_SECONDS = 10  # A server that has not accepted a connection for so long is given up.
@@ -121,9 +122,9 @@ class Outbound:
             target = URL(url)
             host, port = target.host, target.port
         except ValueError as error:
-            raise BadUrl(f"'{shown(url)}' is not a URL: check its spelling") from error
+            raise BadUrl(f"{quoted(shown(url))} is not a URL: check its spelling") from error
         if target.scheme not in {"http", "https"} or not host or not port:
-            raise BadUrl(f"'{shown(url)}' is not an http or https URL with a host")
+            raise BadUrl(f"{quoted(shown(url))} is not an http or https URL with a host")
         try:
             address = parsed_address(host)
         except ValueError:
@@ -167,7 +168,7 @@ def _redirected(url: str, response: aiohttp.ClientResponse) -> str:
         return urljoin(url, location)
     except ValueError as error:
         raise BadUrl(
-            f"{shown(url)} redirects to '{shown(location)}', which is not a URL: "
+            f"{shown(url)} redirects to {quoted(shown(location))}, which is not a URL: "
             "give the final address"
         ) from error
 
@@ -199,7 +200,7 @@ def _failure(url: str, error: aiohttp.ClientError) -> Exception:
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return BadUrl(f"the host of {shown(url)} is not known: check its name")
     if isinstance(error, aiohttp.InvalidURL):
-        return BadUrl(f"'{shown(url)}' is not a URL that can be fetched: check its host")
+        return BadUrl(f"{quoted(shown(url))} is not a URL that can be fetched: check its host")
     return FetchFailed(f"{shown(url)} cannot be fetched: {_reason(error)}")
 
 

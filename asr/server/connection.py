@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +21,8 @@ from asr.server.middleware import SAFE_HEADERS, refusal
 
 log = logging.getLogger(__name__)
 
-MESSAGE_CHARS = 300  # A parser's message is cut here, because it may quote what was sent.
+MESSAGE_CHARS = 300  # A parser's message is cut here.
+QUOTED_BYTES = re.compile(r":?\s*(\n|\bb['\"])")  # From here on it quotes what was sent.
 HEALTH_CHECKS = {"/hc", "/health"}  # They are answered when all connections are in use.
 RETRY_SECONDS = (1, 5)  # A caller that finds all in use is told to wait so long, at random.
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -99,7 +101,7 @@ class Connection(web.RequestHandler):
     ) -> web.StreamResponse:
         """The answer to what no handler saw; the connection ends with it."""
         super().handle_error(request, status, exc, message)  # logs it
-        reason = " ".join((message or "it cannot be parsed").split())[:MESSAGE_CHARS]
+        reason = QUOTED_BYTES.split(message or "it cannot be parsed", 1)[0].strip()[:MESSAGE_CHARS]
         failure = Failure.of(RuntimeError(reason))
         if status == 400:
             failure = Failure(400, "bad_request", f"this is not an HTTP request: {reason}")

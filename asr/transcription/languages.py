@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, ConfigError
+from asr.text import quoted
 
 
 def language_code(text: str | None, info: EngineInfo) -> str | None:
@@ -70,7 +71,7 @@ def check_language(codes: Iterable[str | None], name: str, info: EngineInfo) -> 
     """
     for code in codes:
         if code is not None and code not in info.languages:
-            raise BadRequest(_unknown(f"the language {code!r}", info), name)
+            raise BadRequest(f"{name}: {_unknown(f'the language {quoted(code)}', info)}", name)
 
 
 def _unknown(language: str, info: EngineInfo) -> str:

@@ -166,14 +166,14 @@ async def test_what_has_no_meaning_here_is_a_warning_and_a_400_when_strict(
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
-        ({"threshold": 1.5}, "[threshold]: Input should be less than or equal to 1"),
-        ({"threshold": -0.1}, "[threshold]: Input should be greater than or equal to 0"),
-        ({"threshold": "nan"}, "[threshold]: Input should be a finite number"),
-        ({"threshold": "loud"}, "[threshold]: Input should be a valid number"),
-        ({"prefix_padding_ms": -1}, "[prefix_padding_ms]: Input should be greater than"),
-        ({"prefix_padding_ms": 0.5}, "[prefix_padding_ms]: Input should be a valid integer"),
-        ({"silence_duration_ms": 60_000}, "[silence_duration_ms]: Input should be less than or"),
-        ({"type": "semantic_vad"}, ": Input tag 'semantic_vad'"),
+        ({"threshold": 1.5}, "[threshold]: must be at most 1"),
+        ({"threshold": -0.1}, "[threshold]: must be at least 0"),
+        ({"threshold": "nan"}, "[threshold]: must be a finite number"),
+        ({"threshold": "loud"}, "[threshold]: must be a number"),
+        ({"prefix_padding_ms": -1}, "[prefix_padding_ms]: must be at least 0"),
+        ({"prefix_padding_ms": 0.5}, "[prefix_padding_ms]: must be a whole number"),
+        ({"silence_duration_ms": 60_000}, "[silence_duration_ms]: must be at most 5000"),
+        ({"type": "semantic_vad"}, ": must have as type one of auto, server_vad"),
     ],
 )
 @pytest.mark.parametrize("way", WAYS)

@@ -56,6 +56,7 @@ def test_what_is_no_http_is_a_400_in_json(server: Controlled, data: bytes) -> No
     assert answer.keys() == {"error"}
     assert answer["error"].startswith("this is not an HTTP request: ")
     assert len(answer["error"]) < 400
+    assert not re.search(r"\bb['\"]|\\", answer["error"]), "bytes as Python writes them"
     assert get(server, "/hc")[0] == 200
 
 

@@ -18,7 +18,9 @@ from asr.api.openai.schemas import (
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats.captions import Layout
+from asr.http.invalid_fields import problems
 from asr.options import Options, Task, VadOptions
+from asr.text import printable, quoted
 from asr.transcription.languages import allowed_languages, language_code, overruled
 
 TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # They show word times, or captions end at them.
@@ -88,10 +90,9 @@ def read_form(fields: Mapping[str, Sequence[str]]) -> AudioForm:
 
 
 def _bad_field(error: ValidationError) -> BadRequest:
-    problem = error.errors(include_url=False, include_context=False)[0]
-    name, *inner = map(str, problem["loc"])
+    (name, *inner), reason = problems(error)[0]
     place = f"{name}[{inner[-1]}]" if name == STRATEGY and inner else name
-    return BadRequest(f"{place}: {problem['msg']}; see /docs for what is accepted", name)
+    return BadRequest(f"{place}: {reason}; see /docs for what is accepted", name)
 
 
 def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> AnswerPlan:
@@ -151,9 +152,9 @@ class Unsupported:
             if name.startswith("known_speaker"):
                 self.add(name, NO_DIARIZER)
             elif name in DONE_ANYWAY:
-                self.add(name, f"cannot be {value[:50]} here: leave it out")
+                self.add(name, f"cannot be {printable(value[:50])} here: leave it out")
             else:
-                self.add(name[:100], "has no effect here: leave it out")
+                self.add(printable(name[:100]), "has no effect here: leave it out")
 
     def refuse(self, model: str | None, info: EngineInfo) -> None:
         """Refuse a strict request of which something cannot be done.
@@ -161,7 +162,7 @@ class Unsupported:
         Raises:
             BadRequest: names all that cannot be done."""
         if model not in {None, OPENAI_MODEL, info.model_id}:
-            self.add("model", f"{model!r} is not served here: use {info.model_id!r}")
+            self.add("model", f"{quoted(model)} is not served here: use {quoted(info.model_id)}")
         if self.reasons:
             raise BadRequest("; ".join(self.reasons.values()), next(iter(self.reasons)))
 
@@ -170,7 +171,7 @@ def _vad_options(form: AudioForm, server: ServerInfo, unsupported: Unsupported) 
     """How the form wants speech to be detected and the recording to be cut."""
     asked = form.chunking_strategy
     for name in (asked.model_extra or {}) if asked else ():
-        unsupported.add(f"{STRATEGY}[{name[:50]}]", "has no effect here: leave it out")
+        unsupported.add(f"{STRATEGY}[{printable(name[:50])}]", "has no effect here: leave it out")
     if not isinstance(asked, ServerVad):
         return VadOptions()
     vad_is_off = "has no effect: voice activity detection is off (VAD=off)"
@@ -227,7 +228,7 @@ def _languages(
         return None, ()
     allowed = allowed_languages(form.languages, "languages[]", info)
     if language is not None and allowed and language not in allowed:
-        raise BadRequest(f"language {language!r} is not among languages[]", "language")
+        raise BadRequest(f"language {quoted(language)} is not among languages[]", "language")
     if language is None and len(allowed) == 1:
         return allowed[0], ()
     return language, allowed if language is None else ()

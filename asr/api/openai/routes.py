@@ -33,6 +33,7 @@ from asr.http.responses import (
 )
 from asr.http.sources import body_limits
 from asr.options import Task
+from asr.text import quoted
 from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
 
@@ -49,7 +50,9 @@ async def model(request: web.Request) -> web.Response:
     """`GET /v1/models/{id}`; ids may hold slashes."""
     served, asked = _model(request), request.match_info["id"]
     if asked != served.id:
-        raise NotFound(f"the model {asked!r} is not served here: use {served.id!r}", "model")
+        raise NotFound(
+            f"the model {quoted(asked)} is not served here: use {quoted(served.id)}", "model"
+        )
     return web.json_response(text=served.model_dump_json())
 
 

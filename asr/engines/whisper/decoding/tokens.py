@@ -10,6 +10,7 @@ from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
 from asr.errors import BadRequest
 from asr.options import Options
+from asr.text import quoted
 from asr.transcript import LanguageDetection, Segment, TokenLogprob
 
 ENGLISH_ONLY = LanguageDetection("en", {"en": 1.0})  # Models without languages detect this.
@@ -71,7 +72,7 @@ class Vocabulary:
             BadRequest: the model does not know it.
         """
         if code is None or code not in self.languages:
-            raise BadRequest(f"the model does not know the language {code!r}")
+            raise BadRequest(f"the model does not know the language {quoted(str(code))}")
         return self.languages[code]
 
     def opening(self, options: Options, language: str | None) -> list[int]:
