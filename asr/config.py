@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from asr import config_parsers
-from asr.config_parsers import TimestampRule
+from asr.config_parsers import TimestampRule, has_file
 from asr.config_settings import MODEL_FILE, remedy, variable
 from asr.config_settings import setting as _setting
 from asr.errors import ConfigError
@@ -16,6 +16,7 @@ from asr.options import Thresholds
 __all__ = ["DEMO_MODEL", "Config", "ConfigError", "TimestampRule"]
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "weights"
+SHORTEST_STEP = 0.5  # With STRIDE_LENGTH_S, windows begin at least so many seconds apart.
 
 
 @dataclass(frozen=True)
@@ -71,23 +72,23 @@ class Config:
     )
     batch_size: int = _setting(
         16,
-        config_parsers.count,
+        config_parsers.whole(1, 4096),
         "The `pipeline` engine transcribes at most this many windows in one batch",
     )
     max_new_tokens: int | None = _setting(
         None,
-        config_parsers.count,
+        config_parsers.whole(1, 100_000),
         "The model writes at most this many tokens for one window; unset: the model's own limit",
     )
     chunk_length_s: float = _setting(
         30.0,
-        config_parsers.positive,
+        config_parsers.number(1, 3600),
         "A window is at most this many seconds long",
         "WHISPER_SEGMENT_DURATION_SEC",
     )
     stride_length_s: float | None = _setting(
         None,
-        config_parsers.amount,
+        config_parsers.number(0, 1800),
         "Neighbouring windows share this many seconds on each side; unset: windows are cut "
         "at pauses and do not overlap",
     )
@@ -136,7 +137,7 @@ class Config:
     )
     stream_heartbeat_s: float = _setting(
         15.0,
-        config_parsers.positive,
+        config_parsers.seconds,
         "A streamed answer sends a heartbeat after this many seconds without an event",
     )
     max_body_mb: float = _setting(
@@ -146,34 +147,34 @@ class Config:
     )
     max_audio_seconds: float = _setting(
         14_400.0,
-        config_parsers.amount,
+        config_parsers.number(1, 10**9, or_zero=True),
         "Audio of more seconds than this is answered 413; 0: no limit",
     )
     max_queue_seconds: float | None = _setting(
         None,
-        config_parsers.positive,
+        config_parsers.number(1, 10**9),
         "New requests are answered 429 while more than this many seconds of decoded audio are "
         "waiting, all requests together; unset: 16 times what the engine transcribes at once",
     )
     body_timeout_s: float = _setting(
         300.0,
-        config_parsers.positive,
+        config_parsers.seconds,
         "An upload that takes more seconds than this is answered 408",
     )
     fetch_timeout_s: float = _setting(
         300.0,
-        config_parsers.positive,
+        config_parsers.seconds,
         "A download that takes more seconds than this is answered 504",
     )
     decoders: int = _setting(
         64,
-        config_parsers.count,
+        config_parsers.whole(1, 4096),
         "At most this many ffmpeg processes run at once, one for each request that is being "
         "decoded; uploads that are still arriving may use half of them, but at least one",
     )
     drain_timeout_s: float = _setting(
         30.0,
-        config_parsers.positive,
+        config_parsers.seconds,
         "After SIGTERM, requests in flight have this many seconds to finish",
     )
     audio_root: Path | None = _setting(
@@ -241,18 +242,19 @@ class Config:
             except ConfigError as error:
                 raise ConfigError(f"{name}={environment[name]!r} {error}; {remedy(each)}") from None
         config = cls(**values)
-        if not environment.get("MODEL_ID") and (config.mounted_model / MODEL_FILE).is_file():
+        if not environment.get("MODEL_ID") and has_file(config.mounted_model, MODEL_FILE):
             config = replace(config, model_id=str(config.mounted_model))
         config.check()
         return config
 
     def check(self) -> None:
         """Raise `ConfigError` where settings contradict each other."""
-        if self.stride_length_s is not None and 2 * self.stride_length_s >= self.chunk_length_s:
+        longest = (self.chunk_length_s - SHORTEST_STEP) / 2
+        if self.stride_length_s and self.stride_length_s > longest:
             raise ConfigError(
                 f"STRIDE_LENGTH_S={self.stride_length_s:g} is too long for "
                 f"CHUNK_LENGTH_S={self.chunk_length_s:g}, because windows overlap on both sides; "
-                "use less than half of it"
+                f"use less than half of it, at most {longest:g}"
             )
 
     @property

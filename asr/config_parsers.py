@@ -18,6 +18,9 @@ Meaning = TypeVar("Meaning")
 LAST_PORT = 65_535  # A TCP port is no greater.
 ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
+MOST = 10**9  # No count, no size in MiB and no time in seconds may be greater.
+LEAST = 0.001  # No size in MiB may be smaller: it would be less than a byte.
+LEAST_SECONDS = 0.1  # No interval may be shorter, because the server would only watch the clock.
 ENGINES = ("auto", "whisper", "pipeline")
 DTYPES = {
     "auto": "auto",
@@ -30,6 +33,7 @@ DTYPES = {
     "bfloat16": "bfloat16",
     "bf16": "bfloat16",
 }
+GPU_INDEX = re.compile(r"[0-9]{1,4}")  # A GPU has a number of at most four digits.
 LOG_LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}
 FLAGS = {"1": True, "0": False, "true": True, "false": False} | {
     "yes": True,
@@ -47,7 +51,7 @@ def secret(value: str) -> str:
     """Strip the text, because a file of secrets ends with a line break."""
     if not value.strip():
         raise ConfigError("is blank, which would protect nothing: give a key")
-    return value.strip()
+    return header(value)
 
 
 def origins(value: str) -> tuple[str, ...]:
@@ -89,38 +93,45 @@ def exactly_one(value: str) -> bool:
     return value.strip() == "1"
 
 
-def count(value: str) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise ConfigError("is not a whole number of at least 1")
-    return number
+def whole(least: int, most: int) -> Callable[[str], int]:
+    """Make a parser of whole numbers from `least` to `most`."""
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:  # no number, or one of more digits than Python reads
+            number = least - 1
+        if not least <= number <= most:
+            raise ConfigError(f"is not a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def number(least: float, most: float, or_zero: bool = False) -> Callable[[str], float]:
+    """Make a parser of numbers from `least` to `most`; 0 may be allowed beside them."""
+    either = "neither 0 nor" if or_zero else "not"
+
+    def parse(value: str) -> float:
+        found = _finite(value)
+        if not (least <= found <= most or (or_zero and found == 0)):
+            raise ConfigError(f"is {either} a number from {least:.12g} to {most:.12g}")
+        return found
+
+    return parse
 
 
 def port(value: str) -> int:
     try:
-        number = count(value)
+        return whole(1, LAST_PORT)(value)
     except ConfigError:
-        number = 0
-    if not 1 <= number <= LAST_PORT:
-        raise ConfigError(f"is not a port number (1 to {LAST_PORT})")
-    return number
+        raise ConfigError(f"is not a port number (1 to {LAST_PORT})") from None
 
 
-def amount(value: str) -> float:
-    number = _number(value)
-    if not number >= 0:
-        raise ConfigError("is not a number of at least 0")
-    return number
-
-
-def positive(value: str) -> float:
-    number = _number(value)
-    if not number > 0:
-        raise ConfigError("is not a number above 0")
-    return number
+count = whole(1, MOST)
+amount = number(0, MOST)
+positive = number(LEAST, MOST)
+seconds = number(LEAST_SECONDS, MOST)
 
 
 def logprob(value: str) -> float | None:
@@ -139,19 +150,19 @@ def _threshold(value: str, allows: Callable[[float], bool], what: str) -> float 
     """Parse a number; return None where the threshold is switched off."""
     if value.strip().lower() in {"none", "off"}:
         return None
-    number = _number(value)
-    if not allows(number):
+    found = _finite(value)
+    if not allows(found):
         raise ConfigError(f"is neither {what} nor none")
-    return number
+    return found
 
 
-def _number(value: str) -> float:
+def _finite(value: str) -> float:
     """Parse a finite number; return NaN for any other text, so that every comparison fails."""
     try:
-        number = float(value)
+        found = float(value)
     except ValueError:
         return math.nan
-    return number if math.isfinite(number) else math.nan
+    return found if math.isfinite(found) else math.nan
 
 
 def dtype(value: str) -> str:
@@ -164,7 +175,7 @@ def engine(value: str) -> str:
 
 def device(value: str) -> str:
     kind, _, index = value.strip().lower().partition(":")
-    if kind not in {"auto", "cpu", "cuda"} or (index and not index.isdigit()):
+    if kind not in {"auto", "cpu", "cuda"} or (index and not GPU_INDEX.fullmatch(index)):
         raise ConfigError("is not auto, cpu, cuda or cuda:N")
     return value.strip().lower()
 
@@ -187,7 +198,19 @@ def _one_of(meanings: Mapping[str, Meaning], name: str) -> Meaning:
 
 
 def directory(value: str) -> Path:
-    path = Path(value).resolve()
-    if not path.is_dir():
+    try:
+        path = Path(value).resolve()
+        is_directory = path.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # the name is too long, links in a circle
+        raise ConfigError("is not a directory that can be read") from error
+    if not is_directory:
         raise ConfigError("is not a directory")
     return path
+
+
+def has_file(directory: Path, name: str) -> bool:
+    """Whether a directory has a file of this name that can be looked up."""
+    try:
+        return (directory / name).is_file()
+    except OSError:  # it may not be entered, or its name is too long
+        return False

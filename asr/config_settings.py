@@ -7,6 +7,8 @@ from dataclasses import Field, field
 from pathlib import Path
 from typing import Any
 
+from asr.config_parsers import has_file
+
 MODEL_FILE = "config.json"  # A directory with a file of this name holds a model.
 WITHOUT_EFFECT = {  # Variables of other servers that are accepted and ignored, with the reason.
     "VLLM_ATTENTION_BACKEND": "the attention kernel is chosen by the hardware",
@@ -54,7 +56,7 @@ def without_effect(environment: Mapping[str, str]) -> list[str]:
     if environment.get("FLASH_ATTENTION_2") not in {"0", "1"}:
         reasons["FLASH_ATTENTION_2"] = "only the value 1 turns it on"
     mounted = environment.get("MOUNTED_MODEL")
-    if mounted and not environment.get("MODEL_ID") and not (Path(mounted) / MODEL_FILE).is_file():
+    if mounted and not environment.get("MODEL_ID") and not has_file(Path(mounted), MODEL_FILE):
         reasons["MOUNTED_MODEL"] = f"the directory has no {MODEL_FILE}"
     return [
         f"{name}={environment[name]!r} has no effect: {reason}"
