@@ -209,7 +209,7 @@ class Config:
     )
     keepalive_timeout_s: float = _setting(
         75.0,
-        config_parsers.positive,
+        config_parsers.seconds,
         "A connection is closed after this many seconds without a whole request head",
     )
     salad_machine_id: str = _setting(

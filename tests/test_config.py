@@ -100,7 +100,7 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("ALLOWED_HOSTS", "a.example,,b.example", "='a.example,,b.example' is not a list of host"),
         ("CORS_ORIGINS", "example.com", "='example.com' is not * or a list of origins such as"),
         ("CORS_ORIGINS", "https://a.example/page", "is not * or a list of origins such as https"),
-        ("KEEPALIVE_TIMEOUT_S", "0", "KEEPALIVE_TIMEOUT_S='0' is not a number above 0"),
+        ("KEEPALIVE_TIMEOUT_S", "0", "KEEPALIVE_TIMEOUT_S='0' is not a number from 0.1"),
         ("SALAD_MACHINE_ID", "a\r\nb", "SALAD_MACHINE_ID='a\\r\\nb' contains a line break"),
     ],
 )
