@@ -3,13 +3,15 @@ PYTHON ?= python3
 MODEL_ID ?= demo
 CACHE_DIR ?= $(CURDIR)/.cache
 TORCH_INDEX ?=
+HOURS ?= 7
+LEAK ?=
 export MODEL_ID CACHE_DIR
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := demo
-.PHONY: help demo serve test test-images clients check format bench accuracy engines card first-words clean
+.PHONY: help demo serve test test-images clients check format bench accuracy engines card first-words reliability soak clean
 
 help:                          ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,6 +63,12 @@ card: .venv/developed          ## measure a GPU against its goals, in ten minute
 
 first-words: .venv/developed   ## measure when the first words of a streamed file come
 	@$(BIN)/python -m benchmark.load.first_words $(ARGS)
+
+reliability: .venv/developed   ## run the reliability tests at full size, an hour: make reliability ARGS="--only burst idle"
+	@$(BIN)/python -m benchmark.reliability $(ARGS)
+
+soak: .venv/developed          ## load a server for HOURS=7 with crashing clients and restarts; LEAK=1 plants a leak
+	@$(BIN)/python -m benchmark.soak --hours $(HOURS) --leak "$(LEAK)" $(ARGS)
 
 clean:                         ## remove .venv and .cache
 	rm -rf .venv .cache
