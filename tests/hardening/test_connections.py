@@ -32,6 +32,24 @@ def with_descriptors(directory: Path, count: int, **settings: str) -> Iterator[C
         yield server
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
+    """A server that allows the least number of connections."""
+    directory = tmp_path_factory.mktemp("few")
+    with with_descriptors(directory, FEW, BODY_TIMEOUT_S="3") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
+    """A server that allows some hundred connections."""
+    with with_descriptors(tmp_path_factory.mktemp("some"), DESCRIPTORS) as server:
+        yield server
+        log = server.log.read_text()
+        assert len(log) < 20_000, log[:2000]
+        assert "Traceback" not in log
+
+
 def connected(server: Controlled) -> socket.socket:
     return socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS)
 
@@ -66,40 +84,47 @@ def test_idle_connections_are_closed_in_time_and_used_ones_are_not(tmp_path: Pat
         assert asked(used).status == 200
 
 
+def test_errors_of_accept_do_not_fill_the_log_and_pass(few: Controlled) -> None:
+    with contextlib.ExitStack() as stack:
+        pid = few.process.pid
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
+        callers = [stack.enter_context(connected(few)) for _ in range(5)]
+        until(lambda: "out of system resource" in few.log.read_text())
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        for caller in callers:
+            assert asked(caller).status == 200
+        assert few.log.read_text().count("out of system resource") <= 2
+
+
 @pytest.mark.parametrize("speaks", [True, False], ids=["after an answer", "without a word"])
-def test_a_flood_of_idle_connections_keeps_nobody_out(tmp_path: Path, speaks: bool) -> None:
-    with (
-        with_descriptors(tmp_path, DESCRIPTORS) as server,
-        contextlib.ExitStack() as stack,
-    ):
+def test_a_flood_of_idle_connections_keeps_nobody_out(some: Controlled, speaks: bool) -> None:
+    with contextlib.ExitStack() as stack:
         flood = []
         for _ in range(IDLE):
-            flood.append(stack.enter_context(connected(server)))
+            flood.append(stack.enter_context(connected(some)))
             if speaks:
                 with contextlib.suppress(ConnectionError):
                     assert asked(flood[-1]).status == 200
         for _ in range(10):
-            assert get(server, "/hc")[0] == 200
+            assert get(some, "/hc")[0] == 200
         assert is_closed(flood[0])  # the oldest gave way
         assert not is_closed(flood[-1])
         assert sum(not is_closed(caller) for caller in flood) > 100
-        assert server.stop() == 0
-        log = server.log.read_text()
-        assert len(log) < 20_000, log[:2000]
-        assert "Traceback" not in log
 
 
-def test_where_all_are_busy_a_new_caller_is_told_so_and_hc_answers(tmp_path: Path) -> None:
+def test_where_all_are_busy_a_new_caller_is_told_so_and_hc_answers(few: Controlled) -> None:
     body = wav(tone(1.0))
     request = f"Host: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
-    with with_descriptors(tmp_path, FEW) as server, contextlib.ExitStack() as stack:
-        server.hold()
-        busy = [stack.enter_context(connected(server)) for _ in range(LEAST)]
+    with contextlib.ExitStack() as stack:
+        few.hold()
+        busy = [stack.enter_context(connected(few)) for _ in range(LEAST)]
         for caller in busy:
             assert asked(caller).status == 200  # so that it is known before the next one comes
             caller.sendall(b"POST /asr HTTP/1.1\r\n" + request)
         for path, shape in (("/asr", str), ("/v1/audio/transcriptions", dict)):
-            with connected(server) as late:
+            with connected(few) as late:
                 answer = asked(late, f"POST {path} HTTP/1.1\r\n".encode() + request)
                 error = json.loads(answer.content)["error"]  # type: ignore[attr-defined]
                 assert (answer.status, type(error)) == (503, shape)
@@ -107,20 +132,21 @@ def test_where_all_are_busy_a_new_caller_is_told_so_and_hc_answers(tmp_path: Pat
                 assert 1 <= int(answer.headers["Retry-After"]) <= 5
                 assert late.recv(1) == b""
         for path in ("/hc", "/health"):
-            with connected(server) as probe:
+            with connected(few) as probe:
                 assert asked(probe, HC.replace(b"/hc", path.encode())).status == 200
-        server.release()
+        few.release()
         for caller in busy:
             answer = http.client.HTTPResponse(caller)
             answer.begin()
             assert answer.status == 200
-        assert get(server, "/nowhere")[0] == 404
+        assert get(few, "/nowhere")[0] == 404
 
 
-def test_a_slow_second_head_is_given_up_as_a_first_one_is(tmp_path: Path) -> None:
-    with controlled(tmp_path, BODY_TIMEOUT_S="1") as server, contextlib.ExitStack() as stack:
-        first, second, idle = [stack.enter_context(connected(server)) for _ in range(3)]
+def test_a_slow_second_head_is_given_up_as_a_first_one_is(few: Controlled) -> None:
+    with contextlib.ExitStack() as stack:
+        second, idle = [stack.enter_context(connected(few)) for _ in range(2)]
         assert asked(second).status == asked(idle).status == 200
+        first = stack.enter_context(connected(few))
         started = time.monotonic()
         for caller in (first, second):
             caller.sendall(b"GET /hc HTTP/1.1\r\nX-Slow: ")
@@ -128,17 +154,3 @@ def test_a_slow_second_head_is_given_up_as_a_first_one_is(tmp_path: Path) -> Non
             assert caller.recv(1) == b""
         assert time.monotonic() - started < 30  # KEEPALIVE_TIMEOUT_S is 75
         assert not is_closed(idle)
-
-
-def test_errors_of_accept_do_not_fill_the_log_and_pass(tmp_path: Path) -> None:
-    with controlled(tmp_path) as server, contextlib.ExitStack() as stack:
-        before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
-        used = len(list(Path(f"/proc/{server.process.pid}/fd").iterdir()))
-        limit = (used, before[1])
-        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, limit)
-        callers = [stack.enter_context(connected(server)) for _ in range(5)]
-        until(lambda: "out of system resource" in server.log.read_text())
-        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, before)
-        for caller in callers:
-            assert asked(caller).status == 200
-        assert server.log.read_text().count("out of system resource") <= 2
