@@ -1,4 +1,4 @@
-"""One caller's connection: what reaches no handler is answered, too, and half-closed ones."""
+"""Answers what reaches no handler, and callers that have closed their sending side."""
 
 from __future__ import annotations
 

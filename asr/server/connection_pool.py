@@ -1,4 +1,4 @@
-"""All connections: how many there may be, and which one is closed for a new one."""
+"""Bounds the connections that are open: the one that is idle for longest gives way."""
 
 from __future__ import annotations
 

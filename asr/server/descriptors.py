@@ -1,4 +1,4 @@
-"""Share the file descriptors that the system gives among connections and decoders."""
+"""Shares the process's file descriptors among connections and decoders."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import contextlib
 import resource
 
 MOST_DESCRIPTORS = 65_536  # The limit is not raised above this: more are never needed.
-MOST_CONNECTIONS = 10_000  # More connections are never open at once, however many descriptors.
-LEAST_CONNECTIONS = 16  # So many are open however few descriptors there are.
+MOST_CONNECTIONS = 10_000  # No more are allowed however many descriptors there are.
+LEAST_CONNECTIONS = 16  # So many are allowed however few descriptors there are.
 OWN = 128  # The interpreter, its libraries, the model and a GPU's driver hold so many at most.
-PER_DECODER = 6  # An ffmpeg process has so many here: its pipes, and those that start it.
-FOR_CONNECTIONS = 0.75  # The share of what is left; the rest: temporary files and downloads.
+PER_DECODER = 6  # An ffmpeg process takes so many here: its pipes, and those that start it.
+FOR_CONNECTIONS = 0.75  # Connections get this share of what is left, files and downloads the rest.
 
 
 def raise_limit() -> int:

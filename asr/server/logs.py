@@ -1,4 +1,4 @@
-"""Set up the log: nothing secret in its lines, and repeated errors once a minute."""
+"""Keeps secrets out of the log, and writes repeated errors once a minute."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may ask: the pages of CORS_ORIGINS, and callers that know a name of ALLOWED_HOSTS.
+"""Refuses foreign web pages and wrong host names, by CORS_ORIGINS and ALLOWED_HOSTS.
 
 A browser sends what any page tells it to: a form or `fetch` of text reaches a server in the
 user's network without a question (https://fetch.spec.whatwg.org/#cors-protocol only keeps the
@@ -16,9 +16,8 @@ from asr.errors import Forbidden, WrongHost
 from asr.http.app_keys import CONFIG
 from asr.http.dialect import Handler
 
-EVERY = "*"  # This entry allows the pages of every origin.
+EVERY = "*"  # This entry of CORS_ORIGINS allows all pages.
 PROBED = {"/hc", "/health"}  # A probe knows the server's address, not its name.
-SAME_SITE = {"same-origin", "none"}  # The page is the server's own, or there is none.
 PREFLIGHT_SECONDS = "600"  # A browser asks again after so long whether a request is allowed.
 DEFAULT_PORTS = {"http": ":80", "https": ":443"}  # An origin does not name them, a Host may.
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -84,7 +83,7 @@ def _is_own(request: web.Request, origin: str) -> bool:
 
     Pages cannot set Sec-Fetch-Site, Host or X-Forwarded-Host: the last needs a preflight.
     """
-    if request.headers.get("Sec-Fetch-Site") in SAME_SITE:
+    if request.headers.get("Sec-Fetch-Site") == "same-origin":
         return True
     scheme, has_host, host = origin.lower().partition("://")
     if not has_host or not host:
