@@ -84,7 +84,7 @@ def test_what_the_http_library_refuses_has_the_shape_of_its_route(
 ) -> None:
     head, body = answer_to(
         server,
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: the-impossible\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nExpect: the-impossible\r\nConnection: close\r\n"
         "Content-Length: 0\r\n\r\n".encode(),
     )
     assert head.startswith(b"HTTP/1.1 417 ")
@@ -100,7 +100,7 @@ def test_what_the_http_library_refuses_has_the_shape_of_its_route(
         b"GET /hc HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
         b"GET /docs/static/swagger-ui.css HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
-        b"POST /asr HTTP/1.1\r\nHost: x\r\nExpect: x\r\nContent-Length: 0\r\n\r\n",
+        b"GET /hc HTTP/1.1\r\nHost: x\r\nExpect: x\r\nConnection: close\r\n\r\n",
         b"no http\r\n\r\n",
     ],
     ids=["health", "no route", "file", "417", "no http"],
