@@ -15,7 +15,9 @@ from huggingface_hub.errors import (
 )
 
 from asr.config import Config
+from asr.config_parsers import has_file
 from asr.config_settings import MODEL_FILE
+from asr.engines.model_files import check_settings_files, first_line, is_directory
 from asr.errors import ConfigError
 
 
@@ -23,14 +25,15 @@ def check(config: Config) -> None:
     """Look for the model's description; download it where it is missing.
 
     Raises:
-        ConfigError: there is none, or the hub cannot be reached.
+        ConfigError: there is none, it is broken, or the hub cannot be reached.
     """
     asked, directory = f"MODEL_ID={config.model_id!r}", Path(config.model_path)
-    if directory.is_dir():
-        if not (directory / MODEL_FILE).is_file():
+    if is_directory(config):
+        if not has_file(directory, MODEL_FILE):
             raise ConfigError(
                 f"{asked} is a directory without {MODEL_FILE}: name a model's directory"
             )
+        check_settings_files(config)
         return
     if directory.is_absolute():
         raise ConfigError(f"{asked}: there is no such directory")
@@ -74,8 +77,3 @@ def _reason(error: Exception, config: Config) -> str:
     if isinstance(error, EntryNotFoundError):
         return f"{ENDPOINT} has no {MODEL_FILE} for it: it is not a model that can be loaded"
     return f"it cannot be downloaded into {cache}: {first_line(error)}"
-
-
-def first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].strip().rstrip(".")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 from asr.config import Config
 from asr.engines.engine import Engine, Loaded
-from asr.errors import ConfigError, TranscriptionFailed
+from asr.engines.model_files import first_line
+from asr.errors import AsrError, ConfigError
 from asr.startup import StartupTimer
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 def load(config: Config, start: StartupTimer | None = None) -> Engine:
@@ -21,27 +26,33 @@ def load(config: Config, start: StartupTimer | None = None) -> Engine:
         ConfigError: the settings ask for what the model or the machine cannot do.
     """
     start = start or StartupTimer()
-    try:
-        loaded = _read(config, start)
-        with start.stage("warm-up"):
-            loaded.warm_up()
-    except TranscriptionFailed as error:
-        reason = f"MODEL_ID={config.model_id!r} cannot transcribe a test window: {error.message}"
-        raise ConfigError(reason) from error
-    except RuntimeError as error:
-        _refuse_without_memory(config, error)
-        raise
+    loaded = _in_plain_words(config, "cannot be loaded", lambda: _read(config, start))
+    with start.stage("warm-up"):
+        _in_plain_words(config, "cannot transcribe a test window", loaded.warm_up)
     return loaded
 
 
-def _refuse_without_memory(config: Config, error: RuntimeError) -> None:
-    from asr.engines.hub import first_line
-    from asr.engines.memory import lacks_memory
+def _in_plain_words(config: Config, failure: str, work: Callable[[], Result]) -> Result:
+    """Do a part of the start; turn what the model's files cause into an error in plain words.
 
-    if lacks_memory(error):
-        asked = f"MODEL_ID={config.model_id!r} with DEVICE={config.device!r}"
-        reason = f"{asked} needs more memory than is free: {first_line(error)}"
-        raise ConfigError(reason) from error
+    They make libraries raise errors of any kind. A lost or unsuitable GPU is reported as it is.
+    """
+    try:
+        return work()
+    except ConfigError:
+        raise
+    except Exception as error:
+        from asr.engines.memory import is_fatal, lacks_memory
+
+        asked, reason = f"MODEL_ID={config.model_id!r}", first_line(error)
+        if isinstance(error, RuntimeError) and lacks_memory(error):
+            asked += f" with DEVICE={config.device!r}"
+            raise ConfigError(f"{asked} needs more memory than is free: {reason}") from error
+        if is_fatal(error):
+            raise
+        log.debug("the model %s", failure, exc_info=True)
+        hint = "" if isinstance(error, AsrError) else " (LOG_LEVEL=DEBUG shows where)"
+        raise ConfigError(f"{asked} {failure}: {reason}{hint}") from error
 
 
 def _read(config: Config, start: StartupTimer) -> Loaded:
@@ -49,16 +60,7 @@ def _read(config: Config, start: StartupTimer) -> Loaded:
         from asr.engines import hub
     with start.stage("weights"):
         hub.check(config)
-    try:
-        return _load(config, start)
-    except ConfigError:
-        raise
-    except (OSError, ValueError) as error:  # Libraries raise these for files they cannot use.
-        log.debug("the model cannot be loaded", exc_info=True)
-        raise ConfigError(
-            f"MODEL_ID={config.model_id!r} cannot be loaded: {hub.first_line(error)} "
-            "(LOG_LEVEL=DEBUG shows where)"
-        ) from error
+    return _load(config, start)
 
 
 def _load(config: Config, start: StartupTimer) -> Loaded:

@@ -13,10 +13,11 @@ from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config import MODEL_FILE, Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.memory import is_fatal, lacks_memory
+from asr.engines.model_files import reading
 from asr.engines.pipeline.generic import OtherModel
 from asr.engines.pipeline.whisper import WhisperModel
 from asr.options import Options
@@ -47,7 +48,8 @@ class PipelineModel(Protocol):
 
 def load(config: Config, hardware: Hardware) -> PipelineEngine:
     """Load any model of the task `automatic-speech-recognition`."""
-    description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
+    with reading(config, MODEL_FILE):
+        description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
     transformers_logging.set_verbosity_error()
     make = WhisperModel if description.model_type == "whisper" else OtherModel
     return PipelineEngine(make(config, hardware), config.batch_size)

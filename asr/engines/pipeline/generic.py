@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 from transformers import pipeline as transformers_pipeline
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config import MODEL_FILE, Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
+from asr.engines.model_files import FEATURES_FILE, TOKENIZER_FILE, reading
+from asr.engines.pipeline.weights import loaded, writer
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
 from asr.transcript import LanguageDetection, Segment, Word
@@ -25,13 +28,7 @@ class OtherModel:
     """CTC and other models through the Transformers pipeline."""
 
     def __init__(self, config: Config, hardware: Hardware) -> None:
-        self._pipeline = transformers_pipeline(
-            "automatic-speech-recognition",
-            model=config.model_path,
-            device=hardware.device,
-            dtype=hardware.dtype,
-            model_kwargs={"cache_dir": config.cache_dir},
-        )
+        self._pipeline = _pipeline(config, hardware)
         self._is_ctc = self._pipeline.type in {"ctc", "ctc_with_lm"}
         self._max_new_tokens = config.max_new_tokens
         self.info = EngineInfo(
@@ -66,6 +63,24 @@ class OtherModel:
         if limits:
             generation["max_new_tokens"] = min(limits)
         return {"generate_kwargs": generation}
+
+
+def _pipeline(config: Config, hardware: Hardware) -> Any:
+    """Load each part of a pipeline by itself, so that an error can name the part's file."""
+    place, where = config.model_path, {"cache_dir": config.cache_dir}
+    with reading(config, MODEL_FILE):
+        model_class = writer(config, AutoConfig.from_pretrained(place, **where))
+    with reading(config, FEATURES_FILE):
+        extractor = AutoFeatureExtractor.from_pretrained(place, **where)
+    with reading(config, TOKENIZER_FILE):
+        tokenizer = AutoTokenizer.from_pretrained(place, **where)
+    return transformers_pipeline(
+        "automatic-speech-recognition",
+        model=loaded(model_class, config, dtype=hardware.dtype),
+        tokenizer=tokenizer,
+        feature_extractor=extractor,
+        device=hardware.device,
+    )
 
 
 def _padded(window: Window) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -8,12 +8,27 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import WhisperForConditionalGeneration, WhisperProcessor
+from transformers import (
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperForConditionalGeneration,
+    WhisperTokenizer,
+)
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config import MODEL_FILE, Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
+from asr.engines.model_files import FEATURES_FILE, GENERATION_FILE, TOKENIZER_FILE, reading
+from asr.engines.pipeline.weights import loaded
+from asr.engines.whisper import generation_settings
+from asr.engines.whisper.compatibility import (
+    check_features,
+    check_shape,
+    check_tokenizer_files,
+    check_tokens,
+    open_weights,
+)
 from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
 from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops
 from asr.engines.whisper.decoding.logits import choose
@@ -30,17 +45,30 @@ class WhisperModel:
     """Transcribes batches of windows with `generate`, one pass for each attempt."""
 
     def __init__(self, config: Config, hardware: Hardware) -> None:
-        where: dict[str, Any] = {"cache_dir": config.cache_dir}
-        self._processor = WhisperProcessor.from_pretrained(config.model_path, **where)
-        self._model = WhisperForConditionalGeneration.from_pretrained(
-            config.model_path, dtype=hardware.dtype, attn_implementation=hardware.attention, **where
+        place, where = config.model_path, {"cache_dir": config.cache_dir}
+        settings = _checked_settings(config)
+        with reading(config, FEATURES_FILE):
+            self._extractor = WhisperFeatureExtractor.from_pretrained(place, **where)
+            check_features(config, settings, self._extractor)
+        check_tokenizer_files(config)
+        with reading(config, TOKENIZER_FILE):
+            self._tokenizer = WhisperTokenizer.from_pretrained(place, **where)
+        if getattr(settings, "quantization_config", None) is None:  # else the shapes are others
+            open_weights(config, settings, torch.device("cpu"), hardware.dtype)
+        self._model = loaded(
+            WhisperForConditionalGeneration,
+            config,
+            dtype=hardware.dtype,
+            attn_implementation=hardware.attention,
         ).to(hardware.device)
+        self._model.generation_config = generation_settings.read(config, settings, self._tokenizer)
         self._model.eval()
         self._device = hardware.device
         self._dtype = hardware.dtype
         self._max_new_tokens = config.max_new_tokens
-        self._tokenizer = self._processor.tokenizer
-        self._vocabulary = Vocabulary.of(self._model.generation_config, self._tokenizer)
+        with reading(config, GENERATION_FILE):
+            self._vocabulary = Vocabulary.of(self._model.generation_config, self._tokenizer)
+            check_tokens(config, settings, self._vocabulary)
         self.info = EngineInfo(
             model_id=config.model_id,
             engine="pipeline",
@@ -153,7 +181,7 @@ class WhisperModel:
 
     def _features(self, windows: Sequence[Window]) -> torch.Tensor:
         """Return log-mel features, [windows, mels, frames], of 30 s each."""
-        features: torch.Tensor = self._processor.feature_extractor(
+        features: torch.Tensor = self._extractor(
             [window.samples for window in windows],
             sampling_rate=SAMPLE_RATE,
             return_tensors="pt",
@@ -166,6 +194,15 @@ class WhisperModel:
         ids = self._tokenizer.get_prompt_ids(options.prompt, return_tensors="pt")
         longest = self._model.config.max_target_positions // 2 - 1
         return torch.cat([ids[:1], ids[1:][-(longest - 1) :]]).to(self._device)
+
+
+def _checked_settings(config: Config) -> WhisperConfig:
+    """Read config.json, for the other files to be checked by it."""
+    with reading(config, MODEL_FILE):
+        place, cache = config.model_path, config.cache_dir
+        settings = WhisperConfig.from_pretrained(place, cache_dir=cache)
+        check_shape(config, settings)
+    return settings
 
 
 class AttentionRecorder:

@@ -8,22 +8,33 @@ from typing import Any
 import torch
 from transformers import (
     AutoConfig,
-    GenerationConfig,
     WhisperConfig,
     WhisperFeatureExtractor,
     WhisperTokenizer,
 )
 
-from asr.config import Config
+from asr.config import MODEL_FILE, Config
+from asr.engines.model_files import (
+    FEATURES_FILE,
+    GENERATION_FILE,
+    TOKENIZER_FILE,
+    reading,
+)
+from asr.engines.whisper import generation_settings
+from asr.engines.whisper.compatibility import (
+    check_features,
+    check_shape,
+    check_tokenizer_files,
+    check_tokens,
+    open_weights,
+)
 from asr.engines.whisper.decoding.logits import LogitsRules
 from asr.engines.whisper.decoding.sampling import seed_of
 from asr.engines.whisper.decoding.tokens import Vocabulary, prompt_tokens
 from asr.engines.whisper.model.alignment import heads_of
 from asr.engines.whisper.model.features import LogMel
-from asr.engines.whisper.model.weight_files import Tensors, find
 from asr.engines.whisper.model.weights import Weights, take
 from asr.engines.whisper.runner import UNDETECTED, Opening
-from asr.errors import ConfigError
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
 
@@ -77,13 +88,14 @@ class Checkpoint:
 
 def is_whisper(config: Config) -> bool:
     """Return whether this engine runs the model of `config`."""
-    description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
-    is_quantized = getattr(description, "quantization_config", None) is not None
-    return bool(
-        description.model_type == "whisper"
-        and description.activation_function == "gelu"
-        and not is_quantized
-    )
+    with reading(config, MODEL_FILE):
+        description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
+        is_quantized = getattr(description, "quantization_config", None) is not None
+        return bool(
+            description.model_type == "whisper"
+            and description.activation_function == "gelu"
+            and not is_quantized
+        )
 
 
 def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
@@ -93,19 +105,24 @@ def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint
     before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
-    path, cache = config.model_path, config.cache_dir
-    settings = WhisperConfig.from_pretrained(path, cache_dir=cache)
-    try:
-        tensors = Tensors(find(config), device, dtype)
+    place, cache = config.model_path, config.cache_dir
+    with reading(config, MODEL_FILE):
+        settings = WhisperConfig.from_pretrained(place, cache_dir=cache)
+        check_shape(config, settings)
+    with reading(config, FEATURES_FILE):
+        extractor = WhisperFeatureExtractor.from_pretrained(place, cache_dir=cache)
+        check_features(config, settings, extractor)
+    check_tokenizer_files(config)
+    with reading(config, TOKENIZER_FILE):
+        tokenizer = WhisperTokenizer.from_pretrained(place, cache_dir=cache)
+    generation_config = generation_settings.read(config, settings, tokenizer)
+    tensors, name = open_weights(config, settings, device, dtype)
+    with reading(config, name):
         weights = take(tensors, settings)
-    except KeyError as error:
-        raise ConfigError(f"{config.model_id} has no tensor {error}") from error
-    return assemble(
-        weights,
-        GenerationConfig.from_pretrained(path, cache_dir=cache),
-        WhisperFeatureExtractor.from_pretrained(path, cache_dir=cache),
-        WhisperTokenizer.from_pretrained(path, cache_dir=cache),
-    )
+    with reading(config, GENERATION_FILE):
+        checkpoint = assemble(weights, generation_config, extractor, tokenizer)
+        check_tokens(config, settings, checkpoint.vocabulary)
+    return checkpoint
 
 
 def assemble(

@@ -41,6 +41,12 @@ class Tensors(Mapping[str, torch.Tensor]):
         stored = name.removeprefix(self._prefix)
         return self._files[stored][stored].to(self._device, self._dtype)
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the shape of a tensor, which is not read for it."""
+        stored = name.removeprefix(self._prefix)
+        file = self._files[stored]
+        return file.shape(stored) if isinstance(file, SafeFile) else tuple(file[stored].shape)
+
     def __iter__(self) -> Iterator[str]:
         return (self._prefix + name for name in self._files)
 
@@ -59,6 +65,9 @@ class SafeFile:
 
     def keys(self) -> list[str]:
         return list(self._file.keys())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self._file.get_slice(name).get_shape())
 
     def __getitem__(self, name: str) -> torch.Tensor:
         tensors: torch.Tensor = self._file.get_tensor(name)
@@ -87,9 +96,16 @@ def find(config: Config) -> list[Path]:
             continue
         if not name.endswith(INDEX):
             return [path]
-        parts = json.loads(path.read_text())["weight_map"].values()
-        return [_file(config, part) for part in sorted(set(parts))]
+        return [_file(config, part) for part in _parts(path)]
     raise ConfigError(f"{config.model_id} has neither {SAFETENSORS} nor {PICKLE}: {reason}")
+
+
+def _parts(index: Path) -> list[str]:
+    """Return the names of the files that an index lists."""
+    try:
+        return sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{index} lists no files (weight_map): download it again") from error
 
 
 def _file(config: Config, name: str) -> Path:

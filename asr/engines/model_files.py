@@ -1,0 +1,97 @@
+"""Say which of a model's files cannot be used, and why, whatever library finds out."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from asr.config import MODEL_FILE, Config
+from asr.errors import ConfigError
+
+log = logging.getLogger(__name__)
+
+GENERATION_FILE = "generation_config.json"
+FEATURES_FILE = "preprocessor_config.json"
+TOKENIZER_FILE = "tokenizer.json"
+SETTINGS_FILES = (  # Each of these holds a JSON object, where a model has it.
+    MODEL_FILE,
+    GENERATION_FILE,
+    FEATURES_FILE,
+    "processor_config.json",
+    "tokenizer_config.json",
+    "model.safetensors.index.json",
+)
+REMEDY = "download the model again, or name another one"
+
+
+def unusable(config: Config, name: str, reason: str, remedy: str = REMEDY) -> ConfigError:
+    """Make the error that names the model, its file `name`, the reason and the remedy."""
+    place = str(Path(config.model_path) / name) if is_directory(config) else name
+    return ConfigError(f"MODEL_ID={config.model_id!r}: {place} {reason}; {remedy}")
+
+
+def is_directory(config: Config) -> bool:
+    """Whether the model lies in a directory; else it has a name on the hub."""
+    try:
+        return Path(config.model_path).is_dir()
+    except OSError:  # it is too long for a path, or may not be looked up
+        return False
+
+
+def check_settings_files(config: Config) -> None:
+    """Read the small files of a model's directory, because libraries ignore some broken ones.
+
+    Raises:
+        ConfigError: one of them is not a JSON object.
+    """
+    for name in SETTINGS_FILES:
+        path = Path(config.model_path) / name
+        if not path.exists():
+            continue
+        try:
+            found = json.loads(path.read_bytes())
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
+            raise unusable(config, name, reason, "give the server access to it") from error
+        except (ValueError, RecursionError) as error:
+            raise unusable(config, name, f"is not JSON ({first_line(error)})") from error
+        if not isinstance(found, dict):
+            raise unusable(config, name, "is not a JSON object")
+
+
+@contextlib.contextmanager
+def reading(config: Config, name: str) -> Iterator[None]:
+    """Turn whatever is raised while a model's file is read into an error that names the file.
+
+    A damaged file makes libraries raise errors of any kind. A lack of memory is not the file's
+    fault, and passes.
+
+    Raises:
+        ConfigError: the file `name` cannot be used.
+    """
+    try:
+        yield
+    except (ConfigError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and _is_of_the_device(error):
+            raise
+        log.debug("%s cannot be used", name, exc_info=True)
+        reason = f"cannot be used: {first_line(error)} (LOG_LEVEL=DEBUG shows where)"
+        raise unusable(config, name, reason) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or of the kind of the error where it has none."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    line = lines[0].strip().rstrip(".:")
+    return f"{type(error).__name__} {line}" if isinstance(error, KeyError) else line
+
+
+def _is_of_the_device(error: RuntimeError) -> bool:
+    from asr.engines.memory import is_fatal, lacks_memory  # with torch, which is loaded late
+
+    return lacks_memory(error) or is_fatal(error)

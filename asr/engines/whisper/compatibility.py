@@ -1,0 +1,116 @@
+"""Check that the files of a Whisper model belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from asr.config import MODEL_FILE, Config
+from asr.config_parsers import has_file
+from asr.engines.model_files import (
+    FEATURES_FILE,
+    GENERATION_FILE,
+    TOKENIZER_FILE,
+    is_directory,
+    reading,
+    unusable,
+)
+from asr.engines.whisper.decoding.tokens import Vocabulary
+from asr.engines.whisper.model.shapes import wrong_shape
+from asr.engines.whisper.model.weight_files import INDEX, SAFETENSORS, Tensors, find
+from asr.pcm import SAMPLE_RATE
+
+OLD_TOKENIZER_FILE = "vocab.json"  # Older models have it, with merges.txt, and no tokenizer.json.
+STRIDE = 2  # The encoder has one position for so many frames of features.
+
+
+def check_shape(config: Config, settings: Any) -> None:
+    """Check the sizes in config.json, each for itself and together.
+
+    Raises:
+        ConfigError: names the size.
+    """
+    for name in ("d_model", "vocab_size", "num_mel_bins", "encoder_layers", "decoder_layers"):
+        if not getattr(settings, name) >= 1:
+            raise unusable(config, MODEL_FILE, f"says {name} is {getattr(settings, name)}")
+    for name in ("encoder_attention_heads", "decoder_attention_heads"):
+        heads = getattr(settings, name)
+        if heads < 1 or settings.d_model % heads:
+            reason = f"says {name} is {heads}, which does not divide d_model {settings.d_model}"
+            raise unusable(config, MODEL_FILE, reason)
+
+
+def check_tokenizer_files(config: Config) -> None:
+    """Check that there is a tokenizer, because without files an empty one is made.
+
+    Raises:
+        ConfigError: the directory has none.
+    """
+    directory = Path(config.model_path)
+    names = (TOKENIZER_FILE, OLD_TOKENIZER_FILE)
+    if is_directory(config) and not any(has_file(directory, name) for name in names):
+        raise unusable(config, TOKENIZER_FILE, "is missing")
+
+
+def open_weights(
+    config: Config, settings: Any, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensors, str]:
+    """Open the weights and check their shapes; also return the name of their file.
+
+    Raises:
+        ConfigError: a file is missing or damaged, or a tensor is missing or of another shape.
+    """
+    with reading(config, SAFETENSORS):
+        files = find(config)
+    name = files[0].name if len(files) == 1 else SAFETENSORS + INDEX
+    with reading(config, name):
+        tensors = Tensors(files, device, dtype)
+        try:
+            fault = wrong_shape(tensors, settings)
+        except KeyError as error:
+            raise unusable(config, name, f"has no tensor {error}") from error
+    if fault:
+        raise unusable(config, name, f"is not of this model: {fault}")
+    return tensors, name
+
+
+def check_features(config: Config, settings: Any, extractor: Any) -> None:
+    """Check that the encoder takes the features that the extractor makes.
+
+    Raises:
+        ConfigError: they have other numbers of mels or frames, or another sample rate.
+    """
+    frames = STRIDE * settings.max_source_positions
+    for name, found, wanted in (
+        ("sampling_rate", extractor.sampling_rate, SAMPLE_RATE),
+        ("feature_size", extractor.feature_size, settings.num_mel_bins),
+        ("chunk_length with hop_length", extractor.nb_max_frames, frames),
+    ):
+        if found != wanted:
+            reason = f"does not fit the model: {name} gives {found}, and {wanted} is needed"
+            raise unusable(config, FEATURES_FILE, reason)
+
+
+def check_tokens(config: Config, settings: Any, vocabulary: Vocabulary) -> None:
+    """Check that the model has all special tokens.
+
+    Raises:
+        ConfigError: one has no embedding.
+    """
+    numbers = {
+        "start of transcript": vocabulary.start_of_transcript,
+        "end of text": vocabulary.end_of_text,
+        "start of previous": vocabulary.start_of_previous,
+        "first timestamp": vocabulary.first_timestamp,
+        **vocabulary.tasks,
+        **vocabulary.languages,
+    }
+    for name, number in numbers.items():
+        if not 0 <= number < settings.vocab_size:
+            reason = f"or the tokenizer numbers {name!r} {number}, and there are "
+            reason += f"{settings.vocab_size} tokens"
+            raise unusable(config, GENERATION_FILE, reason)
+    if vocabulary.languages and set(vocabulary.tasks) < {"transcribe", "translate"}:
+        raise unusable(config, GENERATION_FILE, "has languages and not both tasks in task_to_id")
