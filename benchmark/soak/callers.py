@@ -77,6 +77,25 @@ class Outcomes:
             self.turned_away += 1
 
 
+@dataclass
+class Round:
+    """Says when callers pause: at a time by the monotonic clock, or after so many turns."""
+
+    ends: float = math.inf
+    turns: int | None = None
+    taken: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.ends or self.share >= 1
+
+    @property
+    def share(self) -> float:
+        """Return which share of the turns is taken; 0 where they are not counted."""
+        return min(1.0, self.taken / self.turns) if self.turns else 0.0
+
+
 @dataclass(frozen=True)
 class Callers:
     """Holds the callers' work: requests to answer, and clients that crash among them."""
@@ -89,12 +108,12 @@ class Callers:
     count: int  # callers at once
     outcomes: Outcomes
 
-    async def work(self, ends: float) -> None:
-        """Keep all callers at work until the monotonic clock reaches `ends`."""
+    async def work(self, round_: Round) -> None:
+        """Keep all callers at work until the round is over."""
         supply = self._supply()
         async with asyncio.TaskGroup() as group:
             for _ in range(self.count):
-                group.create_task(self._call(supply, ends))
+                group.create_task(self._call(supply, round_))
 
     def _supply(self) -> Iterator[Card | tuple[Crash, Clip]]:
         """Yield the cards in a random order, all equally often; one client in five crashes.
@@ -111,14 +130,15 @@ class Callers:
             draw.shuffle(turns)
             yield from turns
 
-    async def _call(self, supply: Iterator[Card | tuple[Crash, Clip]], ends: float) -> None:
+    async def _call(self, supply: Iterator[Card | tuple[Crash, Clip]], round_: Round) -> None:
         async with open_session() as session:
             for turn in supply:
+                round_.taken += 1
                 if isinstance(turn, Card):
                     await self._ask(session, turn)
                 else:
                     await self._crash(*turn)
-                if time.monotonic() >= ends:
+                if round_.is_over:
                     return
 
     async def _ask(self, session: aiohttp.ClientSession, card: Card) -> None:

@@ -26,6 +26,7 @@ class Moment:
     """Holds what the server held at a quiet moment, when nobody called."""
 
     at: float  # seconds since the start of the soak
+    share: float  # of the soak that is done
     usage: Usage
 
 
@@ -43,12 +44,12 @@ class Record:
     exits: list[tuple[int, float]] = field(default_factory=list)  # code and seconds, of SIGTERM
     kills: int = 0
     undriven: Sequence[str] = ()  # documented routes that no request asked for
-    broken_off: str | None = None  # why it ended early
+    has_ended_itself: bool = False  # the server, and with it the soak
 
     @property
     def judged(self) -> list[Moment]:
         """Return the quiet moments from the middle on."""
-        return [moment for moment in self.moments if moment.at >= self.seconds / 2]
+        return [moment for moment in self.moments if moment.share >= 0.5]
 
 
 def verdicts(record: Record) -> list[Verdict]:

@@ -24,7 +24,7 @@ from asr.server.app import create_app
 from asr.server.run import run
 from asr.startup import StartupTimer
 
-BLOCK = 10 * 2**20  # One leak of memory keeps so many bytes.
+BLOCK = 20 * 2**20  # One leak of memory keeps so many bytes.
 
 kept: list[object] = []
 

@@ -31,7 +31,7 @@ from benchmark.reliability.usage import Usage, usage
 from benchmark.reliability.verdict import table
 from benchmark.soak import cards as requests
 from benchmark.soak import clips as recordings
-from benchmark.soak.callers import Callers, Outage, UnexpectedAnswer, alone
+from benchmark.soak.callers import Callers, Outage, Round, UnexpectedAnswer, alone
 from benchmark.soak.judge import DRAIN_S, Moment, Record, verdicts
 from benchmark.soak.leaky_server import LEAKS
 
@@ -56,7 +56,9 @@ LEAKED = 30  # A planted leak happens so often in the second half of a soak.
 class Plan:
     """Says how long the soak lasts, who calls, and what leaks."""
 
-    seconds: float
+    seconds: float = 0.0
+    turns: int | None = None  # of a round: it is counted instead of timed, and so is the soak
+    rounds: int = ROUNDS  # at least
     callers: int = 20
     leak: str | None = None
     cards: int | None = None  # so many of the requests alone; None: all
@@ -65,18 +67,20 @@ class Plan:
     def command(self) -> Sequence[str]:
         if self.leak is None:
             return SERVER
-        every = self.seconds / 2 / LEAKED
+        every = self.seconds / 2 / LEAKED  # counted: at each answer
         return (sys.executable, "-m", "benchmark.soak.leaky_server", self.leak, f"{every:g}")
 
     @property
     def round_s(self) -> float:
-        return min(ROUND_S, self.seconds / ROUNDS)
+        return min(ROUND_S, self.seconds / self.rounds)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Return exit code 0 when every mark is reached."""
     options = _parser().parse_args(arguments)
-    plan = Plan(3600 * options.hours, options.callers, options.leak, options.cards)
+    plan = Plan(
+        3600 * options.hours, callers=options.callers, leak=options.leak, cards=options.cards
+    )
     about = machine.described(["python -m benchmark.soak", *(arguments or sys.argv[1:])])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background
     with tempfile.TemporaryDirectory() as folder:
@@ -113,6 +117,7 @@ class Soak:
         self.plan = plan
         self.server = server
         self.record = Record(time.monotonic())
+        self._round = Round()
         self._steady = asyncio.Lock()  # held while the server is stopped and started
 
     async def run(self) -> None:
@@ -126,11 +131,11 @@ class Soak:
         callers = await self._callers()
         record = self.record
         record.began = time.monotonic()
-        ends = record.began + self.plan.seconds
         others = [asyncio.create_task(work) for work in (self._restart(), self._watch_the_load())]
         try:
-            while (now := time.monotonic()) < ends and record.broken_off is None:
-                await callers.work(min(now + self.plan.round_s, ends))
+            while (self._share < 1 or not others[0].done()) and not record.has_ended_itself:
+                self._round = self._new_round()
+                await callers.work(self._round)
                 await self._measure()
                 for task in others:
                     if task.done():
@@ -140,6 +145,17 @@ class Soak:
             for task in others:
                 task.cancel()
             await asyncio.gather(*others, return_exceptions=True)
+
+    def _new_round(self) -> Round:
+        turns = self.plan.turns
+        return Round(turns=turns) if turns else Round(time.monotonic() + self.plan.round_s)
+
+    @property
+    def _share(self) -> float:
+        """Return which share of the soak is done."""
+        if self.plan.turns is None:
+            return (time.monotonic() - self.record.began) / self.plan.seconds
+        return (len(self.record.moments) + self._round.share) / self.plan.rounds
 
     async def _callers(self) -> Callers:
         clips = await asyncio.to_thread(recordings.speech)
@@ -164,7 +180,8 @@ class Soak:
     async def _restart(self) -> None:
         """Stop the server, while it is under load, and start it again, at the set times."""
         for share, number in self.plan.restarts:
-            await asyncio.sleep(self.record.began + share * self.plan.seconds - time.monotonic())
+            while self._share < share:  # noqa: ASYNC110
+                await asyncio.sleep(POLL_S)
             async with self._steady:
                 outage = Outage(number == signal.SIGTERM, time.monotonic())
                 self.record.outcomes.outages.append(outage)
@@ -179,7 +196,7 @@ class Soak:
     async def _watch_the_load(self) -> None:
         record = self.record
         while True:
-            await asyncio.sleep(min(LOADED_EVERY_S, self.plan.round_s / 4))
+            await asyncio.sleep(LOADED_EVERY_S)
             with contextlib.suppress(psutil.NoSuchProcess, OSError):
                 now = await asyncio.to_thread(self._usage)
                 record.peak_rss = max(record.peak_rss, now.rss)
@@ -193,14 +210,15 @@ class Soak:
         """Wait until the server is quiet, note what it holds, and print a line."""
         async with self._steady:
             if self.server.process is None or self.server.process.poll() is not None:
-                self.record.broken_off = "the server ended"
+                self.record.has_ended_itself = True
                 self.record.outcomes.unexpected["the server ended by itself"] += 1
                 return
-            moment = await self._quiet()
+            share = min(self._share, 1.0)
+            moment = await self._quiet(share)
         self.record.moments.append(moment)
         print(self._line(moment), file=sys.stderr, flush=True)
 
-    async def _quiet(self) -> Moment:
+    async def _quiet(self, share: float) -> Moment:
         """Poll until no child and no file is left and descriptors stay, or the time is over."""
         deadline = time.monotonic() + QUIET_S
         before, now = -1, await asyncio.to_thread(self._usage)
@@ -209,11 +227,11 @@ class Soak:
         ):
             await asyncio.sleep(POLL_S)
             before, now = now.descriptors, await asyncio.to_thread(self._usage)
-        return Moment(time.monotonic() - self.record.began, now)
+        return Moment(time.monotonic() - self.record.began, share, now)
 
     def _line(self, moment: Moment) -> str:
         outcomes, now = self.record.outcomes, moment.usage
-        since = self.record.began + moment.at - self.plan.round_s
+        since = self._round.began
         recent = [latency for sent, latency in outcomes.good if sent >= since]
         p95 = f"{quantile(recent, 0.95):.2f} s" if recent else "-"
         return (

@@ -11,7 +11,7 @@ from benchmark.soak.cards import WAYS, deck
 from benchmark.soak.clips import Clip, speech
 from tests.conftest import Server
 
-CLIENTS, REQUESTS, CARDS = 8, 2, 15
+CLIENTS, REQUESTS, CARDS = 8, 2, 10
 
 
 async def test_each_text_equals_its_solo_run(server: Server) -> None:

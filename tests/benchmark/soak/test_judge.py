@@ -19,7 +19,7 @@ HOUR = 3600.0
 def record(usage_at: Callable[[float], Usage]) -> Record:
     """A soak of an hour with a quiet moment each minute."""
     made = Record(0.0, HOUR)
-    made.moments = [Moment(60.0 * n, usage_at(60.0 * n)) for n in range(1, 61)]
+    made.moments = [Moment(60.0 * n, n / 60, usage_at(60.0 * n)) for n in range(1, 61)]
     made.exits = [(0, 1.0)]
     return made
 
@@ -52,7 +52,7 @@ def test_what_grows_or_is_left_is_named(change: Callable[[float], dict], name: s
 
 
 def test_a_soak_that_was_too_short_to_judge_growth_says_so() -> None:
-    short = Record(0.0, 60.0, [Moment(59.0, EMPTY)])
+    short = Record(0.0, 60.0, [Moment(59.0, 1.0, EMPTY)])
     growth = next(row for row in verdicts(short) if row.name.startswith("RSS"))
     assert (growth.passes, growth.word) == (None, "not measured")
 
@@ -94,12 +94,12 @@ def test_a_text_unlike_the_solo_run_is_named() -> None:
 @pytest.mark.parametrize(("last", "fails"), [(1.09, False), (1.2, True)])
 def test_a_latency_that_drifts_is_named(last: float, fails: bool) -> None:
     made = record(lambda _: EMPTY)
-    made.outcomes.good = [(0.5 * HOUR + n, 1.0) for n in range(FEWEST)]
+    made.outcomes.good = [(0.5 * HOUR + n / 2, 1.0) for n in range(FEWEST)]
     made.outcomes.good += [(0.75 * HOUR + n / 2, last) for n in range(FEWEST)]
     assert failing(made) == (["p95 of the last quarter beside the third"] if fails else [])
 
 
-@pytest.mark.parametrize("exit_", [(1, 1.0), (0, 60.0)])
+@pytest.mark.parametrize("exit_", [(1, 1.0), (0, 600.0)])
 def test_an_exit_that_is_late_or_failed_is_named(exit_: tuple[int, float]) -> None:
     made = record(lambda _: EMPTY)
     made.exits = [exit_]

@@ -13,7 +13,7 @@ from benchmark.soak import soak as program
 from benchmark.soak.judge import Record, verdicts
 from benchmark.soak.soak import SETTINGS, Plan, Soak
 
-FEW = 8  # so many of the requests
+FEW = 6  # so many of the requests
 
 
 def soaked(plan: Plan, folder: Path) -> Record:
@@ -27,7 +27,7 @@ def soaked(plan: Plan, folder: Path) -> Record:
 
 def test_a_server_outlives_crashing_clients_and_restarts(tmp_path: Path) -> None:
     restarts = ((0.1, signal.SIGTERM), (0.2, signal.SIGKILL))
-    record = soaked(Plan(12.0, callers=6, cards=FEW, restarts=restarts), tmp_path)
+    record = soaked(Plan(turns=6, rounds=5, callers=4, cards=FEW, restarts=restarts), tmp_path)
     outcomes = record.outcomes
     assert outcomes.unexpected == {}
     assert outcomes.unlike == {}
@@ -41,7 +41,9 @@ def test_a_server_outlives_crashing_clients_and_restarts(tmp_path: Path) -> None
 
 
 def test_a_planted_leak_is_found(tmp_path: Path) -> None:
-    record = soaked(Plan(8.0, callers=4, cards=FEW, leak="memory", restarts=()), tmp_path)
+    record = soaked(
+        Plan(turns=4, rounds=8, callers=2, cards=FEW, leak="memory", restarts=()), tmp_path
+    )
     growth = [row for row in verdicts(record) if row.name.startswith("RSS growth")]
     assert [row.passes for row in growth] == [False], growth[0].figure
 
