@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+NO_MARK = "-"  # A figure with this mark is only reported.
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -17,6 +19,8 @@ class Verdict:
 
     @property
     def word(self) -> str:
+        if self.mark == NO_MARK:
+            return NO_MARK
         return {True: "pass", False: "FAIL", None: "not measured"}[self.passes]
 
 
@@ -26,7 +30,7 @@ def at_most(name: str, value: float, limit: float, unit: str = "") -> Verdict:
 
 def reported(name: str, figure: str) -> Verdict:
     """Return a figure that has no mark."""
-    return Verdict(name, figure, "-", True)
+    return Verdict(name, figure, NO_MARK, True)
 
 
 def unmeasured(name: str, mark: str, reason: str) -> Verdict:
@@ -35,11 +39,8 @@ def unmeasured(name: str, mark: str, reason: str) -> Verdict:
 
 def table(rows: Iterable[Verdict], head: str = "what") -> str:
     """Return the verdicts as a Markdown table, a line each."""
-    lines = [f"| {head} | pass mark | figure | verdict |", "|---|---|---|---|"]
-    for row in rows:
-        verdict = row.word if row.mark != "-" else "-"
-        lines.append(f"| {row.name} | {row.mark} | {row.figure} | {verdict} |")
-    return "\n".join(lines)
+    lines = [f"| {row.name} | {row.mark} | {row.figure} | {row.word} |" for row in rows]
+    return "\n".join([f"| {head} | pass mark | figure | verdict |", "|---|---|---|---|", *lines])
 
 
 def _with(unit: str, value: float) -> str:

@@ -20,7 +20,7 @@ from benchmark.reliability.liveness import LoadWithProbes, probe_under_load
 from benchmark.reliability.observed import Observed
 from benchmark.reliability.server import ServerProcess
 from benchmark.reliability.truth import compare
-from benchmark.reliability.verdict import Verdict, at_most, unmeasured
+from benchmark.reliability.verdict import Verdict, at_most, reported, unmeasured
 from benchmark.soak import cards, clips
 from models.demo import synthesise
 
@@ -46,7 +46,7 @@ def liveness(folder: Path) -> list[Verdict]:
         at_most(f"failed of {measured.short.health_probes:,} probes", measured.probe_failures, 0),
         at_most("p99 of `/hc`", 1000 * health.p99 if health else float("inf"), 100, "ms"),
         at_most("failed requests meanwhile", measured.request_failures, 0),
-        _note("client late, p99", f"{1000 * late.p99:.0f} ms" if late else "-"),
+        reported("client late, p99", f"{1000 * late.p99:.0f} ms" if late else "-"),
     ]
 
 
@@ -111,7 +111,7 @@ def burst_verdicts(sorted_: Burst, grown: float) -> list[Verdict]:
         ),
         at_most("peak RSS above that before", grown, CAPS["RSS"], "MiB"),
         at_most("median time until a refusal", late, CAPS["refusal"], "ms"),
-        _note("Retry-After", waits or "none"),
+        reported("Retry-After", waits or "none"),
     ]
 
 
@@ -145,7 +145,3 @@ def _sample(name: str) -> Clip:
 def _counted(name: str, problems: Sequence[str]) -> Verdict:
     examples = f": {'; '.join(problems[:3])}" if problems else ""
     return Verdict(name, f"{len(problems)}{examples}", "0", not problems)
-
-
-def _note(name: str, figure: str) -> Verdict:
-    return Verdict(name, figure, "-", True)
