@@ -34,7 +34,7 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
 
 @pytest.fixture(scope="module")
 def long_file() -> bytes:
-    return recordings.mp3(synthesise.recording(300, "en", seed=20).samples)
+    return recordings.mp3(synthesise.recording(600, "en", seed=20).samples)
 
 
 def test_callers_that_leave_in_mid_file_leave_no_slot_file_or_decoder(
@@ -51,7 +51,7 @@ def test_callers_that_leave_in_mid_file_leave_no_slot_file_or_decoder(
 async def test_sigterm_with_six_in_flight_answers_all_six_rightly(
     observed: Observed, long_file: bytes
 ) -> None:
-    clips = [Clip(f"{n}.mp3", long_file[: len(long_file) // 10]) for n in range(IN_FLIGHT)]
+    clips = [Clip(f"{n}.mp3", long_file[: len(long_file) // 20]) for n in range(IN_FLIGHT)]
     cards = [way.card(clip) for clip, way in zip(clips, 3 * WAYS[:2], strict=True)]
     ended = await end_in_flight(observed, cards)
     assert ended.in_flight >= 1
