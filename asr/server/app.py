@@ -13,6 +13,7 @@ from asr.config import Config
 from asr.engines import load
 from asr.http import app_keys
 from asr.http.dialect import Dialect, Route
+from asr.http.sources import PARSER_SETTINGS
 from asr.metrics import Metrics
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.server.docs import add_docs
@@ -36,6 +37,7 @@ def create_app(
     app = web.Application(
         middlewares=[answer_everything, check_caller, want_key],
         client_max_size=config.max_body_bytes,
+        handler_args=PARSER_SETTINGS,
     )
     app[app_keys.CONFIG] = config
     app[app_keys.DIALECTS] = dialects

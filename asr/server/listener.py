@@ -16,6 +16,7 @@ from aiohttp import web
 from asr.config import Config
 from asr.errors import ConfigError
 from asr.http.app_keys import DIALECTS
+from asr.http.sources import PARSER_SETTINGS
 from asr.server.connection import Connection
 from asr.server.connection_pool import ConnectionPool
 
@@ -33,6 +34,7 @@ async def reserve(runner: web.AppRunner, config: Config, pool: ConnectionPool) -
     loop = asyncio.get_running_loop()
     no_log: Any = None  # of each request: there is a line of our own, aiohttp's types forget it
     options = {"access_log": no_log, "keepalive_timeout": config.keepalive_timeout_s}
+    options |= PARSER_SETTINGS
 
     def connection() -> Connection:
         assert runner.server is not None

@@ -8,10 +8,10 @@ import gzip
 import io
 import threading
 from typing import Any
-from urllib.parse import parse_qsl
 
 import pytest
 
+from asr.http.percent import form_fields
 from tests.behaviour.test_bad_input import LONGEST, WAV, assert_fine, assert_well
 from tests.support.sounds import encoded, stream
 
@@ -146,7 +146,7 @@ FORMS = {
     "bad field": (multipart(("temperature", None, b"hot"), AUDIO), {422}),
     "path as name": (multipart(("file", "../../etc/passwd", WAV)), {200}),
     "null in name": (multipart(("file", "a\0b", WAV)), {200, 400}),
-    "packed part": (PACKED_PART, {200, 400}),
+    "packed part": (PACKED_PART, {200}),
 }
 
 
@@ -171,9 +171,9 @@ async def test_a_form_with_another_boundary_is_refused(client: Any, boundary: st
 
 PACKED = {
     "no gzip": ("gzip", b"no gzip", {400}),
-    "gzip cut off": ("gzip", gzip.compress(WAV)[:-20], {200, 400}),
+    "gzip cut off": ("gzip", gzip.compress(WAV)[:-20], {400}),
     "no deflate": ("deflate", b"no deflate", {400}),
-    "nonsense": ("nonsense", WAV, {200, 400, 415}),
+    "nonsense": ("nonsense", WAV, {415}),
     "gzip": ("gzip", gzip.compress(WAV), {200}),
 }
 
@@ -248,7 +248,7 @@ async def test_a_second_file_is_refused(client: Any) -> None:
 
 
 async def test_countless_values_are_refused_unread(client: Any) -> None:
-    data = b'{"url": "data:,", "a": [' + b"0," * 2**20 + b"0]}"
+    data = b'{"url": "data:,", "a": [' + b"0," * 2**18 + b"0]}"
     response = await client.post("/asr", data=io.BytesIO(data))
     assert response.status == 413
     assert "values" in (await response.json())["error"]
@@ -259,11 +259,11 @@ async def test_a_url_form_is_read_off_the_loop(
 ) -> None:
     threads = []
 
-    def read(*arguments: Any, **settings: Any) -> list[tuple[str, str]]:
+    def read(data: bytes) -> list[tuple[str, str]]:
         threads.append(threading.current_thread())
-        return parse_qsl(*arguments, **settings)
+        return form_fields(data)
 
-    monkeypatch.setattr("asr.http.requests.parse_qsl", read)
+    monkeypatch.setattr("asr.http.requests.form_fields", read)
     response = await client.post("/asr", data={"url": "data:,"})
     assert response.status == 400
     assert threads
