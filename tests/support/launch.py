@@ -26,6 +26,7 @@ from asr.server.app import create_app
 from asr.server.run import run
 from asr.startup import StartupTimer
 from tests.support.fake_engine import FakeEngine, transcribed
+from tests.support.loop_monitor import add_monitor
 
 POLL_SECONDS = 0.01  # A held engine reads the file again after so many seconds.
 
@@ -67,7 +68,9 @@ def main() -> None:
     try:
         config = Config.from_environment(os.environ)
         logs.configure(config.log_level)
-        run(create_app(config, load_engine), config, StartupTimer.of_process())
+        app = create_app(config, load_engine)
+        add_monitor(app)
+        run(app, config, StartupTimer.of_process())
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
 
