@@ -16,9 +16,13 @@ from python_multipart.multipart import parse_options_header
 
 from asr.errors import BadRequest
 
+FEW_BOUNDARIES = 8  # With no more of them, bytes are parsed at many GB/s:
+LARGE_PIECE_BYTES = 64 * 1024  # so many at once,
+SMALL_PIECE_BYTES = 4 * 1024  # else so many: each boundary takes its time, also a wrong one.
 MAX_PARTS = 100  # A form with more parts is refused.
 HEADER_LINES = 32  # A part with more header lines is refused.
-HEADER_BYTES = 8190  # A longer header line is refused.
+HEADER_BYTES = 4096  # A longer header line is refused.
+SEMICOLONS = 64  # A Content-Disposition with more is refused, because each takes its time.
 AROUND_BYTES = 16 * 1024  # More bytes before the first boundary, or after the last, are refused.
 SILENT = logging.Logger("form", logging.CRITICAL + 1)  # What callers send wrongly is no warning.
 UNENCODED = {"", "binary", "8bit", "7bit"}
@@ -61,6 +65,11 @@ class FormParser:
         self._name = self._value = b""  # of the header that is being read
         self._encoding = ""  # its Content-Transfer-Encoding
         self._decoder: TransferDecoder | None = None  # for that
+
+    def piece_bytes(self, data: bytes) -> int:
+        """How many of these bytes should be fed at once."""
+        is_plain = data.count(self._boundary) <= FEW_BOUNDARIES
+        return LARGE_PIECE_BYTES if is_plain else SMALL_PIECE_BYTES
 
     def feed(self, data: bytes) -> list[Event]:
         """The events of `data`."""
@@ -157,8 +166,11 @@ class FormParser:
         self._name = self._value = b""
 
     def _on_headers_finished(self) -> None:
+        disposition = self._headers.get("content-disposition", "")
+        if disposition.count(";") > SEMICOLONS:
+            raise BadRequest(_reason("header"))
         with warnings.catch_warnings(action="ignore"):  # names that are odd are no names
-            _, told = aiohttp.parse_content_disposition(self._headers.get("content-disposition"))
+            _, told = aiohttp.parse_content_disposition(disposition)
         name = aiohttp.content_disposition_filename(told, "name")
         if name is None or self._headers.get("content-type", "").lower().startswith("multipart/"):
             raise BadRequest("a part of the form has no name or contains other parts")

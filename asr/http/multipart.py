@@ -8,7 +8,6 @@ import itertools
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from aiohttp import web
 
@@ -21,8 +20,8 @@ from asr.http.sources import BodyLimits, Turn
 
 FILE = "file"  # The part of this name is the audio.
 CHARSET = "_charset_"  # The part of this name is no field: all text is UTF-8 (RFC 7578, 4.6).
-PIECE_BYTES = 16 * 1024  # So many bytes are parsed at once; the worst of them take 4 ms.
 IN_MEMORY_BYTES = 16 * 2**20  # A larger file is kept on disk.
+WRITE_BYTES = 2**20  # It is written so many bytes at a time.
 FIELD_BYTES = 2**20  # The text fields of a form together may have so many bytes.
 FIELD_COMMAS = 10_000  # They may have so many commas, because lists are cut at them.
 
@@ -127,21 +126,19 @@ class Upload:
         """The file's bytes, in memory if they are few, else in a file without a name."""
         self._file = None
         held: list[bytes] = []
-        received = 0
-        on_disk: BinaryIO | None = None
+        held_bytes, on_disk = 0, None
         async for chunk in self._data():
-            received += len(chunk)
-            if on_disk is None and received > IN_MEMORY_BYTES:
-                on_disk = self._stack.enter_context(tempfile.TemporaryFile())
+            held.append(chunk)
+            held_bytes += len(chunk)
+            if held_bytes > (IN_MEMORY_BYTES if on_disk is None else WRITE_BYTES):
+                if on_disk is None:
+                    on_disk = self._stack.enter_context(tempfile.TemporaryFile())
                 await asyncio.to_thread(on_disk.writelines, held)
-                held = []
-            if on_disk is None:
-                held.append(chunk)
-            else:
-                await asyncio.to_thread(on_disk.write, chunk)
+                held, held_bytes = [], 0
         if on_disk is None:
             return stream_of(held)
-        on_disk.flush()
+        await asyncio.to_thread(on_disk.writelines, held)
+        await asyncio.to_thread(on_disk.flush)
         return on_disk
 
 
@@ -156,8 +153,9 @@ async def _events(request: web.Request, limits: BodyLimits) -> AsyncGenerator[Ev
     parser, turn = FormParser(request.headers.get("Content-Type", "")), Turn()
     async for data in sources.body(request, limits):
         events: list[Event] = []
-        for start in range(0, len(data), PIECE_BYTES):
-            events += parser.feed(data[start : start + PIECE_BYTES])
+        size = parser.piece_bytes(data)
+        for start in range(0, len(data), size):
+            events += parser.feed(data[start : start + size])
             await turn.give()
         for event in _joined(events):
             yield event

@@ -16,7 +16,7 @@ from asr.audio.streams import Source, chained
 from asr.errors import BadRequest, TooLarge
 from asr.http import sources
 from asr.http.compression import expect_uncompressed
-from asr.http.json_object import JSON_BYTES, json_object
+from asr.http.json_object import JSON_BYTES, DataUri, json_object
 from asr.http.multipart import Upload
 from asr.http.parameters import Location
 from asr.http.percent import form_fields
@@ -27,6 +27,7 @@ Parameters = TypeVar("Parameters", bound=BaseModel)
 BLANK_BYTES = 64 * 1024  # So much white space before a JSON object is skipped.
 BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark.
 TEXT_BYTES = 64  # Text is recognised by so many bytes: all audio differs there.
+FORM_BYTES = 2**20  # A larger URL-encoded form is refused.
 NAME_BYTES = 256  # The name of a form's first field is looked for in so many bytes.
 PRINTED = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
 LISTS = {"languages", "temperature"}  # They may be repeated; of other fields the last one counts.
@@ -51,12 +52,12 @@ async def read(
     is_text = _is_text(head)
     is_json = request.content_type == "application/json"  # though clients say so of audio too
     if head.lstrip(BLANK)[:1] == b"{" or (is_json and is_text):
-        found = await asyncio.to_thread(json_object, await _whole(head, body))
+        found = await asyncio.to_thread(json_object, await _whole(head, body, JSON_BYTES))
         return _located(request, {**query, **found}, stack, kind)
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if is_form and _begins_a_form(head, kind):
         expect_uncompressed(request, "a form")
-        fields = await asyncio.to_thread(form_fields, await _whole(head, body))
+        fields = await asyncio.to_thread(form_fields, await _whole(head, body, FORM_BYTES))
         return _located(request, {**query, **_fields(fields)}, stack, kind)
     if head and is_text:
         raise BadRequest(
@@ -88,7 +89,9 @@ def _located(
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
 ) -> tuple[Source, Parameters]:
-    url = Location.model_validate(fields).url
+    url = fields.get("url")
+    if not isinstance(url, DataUri):
+        url = Location.model_validate(fields).url
     parameters = kind.model_validate({k: value for k, value in fields.items() if k != "url"})
     return sources.locate(request, url, stack), parameters
 
@@ -138,13 +141,13 @@ def _is_text(head: bytes) -> bool:
     return PRINTED.fullmatch(text) is not None
 
 
-async def _whole(head: bytes, body: AsyncIterator[bytes]) -> bytearray:
+async def _whole(head: bytes, body: AsyncIterator[bytes], limit: int) -> bytearray:
     data = bytearray(head)
     async for part in body:
         data += part
-        if len(data) > JSON_BYTES:
+        if len(data) > limit:
             raise TooLarge(
-                f"a JSON object or form may have at most {JSON_BYTES // 2**20} MiB: "
-                "send the audio's bytes as the body"
+                f"a JSON object may have at most {JSON_BYTES // 2**20} MiB, a URL-encoded form "
+                f"{FORM_BYTES // 2**20} MiB: send the audio's bytes as the body"
             )
     return data

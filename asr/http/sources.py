@@ -7,7 +7,7 @@ import base64
 import binascii
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -20,12 +20,17 @@ from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, TooLarge
 from asr.http.app_keys import CONFIG, OUTBOUND
 from asr.http.compression import encoding_of, inflated
+from asr.http.json_object import DataUri
 from asr.http.local_files import file_path, open_inside
 from asr.http.percent import unquoted
 from asr.outbound.fetch import shown
 from asr.text import quoted
 
 READ_BYTES = 256 * 1024  # The server stops to receive where twice as many bytes wait to be read.
+CHUNKED_BYTES = (
+    32 * 1024
+)  # It receives so many at once, as each chunk of them may have a byte only,
+LENGTH_BYTES = 256 * 1024  # and so many of a body that is not in chunks.
 TURN_SECONDS = 0.002  # Reading a body lets others run after so many seconds.
 URI_HEAD_CHARS = 1024  # The comma of a data URI is looked for in so many characters.
 # How aiohttp receives: it would inflate bodies on the event loop, and it takes a sixteenth of the
@@ -98,13 +103,23 @@ async def body(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]
 async def _received(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]:
     if request.content_length is not None:
         limits.check(request.content_length)
+        receive_at_most(request.transport, LENGTH_BYTES)
     request.content.set_read_chunk_size(READ_BYTES)
     budget, turn, received = WaitBudget(limits.timeout_s), Turn(), 0
-    while data := await _next(request, budget, limits):
-        received += len(data)
-        limits.check(received)
-        yield data
-        await turn.give()
+    try:
+        while data := await _next(request, budget, limits):
+            received += len(data)
+            limits.check(received)
+            yield data
+            await turn.give()
+    finally:
+        receive_at_most(request.transport, CHUNKED_BYTES)
+
+
+def receive_at_most(transport: asyncio.BaseTransport | None, size: int = CHUNKED_BYTES) -> None:
+    """Let a connection receive at most `size` bytes in one turn of the event loop."""
+    if transport is not None:
+        transport.max_size = size  # type: ignore[attr-defined]  # asyncio's, of its sockets
 
 
 async def _next(request: web.Request, budget: WaitBudget, limits: BodyLimits) -> bytes:
@@ -121,20 +136,22 @@ async def _next(request: web.Request, budget: WaitBudget, limits: BodyLimits) ->
         ) from error
 
 
-def locate(request: web.Request, url: str, stack: contextlib.AsyncExitStack) -> Source:
+def locate(request: web.Request, url: str | DataUri, stack: contextlib.AsyncExitStack) -> Source:
     """Open what `url` names: an http(s) URL, a `data:` URI, or a path inside AUDIO_ROOT.
 
     Raises:
         BadUrl, Forbidden, NotFound, TooLarge: at once for paths, else while reading.
     """
     limits, root = body_limits(request), request.app[CONFIG].audio_root
+    if isinstance(url, DataUri):
+        return _data_stream(url.pieces, limits)
     scheme = url.partition(":")[0].lower()
     if scheme in {"http", "https"}:
         fetched = request.app[OUTBOUND].fetch(url)
         stack.push_async_callback(fetched.aclose)
         return fetched
     if scheme == "data":
-        return _data_stream(url, limits)
+        return _data_stream([url], limits)
     if scheme == "file":
         url = file_path(url)
     elif "://" in url:
@@ -142,19 +159,20 @@ def locate(request: web.Request, url: str, stack: contextlib.AsyncExitStack) -> 
     return stack.enter_context(open_inside(root, url, limits.check))
 
 
-async def _data_stream(uri: str, limits: BodyLimits) -> AsyncIterator[bytes]:
+async def _data_stream(uri: Sequence[str], limits: BodyLimits) -> AsyncIterator[bytes]:
     for data in await asyncio.to_thread(_data, uri, limits):
         yield data
 
 
-def _data(uri: str, limits: BodyLimits) -> list[bytes]:
-    """The bytes of a `data:` URI (RFC 2397), in pieces."""
-    comma = uri.find(",", 0, URI_HEAD_CHARS)
-    if comma < 0:
+def _data(uri: Sequence[str], limits: BodyLimits) -> list[bytes]:
+    """The bytes of a `data:` URI (RFC 2397); both in pieces."""
+    head, comma, data = uri[0][:URI_HEAD_CHARS].partition(",")
+    if not comma:
         raise BadUrl("the data URI has no comma: write data:audio/wav;base64,...")
-    limits.check((len(uri) - comma) * 3 // 4)
-    pieces = unquoted(uri[comma + 1 :].encode())
-    return _from_base64(pieces) if uri[:comma].lower().endswith(";base64") else list(pieces)
+    limits.check((sum(map(len, uri)) - len(head) - 1) * 3 // 4)
+    rest = (piece.encode() for piece in (data, uri[0][URI_HEAD_CHARS:], *uri[1:]))
+    pieces = unquoted(rest)
+    return _from_base64(pieces) if head.lower().endswith(";base64") else list(pieces)
 
 
 def _from_base64(pieces: Iterable[bytes]) -> list[bytes]:

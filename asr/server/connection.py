@@ -16,6 +16,7 @@ from aiohttp.http import RawRequestMessage
 
 from asr.errors import Failure
 from asr.http.dialect import Dialect, dialect_of
+from asr.http.sources import receive_at_most
 from asr.server.connection_pool import ConnectionPool
 from asr.server.middleware import SAFE_HEADERS, refusal
 
@@ -64,6 +65,7 @@ class Connection(web.RequestHandler):
         return waits and is_sent and self._payload is None and not self._messages
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        receive_at_most(transport)
         super().connection_made(transport)
         self._kept = cast(asyncio.Transport, transport)
         self.head_since = self._loop.time()

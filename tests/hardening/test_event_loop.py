@@ -12,21 +12,25 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiohttp import web
 
 from tests.hardening.hostile_bodies import Hostile, hostile
 from tests.support.loop_monitor import PATH, Longest, add_monitor
-from tests.support.processes import Controlled, controlled, get
+from tests.support.processes import Controlled, controlled, get, until
 
 HOLD_SECONDS = 0.1  # The goal is a fifth of it, on a quiet machine.
 TEST_BYTES = 6 * 2**20  # Endless bodies have so many here,
 FULL_BYTES = 42 * 2**20  # and so many where the longest holds are printed.
 BODIES = hostile(TEST_BYTES)
 SEND_BYTES = 2**20
+CALLERS = 4  # They send the same body at once.
+KEPT_BYTES = 128 * 2**20  # The server may keep so many from all of them, as its allocator does.
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,28 @@ def test_no_body_holds_the_event_loop(target: Controlled, name: str) -> None:
     held = longest_hold(target).held
     assert status < 500
     assert held < HOLD_SECONDS, f"held for {held * 1000:.0f} ms"
+
+
+WORST = ("form: preamble of lines", "form: preamble as gzip", "JSON: data URI of percents")
+
+
+@pytest.mark.parametrize("name", WORST)
+def test_others_are_answered_while_a_hostile_body_is_read_and_no_memory_is_kept(
+    target: Controlled, name: str
+) -> None:
+    process = psutil.Process(target.process.pid)
+    sent = BODIES[name]()
+    answer_to(target, sent)
+    before, descriptors = process.memory_info().rss, process.num_fds()
+    with ThreadPoolExecutor(CALLERS) as callers:
+        asked = [callers.submit(answer_to, target, sent) for _ in range(2 * CALLERS)]
+        healthy = [get(target, "/hc")[0]]
+        while not all(each.done() for each in asked):
+            healthy.append(get(target, "/hc")[0])
+    assert set(healthy) == {200}
+    assert all(400 <= each.result() < 500 for each in asked)
+    assert process.memory_info().rss - before < KEPT_BYTES
+    until(lambda: process.num_fds() <= descriptors)
 
 
 async def test_what_holds_the_loop_is_seen(aiohttp_client: Any) -> None:
