@@ -7,7 +7,8 @@ from typing import Any
 import transformers
 from transformers.models.auto import modeling_auto
 
-from asr.config import MODEL_FILE, Config
+from asr.config import Config
+from asr.config_settings import MODEL_FILE
 from asr.engines.model_files import reading, unusable
 
 WEIGHTS_FILE = "model.safetensors"  # Messages name this file, of whatever names the weights are.

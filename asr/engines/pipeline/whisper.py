@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from asr.capabilities import EngineInfo
-from asr.config import MODEL_FILE, Config
+from asr.config import Config
+from asr.config_settings import MODEL_FILE
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.model_files import FEATURES_FILE, GENERATION_FILE, TOKENIZER_FILE, reading

@@ -13,7 +13,8 @@ from transformers import (
     WhisperTokenizer,
 )
 
-from asr.config import MODEL_FILE, Config
+from asr.config import Config
+from asr.config_settings import MODEL_FILE
 from asr.engines.model_files import (
     FEATURES_FILE,
     GENERATION_FILE,
