@@ -16,10 +16,14 @@ AsrError
 │   └── QueueFull             429   too much audio is waiting; carries `retry_after`
 └── ServerError                     the fault of this server or of a far one
     ├── TranscriptionFailed   500   the model failed on this audio
+    ├── DecoderFailed         500   the audio decoder was killed, hung or ended without a reason
     ├── FetchFailed           502   the far server closed the connection or answered an error
     ├── EngineDead            503   the engine has ended; the process must be restarted
     ├── ShuttingDown          503   the process is about to end and accepts no more requests
-    └── FetchTimeout          504   the far server was too slow
+    ├── OutOfResources        503   descriptors, processes or memory; carries `retry_after`
+    ├── StorageFailed         503   temporary files cannot be written
+    ├── FetchTimeout          504   the far server was too slow
+    └── StorageFull           507   the disk of temporary files is full
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ class AsrError(Exception):
 
     status = 500
     code = "internal_error"
+    retry_after: int | None = None  # seconds after which the same request may succeed
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -113,6 +118,10 @@ class TranscriptionFailed(ServerError):
     code = "transcription_failed"
 
 
+class DecoderFailed(ServerError):
+    code = "decoder_failed"
+
+
 class FetchFailed(ServerError):
     status = 502
     code = "fetch_failed"
@@ -128,9 +137,25 @@ class ShuttingDown(ServerError):
     code = "shutting_down"
 
 
+class OutOfResources(ServerError):
+    status = 503
+    code = "out_of_resources"
+    retry_after = 5
+
+
+class StorageFailed(ServerError):
+    status = 503
+    code = "storage_failed"
+
+
 class FetchTimeout(ServerError):
     status = 504
     code = "fetch_timeout"
+
+
+class StorageFull(ServerError):
+    status = 507
+    code = "storage_full"
 
 
 @dataclass(frozen=True)
@@ -149,8 +174,7 @@ class Failure:
         if not isinstance(error, AsrError):
             text = "the server failed: its log has the details under this request id"
             return cls(500, AsrError.code, text)
-        wait = error.retry_after if isinstance(error, QueueFull) else None
-        return cls(error.status, error.code, error.message, error.param, wait)
+        return cls(error.status, error.code, error.message, error.param, error.retry_after)
 
 
 class ConfigError(ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +18,7 @@ import pytest
 from asr.audio.decoder import Decoder
 from tests.conftest import RATE, wav
 
-FFMPEG = imageio_ffmpeg.get_ffmpeg_exe()
+FFMPEG = os.path.realpath(imageio_ffmpeg.get_ffmpeg_exe())
 SECONDS = 3.0  # The sweep lasts so many seconds.
 PADDING = 0.15  # Lossy codecs may add so many seconds at the ends.
 LOW, HIGH = 400.0, 1200.0  # The sweep rises between these, in hertz, within a telephone's band.
