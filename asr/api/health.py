@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 import asr
 from asr.http import openapi
-from asr.http.app_keys import ENGINE, METRICS, SCHEDULER
+from asr.http.app_keys import ENGINE, METRICS, SCHEDULER, SPOOL_CHECK
 from asr.http.dialect import Problem
 from asr.http.openapi import PROBLEMS, SECURITY, TEXT, Json
 
@@ -21,6 +21,9 @@ class Health(BaseModel):
     status: str = Field(examples=["ok"])
     version: str
     error: str | None = Field(None, description="Why the engine has ended")
+    warnings: list[str] | None = Field(
+        None, description="What does not work although the server is ready"
+    )
     engine: dict[str, object] | None = Field(
         None, description="With `verbose=1`: model, hardware, languages"
     )
@@ -30,6 +33,8 @@ async def hc(request: web.Request) -> web.Response:
     """Ready, or why not; a probe that sees 503 should replace the instance."""
     failure = request.app[SCHEDULER].failure
     answer = Health(status="error" if failure else "ok", version=asr.__version__, error=failure)
+    if problem := request.app[SPOOL_CHECK].problem():
+        answer.warnings = [f"large uploads are refused: {problem}"]
     if request.query.get("verbose") == "1":
         answer.engine = asdict(request.app[ENGINE].info)
     body = answer.model_dump_json(exclude_none=True)

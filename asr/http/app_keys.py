@@ -9,6 +9,7 @@ from asr.engines.engine import Engine
 from asr.http.dialect import Dialect
 from asr.metrics import Metrics
 from asr.outbound.fetch import Outbound
+from asr.spool import SpoolCheck
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.transcriber import Transcriber
 
@@ -18,6 +19,7 @@ ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
 METRICS = web.AppKey("METRICS", Metrics)
 OUTBOUND = web.AppKey("OUTBOUND", Outbound)
 SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
+SPOOL_CHECK = web.AppKey("SPOOL_CHECK", SpoolCheck)
 STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

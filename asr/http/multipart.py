@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from asr.http import sources
 from asr.http.compression import expect_uncompressed
 from asr.http.form_parser import Event, FormParser, FormPart, PartEnd
 from asr.http.sources import BodyLimits, Turn
+from asr.spool import Spool
 
 FILE = "file"  # The part of this name is the audio.
 CHARSET = "_charset_"  # The part of this name is no field: all text is UTF-8 (RFC 7578, 4.6).
@@ -126,20 +126,20 @@ class Upload:
         """The file's bytes, in memory if they are few, else in a file without a name."""
         self._file = None
         held: list[bytes] = []
-        held_bytes, on_disk = 0, None
+        held_bytes = 0
+        on_disk: Spool | None = None
         async for chunk in self._data():
             held.append(chunk)
             held_bytes += len(chunk)
             if held_bytes > (IN_MEMORY_BYTES if on_disk is None else WRITE_BYTES):
                 if on_disk is None:
-                    on_disk = self._stack.enter_context(tempfile.TemporaryFile())
-                await asyncio.to_thread(on_disk.writelines, held)
+                    on_disk = self._stack.enter_context(Spool())
+                await asyncio.to_thread(on_disk.write, b"".join(held))
                 held, held_bytes = [], 0
         if on_disk is None:
             return stream_of(held)
-        await asyncio.to_thread(on_disk.writelines, held)
-        await asyncio.to_thread(on_disk.flush)
-        return on_disk
+        await asyncio.to_thread(on_disk.write, b"".join(held))
+        return on_disk.file
 
 
 def merged(fields: Fields, more: Fields) -> Fields:

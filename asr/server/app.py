@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
@@ -19,6 +20,7 @@ from asr.outbound.fetch import FetchLimits, Outbound
 from asr.server.docs import add_docs
 from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
+from asr.spool import SpoolCheck
 from asr.transcription.service import LoadEngine, open_service
 
 DIALECTS = (native.DIALECT, openai.DIALECT)
@@ -44,6 +46,7 @@ def create_app(
     app[app_keys.METRICS] = Metrics()
     app[app_keys.STARTED] = int(time.time())
     app.cleanup_ctx.append(_outbound)
+    app.cleanup_ctx.append(_spool_check)
     app.cleanup_ctx.append(_service(load_engine))
     app.on_response_prepare.extend([name_request, name_origin])
     for dialect in dialects:
@@ -68,6 +71,13 @@ async def _outbound(app: web.Application) -> AsyncIterator[None]:
     await app[app_keys.OUTBOUND].open()
     yield
     await app[app_keys.OUTBOUND].close()
+
+
+async def _spool_check(app: web.Application) -> AsyncIterator[None]:
+    async with contextlib.aclosing(SpoolCheck()) as check:
+        app[app_keys.SPOOL_CHECK] = check
+        await check.run()
+        yield
 
 
 def _service(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterator[None]]:

@@ -139,8 +139,8 @@ async def test_a_large_upload_lies_in_a_file(
         files.append(make(**how))
         return files[-1]
 
-    monkeypatch.setattr("asr.http.multipart.tempfile.TemporaryFile", made)
     client = await make_client()
+    monkeypatch.setattr("asr.spool.tempfile.TemporaryFile", made)
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert files == []
     monkeypatch.setattr("asr.http.multipart.IN_MEMORY_BYTES", 1000)
