@@ -102,6 +102,9 @@ class Transcript:
     language: str | None  # code; None where the model does not detect it
     duration: float  # seconds of audio decoded
     coverage: Coverage | None = None  # of the whole audio; None in a part, and where not measured
+    warnings: tuple[
+        str, ...
+    ] = ()  # what is wrong with the audio, a sentence each; in the last part
 
     @property
     def text(self) -> str:

@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import io
 import logging
 import struct
-import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import BinaryIO
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import BinaryIO, TypeVar
 
 import soundfile
 
 from asr import cpu
-from asr.audio.buffer import StreamBuffer, buffered
-from asr.audio.ffmpeg import ffmpeg_blocks
-from asr.audio.libsndfile import HEAD_BYTES, SoundfileDecoder, bytes_in_memory, opened_by_soundfile
+from asr.audio import mp3
+from asr.audio.buffer import buffered
+from asr.audio.damage import Damage
+from asr.audio.ffmpeg import PROGRAM, STALL_SECONDS, Ffmpeg, find_program
+from asr.audio.libsndfile import (
+    HEAD_BYTES,
+    MP3_SECONDS,
+    SoundfileDecoder,
+    bytes_in_memory,
+    is_wave_or_flac,
+    opened_by_soundfile,
+)
+from asr.audio.process_limit import ProcessLimit
 from asr.audio.streams import Source, chained, from_start, read_at_least, stream_of
 from asr.audio.wav import Header, WaveDecoder, read_header
 from asr.concurrency import ThreadPool
-from asr.errors import BadAudio, TooLarge
+from asr.errors import AsrError, BadAudio, DecoderFailed, TooLarge, UnsupportedMedia
+from asr.exhaustion import run_out
 from asr.pcm import SAMPLE_RATE, Samples
+from asr.spool import Spool
 
 log = logging.getLogger(__name__)
 
+Result = TypeVar("Result")
+
+WITHOUT_FFMPEG = f"wav, flac, and undamaged mp3 of up to {MP3_SECONDS} s"  # All that is left.
 MAX_BOXES = 256  # The search for an mp4's index ends after so many boxes; a usual file has a few.
 
 
@@ -32,15 +45,26 @@ class Decoder:
     """Decodes bytes to PCM in threads and in at most `processes` child processes.
 
     A child process lives as long as its source is transcribed, mostly idle: `processes` bounds
-    memory, not work. At most half of them are for sources that still arrive, so that slow uploads
-    leave some for others.
+    memory, not work.
+
+    Args:
+        program: ffmpeg, by its name or its path; without it some formats are left.
+        stall_seconds: a process that makes no progress for so long is killed.
     """
 
-    def __init__(self, max_seconds: float, processes: int) -> None:
+    def __init__(
+        self,
+        max_seconds: float,
+        processes: int,
+        program: str = PROGRAM,
+        stall_seconds: float = STALL_SECONDS,
+    ) -> None:
         self._max_samples = round(max_seconds * SAMPLE_RATE) if max_seconds else None
-        self._processes = asyncio.Semaphore(processes)
-        self._arriving = asyncio.Semaphore(max(1, processes // 2))
-        self._starts = asyncio.Lock()
+        self._processes = ProcessLimit(processes)
+        path = find_program(program)
+        self._ffmpeg = None if path is None else Ffmpeg(path, stall_seconds)
+        if path is None:
+            log.warning("ffmpeg is not installed: only %s can be decoded", WITHOUT_FFMPEG)
         self._threads = ThreadPool(
             2 * cpu.usable(), "decode"
         )  # shared by decoding and access to files
@@ -48,17 +72,24 @@ class Decoder:
     def close(self) -> None:
         self._threads.close()
 
-    async def blocks(self, source: Source) -> AsyncGenerator[Samples]:
+    async def blocks(self, source: Source, damage: Damage | None = None) -> AsyncGenerator[Samples]:
         """Decode `source`; yield blocks of [samples], each at most some ten seconds.
+
+        Args:
+            damage: gets what is wrong with the audio; complete after the last block.
 
         Raises:
             BadAudio: no decoder can read the bytes, or they hold no samples.
+            UnsupportedMedia: the format needs ffmpeg, and there is none.
             TooLarge: the audio is longer than `max_seconds`; raised while decoding.
+            ServerError: a decoder failed, or the disk or the system has nothing left for it.
         """
         total = 0
+        damage = damage or Damage()
         async with contextlib.AsyncExitStack() as stack:
-            async for block in await self._open(source, stack):
+            async for block in await self._open(source, damage, stack):
                 total += len(block)
+                damage.decoded = total / SAMPLE_RATE
                 self._check_length(total)
                 if len(block):
                     yield block
@@ -73,103 +104,137 @@ class Decoder:
             )
 
     async def _open(
-        self, source: Source, stack: contextlib.AsyncExitStack
+        self, source: Source, damage: Damage, stack: contextlib.AsyncExitStack
     ) -> AsyncIterator[Samples]:
         """Choose the decoder of `source`; closing `stack` ends it, even before its end."""
         if not isinstance(source, AsyncIterator):
-            return await self._open_file(source, stack)
+            return await self._open_file(source, damage, stack)
         head, is_whole = await _head(source)
         header = read_header(head)
         if header is None and is_whole and bytes_in_memory(head):
-            return await self._open_file(io.BytesIO(head), stack)
-        if header is None and needs_seeking(head):
-            return await self._open_file(await self._on_disk(head, source, stack), stack)
+            return await self._open_file(io.BytesIO(head), damage, stack)
+        if header is None and self._needs_file(head):
+            file = await self._on_disk(head, source, stack)
+            return await self._open_file(file, damage, stack)
         buffer = None
         if not is_whole:
             buffer = await stack.enter_async_context(buffered(source, self._threads))
         data = stream_of([head]) if buffer is None else chained(head, buffer)
+        damage.declared = mp3.seconds(head)
         if header is not None:
-            return await _entered(self._with_wave(header, data), stack)
+            return await _entered(self._with_wave(header, data, damage), stack)
         if buffer is not None:
-            await self._wait_for_turn(buffer)
-        return await self._with_ffmpeg(data, stack)
+            await self._processes.turn(buffer)
+        return await self._with_ffmpeg(data, damage, stack)
 
-    async def _wait_for_turn(self, buffer: StreamBuffer) -> None:
-        """Wait until few sources still arrive, or this one is here.
+    def _needs_file(self, head: bytes) -> bool:
+        """Whether a decoder must go back and forth in what begins like this.
 
         Raises:
-            Exception: what the source raises meanwhile.
+            UnsupportedMedia: only ffmpeg reads it, and there is none.
         """
-        turn, full = (
-            asyncio.ensure_future(wait) for wait in (self._turn(buffer), buffer.wait_until_full())
-        )
-        try:
-            await asyncio.wait({turn, full}, return_when=asyncio.FIRST_COMPLETED)
-            if full.done():
-                full.result()
-        finally:
-            turn.cancel()
-            full.cancel()
-            await asyncio.gather(turn, full, return_exceptions=True)
-
-    async def _turn(self, buffer: StreamBuffer) -> None:
-        await self._arriving.acquire()
-        buffer.when_filled(self._arriving.release)
+        if self._ffmpeg is None:
+            if not is_wave_or_flac(head):
+                raise _needs_ffmpeg()
+            return True
+        return needs_seeking(head)
 
     async def _open_file(
-        self, file: BinaryIO, stack: contextlib.AsyncExitStack
+        self, file: BinaryIO, damage: Damage, stack: contextlib.AsyncExitStack
     ) -> AsyncIterator[Samples]:
-        sound = await self._threads.run(opened_by_soundfile, file)
+        sound = await self._run(opened_by_soundfile, file)
         if sound is not None:
             stack.callback(sound.close)
-            return await _entered(self._with_soundfile(sound, file, stack), stack)
-        return await self._with_ffmpeg(from_start(file), stack)
+            return await _entered(self._with_soundfile(sound, file, damage, stack), stack)
+        damage.declared = await self._run(_mp3_seconds, file)
+        return await self._with_ffmpeg(from_start(file), damage, stack)
 
     async def _on_disk(
         self, head: bytes, stream: AsyncIterator[bytes], stack: contextlib.AsyncExitStack
     ) -> BinaryIO:
-        file = stack.enter_context(tempfile.TemporaryFile())
+        spool = stack.enter_context(Spool())
         async for data in chained(head, stream):
-            await self._threads.run(file.write, data)
-        return file
+            await self._threads.run(spool.write, data)
+        return spool.file
 
     async def _with_ffmpeg(
-        self, source: Source, stack: contextlib.AsyncExitStack
+        self, source: Source, damage: Damage, stack: contextlib.AsyncExitStack
     ) -> AsyncIterator[Samples]:
-        await stack.enter_async_context(self._processes)
-        return await _entered(ffmpeg_blocks(source, self._starts), stack)
+        if self._ffmpeg is None:
+            raise _needs_ffmpeg()
+        await stack.enter_async_context(self._processes.slots)
+        return await _entered(self._ffmpeg.blocks(source, damage), stack)
 
     async def _with_soundfile(
-        self, sound: soundfile.SoundFile, file: BinaryIO, stack: contextlib.AsyncExitStack
+        self,
+        sound: soundfile.SoundFile,
+        file: BinaryIO,
+        damage: Damage,
+        stack: contextlib.AsyncExitStack,
     ) -> AsyncGenerator[Samples]:
         decoder, decoded = SoundfileDecoder(sound), 0
+        damage.declared = decoder.seconds
         while not decoder.has_ended:
             try:
-                block = await self._threads.run(decoder.read)
+                block = await self._run(decoder.read)
             except soundfile.LibsndfileError as error:
                 log.info("audio damaged, ffmpeg decodes the rest: %s", error)
+                damage.note(str(error))
                 break
             decoded += len(block)
             yield block
         else:
             return
-        async for block in _without_first(
-            decoded, await self._with_ffmpeg(from_start(file), stack)
-        ):
+        if self._ffmpeg is None and decoded:
+            return
+        rest = await self._with_ffmpeg(from_start(file), damage, stack)
+        async for block in _without_first(decoded, rest):
             yield block
 
     async def _with_wave(
-        self, header: Header, stream: AsyncIterator[bytes]
+        self, header: Header, stream: AsyncIterator[bytes], damage: Damage
     ) -> AsyncGenerator[Samples]:
+        damage.declared = header.seconds
         decoder = WaveDecoder(header)
         held = b""
         async for data in stream:
             held += decoder.sound(data)
             while len(held) > header.second_bytes:
                 block, held = held[: header.block_bytes], held[header.block_bytes :]
-                yield await self._threads.run(decoder.push, block, False)
+                yield await self._run(decoder.push, block, False)
         if held or decoder.holds_back:
-            yield await self._threads.run(decoder.push, held, True)
+            yield await self._run(decoder.push, held, True)
+
+    async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Run a decoder's function in a thread.
+
+        Raises:
+            OutOfResources: there is no memory for it.
+            DecoderFailed: it failed in a way that no damaged audio explains.
+        """
+        try:
+            return await self._threads.run(function, *arguments)
+        except (AsrError, soundfile.LibsndfileError):
+            raise
+        except Exception as error:  # the boundary of the libraries that decode
+            if (exhausted := run_out(error, "the audio cannot be decoded")) is not None:
+                raise exhausted from error
+            log.exception("a decoder failed")
+            raise DecoderFailed(
+                f"the audio decoder failed ({type(error).__name__}): re-encode the file"
+            ) from error
+
+
+def _mp3_seconds(file: BinaryIO) -> float | None:
+    file.seek(0)
+    return mp3.seconds(file.read(HEAD_BYTES))
+
+
+def _needs_ffmpeg() -> UnsupportedMedia:
+    return UnsupportedMedia(
+        f"this server has no ffmpeg to decode the audio: send {WITHOUT_FFMPEG}, or install ffmpeg "
+        "on the server"
+    )
 
 
 def needs_seeking(head: bytes) -> bool:

@@ -81,6 +81,11 @@ class SoundfileDecoder:
         self._dtype = "int16" if sound.subtype in {"PCM_16", "PCM_S8"} else "float32"
         self.has_ended = False
 
+    @property
+    def seconds(self) -> float:
+        """What the file's header says it lasts."""
+        return float(self._sound.frames / self._sound.samplerate)
+
     def read(self) -> Samples:
         """Read the next block, [samples].
 

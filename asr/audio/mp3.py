@@ -19,6 +19,7 @@ RATES = {  # samples per second, by index
     VERSION_2: (22_050, 24_000, 16_000),
     VERSION_25: (11_025, 12_000, 8_000),
 }
+SAMPLES = {VERSION_1: 1152, VERSION_2: 576, VERSION_25: 576}  # of a frame
 TAG_BYTES = 10  # The header of an ID3v2 tag has this many bytes.
 OLD_TAG_BYTES = 128  # An ID3v1 tag, at the end of a file, has this many bytes.
 UNSEEN_BYTES = 2**16  # So many bytes of sound are assumed after a tag that is longer than the head.
@@ -60,6 +61,18 @@ def frames(data: bytes) -> bytes | None:
     if declared is not None and declared != count - 1:
         return None
     return data[start:place]
+
+
+def seconds(head: bytes) -> float | None:
+    """The duration that a file's first frame declares; None for other files."""
+    start = tag_bytes(head)
+    if len(head) < start + HEADER_BYTES or _frame(*head[start : start + 3]) is None:
+        return None
+    declared = _declared_frames(head[start : start + 256])
+    if declared is None or declared < 0:
+        return None
+    version, rate = head[start + 1] >> 3 & 3, head[start + 2] >> 2 & 3
+    return declared * SAMPLES[version] / RATES[version][rate]
 
 
 def tag_bytes(head: bytes) -> int:

@@ -23,6 +23,7 @@ from asr.pcm import (
 PCM, FLOAT, A_LAW, MU_LAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE  # mmreg.h
 MICROSOFT = bytes.fromhex("000000001000800000aa00389b71")  # A GUID's bytes after its format.
 UNKNOWN_SIZE = 0xFFFF_FFFF  # This size says that it is unknown, or in RF64 that `ds64` holds it.
+PLACEHOLDER_SIZE = 2**31 - 2**20  # From this size on, programs write it before they know it.
 MAX_CHUNKS = 256  # A file with more chunks before its samples is left to ffmpeg; a few are usual.
 FORMATS = {  # (format, bits of a sample) → libsndfile's name
     (PCM, 8): "PCM_U8",
@@ -50,6 +51,13 @@ class Header:
     @property
     def block_bytes(self) -> int:
         return BLOCK_SECONDS * self.second_bytes
+
+    @property
+    def seconds(self) -> float | None:
+        """What the header says the samples last; None where it does not know."""
+        if self.size is None or self.size >= PLACEHOLDER_SIZE:
+            return None
+        return self.size / self.frame_bytes / self.rate
 
     @property
     def second_bytes(self) -> int:

@@ -71,6 +71,8 @@ def _done_event(deltas: Collection[Event], last: Transcript, with_logprobs: bool
         event["logprobs"] = [each for delta in deltas for each in delta["logprobs"]]
     if last.coverage is not None:
         event["coverage"] = coverage_json(last.coverage)
+    if last.warnings:
+        event["warnings"] = list(last.warnings)
     return event
 
 

@@ -22,12 +22,14 @@ PROBLEMS = {
     404: "There is nothing at the URL or path",
     408: "The body arrived too slowly",
     413: "The body or the audio is larger than the limits allow",
+    415: "The audio's format needs ffmpeg, which the server does not have",
     422: "A field is missing or of the wrong kind",
     429: "Too much audio is waiting; try again after Retry-After seconds",
-    500: "The model failed on this audio",
+    500: "The model or the audio decoder failed on this audio",
     502: "The server of the URL answered an error or closed the connection",
-    503: "The engine has ended; this instance must be replaced",
+    503: "The engine has ended; this instance must be replaced, unless there is a Retry-After",
     504: "The server of the URL was too slow",
+    507: "There is no room on disk for the audio",
 }
 SERVER_HEADERS = {
     "X-Request-ID": "The request's id: the one that was sent, or a new one",
@@ -44,6 +46,7 @@ ANSWER_HEADERS = {
     "X-Realtime-Factor": "Audio length divided by processing time",
     "X-Queue-Time": "Seconds that the first window waited for the engine",
     "X-Speech-Coverage": "Share of the speech that the segments cover, where it is measured",
+    "X-Warnings": "Fields that have no effect, and what of damaged audio is missing",
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from asr.audio.damage import Damage
 from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.text import word_count
@@ -34,6 +35,7 @@ class SpeechCoverage:
         padding: float = PADDING,
     ) -> None:
         self.track = track
+        self.damage = Damage()  # of the recording; its decoder tells of it
         self._padding = padding
         self._overlap = overlap
         self._metrics = metrics
@@ -94,19 +96,26 @@ class SpeechCoverage:
             self._texts += [Span(s.start, s.end) for s in segments if s.text.strip()]
 
     def coverage(self) -> Coverage | None:
-        """The coverage of everything recorded so far; None where VAD is off."""
+        """The coverage of everything recorded so far; None where VAD is off.
+
+        What could not be decoded counts as speech without text.
+        """
         if self.track is None:
             return None
         missing = [
             span for span in uncovered(self._speech, self._texts) if span.seconds > INACCURACY
         ]
-        speech = sum(span.seconds for span in self._speech)
-        lost = sum(span.seconds for span in missing)
+        undecoded = self.damage.missing
+        speech = sum(span.seconds for span in self._speech) + undecoded
+        lost = sum(span.seconds for span in missing) + undecoded
         gaps = tuple(
             Gap(round(span.start, 3), round(span.end, 3), self._reason(span))
             for span in missing
             if span.seconds >= SHORTEST_GAP
         )
+        if undecoded:
+            start = round(self.damage.decoded, 3)
+            gaps = (*gaps, Gap(start, round(start + undecoded, 3), "damaged audio"))
         return Coverage(round(speech, 3), round(speech - lost, 3), gaps)
 
     def _reason(self, span: Span) -> str:

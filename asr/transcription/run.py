@@ -57,7 +57,8 @@ class TranscriptionRun:
         segments = tuple(joiner.finish())
         coverage.record_text(segments)
         language, duration = chosen or detected, round(timings.audio, 3)
-        yield Transcript(segments, language, duration, coverage.coverage())
+        warnings = coverage.damage.warnings
+        yield Transcript(segments, language, duration, coverage.coverage(), warnings)
 
     async def results(self, source: Source) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""

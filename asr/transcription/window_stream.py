@@ -33,6 +33,7 @@ class WindowStream:
         self._setup = setup
         self._cutter = cutter
         self._feed = None if coverage.track is None else DetectorFeed(coverage.track)
+        self._damage = coverage.damage
         self._timings = timings
         self._samples = 0
 
@@ -47,7 +48,7 @@ class WindowStream:
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
         started = time.monotonic()
-        async with contextlib.aclosing(self._setup.decoder.blocks(source)) as blocks:
+        async with contextlib.aclosing(self._setup.decoder.blocks(source, self._damage)) as blocks:
             async for block in blocks:
                 self._take(block)
                 while cutter.has_window:

@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from asr.audio.decoder import Decoder
-from asr.audio.ffmpeg import NICENESS, ffmpeg_command
+from asr.audio.ffmpeg import ffmpeg_command
+from asr.audio.ffmpeg_process import NICENESS
 from tests.support.processes import living_children
 from tests.support.sounds import (
     FORMATS,
@@ -87,7 +88,7 @@ async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> 
 
 
 def test_the_decoder_may_open_nothing_but_its_input() -> None:
-    command = ffmpeg_command("pipe:0")
+    command = ffmpeg_command("ffmpeg", "pipe:0")
     formats = command[command.index("-format_whitelist") + 1].split(",")
     assert not {"hls", "concat", "dash", "sdp", "image2", "lavfi", "tee"} & set(formats)
     assert command[command.index("-protocol_whitelist") + 1] == "pipe,file"

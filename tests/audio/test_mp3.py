@@ -57,7 +57,7 @@ async def test_it_sounds_as_by_ffmpeg(
 async def test_no_process_is_started_for_it(
     decoder: Decoder, plain: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("asr.audio.decoder.ffmpeg_blocks", None)
+    monkeypatch.setattr("asyncio.create_subprocess_exec", None)
     for source in (stream(plain), io.BytesIO(plain)):
         assert len(await decoded(decoder, source)) == 3 * SAMPLE_RATE
 

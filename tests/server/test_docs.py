@@ -39,12 +39,14 @@ async def test_every_operation_has_its_statuses_and_examples(client):
         "404",
         "408",
         "413",
+        "415",
         "422",
         "429",
         "500",
         "502",
         "503",
         "504",
+        "507",
     ]
     assert sorted(responses) == expected
     assert "examples" in str(document["paths"]["/asr"]["post"]["requestBody"])

@@ -44,7 +44,8 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
     log_request(request, timings, elapsed)
     return web.json_response(
         text=text,
-        headers=answer_headers(request, timings, elapsed, transcript.coverage) | warnings,
+        headers=answer_headers(request, timings, elapsed, transcript.coverage)
+        | warning_header([*warnings, *transcript.warnings]),
     )
 
 
@@ -52,7 +53,7 @@ async def _stream(
     request: web.Request,
     source: Source,
     options: Options,
-    warnings: dict[str, str],
+    warnings: list[str],
     started: float,
 ) -> web.StreamResponse:
     """Answer with the events of OpenAI's streams, one JSON object in each line."""
@@ -64,7 +65,7 @@ async def _stream(
         granularities,
         lambda last: {"duration": last.duration},
     )
-    headers = server_headers(request) | warnings
+    headers = server_headers(request) | warning_header(warnings)
     stream = streaming.EventStream(events, streaming.JSON_LINES, headers, _failure_event)
     return await streaming.send(request, stream, timings, started)
 
@@ -88,8 +89,8 @@ def _answer(transcript: Transcript, options: Options) -> str:
     return AsrAnswer(text=transcript.text, chunks=timed).model_dump_json()
 
 
-def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
-    """The header for languages that were asked for and that LANGUAGE_FORCE overrules."""
+def _overruled(request: web.Request, asked: AsrParameters) -> list[str]:
+    """The warnings about languages that were asked for and that LANGUAGE_FORCE overrules."""
     forced = request.app[TRANSCRIBER].server_info.forced_language
     names = overruled(forced, asked.language, asked.languages, request.app[ENGINE].info)
     if names and asked.strict:
@@ -99,7 +100,7 @@ def _overruled(request: web.Request, asked: AsrParameters) -> dict[str, str]:
             names[0],
         )
     reason = f"has no effect: the server has LANGUAGE_FORCE={forced}"
-    return warning_header(f"{name} {reason}" for name in names)
+    return [f"{name} {reason}" for name in names]
 
 
 def _options(parameters: AsrParameters, info: EngineInfo) -> Options:

@@ -83,7 +83,7 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
     headers = answer_headers(request, timings, elapsed, transcript.coverage)
-    headers |= warning_header(planned.warnings)
+    headers |= warning_header([*planned.warnings, *transcript.warnings])
     return web.Response(text=text, content_type=kind, charset="utf-8", headers=headers)
 
 
@@ -157,7 +157,7 @@ def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> o
     )
     if options.logprobs:
         found["logprobs"] = openai_json.logprobs(transcript)
-    warnings = [*planned.warnings, *_gaps(transcript)]
+    warnings = [*planned.warnings, *transcript.warnings, *_gaps(transcript)]
     return {**found, "warnings": warnings} if warnings else found
 
 
@@ -200,7 +200,8 @@ def _events(
             return {}
         language = language_name(last.language, planned.options.task, request.app[ENGINE].info)
         fields = {"language": language, "duration": last.duration}
-        return {**fields, "warnings": planned.warnings} if planned.warnings else fields
+        warnings = [*planned.warnings, *last.warnings]
+        return {**fields, "warnings": warnings} if warnings else fields
 
     return transcript_events(
         request.app[TRANSCRIBER].parts(source, planned.options, timings),

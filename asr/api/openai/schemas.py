@@ -227,7 +227,9 @@ class VerboseAnswer(BaseModel):
     logprobs: list[LogprobAnswer] | None = Field(None, description="With `include[]=logprobs`")
     coverage: CoverageAnswer | None = None
     usage: DurationUsage
-    warnings: list[str] | None = Field(None, description="Fields that have no effect, and why")
+    warnings: list[str] | None = Field(
+        None, description="Fields that have no effect, and damaged audio"
+    )
 
 
 class ErrorObject(BaseModel):
