@@ -1,6 +1,7 @@
 """The health routes and the metrics say how the server is."""
 
 import asr
+from asr.http.app_keys import SPOOL_CHECK
 from tests.conftest import tone, wav
 
 SPEECH = wav(tone(2.0))
@@ -36,6 +37,17 @@ async def test_a_dead_engine_turns_every_health_route_to_503(client, engine):
     assert "illegal memory access" in (await response.json())["error"]
     assert (await client.get("/health")).status == 503
     assert (await client.post("/asr", data=SPEECH)).status == 503
+
+
+async def test_hc_stays_ready_and_warns_where_large_uploads_cannot_be_stored(client, monkeypatch):
+    check = client.app[SPOOL_CHECK]
+    monkeypatch.setattr("asr.spool._problem", lambda: "the disk of TMPDIR=/tmp is full")
+    await check.run()
+    response = await client.get("/hc")
+    assert response.status == 200
+    answer = await response.json()
+    assert answer["status"] == "ok"
+    assert answer["warnings"] == ["large uploads are refused: the disk of TMPDIR=/tmp is full"]
 
 
 async def test_metrics_count_what_happened(client):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import closing
+from typing import BinaryIO
 from unittest.mock import patch
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from asr.audio import buffer
 from asr.concurrency import ThreadPool
-from asr.errors import TooLarge
+from asr.errors import StorageFull, TooLarge
 
 PIECES = st.lists(st.binary(min_size=1, max_size=40), max_size=30)
 
@@ -114,3 +116,50 @@ async def test_it_is_known_when_all_is_here_or_the_room_is_used_up(count: int) -
                 if received >= 120:
                     break
     assert received >= 120
+
+
+@given(pieces=PIECES, room=st.integers(0, 300))
+@settings(max_examples=60)
+def test_bytes_come_out_as_they_went_in_where_the_disk_becomes_full(
+    pieces: list[bytes], room: int
+) -> None:
+    left = room
+
+    def write_at(file: BinaryIO, data: memoryview, place: int) -> int:
+        nonlocal left
+        if not left:
+            raise StorageFull("the disk is full")
+        size = os.pwrite(file.fileno(), data[:left], place)
+        left -= size
+        return size
+
+    with (
+        patch.object(buffer, "MEMORY_BYTES", 50),
+        patch.object(buffer, "FILE_BYTES", 64),
+        patch.object(buffer, "READ_BYTES", 24),
+        patch("asr.spool.write_at", write_at),
+    ):
+        assert asyncio.run(through(pieces, reader_waits=False)) == b"".join(pieces)
+
+
+async def test_where_no_file_can_be_opened_the_sender_waits_and_a_full_buffer_is_known() -> None:
+    sent = 0
+
+    async def source() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(100):
+            yield bytes(40)
+            sent += 40
+
+    def fails() -> None:
+        raise StorageFull("the disk is full")
+
+    with (
+        patch.object(buffer, "MEMORY_BYTES", 100),
+        patch("asr.spool.opened", fails),
+        closing(ThreadPool(1, "spool")) as threads,
+    ):
+        async with buffer.buffered(source(), threads) as stream:
+            await asyncio.wait_for(stream.wait_until_full(), 30)
+            assert sent == 80
+            assert sum([len(data) async for data in stream]) == 4000

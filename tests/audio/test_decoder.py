@@ -12,8 +12,17 @@ from collections.abc import AsyncIterator
 import numpy as np
 import pytest
 
+from asr.audio.damage import Damage
 from asr.audio.decoder import MAX_BOXES, Decoder, needs_seeking
-from asr.errors import BadAudio, BadRequest, TooLarge
+from asr.errors import (
+    BadAudio,
+    BadRequest,
+    DecoderFailed,
+    OutOfResources,
+    ServerError,
+    TooLarge,
+    UnsupportedMedia,
+)
 from asr.pcm import SAMPLE_RATE
 from tests.conftest import tone, wav
 from tests.support.sounds import (
@@ -246,6 +255,44 @@ async def test_who_waits_for_a_place_among_those_that_arrive_has_it_as_soon_as_i
         assert len(await waiting[1])
     assert waiting[0].cancelled()
     decoder.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (MemoryError(), OutOfResources, "out of memory"),
+        (RuntimeError("soxr is broken"), DecoderFailed, "RuntimeError"),
+    ],
+)
+@pytest.mark.parametrize("name", ["pcm16.wav", "stereo.flac"])
+async def test_a_decoder_in_a_thread_that_fails_says_so(
+    decoder: Decoder,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    error: Exception,
+    kind: type[ServerError],
+    message: str,
+) -> None:
+    def fail(*arguments: object) -> None:  # noqa: ARG001
+        raise error
+
+    monkeypatch.setattr("asr.pcm.Resampler.push", fail)
+    with pytest.raises(kind, match=message):
+        await decoded(decoder, stream(encoded(name)))
+
+
+async def test_without_ffmpeg_a_damaged_flac_is_decoded_up_to_its_damage() -> None:
+    data = bytearray(ffmpeg("-stream_loop", "9", "-i", "sweep.wav", name="long.flac"))
+    middle = len(data) // 2
+    data[middle : middle + 4000] = bytes(4000)
+    damage, count = Damage(), 0
+    with contextlib.closing(Decoder(0, 1, program="/nowhere/ffmpeg")) as decoder:
+        async for block in decoder.blocks(stream(bytes(data)), damage):
+            count += len(block)
+        with pytest.raises(UnsupportedMedia, match="send wav, flac, and undamaged mp3"):
+            await decoded(decoder, stream(encoded("opus.ogg")))
+    assert 0 < count < 30 * SAMPLE_RATE
+    assert damage.missing == pytest.approx(30 - count / SAMPLE_RATE)
 
 
 def long() -> bytes:

@@ -62,6 +62,16 @@ async def test_no_process_is_started_for_it(
         assert len(await decoded(decoder, source)) == 3 * SAMPLE_RATE
 
 
+def test_the_length_that_the_first_frame_declares_is_read() -> None:
+    head = encoded(KINDS["variable"], "-stream_loop", "199")[:4096]
+    assert mp3.seconds(head) == pytest.approx(600, abs=0.1)
+    frames = head[mp3.tag_bytes(head) :]
+    assert mp3.seconds(frames) == mp3.seconds(head)
+    assert mp3.seconds(frames[1000:]) is None
+    assert mp3.seconds(head[:40]) is None
+    assert mp3.seconds(b"OggS" + frames) is None
+
+
 def test_tags_are_left_out(plain: bytes) -> None:
     frames = mp3.frames(plain)
     assert frames is not None

@@ -195,6 +195,16 @@ def test_where_nobody_speaks_everything_is_covered():
     assert (books.coverage().speech, books.coverage().share) == (0.0, 1.0)
 
 
+def test_what_could_not_be_decoded_counts_as_speech_without_text():
+    books = account((0.0, 6.0))
+    books.record_result(WindowResult(window()))
+    books.record_text([said(0.0, 6.0)])
+    books.damage.declared, books.damage.decoded = 24.0, 6.0
+    coverage = books.coverage()
+    assert (coverage.speech, coverage.covered, coverage.share) == (24.0, 6.0, 0.25)
+    assert coverage.gaps == (Gap(6.0, 24.0, "damaged audio"),)
+
+
 def words_between(start: float, end: float) -> tuple[Segment, ...]:
     """The numbered words whose middles lie between two times, each a segment of its own."""
     first = int(np.ceil(start / WORD_SECONDS - 0.4))
