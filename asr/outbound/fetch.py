@@ -17,6 +17,7 @@ from yarl import URL
 
 from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
+from asr.exhaustion import run_out
 from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, parsed_address
 from asr.text import quoted
 
@@ -197,6 +198,8 @@ def _failure(url: str, error: aiohttp.ClientError) -> Exception:
     if isinstance(error, aiohttp.ClientConnectorError):
         if isinstance(error.os_error, NotPublic):
             return _not_public(url)
+        if (exhausted := run_out(error.os_error, f"{shown(url)} cannot be fetched")) is not None:
+            return exhausted
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return BadUrl(f"the host of {shown(url)} is not known: check its name")
     if isinstance(error, aiohttp.InvalidURL):

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gzip
 import re
 
 import pytest
 from aiohttp import web
 
-from asr.errors import AsrError, BadUrl, FetchFailed, FetchTimeout, NotFound, TooLarge
+from asr.errors import (
+    AsrError,
+    BadUrl,
+    FetchFailed,
+    FetchTimeout,
+    NotFound,
+    OutOfResources,
+    TooLarge,
+)
 from asr.outbound.fetch import FetchLimits, Outbound, shown
 from tests.conftest import free_port
 from tests.support.clock import Clock
@@ -216,3 +225,15 @@ async def test_a_host_that_cannot_be_a_name_is_the_callers_mistake(host: str) ->
         with pytest.raises(AsrError) as raised:
             await fetched(f"http://{host}/x", allow_private=allow_private)
         assert raised.value.status in {400, 403}
+
+
+async def test_a_socket_that_cannot_be_opened_now_is_worth_another_try(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*address: object) -> None:  # noqa: ARG001
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Outbound, "_socket", fail)
+    with pytest.raises(OutOfResources, match="too many open files") as refused:
+        await fetched(f"http://127.0.0.1:{origin.port}/a.wav", allow_private=True)
+    assert refused.value.retry_after == 5
