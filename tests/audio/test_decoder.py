@@ -274,7 +274,7 @@ async def test_a_decoder_in_a_thread_that_fails_says_so(
     message: str,
 ) -> None:
     def fail(*arguments: object) -> None:  # noqa: ARG001
-        raise error
+        raise type(error)(*error.args)  # one that lives no longer than the test
 
     monkeypatch.setattr("asr.pcm.Resampler.push", fail)
     with pytest.raises(kind, match=message):
