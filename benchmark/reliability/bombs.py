@@ -55,7 +55,7 @@ def opus() -> bytes:
 
 def flac() -> bytes:
     """Return FLAC with the highest rate and the most channels that a header may claim."""
-    return _encoded("-ar", "655350", "-ac", "8", "a.flac")
+    return _encoded("-ar", "655350", "-ac", "8", "-frame_size", "4608", "a.flac")
 
 
 def zipped() -> bytes:
