@@ -107,7 +107,7 @@ class QueueFull(CallerError):
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
-        self.retry_after = retry_after  # seconds
+        self.retry_after = retry_after
 
 
 class ServerError(AsrError):

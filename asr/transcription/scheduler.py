@@ -69,12 +69,21 @@ class Scheduler:
             QueueFull: too much audio is waiting already.
             EngineDead: the engine has ended.
         """
-        if self.failure is not None:
-            raise EngineDead(f"the engine has ended: {self.failure}")
-        self._refuse_if_full(self.queue_seconds)
+        self.check_room()
         request = ScheduledRequest(self)
         self._requests.add(request)
         return request
+
+    def check_room(self) -> None:
+        """Refuse what `admit` would refuse now; nothing of the request has to be known.
+
+        Raises:
+            QueueFull: too much audio is waiting already.
+            EngineDead: the engine has ended.
+        """
+        if self.failure is not None:
+            raise EngineDead(f"the engine has ended: {self.failure}")
+        self._refuse_if_full(self.queue_seconds)
 
     def enter(self, request: ScheduledRequest) -> None:
         """Check once more, when the request's first window is there, that the queue is not full.

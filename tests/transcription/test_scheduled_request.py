@@ -21,6 +21,9 @@ async def test_a_full_queue_is_refused_with_a_time_to_wait(make_scheduler):
         with pytest.raises(QueueFull, match="60 s of audio are waiting") as refused:
             scheduler.admit()
         assert refused.value.retry_after >= 1
+        with pytest.raises(QueueFull, match="60 s of audio are waiting"):
+            scheduler.check_room()
+    scheduler.check_room()
     scheduler.admit().__exit__(None, None, None)
 
 

@@ -134,8 +134,9 @@ async def test_the_engines_end_is_reported_to_everyone(make_scheduler, failure):
             with pytest.raises(EngineDead, match=type(failure).__name__):
                 await pending.result
     assert scheduler.failure
-    with pytest.raises(EngineDead):
-        scheduler.admit()
+    for ask in (scheduler.admit, scheduler.check_room):
+        with pytest.raises(EngineDead):
+            ask()
 
 
 async def test_an_engine_that_loses_a_window_is_dead_and_nobody_hangs(make_scheduler):
