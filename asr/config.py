@@ -153,13 +153,18 @@ class Config:
     max_queue_seconds: float | None = _setting(
         None,
         config_parsers.number(1, 10**9),
-        "New requests are answered 429 while more than this many seconds of decoded audio are "
-        "waiting, all requests together; unset: 16 times what the engine transcribes at once",
+        "At most this many seconds of decoded audio wait, all requests together, and long ones "
+        "leave a quarter to short ones; others get 429; unset: 16 times what the engine takes at once",
     )
     body_timeout_s: float = _setting(
         300.0,
         config_parsers.seconds,
         "An upload that takes more seconds than this is answered 408",
+    )
+    send_timeout_s: float = _setting(
+        60.0,
+        config_parsers.seconds,
+        "A caller who reads no byte of an answer for this many seconds is disconnected",
     )
     fetch_timeout_s: float = _setting(
         300.0,

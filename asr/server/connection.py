@@ -19,6 +19,7 @@ from asr.http.dialect import Dialect, dialect_of
 from asr.http.sources import receive_at_most
 from asr.server.connection_pool import ConnectionPool
 from asr.server.middleware import SAFE_HEADERS, refusal
+from asr.server.watched_connection import WatchedConnection
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ PROBE_SECONDS = (0.05, 0.2, 1.0, 10.0)  # A half-closed caller is asked so long 
 OLD_SECONDS = 2  # A half-closed caller of HTTP/1.0, which has no 100, is answered within this.
 
 
-class Connection(web.RequestHandler):
+class Connection(WatchedConnection):
     """A caller's connection.
 
     Whatever fails outside the app's middleware is answered in the dialect's shape, as JSON.

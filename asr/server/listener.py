@@ -33,8 +33,12 @@ async def reserve(runner: web.AppRunner, config: Config, pool: ConnectionPool) -
     """
     loop = asyncio.get_running_loop()
     no_log: Any = None  # of each request: there is a line of our own, aiohttp's types forget it
-    options = {"access_log": no_log, "keepalive_timeout": config.keepalive_timeout_s}
-    options |= PARSER_SETTINGS
+    options = {
+        "send_timeout_s": config.send_timeout_s,
+        "keepalive_timeout": config.keepalive_timeout_s,
+        "access_log": no_log,
+        **PARSER_SETTINGS,
+    }
 
     def connection() -> Connection:
         assert runner.server is not None
