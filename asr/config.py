@@ -154,7 +154,7 @@ class Config:
         None,
         config_parsers.number(1, 10**9),
         "At most this many seconds of decoded audio wait, all requests together, and long ones "
-        "leave a quarter to short ones; others get 429; unset: 16 times what the engine takes at once",
+        "leave a quarter to short ones; others get 429; unset: 16 times what the engine takes",
     )
     body_timeout_s: float = _setting(
         300.0,

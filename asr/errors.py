@@ -36,7 +36,7 @@ class AsrError(Exception):
 
     status = 500
     code = "internal_error"
-    retry_after: int | None = None  # seconds after which the same request may succeed
+    retry_after: float | None = None  # seconds after which the same request may succeed
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -105,7 +105,7 @@ class QueueFull(CallerError):
     status = 429
     code = "queue_full"
 
-    def __init__(self, message: str, retry_after: int) -> None:
+    def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -166,7 +166,7 @@ class Failure:
     code: str
     message: str
     param: str | None = None
-    retry_after: int | None = None  # seconds
+    retry_after: float | None = None  # seconds
 
     @classmethod
     def of(cls, error: Exception) -> Failure:

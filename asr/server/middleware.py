@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import logging
+import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -121,7 +122,8 @@ def _problem(
     )
     headers = dict(headers)
     if failure.retry_after is not None:
-        headers["Retry-After"] = str(failure.retry_after)
+        headers["Retry-After"] = str(math.ceil(failure.retry_after))
+        headers["retry-after-ms"] = str(math.ceil(1000 * failure.retry_after))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     answer = _dialect(request).problem(failure)

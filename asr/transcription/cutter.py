@@ -50,6 +50,16 @@ class Cutter:
         self._start = 0  # samples before the held ones
         self._shared = 0  # samples held that the window before has too
 
+    @property
+    def most_held(self) -> int:
+        """Samples that can be held without a complete window."""
+        return self._size + self._ahead
+
+    def growth(self, samples: int) -> int:
+        """Samples that are held at most for so many more: windows may share some."""
+        cuts = samples // (self._size - self._overlap) + 1
+        return samples + cuts * self._overlap
+
     def push(self, block: Samples) -> Iterator[Window]:
         """Take in `block`, [samples] of any length; yield each window that is now complete."""
         self.take(block)
@@ -64,7 +74,7 @@ class Cutter:
     @property
     def has_window(self) -> bool:
         """Whether a window is complete."""
-        return bool(self._rest_of_first) or self.held_samples > self._size + self._ahead
+        return bool(self._rest_of_first) or self.held_samples > self.most_held
 
     def cut(self) -> Window:
         """The next window, which is complete; some milliseconds of work."""
@@ -79,7 +89,7 @@ class Cutter:
         kept = end - self._overlap
         self._start += kept
         self._shared = self._overlap
-        self._held, self.held_samples = [held[kept:]], len(held) - kept
+        self._held, self.held_samples = [held[kept:].copy()], len(held) - kept  # no view of all
         return window
 
     def finish(self) -> Iterator[Window]:

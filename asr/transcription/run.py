@@ -37,7 +37,6 @@ class TranscriptionRun:
         self._timings = timings
         self._coverage = setup.coverage(options.vad)
         self._scheduled: asyncio.Queue[ScheduledWindow | None] = asyncio.Queue()
-        self._unread = asyncio.Semaphore(2 * scheduler.windows_per_request)
 
     async def parts(self, source: Source) -> AsyncGenerator[Transcript]:
         """The transcript in parts, each as soon as no later window can change it."""
@@ -71,7 +70,7 @@ class TranscriptionRun:
                     result = await scheduled.result
                     self._timings.record(scheduled)
                     yield await self._completed(result, request)
-                    self._unread.release()
+                    request.take(result)
                 await producer
             finally:
                 producer.cancel()
@@ -87,13 +86,11 @@ class TranscriptionRun:
                     if not self._coverage.is_silent(window):
                         scheduled = request.submit(replace(window, options=self._options))
                         return await scheduled.detection
+                    request.take(WindowResult(window))
         return LanguageDetection()
 
     async def _submit_all(self, source: Source, request: ScheduledRequest) -> None:
-        """Submit windows while the bytes still arrive; a failure here fails the request.
-
-        Not faster than the engine decodes, nor than the caller reads: results hold their PCM.
-        """
+        """Submit windows while the bytes still arrive; a failure here fails the request."""
         try:
             options = replace(self._options, vad=VadOptions())
             cutter = self._setup.cutter(self._options.vad)
@@ -110,9 +107,7 @@ class TranscriptionRun:
             self._scheduled.put_nowait(None)
 
     async def _submit(self, window: Window, request: ScheduledRequest) -> ScheduledWindow:
-        """Submit `window` when there is room for it; a silent one needs no engine."""
-        await self._unread.acquire()
-        await request.room()
+        """Submit `window`; a silent one needs no engine."""
         if self._coverage.is_silent(window):
             self._setup.metrics.windows_skipped.inc()
             scheduled = request.skip(window)

@@ -11,27 +11,30 @@ from types import TracebackType
 from typing import Protocol
 
 from asr.engines.engine import Window, WindowResult
-from asr.errors import AsrError, TranscriptionFailed
+from asr.errors import AsrError, QueueFull, TranscriptionFailed
+from asr.pcm import SAMPLE_RATE
 from asr.transcript import LanguageDetection
+from asr.transcription.admission.ledger import AudioAccount
 
-MIN_SECONDS = 1.0  # A request without a window counts for at least this many seconds.
+UNREAD = 2  # Of the windows on their way, so many times as many may be transcribed and unread.
 
 
 class Queue(Protocol):
     """What a request needs of the scheduler."""
 
-    windows_per_request: int
-
     @property
     def is_idle(self) -> bool: ...
+
+    @property
+    def windows_ahead(self) -> int: ...
 
     def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None: ...
 
     def forget(self, request: ScheduledRequest) -> None: ...
 
-    def enter(self, request: ScheduledRequest) -> None: ...
-
     def leave(self, request: ScheduledRequest) -> None: ...
+
+    def refusal(self, is_long: bool = False) -> QueueFull: ...
 
 
 @dataclass(eq=False)
@@ -61,17 +64,22 @@ class ScheduledWindow:
 
 
 class ScheduledRequest:
-    """One request's place in the queue; leaving it drops what is unfinished."""
+    """One request's place in the queue; leaving it drops what is unfinished.
 
-    def __init__(self, scheduler: Queue) -> None:
+    What is decoded is held, then a window is cut from it, submitted or skipped, and at last its
+    result is taken; until then its samples count.
+    """
+
+    def __init__(self, scheduler: Queue, account: AudioAccount) -> None:
         self._scheduler = scheduler
+        self._account = account
         self._unfinished: dict[Window, ScheduledWindow] = {}
-        self._has_room = asyncio.Event()
-        self._has_room.set()
-        self._held = 0.0  # seconds that are decoded and not yet a window
-        self._has_entered = False
+        self._uncut = 0  # samples that are decoded and in no window yet
+        self._untaken: list[int] = []  # samples of each window whose result is not taken yet
+        self._has_submitted = False
         self._failure: BaseException | None = None
         self.waiting: deque[ScheduledWindow] = deque()  # guarded by the scheduler's lock
+        self.attained = 0.0  # seconds of audio that the engine took, guarded by the same
 
     def __enter__(self) -> ScheduledRequest:
         return self
@@ -82,44 +90,72 @@ class ScheduledRequest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._account.close()
         self._scheduler.leave(self)
 
     @property
-    def seconds(self) -> float:
-        """Seconds of audio that are decoded and not transcribed yet."""
-        submitted = sum(window.seconds for window in self._unfinished)
-        return self._held + submitted if self._has_entered else max(self._held, MIN_SECONDS)
+    def most_seconds(self) -> float:
+        """Seconds of audio that the request held at most."""
+        return self._account.most / SAMPLE_RATE
 
     @property
     def unfinished(self) -> list[ScheduledWindow]:
         return list(self._unfinished.values())
 
-    async def room(self) -> None:
-        """Wait until this request may submit another window."""
-        await self._has_room.wait()
-
-    def hold(self, seconds: float) -> None:
-        """Set how many seconds of audio are decoded and not submitted yet."""
-        self._held = seconds
-
-    def submit(self, window: Window) -> ScheduledWindow:
-        """Queue `window`; its futures are answered, whatever happens.
+    async def room(self, samples: int) -> None:
+        """Wait until `samples` more may be decoded; only a long request ever waits.
 
         Raises:
-            QueueFull: it is the first one, and others have filled the queue since `admit`.
+            AsrError: the request has failed meanwhile.
         """
+        while self._failure is None:
+            self._account.changed.clear()
+            if self._account.set_aside(samples, self._may_go_ahead()):
+                return
+            await self._account.changed.wait()
+        raise self._failure
+
+    def hold(self, samples: int) -> None:
+        """Set how many samples are decoded and in no window yet.
+
+        Raises:
+            QueueFull: others have filled the queue since `admit`.
+        """
+        self._uncut = samples
+        self._count()
+
+    def lengthen(self, working_set: int) -> None:
+        """Count the request as a long one, which always has room for `working_set` samples.
+
+        Raises:
+            QueueFull: there are too many of them.
+        """
+        if not self._account.lengthen(working_set):
+            raise self._scheduler.refusal(is_long=True)
+
+    def cut(self, window: Window, uncut: int) -> None:
+        """Count the samples of `window`, and those that are `uncut` after it."""
+        self._untaken.append(len(window.samples))
+        self.hold(uncut)
+
+    def take(self, result: WindowResult) -> None:
+        """Count the window of `result` no more: the next reader in line is done with it."""
+        self._untaken.remove(len(result.window.samples))
+        self._count()
+        self._account.changed.set()
+
+    def submit(self, window: Window) -> ScheduledWindow:
+        """Queue `window`; its futures are answered, whatever happens."""
         loop = asyncio.get_running_loop()
         pending = ScheduledWindow(window, loop.create_future(), loop.create_future())
         if self._failure is not None:
             pending.fail(self._failure)
             return pending
-        if not self._has_entered:
-            self._scheduler.enter(self)
-            self._has_entered = True
+        if not self._has_submitted:
+            self._has_submitted = True
             pending.leads = self._scheduler.is_idle
         self._unfinished[window] = pending
         self._scheduler.enqueue(self, pending)
-        self._update_room()
         return pending
 
     def skip(self, window: Window) -> ScheduledWindow:
@@ -132,7 +168,9 @@ class ScheduledRequest:
 
     def complete(self) -> None:
         """Mark the request as complete: no window will follow."""
-        self.hold(0.0)
+        self._uncut = 0
+        self._count()
+        self._account.complete()
 
     def finish(self, result: WindowResult) -> None:
         """Answer the window of `result`; if it failed, the whole request fails."""
@@ -144,7 +182,7 @@ class ScheduledRequest:
         elif result.is_final:
             del self._unfinished[result.window]
             pending.finish(result)
-            self._update_room()
+            self._account.changed.set()
         elif not pending.detection.done():
             pending.detection.set_result(result.detection)
 
@@ -156,13 +194,17 @@ class ScheduledRequest:
         self._unfinished.clear()
         for pending in unfinished:
             pending.fail(error)
-        self._update_room()
+        self._account.changed.set()
 
-    def _update_room(self) -> None:
-        if len(self._unfinished) < self._scheduler.windows_per_request:
-            self._has_room.set()
-        else:
-            self._has_room.clear()
+    def _may_go_ahead(self) -> bool:
+        """Whether the request has less on its way than its share of the engine."""
+        most = self._scheduler.windows_ahead
+        return len(self._unfinished) < most and len(self._untaken) < UNREAD * most
+
+    def _count(self) -> None:
+        samples = self._uncut + sum(self._untaken)
+        if not self._account.hold(samples):
+            raise self._scheduler.refusal()
 
 
 def _as_ours(error: Exception) -> AsrError:

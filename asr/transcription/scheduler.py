@@ -7,20 +7,26 @@ import logging
 import math
 import threading
 import time
-from collections import deque
 
 from asr.engines.engine import Engine, Window, WindowResult
 from asr.errors import EngineDead, QueueFull
 from asr.metrics import Metrics
+from asr.pcm import SAMPLE_RATE
+from asr.transcription.admission.ledger import AudioLedger
+from asr.transcription.admission.retries import RetryTimes, far_off
 from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
+from asr.transcription.turns import Rank, Turns
 
 log = logging.getLogger(__name__)
 
 FULL_SECONDS = 30.0  # Most models' longest window has this many seconds.
 QUEUED_ENGINES = 16  # Without MAX_QUEUE_SECONDS so many times the engine's capacity may wait.
-PAST_WEIGHT = 0.9  # The measured pace keeps this share of its past at each step.
+AHEAD_ENGINES = 2  # Long requests together have so many times the engine's capacity on their way.
+LEAST_AHEAD = (
+    3  # Each of them has at least so many: one in the engine, one that waits, one to come.
+)
+FIRST_SECONDS = 30.0  # So much audio of each request goes before what is later in others.
 STOP_SECONDS = 1  # When the process ends, the step in hand may take this many seconds more.
-LONGEST_WAIT = 60  # Retry-After asks for at most this many seconds.
 
 
 class Scheduler:
@@ -30,9 +36,11 @@ class Scheduler:
         capacity = engine.capacity
         self._engine = engine
         self._max_queue_seconds = max_queue_seconds or QUEUED_ENGINES * capacity * FULL_SECONDS
+        self._ledger = AudioLedger(round(self._max_queue_seconds * SAMPLE_RATE))
+        self._retries = RetryTimes()
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._turns: deque[ScheduledRequest] = deque()  # requests with waiting windows, next first
+        self._turns: Turns[ScheduledRequest] = Turns()  # requests with waiting windows
         self._inside: dict[Window, ScheduledRequest] = {}  # windows that the engine holds
         self._dropped: list[Window] = []
         self._stopping = False
@@ -40,9 +48,6 @@ class Scheduler:
         self._requests: set[ScheduledRequest] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
-        self._pace: float | None = None  # audio seconds per second of the engine's work
-        affordable = int(self._max_queue_seconds / 4 / FULL_SECONDS)
-        self.windows_per_request = max(2, min(2 * capacity, affordable))
         self.failure: str | None = None  # why the engine ended
         metrics.engine_capacity.set(capacity)
         metrics.queue_seconds.set_function(lambda: self.queue_seconds)
@@ -63,14 +68,14 @@ class Scheduler:
     # --- what requests do, in the event loop ---
 
     def admit(self) -> ScheduledRequest:
-        """Admit a request; before its audio arrives it counts as one second.
+        """Admit a request; before its audio arrives it counts for one second.
 
         Raises:
             QueueFull: too much audio is waiting already.
             EngineDead: the engine has ended.
         """
         self.check_room()
-        request = ScheduledRequest(self)
+        request = ScheduledRequest(self, self._ledger.open())
         self._requests.add(request)
         return request
 
@@ -83,19 +88,33 @@ class Scheduler:
         """
         if self.failure is not None:
             raise EngineDead(f"the engine has ended: {self.failure}")
-        self._refuse_if_full(self.queue_seconds)
+        if self._ledger.is_full:
+            raise self.refusal()
 
-    def enter(self, request: ScheduledRequest) -> None:
-        """Check once more, when the request's first window is there, that the queue is not full.
+    def refusal(self, is_long: bool = False) -> QueueFull:
+        """The error for a request that there is no room for, with a time to come again.
 
-        Raises:
-            QueueFull: others have filled the queue since `admit`.
+        Args:
+            is_long: whether it waits for room among long ones, which may last for hours.
         """
-        self._refuse_if_full(self.queue_seconds - request.seconds)
+        queued, limit = self._ledger.taken / SAMPLE_RATE, self._max_queue_seconds
+        wait = far_off() if is_long else self._retries.wait(queued, limit)
+        return QueueFull(
+            f"{queued:.0f} s of audio are waiting, the limit is MAX_QUEUE_SECONDS={limit:g}: "
+            f"try again in {math.ceil(wait)} s",
+            retry_after=wait,
+        )
 
     @property
     def queue_seconds(self) -> float:
-        return sum(request.seconds for request in self._requests)
+        """Seconds of audio that are decoded and whose text nobody has taken yet."""
+        return self._ledger.held / SAMPLE_RATE
+
+    @property
+    def windows_ahead(self) -> int:
+        """How many windows each long request may have on their way: its share of the engine."""
+        requests = max(1, len(self._ledger.long_accounts))
+        return max(LEAST_AHEAD, math.ceil(AHEAD_ENGINES * self._engine.capacity / requests))
 
     @property
     def is_idle(self) -> bool:
@@ -104,9 +123,9 @@ class Scheduler:
 
     def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None:
         with self._changed:
-            if not request.waiting:
-                self._turns.append(request)
             request.waiting.append(pending)
+            if len(request.waiting) == 1:
+                self._add_turn(request)
             self._changed.notify()
 
     def forget(self, request: ScheduledRequest) -> None:
@@ -124,22 +143,7 @@ class Scheduler:
     def leave(self, request: ScheduledRequest) -> None:
         self.forget(request)
         self._requests.discard(request)
-
-    def _refuse_if_full(self, queued: float) -> None:
-        if queued < self._max_queue_seconds:
-            return
-        wait = self._wait_seconds(queued)
-        raise QueueFull(
-            f"{queued:.0f} s of audio are waiting, the limit is "
-            f"MAX_QUEUE_SECONDS={self._max_queue_seconds:g}: try again in {wait} s",
-            retry_after=wait,
-        )
-
-    def _wait_seconds(self, queued: float) -> int:
-        if self._pace is None:
-            return 5
-        surplus = queued - self._max_queue_seconds + FULL_SECONDS
-        return min(LONGEST_WAIT, max(1, math.ceil(surplus / self._pace)))
+        self._retries.note_request(request.most_seconds)
 
     def _deliver(self, results: list[tuple[ScheduledRequest, WindowResult]]) -> None:
         for request, result in results:
@@ -179,7 +183,8 @@ class Scheduler:
         started = time.monotonic()
         results = self._engine.step(admitted)
         self._may_prepare = True
-        self._measure(results, time.monotonic() - started)
+        done = sum(result.window.seconds for result in results if result.is_final)
+        self._retries.note_work(done, time.monotonic() - started)
         self._call_loop(self._deliver, self._collect(results))
         return True
 
@@ -187,19 +192,24 @@ class Scheduler:
         return bool(self._stopping or self._turns or self._inside or self._dropped)
 
     def _take(self, count: int) -> list[Window]:
-        """At most `count` windows, one from each request in turn."""
+        """At most `count` windows: first those that begin a recording, then the others in turn."""
         taken: list[Window] = []
         now = time.monotonic()
         with self._changed:
             while len(taken) < count and self._turns:
-                request = self._turns.popleft()
+                request = self._turns.next()
                 pending = request.waiting.popleft()
+                request.attained += pending.window.seconds
                 if request.waiting:
-                    self._turns.append(request)
+                    self._add_turn(request)
                 pending.admitted_at = now
                 self._inside[pending.window] = request
                 taken.append(pending.window)
         return taken
+
+    def _add_turn(self, request: ScheduledRequest) -> None:
+        is_first = request.attained < FIRST_SECONDS
+        self._turns.add(request, Rank.FIRST_WORDS if is_first else Rank.LATER_WORDS)
 
     def _collect(self, results: list[WindowResult]) -> list[tuple[ScheduledRequest, WindowResult]]:
         """Pair results with their requests; windows that the engine has lost are an error."""
@@ -218,14 +228,6 @@ class Scheduler:
                 raise RuntimeError(f"the engine gave no result for {len(self._inside)} windows")
             self._metrics.engine_windows.set(len(self._inside))
         return answered
-
-    def _measure(self, results: list[WindowResult], seconds: float) -> None:
-        transcribed = sum(result.window.seconds for result in results if result.is_final)
-        if not transcribed or not seconds:
-            return
-        pace = transcribed / seconds
-        past = self._pace if self._pace is not None else pace
-        self._pace = PAST_WEIGHT * past + (1 - PAST_WEIGHT) * pace
 
     def _call_loop(self, function: object, *arguments: object) -> None:
         assert self._loop is not None

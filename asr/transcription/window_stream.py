@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from asr.audio.streams import Source
 from asr.engines.engine import Window
-from asr.pcm import SAMPLE_RATE, Samples
+from asr.pcm import BLOCK_SECONDS, SAMPLE_RATE, Samples
 from asr.transcription.coverage import MAX_DISTANCE, SpeechCoverage
 from asr.transcription.cutter import Cutter
 from asr.transcription.scheduled_request import ScheduledRequest, Timings
 from asr.transcription.setup import TranscriptionSetup
 from asr.vad.detector import DetectorFeed
+
+BLOCK_SAMPLES = (BLOCK_SECONDS + 1) * SAMPLE_RATE  # A block has no more: resampling adds a little.
 
 
 class WindowStream:
@@ -38,32 +40,42 @@ class WindowStream:
         self._samples = 0
 
     async def windows(self, source: Source, request: ScheduledRequest) -> AsyncGenerator[Window]:
-        """Decode and cut `source`; `request` holds the seconds that are in no window yet.
+        """Decode and cut `source`, no faster than `request` has room; it counts what is decoded.
+
+        A result holds the samples of its window: `request.take` is to be called for each one.
 
         Raises:
-            CallerError: the audio cannot be used.
+            CallerError: the audio cannot be used, or there is no room for it.
             ServerError: the server of a URL failed.
         """
         timings, cutter = self._timings, self._cutter
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
-        started = time.monotonic()
         async with contextlib.aclosing(self._setup.decoder.blocks(source, self._damage)) as blocks:
-            async for block in blocks:
+            while (block := await self._next(blocks, request)) is not None:
                 self._take(block)
+                request.hold(cutter.held_samples)
                 while cutter.has_window:
-                    window = await self._setup.threads.run(self._cut)
-                    timings.decode += time.monotonic() - started
-                    request.hold(cutter.held_samples / SAMPLE_RATE)
+                    request.lengthen(cutter.most_held + cutter.growth(BLOCK_SAMPLES))
+                    with _added_to_decode(timings):
+                        window = await self._setup.threads.run(self._cut)
+                    request.cut(window, cutter.held_samples)
                     yield window
-                    started = time.monotonic()
-                request.hold(cutter.held_samples / SAMPLE_RATE)
         if self._feed is not None:
-            await asyncio.to_thread(self._feed.finish)
-        timings.decode = max(0.0, timings.decode + time.monotonic() - started - timings.fetch)
+            with _added_to_decode(timings):
+                await asyncio.to_thread(self._feed.finish)
+        timings.decode = max(0.0, timings.decode - timings.fetch)
         for window in cutter.finish():
-            request.hold(cutter.held_samples / SAMPLE_RATE)
+            request.cut(window, cutter.held_samples)
             yield window
+
+    async def _next(
+        self, blocks: AsyncGenerator[Samples], request: ScheduledRequest
+    ) -> Samples | None:
+        """The next block, when `request` has room for it; None at the end."""
+        await request.room(self._cutter.growth(BLOCK_SAMPLES))
+        with _added_to_decode(self._timings):
+            return await anext(blocks, None)
 
     def _take(self, block: Samples) -> None:
         self._samples += len(block)
@@ -78,6 +90,15 @@ class WindowStream:
         if self._feed is not None:
             self._feed.advance(window.end + MAX_DISTANCE)
         return window
+
+
+@contextlib.contextmanager
+def _added_to_decode(timings: Timings) -> Iterator[None]:
+    started = time.monotonic()
+    try:
+        yield
+    finally:
+        timings.decode += time.monotonic() - started
 
 
 async def _timed(stream: AsyncIterator[bytes], timings: Timings) -> AsyncIterator[bytes]:

@@ -9,6 +9,7 @@ import pytest
 
 from asr.engines.engine import Window
 from asr.metrics import Metrics
+from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
 from asr.transcription.scheduler import Scheduler
 from tests.conftest import RATE
 from tests.support.fake_engine import FakeEngine
@@ -16,6 +17,14 @@ from tests.support.fake_engine import FakeEngine
 
 def window(seconds: float = 1.0) -> Window:
     return Window(np.zeros(round(seconds * RATE), np.float32), 0.0)
+
+
+def decoded(request: ScheduledRequest, seconds: float) -> ScheduledWindow:
+    """Let `request` decode, cut and submit one window; return it."""
+    whole = window(seconds)
+    request.hold(len(whole.samples))
+    request.cut(whole, uncut=0)
+    return request.submit(whole)
 
 
 @pytest.fixture

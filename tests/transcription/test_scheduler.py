@@ -1,6 +1,7 @@
 """Fairness, cancellation, and an answer for everyone, whatever happens."""
 
 import asyncio
+import contextlib
 
 import numpy as np
 import pytest
@@ -55,6 +56,21 @@ async def test_a_short_clip_does_not_wait_behind_a_long_file(make_scheduler):
         await asyncio.gather(*(pending.result for pending in files), clip.result)
     order = [w for step in engine.steps for w in step]
     assert order.index(clip.window) == 2  # behind what was taken before it came, and one more
+
+
+async def test_the_beginning_of_a_request_goes_before_what_is_later_in_ten_others(make_scheduler):
+    engine = FakeEngine(capacity=1)
+    scheduler = make_scheduler(engine)
+    with contextlib.ExitStack() as stack:
+        *long, clip = [stack.enter_context(scheduler.admit()) for _ in range(11)]
+        await asyncio.gather(*(request.submit(window(30)).result for request in long))
+        engine.gate.clear()
+        later = [request.submit(window(30)) for request in long]
+        await eventually(lambda: len(engine.steps) == 11)  # one of them is inside
+        beginning = clip.submit(window(3))
+        engine.gate.set()
+        await asyncio.gather(*(pending.result for pending in later), beginning.result)
+    assert engine.steps[11] == [beginning.window]
 
 
 async def test_who_leaves_is_dropped_from_queue_and_engine(make_scheduler):
