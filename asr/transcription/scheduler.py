@@ -22,9 +22,7 @@ log = logging.getLogger(__name__)
 FULL_SECONDS = 30.0  # Most models' longest window has this many seconds.
 QUEUED_ENGINES = 16  # Without MAX_QUEUE_SECONDS so many times the engine's capacity may wait.
 AHEAD_ENGINES = 2  # Long requests together have so many times the engine's capacity on their way.
-LEAST_AHEAD = (
-    3  # Each of them has at least so many: one in the engine, one that waits, one to come.
-)
+LEAST_AHEAD = 3  # Each of them has at least so many windows: in the engine, next, and to come.
 FIRST_SECONDS = 30.0  # So much audio of each request goes before what is later in others.
 STOP_SECONDS = 1  # When the process ends, the step in hand may take this many seconds more.
 
@@ -99,8 +97,9 @@ class Scheduler:
         """
         queued, limit = self._ledger.taken / SAMPLE_RATE, self._max_queue_seconds
         wait = far_off() if is_long else self._retries.wait(queued, limit)
+        kind = ", of which long recordings may fill a part" if is_long else ""
         return QueueFull(
-            f"{queued:.0f} s of audio are waiting, the limit is MAX_QUEUE_SECONDS={limit:g}: "
+            f"{queued:.0f} s of audio are waiting, the limit is MAX_QUEUE_SECONDS={limit:g}{kind}: "
             f"try again in {math.ceil(wait)} s",
             retry_after=wait,
         )

@@ -68,6 +68,17 @@ def test_the_size_of_the_blocks_changes_nothing():
     assert [w.start for w in cut(samples, block=7_919)] == starts
 
 
+@pytest.mark.parametrize("stride", [None, 0.5, 1.4])
+def test_no_more_is_held_than_a_cutter_says_before(stride):
+    cutter = Cutter(3.0, stride)
+    block = np.ones(7 * SECOND, np.float32)
+    for _ in range(5):
+        assert cutter.held_samples <= cutter.most_held
+        most = cutter.held_samples + cutter.growth(len(block))
+        windows = [len(window.samples) for window in cutter.push(block)]
+        assert sum(windows) + cutter.held_samples <= most
+
+
 def test_a_window_ends_amid_a_pause():
     windows = cut(speech(24.0, 1.0, 20.0), is_early=False)
     assert windows[0].end == pytest.approx(24.5, abs=0.4)

@@ -134,6 +134,8 @@ async def test_a_full_queue_answers_429_with_retry_after(make_client, engine):
     response = await client.post("/asr", data=SPEECH)
     assert response.status == 429
     assert int(response.headers["Retry-After"]) >= 1
+    milliseconds = int(response.headers["retry-after-ms"])
+    assert 0 < milliseconds <= 1000 * int(response.headers["Retry-After"])
     engine.gate.set()
     assert (await first).status == 200
 
