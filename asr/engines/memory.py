@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-from pathlib import Path
-
 import torch
 
-from asr import cpu
+from asr import container_memory
 
-MEMINFO = Path("/proc/meminfo")  # Linux writes the machine's memory here, in KiB.
-UNKNOWN_MEMORY = 4 * 2**20  # So many KiB count as free where the system does not say.
 OUT_OF_MEMORY = (  # An error with one of these texts is a lack of memory, whatever its type.
     "can't allocate memory",  # the host's
     "CUDA error: out of memory",  # the driver's
@@ -23,21 +18,7 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         torch.cuda.empty_cache()  # what loading has left behind
         return int(torch.cuda.mem_get_info(device)[0])
-    free = _available_kib() * 2**10
-    with contextlib.suppress(ValueError):  # no such file, or "max": no limit
-        [used], [limit] = cpu.cgroup("memory.current"), cpu.cgroup("memory.max")
-        words = cpu.cgroup("memory.stat")
-        cached = dict(zip(words[::2], words[1::2], strict=False)).get("inactive_file", 0)
-        free = min(free, int(limit) - (int(used) - int(cached)))
-    return max(0, free)
-
-
-def _available_kib() -> int:
-    if MEMINFO.exists():
-        for line in MEMINFO.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1])
-    return UNKNOWN_MEMORY
+    return container_memory.available()
 
 
 def lacks_memory(error: RuntimeError) -> bool:

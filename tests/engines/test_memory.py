@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr import cpu
-from asr.engines import memory
+from asr import container_memory, cpu
 from asr.engines.memory import free_bytes, is_fatal, lacks_memory
 
 CPU = torch.device("cpu")
@@ -18,7 +17,7 @@ def test_free_memory_is_the_machines_or_what_its_container_may_still_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert free_bytes(CPU) > 2**20
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(container_memory, "MEMINFO", tmp_path / "meminfo")
     monkeypatch.setattr(cpu, "CGROUP", tmp_path)
     assert free_bytes(CPU) == 4 * 2**30
     (tmp_path / "meminfo").write_text("MemTotal:   9000 kB\nMemAvailable:   5000 kB\n")
