@@ -156,6 +156,11 @@ class Config:
         "At most this many seconds of decoded audio wait, all requests together, and long ones "
         "leave a quarter to short ones; others get 429; unset: 16 times what the engine takes",
     )
+    max_memory_mb: float | None = _setting(
+        None,
+        config_parsers.positive,
+        "Requests take at most this many MiB together; unset: what the model leaves, less a tenth",
+    )
     body_timeout_s: float = _setting(
         300.0,
         config_parsers.seconds,

@@ -7,6 +7,7 @@ from aiohttp import web
 from asr.config import Config
 from asr.engines.engine import Engine
 from asr.http.dialect import Dialect
+from asr.memory_budget import BodyMemory, Reservation
 from asr.metrics import Metrics
 from asr.outbound.fetch import Outbound
 from asr.spool import SpoolCheck
@@ -16,10 +17,13 @@ from asr.transcription.transcriber import Transcriber
 CONFIG = web.AppKey("CONFIG", Config)
 DIALECTS: web.AppKey[Sequence[Dialect]] = web.AppKey("DIALECTS")
 ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
+MEMORY = web.AppKey("MEMORY", BodyMemory)
 METRICS = web.AppKey("METRICS", Metrics)
 OUTBOUND = web.AppKey("OUTBOUND", Outbound)
 SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
 SPOOL_CHECK = web.AppKey("SPOOL_CHECK", SpoolCheck)
 STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
+EXPECTED = web.RequestKey("EXPECTED", str)  # the header Expect, which aiohttp does not see
+RESERVATION = web.RequestKey("RESERVATION", Reservation)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -49,6 +49,7 @@ class Upload:
         self, request: web.Request, limits: BodyLimits, stack: contextlib.AsyncExitStack
     ) -> None:
         self._stack = stack
+        self._limits = limits
         self._events = _events(request, limits)
         stack.push_async_callback(self._events.aclose)
         self._file: FormPart | None = None  # the file, where it comes next
@@ -131,7 +132,11 @@ class Upload:
         async for chunk in self._data():
             held.append(chunk)
             held_bytes += len(chunk)
-            if held_bytes > (IN_MEMORY_BYTES if on_disk is None else WRITE_BYTES):
+            if on_disk is None:
+                is_full = not self._fits_in_memory(held_bytes)
+            else:
+                is_full = held_bytes > WRITE_BYTES
+            if is_full:
                 if on_disk is None:
                     on_disk = self._stack.enter_context(Spool())
                 await asyncio.to_thread(on_disk.write, b"".join(held))
@@ -140,6 +145,9 @@ class Upload:
             return stream_of(held)
         await asyncio.to_thread(on_disk.write, b"".join(held))
         return on_disk.file
+
+    def _fits_in_memory(self, size: int) -> bool:
+        return size <= IN_MEMORY_BYTES and self._limits.fits_in_memory(size)
 
 
 def merged(fields: Fields, more: Fields) -> Fields:

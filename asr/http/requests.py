@@ -20,10 +20,11 @@ from asr.http.json_object import JSON_BYTES, DataUri, json_object
 from asr.http.multipart import Upload
 from asr.http.parameters import Location
 from asr.http.percent import form_fields
-from asr.http.sources import body_limits
+from asr.http.sources import BodyLimits, body_limits
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
+TEXT_COPIES = 4  # A body of keys is held so many times: as bytes, as text, as a URI and decoded.
 BLANK_BYTES = 64 * 1024  # So much white space before a JSON object is skipped.
 BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark.
 TEXT_BYTES = 64  # Text is recognised by so many bytes: all audio differs there.
@@ -47,17 +48,18 @@ async def read(
         return _located(request, query, stack, kind)
     if request.content_type == "multipart/form-data":
         return await _read_form(request, query, stack, kind)
-    body = sources.body(request, body_limits(request))
+    limits = body_limits(request)
+    body = sources.body(request, limits)
     head = await _head(body)
     is_text = _is_text(head)
     is_json = request.content_type == "application/json"  # though clients say so of audio too
     if head.lstrip(BLANK)[:1] == b"{" or (is_json and is_text):
-        found = await asyncio.to_thread(json_object, await _whole(head, body, JSON_BYTES))
+        found = await asyncio.to_thread(json_object, await _whole(head, body, limits, JSON_BYTES))
         return _located(request, {**query, **found}, stack, kind)
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if is_form and _begins_a_form(head, kind):
         expect_uncompressed(request, "a form")
-        fields = await asyncio.to_thread(form_fields, await _whole(head, body, FORM_BYTES))
+        fields = await asyncio.to_thread(form_fields, await _whole(head, body, limits, FORM_BYTES))
         return _located(request, {**query, **_fields(fields)}, stack, kind)
     if head and is_text:
         raise BadRequest(
@@ -141,10 +143,13 @@ def _is_text(head: bytes) -> bool:
     return PRINTED.fullmatch(text) is not None
 
 
-async def _whole(head: bytes, body: AsyncIterator[bytes], limit: int) -> bytearray:
+async def _whole(
+    head: bytes, body: AsyncIterator[bytes], limits: BodyLimits, limit: int
+) -> bytearray:
     data = bytearray(head)
     async for part in body:
         data += part
+        limits.hold(TEXT_COPIES * len(data))
         if len(data) > limit:
             raise TooLarge(
                 f"a JSON object may have at most {JSON_BYTES // 2**20} MiB, a URL-encoded form "

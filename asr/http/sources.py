@@ -18,25 +18,27 @@ from aiohttp import web
 from asr.audio.streams import Source
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, TooLarge
-from asr.http.app_keys import CONFIG, OUTBOUND
+from asr.http.app_keys import CONFIG, OUTBOUND, RESERVATION
 from asr.http.compression import encoding_of, inflated
 from asr.http.json_object import DataUri
 from asr.http.local_files import file_path, open_inside
 from asr.http.percent import unquoted
+from asr.memory_budget import Reservation
 from asr.outbound.fetch import shown
 from asr.text import quoted
 
-READ_BYTES = 256 * 1024  # The server stops to receive where twice as many bytes wait to be read.
-CHUNKED_BYTES = (
-    32 * 1024
-)  # It receives so many at once, as each chunk of them may have a byte only,
-LENGTH_BYTES = 256 * 1024  # and so many of a body that is not in chunks.
+# A connection receives at most so many bytes in one turn of the event loop, and holds twice as
+# many, while nobody reads its body; aiohttp holds 640 KiB: 6.4 GB of ten thousand connections.
+UNREAD_BYTES = 16 * 1024
+CHUNKED_BYTES = 32 * 1024  # It receives so many of a body that is read: a chunk may have one byte.
+LENGTH_BYTES = 64 * 1024  # It receives so many of a body that is read and is not in chunks.
+READ_BYTES = 64 * 1024  # It stops to receive where twice as many bytes wait to be read.
 TURN_SECONDS = 0.002  # Reading a body lets others run after so many seconds.
 URI_HEAD_CHARS = 1024  # The comma of a data URI is looked for in so many characters.
 # How aiohttp receives: it would inflate bodies on the event loop, and it takes a sixteenth of the
 # buffer's bytes as the number of chunks that it reads at once, each of which may have a byte only.
 PARSER_SETTINGS: Mapping[str, Any] = MappingProxyType(
-    {"auto_decompress": False, "read_bufsize": 32 * 1024}
+    {"auto_decompress": False, "read_bufsize": UNREAD_BYTES}
 )
 PAYLOAD_ERRORS = (
     aiohttp.ClientPayloadError,
@@ -51,6 +53,7 @@ class BodyLimits:
 
     max_bytes: int
     timeout_s: float  # seconds of waiting for the whole body
+    reservation: Reservation | None = None  # of the memory that the body takes; None: unlimited
 
     def check(self, received: int, what: str = "the audio") -> None:
         """Raise TooLarge where `received` bytes of `what` are too many."""
@@ -59,6 +62,19 @@ class BodyLimits:
                 f"{what} has {received} bytes or more, the limit is "
                 f"MAX_BODY_MB={self.max_bytes / 2**20:g}: send a compressed format or parts"
             )
+
+    def fits_in_memory(self, held: int) -> bool:
+        """Reserve the memory for `held` bytes in all; return whether there is so much."""
+        return self.reservation is None or self.reservation.has_grown(held)
+
+    def hold(self, held: int) -> None:
+        """Reserve the memory for `held` bytes in all.
+
+        Raises:
+            QueueFull, TooLarge: there is not so much.
+        """
+        if self.reservation is not None:
+            self.reservation.grow(held)
 
     def too_slow(self, what: str = "the body") -> BodyTimeout:
         return BodyTimeout(
@@ -70,7 +86,7 @@ class BodyLimits:
 def body_limits(request: web.Request) -> BodyLimits:
     """The limits that the server's settings set."""
     config = request.app[CONFIG]
-    return BodyLimits(config.max_body_bytes, config.body_timeout_s)
+    return BodyLimits(config.max_body_bytes, config.body_timeout_s, request.get(RESERVATION))
 
 
 class Turn:
@@ -101,9 +117,10 @@ async def body(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]
 
 
 async def _received(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]:
+    has_length = request.content_length is not None
     if request.content_length is not None:
         limits.check(request.content_length)
-        receive_at_most(request.transport, LENGTH_BYTES)
+    receive_at_most(request.transport, LENGTH_BYTES if has_length else CHUNKED_BYTES)
     request.content.set_read_chunk_size(READ_BYTES)
     budget, turn, received = WaitBudget(limits.timeout_s), Turn(), 0
     try:
@@ -113,10 +130,10 @@ async def _received(request: web.Request, limits: BodyLimits) -> AsyncIterator[b
             yield data
             await turn.give()
     finally:
-        receive_at_most(request.transport, CHUNKED_BYTES)
+        receive_at_most(request.transport)
 
 
-def receive_at_most(transport: asyncio.BaseTransport | None, size: int = CHUNKED_BYTES) -> None:
+def receive_at_most(transport: asyncio.BaseTransport | None, size: int = UNREAD_BYTES) -> None:
     """Let a connection receive at most `size` bytes in one turn of the event loop."""
     if transport is not None:
         transport.max_size = size  # type: ignore[attr-defined]  # asyncio's, of its sockets

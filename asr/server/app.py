@@ -13,8 +13,10 @@ from asr.api.openai import dialect as openai
 from asr.config import Config
 from asr.engines import load
 from asr.http import app_keys
+from asr.http.admission import admitted, check_expectation, close_unread
 from asr.http.dialect import Dialect, Route
 from asr.http.sources import PARSER_SETTINGS
+from asr.memory_budget import BodyMemory
 from asr.metrics import Metrics
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.server.docs import add_docs
@@ -37,7 +39,7 @@ def create_app(
         dialects: what the server speaks; one of them has the empty prefix.
     """
     app = web.Application(
-        middlewares=[answer_everything, check_caller, want_key],
+        middlewares=[answer_everything, check_caller, check_expectation, want_key],
         client_max_size=config.max_body_bytes,
         handler_args=PARSER_SETTINGS,
     )
@@ -48,7 +50,7 @@ def create_app(
     app.cleanup_ctx.append(_outbound)
     app.cleanup_ctx.append(_spool_check)
     app.cleanup_ctx.append(_service(load_engine))
-    app.on_response_prepare.extend([name_request, name_origin])
+    app.on_response_prepare.extend([name_request, name_origin, close_unread])
     for dialect in dialects:
         for route in dialect.routes:
             for path in dialect.paths(route):
@@ -61,7 +63,7 @@ def _add_route(app: web.Application, route: Route, path: str) -> None:
     if route.method == "GET":  # and HEAD, which `add_route` would leave out
         app.router.add_get(path, route.handler)
     else:
-        app.router.add_route(route.method, path, route.handler)
+        app.router.add_route(route.method, path, admitted(route.handler))
 
 
 async def _outbound(app: web.Application) -> AsyncIterator[None]:
@@ -85,6 +87,7 @@ def _service(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterat
         config, metrics = app[app_keys.CONFIG], app[app_keys.METRICS]
         async with open_service(config, metrics, load_engine) as service:
             app[app_keys.ENGINE] = service.engine
+            app[app_keys.MEMORY] = BodyMemory(service.budget.bodies)
             app[app_keys.SCHEDULER] = service.scheduler
             app[app_keys.TRANSCRIBER] = service.transcriber
             yield

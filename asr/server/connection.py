@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
 
 from asr.errors import Failure
+from asr.http.admission import without_expectation
 from asr.http.dialect import Dialect, dialect_of
 from asr.http.sources import receive_at_most
 from asr.server.connection_pool import ConnectionPool
@@ -48,7 +49,7 @@ class Connection(WatchedConnection):
         super().__init__(server, **options)
         self._pool = pool
         self._dialects = dialects
-        self._make_request = server.request_factory
+        self._make_request = without_expectation(server.request_factory)
         self._request_factory = self._begun
         self._kept: asyncio.Transport | None = None  # until the connection is lost
         self._has_room = True  # for any request, not for health checks alone

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,8 @@ from asr.server.connection_pool import ConnectionPool
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 128  # The system keeps this many connections that the server has not accepted yet.
+BACKLOG = 128  # The server accepts at most this many connections before it does other work.
+WAITING = 4096  # The system keeps this many that are not accepted yet; it resets those beyond.
 
 
 async def reserve(runner: web.AppRunner, config: Config, pool: ConnectionPool) -> asyncio.Server:
@@ -59,6 +61,8 @@ async def open_port(listener: asyncio.Server, config: Config) -> None:
     """
     with _setting_named(config):
         await listener.start_serving()
+    for each in listener.sockets:
+        _let_wait(each.fileno(), WAITING)
     places = [each.getsockname()[:2] for each in listener.sockets]
     addresses = ", ".join(_url(*place) for place in places)
     log.info("listening on %s", addresses)
@@ -90,6 +94,12 @@ def _setting_named(config: Config) -> Iterator[None]:
 
 def _is_loopback(host: str) -> bool:
     return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+
+
+def _let_wait(descriptor: int, count: int) -> None:
+    """Let `count` connections wait at a port, however few asyncio accepts at a time."""
+    with socket.socket(fileno=os.dup(descriptor)) as port:
+        port.listen(count)
 
 
 def _url(host: str, port: int) -> str:

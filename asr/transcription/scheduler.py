@@ -30,10 +30,17 @@ STOP_SECONDS = 1  # When the process ends, the step in hand may take this many s
 class Scheduler:
     """Feeds the engine from one thread; its other methods belong to the event loop."""
 
-    def __init__(self, engine: Engine, max_queue_seconds: float | None, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        max_queue_seconds: float | None,
+        metrics: Metrics,
+        memory_seconds: float = math.inf,  # of audio that the memory has room for
+    ) -> None:
         capacity = engine.capacity
         self._engine = engine
-        self._max_queue_seconds = max_queue_seconds or QUEUED_ENGINES * capacity * FULL_SECONDS
+        wanted = max_queue_seconds or QUEUED_ENGINES * capacity * FULL_SECONDS
+        self._max_queue_seconds = min(wanted, memory_seconds)
         self._ledger = AudioLedger(round(self._max_queue_seconds * SAMPLE_RATE))
         self._retries = RetryTimes()
         self._metrics = metrics

@@ -15,6 +15,7 @@ from asr.capabilities import EngineInfo
 from asr.config import Config
 from asr.engines import load
 from asr.engines.engine import Engine
+from asr.memory_budget import MemoryBudget
 from asr.metrics import Metrics
 from asr.transcription.languages import forced_language
 from asr.transcription.policy import RequestPolicy
@@ -35,6 +36,7 @@ class Service:
     engine: Engine
     scheduler: Scheduler
     transcriber: Transcriber
+    budget: MemoryBudget
 
 
 @contextlib.asynccontextmanager
@@ -48,8 +50,10 @@ async def open_service(
     """
     engine = await _loaded(load_engine, config)
     config = _fitted(config, engine.info)
-    scheduler = Scheduler(engine, config.max_queue_seconds, metrics)
-    with contextlib.closing(Decoder(config.max_audio_seconds, config.decoders)) as decoder:
+    budget = MemoryBudget.of(config.max_memory_mb)  # less the model, which is loaded
+    scheduler = Scheduler(engine, config.max_queue_seconds, metrics, budget.queue_seconds)
+    decoders = min(config.decoders, budget.decoders)
+    with contextlib.closing(Decoder(config.max_audio_seconds, decoders)) as decoder:
         setup = TranscriptionSetup(
             decoder=decoder,
             info=engine.info,
@@ -62,8 +66,9 @@ async def open_service(
         with contextlib.closing(Transcriber(setup, scheduler)) as transcriber:
             scheduler.start()
             log.info("ready: %s on %s", engine.info.model_id, engine.info.hardware)
+            log.info("memory for requests: %s", budget)
             try:
-                yield Service(engine, scheduler, transcriber)
+                yield Service(engine, scheduler, transcriber, budget)
             finally:
                 await scheduler.stop()
 
