@@ -1,0 +1,57 @@
+"""Gives memory that requests have freed back to the system, once the server is idle."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import sys
+from collections.abc import AsyncIterator, Callable
+
+from aiohttp import web
+
+from asr.http.app_keys import MEMORY
+from asr.memory_budget import BodyMemory
+
+IDLE_SECONDS = 5  # A server counts as idle after so many seconds without a request.
+
+
+async def give_back_when_idle(app: web.Application) -> AsyncIterator[None]:
+    """Watch for idle moments as long as the app runs."""
+    watcher = asyncio.create_task(_watch(IdleMoments(app[MEMORY]), trim_function()))
+    yield
+    watcher.cancel()
+    await asyncio.gather(watcher, return_exceptions=True)
+
+
+async def _watch(moments: IdleMoments, trim: Callable[[int], object]) -> None:
+    while True:
+        await asyncio.sleep(IDLE_SECONDS)
+        if moments.has_come():
+            await asyncio.to_thread(trim, 0)
+
+
+class IdleMoments:
+    """Knows when requests have freed memory that nobody uses again at once."""
+
+    def __init__(self, memory: BodyMemory) -> None:
+        self._memory = memory
+        self._seen = 0  # requests, when last looked at
+        self._used = 0  # requests whose memory has gone back
+
+    def has_come(self) -> bool:
+        """Whether no request has come since the last look, the first time after some did."""
+        requests = self._memory.reservations
+        is_quiet = self._memory.held == 0 and requests == self._seen
+        self._seen = requests
+        if not is_quiet or requests == self._used:
+            return False
+        self._used = requests
+        return True
+
+
+def trim_function() -> Callable[[int], int]:
+    """glibc's `malloc_trim`; other C libraries give memory back by themselves, or never."""
+    if not sys.platform.startswith("linux"):
+        return lambda _: 0
+    function = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return (lambda _: 0) if function is None else function

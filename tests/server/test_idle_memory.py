@@ -1,0 +1,48 @@
+"""Freed memory goes back to the system in idle moments, once after each busy time."""
+
+import sys
+
+import pytest
+
+from asr.memory_budget import BodyMemory
+from asr.server import idle_memory
+from asr.server.idle_memory import IdleMoments, trim_function
+from tests.conftest import eventually
+
+
+def test_memory_is_given_back_once_after_each_busy_time() -> None:
+    memory, looks = BodyMemory(100), []
+    moments = IdleMoments(memory)
+
+    def look() -> None:
+        looks.append(moments.has_come())
+
+    look()  # nothing has been used yet
+    with memory.reserve(10):
+        look()  # it is in use
+        look()
+    look()  # idle since the last look: at least so long it is to be
+    look()
+    assert looks == [False, False, False, True, False]
+    with memory.reserve(10):
+        pass
+    look()  # a request has come and gone since the last look
+    look()
+    look()
+    assert looks[5:] == [False, True, False]
+
+
+async def test_an_app_gives_memory_back_while_it_runs(
+    make_client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr(idle_memory, "IDLE_SECONDS", 0.01)
+    monkeypatch.setattr(idle_memory, "trim_function", lambda: trims.append)
+    client = await make_client()
+    await client.post("/asr", data=b"no audio")
+    await eventually(lambda: trims == [0])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc is Linux's")
+def test_glibc_has_the_function_that_gives_memory_back() -> None:
+    assert trim_function()(0) in {0, 1}
