@@ -24,8 +24,17 @@ def reset_peak(process: int | str = "self") -> None:
 
 def peak_bytes(process: int | str = "self") -> float:
     """Return the most resident memory since the last reset, in bytes."""
+    return _status_bytes(process, "VmHWM")
+
+
+def resident_bytes(process: int | str = "self") -> float:
+    """Return the resident memory, in bytes."""
+    return _status_bytes(process, "VmRSS")
+
+
+def _status_bytes(process: int | str, name: str) -> float:
     for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
+        if line.startswith(f"{name}:"):
             return float(line.split()[1]) * KIB
     return 0.0
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle
@@ -24,6 +25,8 @@ from benchmark.recordings import drawn_lengths
 MUTE = "mute"  # The first argument has this value for the mute engine.
 # The first argument has this value where each window gets a drawn number of tokens.
 DRAWN = "drawn"
+PACED = "paced"  # The first argument has this value for the mute engine with a pace.
+PACE = 100.0  # The paced engine takes so many seconds of audio in a second.
 # The mute engine writes this text, as long as that of a 30 s window of English.
 WORDS = " word" * 75
 MUTE_WINDOWS = 64  # The mute engine takes so many windows at once.
@@ -56,6 +59,14 @@ class Mute:
             WindowResult(window, (Segment(0.0, window.seconds, WORDS),), "en")
             for window in admitted
         ]
+
+
+class Paced(Mute):
+    """Answers like the mute engine, but as slowly as a model would."""
+
+    def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
+        time.sleep(sum(window.seconds for window in admitted) / PACE)
+        return super().step(admitted)
 
 
 class Drawn:
@@ -106,6 +117,7 @@ def main() -> None:
 # The first argument selects one of these; any other value selects the server's own engine.
 LOADERS: dict[str, Callable[[Config], Engine]] = {
     MUTE: lambda _: Mute(),
+    PACED: lambda _: Paced(),
     DRAWN: lambda config: Drawn(load.load(config)),
 }
 

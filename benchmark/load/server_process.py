@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from asr import cpu
-from benchmark.load.server_engines import DRAWN, MUTE
+from benchmark.load.server_engines import DRAWN, MUTE, PACED
 from benchmark.local_server import free_port, stop, wait_until_ready
 from benchmark.paths import ROOT
 
@@ -28,7 +28,7 @@ QUIET_S, QUIET_SHARE = 1.0, 0.1
 class Setup:
     """Holds what a server is started with: engine, weights, device, dtype, tokens."""
 
-    engine: str  # WHISPER or MUTE
+    engine: str  # WHISPER, MUTE or PACED
     checkpoint: Path
     device: str
     dtype: str
@@ -95,7 +95,7 @@ def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, 
         "HOST": "127.0.0.1",
         "PORT": str(port),
         "MODEL_ID": str(setup.checkpoint),
-        "ENGINE": "auto" if setup.engine == MUTE else setup.engine,
+        "ENGINE": "auto" if setup.engine in {MUTE, PACED} else setup.engine,
         "DEVICE": setup.device,
         "DTYPE": setup.dtype,
         "LOG_LEVEL": "WARNING",
@@ -104,6 +104,6 @@ def environment(setup: Setup, port: int, given: Mapping[str, str]) -> dict[str, 
     }
     if setup.tokens is not None and setup.tokens != DRAWN:
         settings["MAX_NEW_TOKENS"] = setup.tokens
-    if setup.engine != MUTE:  # whose text makes no sense
+    if setup.engine not in {MUTE, PACED}:  # whose text makes no sense
         settings["TEMPERATURE_FALLBACK"] = "0"
     return {**given, **settings}
