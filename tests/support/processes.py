@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,8 +83,13 @@ def until(claim: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
 
 
 @contextlib.contextmanager
-def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[Controlled]:
-    """Run a server process with the engine of `launch.py`, and kill it at last."""
+def controlled(
+    directory: Path, wait: bool = True, entry: Sequence[str] = (), **settings: str
+) -> Iterator[Controlled]:
+    """Run a server process with the engine of `launch.py`, and kill it at last.
+
+    `entry` begins the command, as `nice` would.
+    """
     port = free_port()
     log = directory / "log"
     environment = {
@@ -97,7 +102,7 @@ def controlled(directory: Path, wait: bool = True, **settings: str) -> Iterator[
         **settings,
     }
     with log.open("wb") as output:
-        command = [sys.executable, "-m", "tests.support.launch"]
+        command = [*entry, sys.executable, "-m", "tests.support.launch"]
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
