@@ -12,7 +12,9 @@ from aiohttp import web
 from asr.http.app_keys import MEMORY
 from asr.memory_budget import BodyMemory
 
-IDLE_SECONDS = 5  # A server counts as idle after so many seconds without a request.
+# A server counts as idle after so many seconds without a request. After 3,460 s of audio at once a
+# server of 258 MiB kept 400 MiB for good; glibc's malloc_trim gives all of that back.
+IDLE_SECONDS = 5
 
 
 async def give_back_when_idle(app: web.Application) -> AsyncIterator[None]:
