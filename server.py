@@ -6,11 +6,11 @@ import os
 import sys
 from functools import partial
 
-from asr import cpu
 from asr.config import Config
 from asr.config_settings import without_effect
 from asr.engines.load import load
 from asr.errors import ConfigError
+from asr.resources import cpu
 from asr.server import logs
 from asr.server.app import create_app
 from asr.server.run import run

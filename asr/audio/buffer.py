@@ -8,9 +8,9 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO
 
-from asr import spool
 from asr.concurrency import ThreadPool
 from asr.errors import ServerError
+from asr.resources import spool
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from typing import BinaryIO, TypeVar
 
 import soundfile
 
-from asr import cpu
 from asr.audio import mp3
 from asr.audio.buffer import buffered
 from asr.audio.damage import Damage
@@ -29,9 +28,10 @@ from asr.audio.streams import Source, chained, from_start, read_at_least, stream
 from asr.audio.wav import Header, WaveDecoder, read_header
 from asr.concurrency import ThreadPool
 from asr.errors import AsrError, BadAudio, DecoderFailed, TooLarge, UnsupportedMedia
-from asr.exhaustion import run_out
 from asr.pcm import SAMPLE_RATE, Samples
-from asr.spool import Spool
+from asr.resources import cpu
+from asr.resources.exhaustion import run_out
+from asr.resources.spool import Spool
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from asr.audio.damage import Damage
 from asr.audio.ffmpeg_messages import Messages
 from asr.audio.streams import Source
 from asr.errors import AsrError, BadAudio, DecoderFailed
-from asr.exhaustion import require_descriptors, run_out
+from asr.resources.exhaustion import require_descriptors, run_out
 
 log = logging.getLogger(__name__)
 

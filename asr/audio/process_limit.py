@@ -7,7 +7,7 @@ import logging
 
 from asr.audio.buffer import StreamBuffer
 from asr.audio.ffmpeg_process import DESCRIPTORS
-from asr.exhaustion import max_descriptors
+from asr.resources.exhaustion import max_descriptors
 
 log = logging.getLogger(__name__)
 

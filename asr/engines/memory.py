@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from asr import container_memory
+from asr.resources import container_memory
 
 OUT_OF_MEMORY = (  # An error with one of these texts is a lack of memory, whatever its type.
     "can't allocate memory",  # the host's

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from asr.http.app_keys import EXPECTED, MEMORY, RESERVATION, SCHEDULER
-from asr.http.compression import encoding_of
+from asr.http.bodies.compression import encoding_of
 from asr.http.dialect import Handler
 from asr.http.sources import body_limits
 

@@ -7,10 +7,10 @@ from aiohttp import web
 from asr.config import Config
 from asr.engines.engine import Engine
 from asr.http.dialect import Dialect
-from asr.memory_budget import BodyMemory, Reservation
 from asr.metrics import Metrics
 from asr.outbound.fetch import Outbound
-from asr.spool import SpoolCheck
+from asr.resources.memory_budget import BodyMemory, Reservation
+from asr.resources.spool import SpoolCheck
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.transcriber import Transcriber
 

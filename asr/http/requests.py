@@ -15,11 +15,11 @@ from pydantic import AliasChoices, BaseModel
 from asr.audio.streams import Source, chained
 from asr.errors import BadRequest, TooLarge
 from asr.http import sources
-from asr.http.compression import expect_uncompressed
-from asr.http.json_object import JSON_BYTES, DataUri, json_object
-from asr.http.multipart import Upload
+from asr.http.bodies.compression import expect_uncompressed
+from asr.http.bodies.json_object import JSON_BYTES, DataUri, json_object
+from asr.http.bodies.multipart import Upload
+from asr.http.bodies.percent import form_fields
 from asr.http.parameters import Location
-from asr.http.percent import form_fields
 from asr.http.sources import BodyLimits, body_limits
 
 Parameters = TypeVar("Parameters", bound=BaseModel)

@@ -19,12 +19,12 @@ from asr.audio.streams import Source
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, TooLarge
 from asr.http.app_keys import CONFIG, OUTBOUND, RESERVATION
-from asr.http.compression import encoding_of, inflated
-from asr.http.json_object import DataUri
+from asr.http.bodies.compression import encoding_of, inflated
+from asr.http.bodies.json_object import DataUri
+from asr.http.bodies.percent import unquoted
 from asr.http.local_files import file_path, open_inside
-from asr.http.percent import unquoted
-from asr.memory_budget import Reservation
 from asr.outbound.fetch import shown
+from asr.resources.memory_budget import Reservation
 from asr.text import quoted
 
 # A connection receives at most so many bytes in one turn of the event loop, and holds twice as

@@ -17,8 +17,8 @@ from yarl import URL
 
 from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
-from asr.exhaustion import run_out
 from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, parsed_address
+from asr.resources.exhaustion import run_out
 from asr.text import quoted
 
 MAX_REDIRECTS = 5  # One redirect more is an error.

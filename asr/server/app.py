@@ -16,14 +16,14 @@ from asr.http import app_keys
 from asr.http.admission import admitted, check_expectation, close_unread
 from asr.http.dialect import Dialect, Route
 from asr.http.sources import PARSER_SETTINGS
-from asr.memory_budget import BodyMemory
 from asr.metrics import Metrics
 from asr.outbound.fetch import FetchLimits, Outbound
+from asr.resources.memory_budget import BodyMemory
+from asr.resources.spool import SpoolCheck
 from asr.server.docs import add_docs
 from asr.server.idle_memory import give_back_when_idle
 from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
-from asr.spool import SpoolCheck
 from asr.transcription.service import LoadEngine, open_service
 
 DIALECTS = (native.DIALECT, openai.DIALECT)

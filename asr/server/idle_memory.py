@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from aiohttp import web
 
 from asr.http.app_keys import MEMORY
-from asr.memory_budget import BodyMemory
+from asr.resources.memory_budget import BodyMemory
 
 # A server counts as idle after so many seconds without a request. After 3,460 s of audio at once a
 # server of 258 MiB kept 400 MiB for good; glibc's malloc_trim gives all of that back.

@@ -16,8 +16,8 @@ from aiohttp import web
 from asr.config import Config
 from asr.errors import ShuttingDown
 from asr.http.app_keys import SCHEDULER
+from asr.resources.descriptors import connection_limit, raise_limit
 from asr.server.connection_pool import ConnectionPool
-from asr.server.descriptors import connection_limit, raise_limit
 from asr.server.listener import BACKLOG, open_port, reserve
 from asr.server.logs import RepeatedErrors, watch_libraries
 from asr.startup import StartupTimer

@@ -15,8 +15,8 @@ from asr.capabilities import EngineInfo
 from asr.config import Config
 from asr.engines import load
 from asr.engines.engine import Engine
-from asr.memory_budget import MemoryBudget
 from asr.metrics import Metrics
+from asr.resources.memory_budget import MemoryBudget
 from asr.transcription.languages import forced_language
 from asr.transcription.policy import RequestPolicy
 from asr.transcription.scheduler import Scheduler

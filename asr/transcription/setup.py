@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from asr import cpu
 from asr.audio.decoder import Decoder
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.concurrency import ThreadPool
 from asr.metrics import Metrics
 from asr.options import VadOptions
+from asr.resources import cpu
 from asr.transcription.coverage import SpeechCoverage
 from asr.transcription.cutter import PAUSE, Cutter
 from asr.transcription.gaps import PADDING

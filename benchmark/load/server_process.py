@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from asr import cpu
+from asr.resources import cpu
 from benchmark.load.server_engines import DRAWN, MUTE, PACED
 from benchmark.local_server import free_port, stop, wait_until_ready
 from benchmark.paths import ROOT

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from asr import cpu
 from asr.config import Config
 from asr.engines.load import load
 from asr.engines.whisper import engine as whisper
+from asr.resources import cpu
 from asr.server.app import create_app
 from asr.server.run import run
 from asr.startup import StartupTimer

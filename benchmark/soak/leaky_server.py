@@ -17,9 +17,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from asr import cpu
 from asr.config import Config
 from asr.engines.load import load
+from asr.resources import cpu
 from asr.server.app import create_app
 from asr.server.run import run
 from asr.startup import StartupTimer

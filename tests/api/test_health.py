@@ -41,7 +41,7 @@ async def test_a_dead_engine_turns_every_health_route_to_503(client, engine):
 
 async def test_hc_stays_ready_and_warns_where_large_uploads_cannot_be_stored(client, monkeypatch):
     check = client.app[SPOOL_CHECK]
-    monkeypatch.setattr("asr.spool._problem", lambda: "the disk of TMPDIR=/tmp is full")
+    monkeypatch.setattr("asr.resources.spool._problem", lambda: "the disk of TMPDIR=/tmp is full")
     await check.run()
     response = await client.get("/hc")
     assert response.status == 200

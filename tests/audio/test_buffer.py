@@ -137,7 +137,7 @@ def test_bytes_come_out_as_they_went_in_where_the_disk_becomes_full(
         patch.object(buffer, "MEMORY_BYTES", 50),
         patch.object(buffer, "FILE_BYTES", 64),
         patch.object(buffer, "READ_BYTES", 24),
-        patch("asr.spool.write_at", write_at),
+        patch("asr.resources.spool.write_at", write_at),
     ):
         assert asyncio.run(through(pieces, reader_waits=False)) == b"".join(pieces)
 
@@ -156,7 +156,7 @@ async def test_where_no_file_can_be_opened_the_sender_waits_and_a_full_buffer_is
 
     with (
         patch.object(buffer, "MEMORY_BYTES", 100),
-        patch("asr.spool.opened", fails),
+        patch("asr.resources.spool.opened", fails),
         closing(ThreadPool(1, "spool")) as threads,
     ):
         async with buffer.buffered(source(), threads) as stream:

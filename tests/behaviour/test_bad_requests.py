@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from asr.http.percent import form_fields
+from asr.http.bodies.percent import form_fields
 from tests.behaviour.test_bad_input import LONGEST, WAV, assert_fine, assert_well
 from tests.support.sounds import encoded, stream
 

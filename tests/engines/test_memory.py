@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from asr import container_memory, cpu
 from asr.engines.memory import free_bytes, is_fatal, lacks_memory
+from asr.resources import container_memory, cpu
 
 CPU = torch.device("cpu")
 

@@ -9,7 +9,7 @@ from aiohttp import FormData
 
 from asr.http import admission
 from asr.http.app_keys import MEMORY
-from asr.memory_budget import MIB, MemoryBudget
+from asr.resources.memory_budget import MIB, MemoryBudget
 from tests.conftest import eventually, tone, wav
 from tests.support.sounds import stream
 

@@ -140,10 +140,10 @@ async def test_a_large_upload_lies_in_a_file(
         return files[-1]
 
     client = await make_client()
-    monkeypatch.setattr("asr.spool.tempfile.TemporaryFile", made)
+    monkeypatch.setattr("asr.resources.spool.tempfile.TemporaryFile", made)
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert files == []
-    monkeypatch.setattr("asr.http.multipart.IN_MEMORY_BYTES", 1000)
+    monkeypatch.setattr("asr.http.bodies.multipart.IN_MEMORY_BYTES", 1000)
     assert await text(await client.post("/asr", data=form(WAV))) == " 2.00 s"
     assert await text(await client.post("/asr", data=form(encoded("index-at-end.m4a"))))
     assert [file.closed for file in files] == [True, True]

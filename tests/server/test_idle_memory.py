@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from asr.memory_budget import BodyMemory
+from asr.resources.memory_budget import BodyMemory
 from asr.server import idle_memory
 from asr.server.idle_memory import IdleMoments, trim_function
 from tests.conftest import eventually

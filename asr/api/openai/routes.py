@@ -24,7 +24,7 @@ from asr.formats import openai_json, writers
 from asr.formats.events import Event, transcript_events
 from asr.http import sources, streaming
 from asr.http.app_keys import ENGINE, STARTED, TRANSCRIBER
-from asr.http.multipart import Fields, Upload, merged
+from asr.http.bodies.multipart import Fields, Upload, merged
 from asr.http.responses import (
     answer_headers,
     log_request,

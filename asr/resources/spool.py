@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import BinaryIO
 
 from asr.errors import ServerError, StorageFailed, StorageFull
-from asr.exhaustion import run_out
+from asr.resources.exhaustion import run_out
 
 MEMORY_BYTES = 16 * 2**20  # Where the disk fails, a file of at most so many bytes is in memory.
 CHECK_BYTES = 64 * 1024  # A check of the disk writes so many bytes.

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import BadRequest, CallerError, TooLarge
-from asr.http import json_object as module
-from asr.http.json_object import JSON_COMMAS, REST_BYTES, DataUri, json_object
+from asr.http.bodies import json_object as module
+from asr.http.bodies.json_object import JSON_COMMAS, REST_BYTES, DataUri, json_object
 
 LONG = "data:audio/wav;base64," + "QUJD+/09" * (REST_BYTES // 8)
 

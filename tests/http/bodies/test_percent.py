@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import BadRequest
-from asr.http import percent
-from asr.http.percent import FORM_FIELDS, form_fields, unquoted
+from asr.http.bodies import percent
+from asr.http.bodies.percent import FORM_FIELDS, form_fields, unquoted
 
 TEXTS = st.text("%41aü+&=; \0", max_size=60).map(str.encode)
 

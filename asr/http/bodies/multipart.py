@@ -13,10 +13,10 @@ from aiohttp import web
 from asr.audio.streams import Source, stream_of
 from asr.errors import BadRequest, TooLarge
 from asr.http import sources
-from asr.http.compression import expect_uncompressed
-from asr.http.form_parser import Event, FormParser, FormPart, PartEnd
+from asr.http.bodies.compression import expect_uncompressed
+from asr.http.bodies.form_parser import Event, FormParser, FormPart, PartEnd
 from asr.http.sources import BodyLimits, Turn
-from asr.spool import Spool
+from asr.resources.spool import Spool
 
 FILE = "file"  # The part of this name is the audio.
 CHARSET = "_charset_"  # The part of this name is no field: all text is UTF-8 (RFC 7578, 4.6).

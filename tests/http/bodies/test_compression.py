@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from asr.errors import BadRequest, TooLarge
-from asr.http import compression
-from asr.http.compression import Inflater
+from asr.http.bodies import compression
+from asr.http.bodies.compression import Inflater
 from tests.conftest import tone, wav
 from tests.support.forms import form as openai_form
 from tests.support.sounds import stream

@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from asr import spool
 from asr.errors import Failure, OutOfResources, StorageFailed, StorageFull
-from asr.spool import MEMORY_BYTES, Spool, SpoolCheck
+from asr.resources import spool
+from asr.resources.spool import MEMORY_BYTES, Spool, SpoolCheck
 from tests.conftest import eventually
 
 FULL, READ_ONLY, TOO_MANY = errno.ENOSPC, errno.EROFS, errno.EMFILE
@@ -97,7 +97,7 @@ def test_a_disk_that_becomes_full_after_many_bytes_is_named(full_disk):
 
 @pytest.mark.parametrize("number", [READ_ONLY, errno.EACCES, errno.ENOENT, errno.EIO])
 def test_where_no_file_can_be_created_few_bytes_are_kept_in_memory(monkeypatch, number):
-    monkeypatch.setattr("asr.spool.tempfile.TemporaryFile", failing(number))
+    monkeypatch.setattr("asr.resources.spool.tempfile.TemporaryFile", failing(number))
     with Spool() as stored:
         stored.write(b"some bytes")
         assert content(stored.file) == b"some bytes"
@@ -108,7 +108,7 @@ def test_where_no_file_can_be_created_few_bytes_are_kept_in_memory(monkeypatch, 
 
 
 def test_descriptors_that_have_run_out_are_worth_another_try(monkeypatch):
-    monkeypatch.setattr("asr.spool.tempfile.TemporaryFile", failing(TOO_MANY))
+    monkeypatch.setattr("asr.resources.spool.tempfile.TemporaryFile", failing(TOO_MANY))
     with pytest.raises(OutOfResources, match="too many open files"):
         Spool()
 
@@ -137,7 +137,7 @@ async def test_the_check_tells_that_the_disk_is_full_and_that_it_has_room_again(
 
 async def test_a_disk_that_does_not_answer_is_told_and_not_waited_for(monkeypatch):
     goes_on = threading.Event()
-    monkeypatch.setattr("asr.spool.opened", lambda: goes_on.wait() and failing(FULL)())
+    monkeypatch.setattr("asr.resources.spool.opened", lambda: goes_on.wait() and failing(FULL)())
     monkeypatch.setattr(spool, "SILENT_SECONDS", 0.0)
     check = SpoolCheck()
     assert check.problem() is None

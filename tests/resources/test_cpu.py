@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from asr import cpu
+from asr.resources import cpu
 from tests.conftest import ROOT
 
 OF_TORCH = """
 import os, pathlib, sys
-from asr import cpu
+from asr.resources import cpu
 cpu.CGROUP = pathlib.Path(sys.argv[1])
 cpu.configure_openmp(os.environ)
 import torch

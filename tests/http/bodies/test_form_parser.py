@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import BadRequest
-from asr.http.form_parser import (
+from asr.http.bodies.form_parser import (
     AROUND_BYTES,
     HEADER_BYTES,
     HEADER_LINES,

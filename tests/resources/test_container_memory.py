@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from asr import container_memory, cpu
-from asr.container_memory import available, limit, resident
+from asr.resources import container_memory, cpu
+from asr.resources.container_memory import available, limit, resident
 
 MIB = 2**20
 

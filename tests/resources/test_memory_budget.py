@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from asr import container_memory, memory_budget
 from asr.errors import QueueFull, TooLarge
-from asr.memory_budget import (
+from asr.resources import container_memory, memory_budget
+from asr.resources.memory_budget import (
     DECODER_BYTES,
     LEAST_BYTES,
     MIB,

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from asr.errors import Failure
-from asr.exhaustion import max_descriptors, require_descriptors, run_out
+from asr.resources.exhaustion import max_descriptors, require_descriptors, run_out
 from tests.support.faults import limited
 
 

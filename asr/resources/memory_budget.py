@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass
 from types import TracebackType
 
-from asr import container_memory
 from asr.errors import QueueFull, TooLarge
+from asr.resources import container_memory
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from asr.server.descriptors import (
+from asr.resources.descriptors import (
     LEAST_CONNECTIONS,
     MOST_CONNECTIONS,
     OWN,
@@ -17,7 +17,7 @@ from asr.server.descriptors import (
 )
 from tests.conftest import ROOT
 
-RAISE = "import resource; from asr.server.descriptors import raise_limit; print(raise_limit())"
+RAISE = "import resource; from asr.resources.descriptors import raise_limit; print(raise_limit())"
 
 
 @pytest.mark.parametrize("descriptors", [64, 256, 512, 1024, 4096, 20_000, 65_536])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr import cpu
+from asr.resources import cpu
 
 MEMINFO = Path("/proc/meminfo")  # Linux writes the machine's memory here, in KiB.
 OWN_GROUPS = Path("/proc/self/cgroup")  # Linux writes here in which cgroups a process is.

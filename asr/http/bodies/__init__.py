@@ -1,0 +1,1 @@
+"""Bodies of requests: forms, JSON and compressed ones, read in small pieces."""

@@ -1,0 +1,1 @@
+"""What the machine gives: processors, memory, descriptors and temporary files."""
