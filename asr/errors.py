@@ -28,7 +28,16 @@ AsrError
 
 from __future__ import annotations
 
+import math
+import random
 from dataclasses import dataclass
+
+RETRY_SECONDS = 5.0  # Where nothing tells when there will be room, a caller is to wait so long.
+
+
+def spread(seconds: float) -> float:
+    """Lengthen a wait at random by up to a half: who is refused together comes back apart."""
+    return seconds * random.uniform(1.0, 1.5)
 
 
 class AsrError(Exception):
@@ -140,7 +149,13 @@ class ShuttingDown(ServerError):
 class OutOfResources(ServerError):
     status = 503
     code = "out_of_resources"
-    retry_after = 5
+
+    def __init__(self, what: str) -> None:
+        wait = spread(RETRY_SECONDS)
+        super().__init__(
+            f"{what}: the server has too much to do at once, try again in {math.ceil(wait)} s"
+        )
+        self.retry_after = wait
 
 
 class StorageFailed(ServerError):

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from asr.errors import BadUrl, Forbidden, NotFound
 from asr.outbound.fetch import shown
+from asr.resources.exhaustion import run_out
 from asr.text import quoted
 
 PATH_BYTES = 4096  # A longer path is refused: PATH_MAX of Linux.
@@ -60,6 +61,8 @@ def open_inside(root: Path | None, path: str, check_size: Callable[[int], None])
     except FileNotFoundError as error:
         raise NotFound(f"there is no file at {name}: check its name") from error
     except OSError as error:
+        if (exhausted := run_out(error, f"{name} cannot be opened")) is not None:
+            raise exhausted from error
         raise Forbidden(f"{name} cannot be read: {error.strerror or error}") from error
     try:
         if not _lies_in(top, descriptor):
@@ -82,6 +85,8 @@ def _resolved(root: Path, path: str) -> tuple[Path, Sequence[str]]:
     except ValueError as error:  # a NUL byte, half a surrogate pair
         reason = f"{quoted(path)} is not a path: give the name of a file in AUDIO_ROOT"
         raise BadUrl(reason) from error
+    except OSError as error:  # a link is replaced while it is looked up
+        raise NotFound(f"there is no file at {quoted(path)}: check its name") from error
     if not real.is_relative_to(top):
         raise _outside(quoted(path))
     return top, real.relative_to(top).parts

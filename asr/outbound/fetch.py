@@ -27,6 +27,7 @@ URL_CHARS = 16_384  # A longer URL is refused.
 SHOWN_CHARS = 200  # A message shows at most so many characters of a URL's host.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:(//)?")
 HOST = re.compile(r"([\w.~%-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+READ_BYTES = 64 * 1024  # A download waits where twice as many bytes are unread.
 REDIRECTS = {301, 302, 303, 307, 308}
 
 
@@ -59,6 +60,7 @@ class Outbound:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             headers={"Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
+            read_bufsize=READ_BYTES,
         )
 
     async def close(self) -> None:

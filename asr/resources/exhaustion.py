@@ -23,10 +23,7 @@ def run_out(error: BaseException, what: str) -> OutOfResources | None:
         reason = "no more threads"
     else:
         return None
-    return OutOfResources(
-        f"{what} ({reason}): the server has too much to do at once, try again in "
-        f"{OutOfResources.retry_after} s"
-    )
+    return OutOfResources(f"{what} ({reason})")
 
 
 def max_descriptors() -> int:

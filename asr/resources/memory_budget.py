@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from types import TracebackType
 
-from asr.errors import QueueFull, TooLarge
+from asr.errors import RETRY_SECONDS, QueueFull, TooLarge, spread
 from asr.resources import container_memory
 
 log = logging.getLogger(__name__)
@@ -21,7 +22,6 @@ DECODER_SHARE = 0.2  # ffmpeg's processes get this share; what remains is for bo
 # of PCM; 71,900 and 78,700 were measured with 1,800 s of WAV and 1,660 s of MP3 in the queue.
 SECOND_BYTES = 90_000
 DECODER_BYTES = 20 * MIB  # One ffmpeg takes so many bytes: 14 MiB (PSS) and 5 MiB of its pipes.
-RETRY_SECONDS = 5  # A caller is asked to come back after so many seconds.
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,10 @@ class Reservation:
                 f"{self._memory.limit / MIB:.0f}: send the audio's bytes as the body, or set "
                 "MAX_MEMORY_MB higher"
             )
+        wait = spread(RETRY_SECONDS)
         raise QueueFull(
             f"requests hold {self._memory.held / MIB:.0f} MiB of memory, the limit for their "
             f"bodies is {self._memory.limit / MIB:.0f} (see MAX_MEMORY_MB): try again in "
-            f"{RETRY_SECONDS} s",
-            retry_after=RETRY_SECONDS,
+            f"{math.ceil(wait)} s",
+            retry_after=wait,
         )

@@ -17,7 +17,7 @@ from aiohttp.http import RawRequestMessage
 from asr.errors import Failure
 from asr.http.admission import without_expectation
 from asr.http.dialect import Dialect, dialect_of
-from asr.http.sources import receive_at_most
+from asr.http.sources import LENGTH_BYTES, receive_at_most
 from asr.server.connection_pool import ConnectionPool
 from asr.server.middleware import SAFE_HEADERS, refusal
 from asr.server.watched_connection import WatchedConnection
@@ -31,6 +31,7 @@ RETRY_SECONDS = (1, 5)  # A caller that finds all in use is told to wait so long
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"  # Callers pass over it: RFC 9110 §15.2.
 PROBE_SECONDS = (0.05, 0.2, 1.0, 10.0)  # A half-closed caller is asked so long after the last time.
+REST_SECONDS = 2  # A caller who sends what is no HTTP may go on for so long.
 OLD_SECONDS = 2  # A half-closed caller of HTTP/1.0, which has no 100, is answered within this.
 
 
@@ -56,6 +57,8 @@ class Connection(WatchedConnection):
         self._payload: StreamReader | None = None  # of the request that is being answered
         self._version = HttpVersion11
         self._half_closed = False
+        self._is_broken = False  # something came that is no HTTP: what follows has no meaning
+        self._rest: asyncio.Future[None] | None = None  # done when no more of that comes
         self._timer: asyncio.TimerHandle | None = None
         self.head_since: float | None = None
 
@@ -77,15 +80,19 @@ class Connection(WatchedConnection):
         self._pool.leave(self)
         if self._timer is not None:
             self._timer.cancel()
+        self._end_rest()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._rest is not None:
+            return
         if self._waiter is not None and self.head_since is None:
             self.head_since = self._loop.time()
         super().data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own type
         """Keep the connection of a caller that has sent a whole request and no more."""
+        self._end_rest()
         if self._half_closed:
             return True
         payloads = [self._payload, *(payload for _, payload in self._messages)]
@@ -108,6 +115,7 @@ class Connection(WatchedConnection):
         reason = QUOTED_BYTES.split(message or "it cannot be parsed", 1)[0].strip()[:MESSAGE_CHARS]
         failure = Failure.of(RuntimeError(reason))
         if status == 400:
+            self._is_broken = True
             failure = Failure(400, "bad_request", f"this is not an HTTP request: {reason}")
         return self._problem(request, failure, status)
 
@@ -132,10 +140,29 @@ class Connection(WatchedConnection):
     ) -> tuple[web.StreamResponse, bool]:
         try:
             handler = self._guarded(request_handler)
-            return await super()._handle_request(request, start_time, handler)
+            answered = await super()._handle_request(request, start_time, handler)
+            if self._is_broken:
+                await self._discard_rest()
+            return answered
         finally:
             self._payload = None
             self._pool.answered(self)
+
+    async def _discard_rest(self) -> None:
+        """Pass over what a caller still sends after something that is no HTTP.
+
+        The system would take the answer away from it, if the connection were closed before that.
+        """
+        if self.transport is None:
+            return
+        self._rest = self._loop.create_future()
+        receive_at_most(self.transport, LENGTH_BYTES)
+        self.transport.write_eof()
+        await asyncio.wait([self._rest], timeout=REST_SECONDS)
+
+    def _end_rest(self) -> None:
+        if self._rest is not None and not self._rest.done():
+            self._rest.set_result(None)
 
     def _guarded(self, handler: _Handler) -> _Handler:
         """The handler, with every failure of the HTTP library in the dialect's shape."""

@@ -97,7 +97,7 @@ async def test_of_silence_nothing_is_known(client, engine):
     ("fields", "param", "named"),
     [
         ([("languages[]", "tlh")], "languages", "it knows en, es"),
-        ([("strict", "perhaps")], "strict", "boolean"),
+        ([("strict", "perhaps")], "strict", "true or false"),
         ([("strict", "true"), ("flavour", "sweet")], None, "flavour"),
     ],
 )

@@ -166,9 +166,10 @@ async def test_a_decoder_that_cannot_be_started_now_is_worth_another_try(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("asyncio.create_subprocess_exec", fails)
-    with pytest.raises(OutOfResources, match="try again in 5 s") as refused:
+    with pytest.raises(OutOfResources, match=r"try again in \d s") as refused:
         await decoded(decoder, stream(encoded("opus.ogg")))
-    assert (refused.value.status, refused.value.retry_after) == (503, 5)
+    assert refused.value.status == 503
+    assert 5 <= (refused.value.retry_after or 0) <= 7.5
 
 
 async def test_a_program_that_cannot_be_run_is_named(tmp_path: Path) -> None:

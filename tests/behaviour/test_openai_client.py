@@ -168,7 +168,7 @@ async def test_a_model_whose_name_has_a_slash_is_found(client, engine):
             "diarizer",
         ),
         ({"language": "tlh"}, openai.BadRequestError, "language", "en, es"),
-        ({"temperature": 7}, openai.BadRequestError, "temperature", "less than or equal to 1"),
+        ({"temperature": 7}, openai.BadRequestError, "temperature", "at most 1"),
         (
             {"model": "fake", "extra_body": {"strict": True, "beam_size": 5}},
             openai.BadRequestError,

@@ -98,13 +98,16 @@ def test_what_can_be_no_model_is_reported_without_asking_anybody(
 
 def test_a_description_of_no_known_model_is_reported_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-kind"}')
-    with pytest.raises(ConfigError, match=r"^MODEL_ID='.*' cannot be loaded: .*no-such-kind.*$"):
+    with pytest.raises(
+        ConfigError, match=r"^MODEL_ID='.*': .*config\.json cannot be used: .*no-such-kind.*$"
+    ):
         load.load(Config(model_id=str(tmp_path), device="cpu"))
 
 
 def test_a_damaged_file_of_weights_is_named(tmp_path: Path) -> None:
     demo = ROOT / "models" / "demo" / "weights"
-    (tmp_path / "config.json").write_text((demo / "config.json").read_text())
+    for path in demo.glob("*.json"):
+        (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / "model.safetensors").write_bytes(b"cut short")
     with pytest.raises(ConfigError, match=r"model\.safetensors is damaged: download it again"):
         load.load(Config(model_id=str(tmp_path), device="cpu"))

@@ -20,6 +20,7 @@ from asr.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.http import app_keys
 from asr.server.app import create_app
+from asr.server.connection_pool import ConnectionPool
 from asr.server.listener import open_port, reserve
 from asr.transcript import Segment
 from tests.conftest import eventually, free_port, tone, wav
@@ -143,7 +144,8 @@ async def served(config: Config, engine: FakeEngine) -> AsyncIterator[web.Applic
     """Serve the app as the process does, on connections that are watched."""
     app = create_app(config, lambda _: engine)
     runner = web.AppRunner(app, handler_cancellation=True)
-    listener = await reserve(runner, config)
+    clock = asyncio.get_running_loop().time
+    listener = await reserve(runner, config, ConnectionPool(100, config.keepalive_timeout_s, clock))
     try:
         await runner.setup()
         await open_port(listener, config)

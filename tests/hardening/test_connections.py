@@ -88,7 +88,7 @@ def test_errors_of_accept_do_not_fill_the_log_and_pass(few: Controlled) -> None:
     with contextlib.ExitStack() as stack:
         pid = few.process.pid
         before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        used = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        used = few.descriptors()
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
         callers = [stack.enter_context(connected(few)) for _ in range(5)]
         until(lambda: "out of system resource" in few.log.read_text())

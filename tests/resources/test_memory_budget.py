@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from asr.errors import QueueFull, TooLarge
-from asr.resources import container_memory, memory_budget
+from asr.errors import RETRY_SECONDS, QueueFull, TooLarge
+from asr.resources import container_memory
 from asr.resources.memory_budget import (
     DECODER_BYTES,
     LEAST_BYTES,
@@ -95,7 +95,7 @@ def test_a_request_for_which_others_leave_no_room_is_asked_to_come_back() -> Non
     with memory.reserve(60 * MIB):
         with pytest.raises(QueueFull, match=r"hold 60 MiB .* is 100 \(see MAX_MEMORY_MB\)") as told:
             memory.reserve(50 * MIB)
-        assert told.value.retry_after == memory_budget.RETRY_SECONDS
+        assert RETRY_SECONDS <= (told.value.retry_after or 0) <= 1.5 * RETRY_SECONDS
         assert memory.held == 60 * MIB
     memory.reserve(50 * MIB)
 

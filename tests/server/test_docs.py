@@ -40,6 +40,7 @@ async def test_every_operation_has_its_statuses_and_examples(client):
         "408",
         "413",
         "415",
+        "421",
         "422",
         "429",
         "500",

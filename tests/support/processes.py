@@ -47,6 +47,10 @@ class Controlled(Server):
         """Return its living child processes, which are decoders."""
         return living_children(self.process.pid)
 
+    def descriptors(self) -> int:
+        """Return how many files, pipes and sockets it has open."""
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
     def temporary_files(self) -> list[str]:
         """Return the open files that have no name any more."""
         links = []

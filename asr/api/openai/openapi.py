@@ -43,7 +43,9 @@ def translation() -> Json:
 def _audio(form: type[BaseModel], summary: str, identity: str) -> Json:
     """A route that takes `form` and answers text."""
     meanings = {**ANSWER_HEADERS, "X-Warnings": "Fields that have no effect, and why"}
-    unsupported = {"415": problem("The body is not a multipart form", OpenAiProblem)}
+    unsupported = {
+        "415": problem("The body is not a multipart form, or it is compressed", OpenAiProblem)
+    }
     failures = {**problems(OpenAiProblem, INVALID_STATUS), **unsupported}
     return {
         "tags": TAGS,
