@@ -25,7 +25,7 @@ from tests.support.loop_monitor import PATH, Longest, add_monitor
 from tests.support.processes import Controlled, controlled, get, until
 
 HOLD_SECONDS = 0.1  # The goal is a fifth of it, on a quiet machine.
-TEST_BYTES = 6 * 2**20  # Endless bodies have so many here,
+TEST_BYTES = 3 * 2**20  # Endless bodies have so many here,
 FULL_BYTES = 42 * 2**20  # and so many where the longest holds are printed.
 BODIES = hostile(TEST_BYTES)
 SEND_BYTES = 2**20
