@@ -25,7 +25,7 @@ serve: .venv/installed         ## run the server; settings are environment varia
 	@$(BIN)/python server.py
 
 test: check                    ## run all checks and all tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-images: .venv/developed .cache/images/tools/installed  ## build, run and test the CPU images with Docker
 	.cache/images/tools/bin/hadolint images/*.Dockerfile images/deploy/salad/*.Dockerfile

@@ -7,6 +7,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,6 +37,7 @@ def swapping(root: Path) -> Iterator[None]:
             (root / "inner").symlink_to(root.parent / "beside")
             (root / "inner").unlink()
             (root / "held").rename(root / "inner")
+            time.sleep(0)  # so that others find the directory, too
 
     thread = threading.Thread(target=swap)
     thread.start()
@@ -53,13 +55,12 @@ def test_a_directory_that_is_swapped_for_a_link_is_never_read_outside(tmp_path: 
         (tmp_path / place / "a.wav").write_bytes(content)
     seen: Counter[bytes | str] = Counter()
     with swapping(tmp_path / "root"):
-        for _ in range(TRIES):
+        while seen.total() < TRIES or (not seen[b"inside"] and seen.total() < 20 * TRIES):
             try:
                 with open_inside(tmp_path / "root", "inner/a.wav", any_size) as file:
                     seen[file.read()] += 1
             except CallerError:
                 seen["refused"] += 1
-    assert seen.total() == TRIES
     assert seen[b"outside"] == 0
     assert seen[b"inside"] > 0
     assert seen["refused"] > 0
