@@ -31,11 +31,24 @@ class ThreadPool:
         async with self._turns:
             loop = asyncio.get_running_loop()
             future = loop.run_in_executor(self._executor, function, *arguments)
-            try:
-                return await asyncio.shield(future)
-            except asyncio.CancelledError:
-                await asyncio.wait([future])
-                raise
+            return await _finished(future)
+
+
+async def run_in_thread(function: Callable[..., Result], *arguments: object) -> Result:
+    """Run `function` in a thread; a cancelled caller waits until the thread has finished.
+
+    With `asyncio.to_thread` the caller would close a file that the thread still writes.
+    """
+    loop = asyncio.get_running_loop()
+    return await _finished(loop.run_in_executor(None, function, *arguments))
+
+
+async def _finished(future: asyncio.Future[Result]) -> Result:
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
 
 
 class WaitBudget:

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from asr.concurrency import ThreadPool, WaitBudget
+from asr.concurrency import ThreadPool, WaitBudget, run_in_thread
+from tests.conftest import PATIENCE_SECONDS
 from tests.support.clock import Clock
 
 
@@ -72,3 +73,23 @@ async def test_patience_counts_waiting_alone(clock: Clock) -> None:
         clock.advance(60)
     with pytest.raises(TimeoutError):
         await wait(3)
+
+
+async def test_a_file_is_not_closed_while_a_thread_still_writes_it() -> None:
+    begun, may_end = threading.Event(), threading.Event()
+    ended: list[bool] = []
+
+    def write() -> None:
+        begun.set()
+        may_end.wait(PATIENCE_SECONDS)
+        ended.append(True)
+
+    writer = asyncio.create_task(run_in_thread(write))
+    assert await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+    writer.cancel()
+    await asyncio.sleep(0)
+    assert not writer.done()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+    assert ended == [True]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,15 @@ import torch
 import transformers
 
 from benchmark.engines.plan import Plan
-from benchmark.paths import ROOT
+from benchmark.provenance import commit, processor
 
 
 def described(plan: Plan) -> dict[str, str]:
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "commit": commit(),
         "weights": plan.weights + (" (no accuracy, no real speech)" if plan.is_random else ""),
-        "processor": _processor(),
+        "processor": processor(),
         "threads": str(plan.threads),
         "gpu": torch.cuda.get_device_name() if plan.device == "cuda" else "none",
         "load": f"{os.getloadavg()[0]:.2f} before the start",
@@ -40,19 +39,3 @@ def write(path: Path, document: dict[str, Any]) -> None:
     unfinished = path.with_name(f"{path.name}.unfinished")
     unfinished.write_text(json.dumps(document, indent=2, default=str) + "\n")
     unfinished.replace(path)
-
-
-def _commit() -> str:
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):  # no git, or a copy without its history
-        return "unknown"
-    return done.stdout.strip()
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return f"{line.partition(':')[2].strip()}, {os.cpu_count()} cores"
-    return platform.processor()

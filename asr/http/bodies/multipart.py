@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from asr.audio.streams import Source, stream_of
+from asr.concurrency import run_in_thread
 from asr.errors import BadRequest, TooLarge
 from asr.http import sources
 from asr.http.bodies.compression import expect_uncompressed
@@ -139,11 +139,11 @@ class Upload:
             if is_full:
                 if on_disk is None:
                     on_disk = self._stack.enter_context(Spool())
-                await asyncio.to_thread(on_disk.write, b"".join(held))
+                await run_in_thread(on_disk.write, b"".join(held))
                 held, held_bytes = [], 0
         if on_disk is None:
             return stream_of(held)
-        await asyncio.to_thread(on_disk.write, b"".join(held))
+        await run_in_thread(on_disk.write, b"".join(held))
         return on_disk.file
 
     def _fits_in_memory(self, size: int) -> bool:
