@@ -31,8 +31,11 @@ def admitted(handler: Handler) -> Handler:
     async def admit(request: web.Request) -> web.StreamResponse:
         check_length(request)
         encoding_of(request)
-        request.app[SCHEDULER].check_room()
-        with request.app[MEMORY].reserve(expected_bytes(request)) as reservation:
+        memory = request.app[MEMORY]
+        with (
+            request.app[SCHEDULER].expect(),
+            memory.reserve(expected_bytes(request)) as reservation,
+        ):
             request[RESERVATION] = reservation
             await _let_continue(request)
             return await handler(request)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import threading
 import time
+from collections.abc import Iterator
 
 from asr.engines.engine import Engine, Window, WindowResult
 from asr.errors import EngineDead, QueueFull
@@ -79,21 +81,30 @@ class Scheduler:
             QueueFull: too much audio is waiting already.
             EngineDead: the engine has ended.
         """
-        self.check_room()
+        self._refuse_if(self._ledger.is_full)
         request = ScheduledRequest(self, self._ledger.open())
         self._requests.add(request)
         return request
 
-    def check_room(self) -> None:
-        """Refuse what `admit` would refuse now; nothing of the request has to be known.
+    @contextlib.contextmanager
+    def expect(self) -> Iterator[None]:
+        """Count a request whose head has come, so that no more are let in than there is room for.
 
         Raises:
-            QueueFull: too much audio is waiting already.
+            QueueFull: too much audio is waiting already, or too many requests are on their way.
             EngineDead: the engine has ended.
         """
+        self._refuse_if(self._ledger.is_spoken_for)
+        self._ledger.expected += 1
+        try:
+            yield
+        finally:
+            self._ledger.expected -= 1
+
+    def _refuse_if(self, is_full: bool) -> None:
         if self.failure is not None:
             raise EngineDead(f"the engine has ended: {self.failure}")
-        if self._ledger.is_full:
+        if is_full:
             raise self.refusal()
 
     def refusal(self, is_long: bool = False) -> QueueFull:
@@ -102,7 +113,7 @@ class Scheduler:
         Args:
             is_long: whether it waits for room among long ones, which may last for hours.
         """
-        queued, limit = self._ledger.taken / SAMPLE_RATE, self._max_queue_seconds
+        queued, limit = self._ledger.spoken_for / SAMPLE_RATE, self._max_queue_seconds
         wait = far_off() if is_long else self._retries.wait(queued, limit)
         kind = ", of which long recordings may fill a part" if is_long else ""
         return QueueFull(

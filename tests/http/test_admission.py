@@ -76,3 +76,22 @@ async def test_a_small_refused_body_costs_no_connection(make_client):
     response = await client.post("/asr", data=bytes(2000))
     assert response.status == 413
     assert "Connection" not in response.headers
+
+
+async def test_requests_whose_audio_is_not_there_yet_are_counted_by_their_heads(make_client):
+    client = await make_client(max_queue_seconds=3)
+    release = asyncio.Event()
+
+    async def held():
+        yield SPEECH[:20]  # too few bytes to know what they are
+        await release.wait()
+        yield SPEECH[20:]
+
+    early = [asyncio.create_task(client.post("/asr", data=held())) for _ in range(3)]
+    await eventually(lambda: client.app[MEMORY].reservations == len(early))
+    late = await client.post("/asr", data=SPEECH)
+    assert late.status == 429
+    assert "Retry-After" in late.headers
+    release.set()
+    assert 200 in {(await each).status for each in early}
+    assert (await client.post("/asr", data=SPEECH)).status == 200

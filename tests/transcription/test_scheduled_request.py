@@ -32,8 +32,9 @@ async def test_a_full_queue_is_refused_with_a_time_to_wait(make_scheduler):
             scheduler.admit()
         assert 0 < refused.value.retry_after < 10
         with pytest.raises(QueueFull, match="60 s of audio are waiting"):
-            scheduler.check_room()
-    scheduler.check_room()
+            scheduler.expect().__enter__()
+    with scheduler.expect():
+        pass
     scheduler.admit().__exit__(None, None, None)
 
 

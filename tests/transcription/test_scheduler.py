@@ -150,7 +150,7 @@ async def test_the_engines_end_is_reported_to_everyone(make_scheduler, failure):
             with pytest.raises(EngineDead, match=type(failure).__name__):
                 await pending.result
     assert scheduler.failure
-    for ask in (scheduler.admit, scheduler.check_room):
+    for ask in (scheduler.admit, scheduler.expect().__enter__):
         with pytest.raises(EngineDead):
             ask()
 

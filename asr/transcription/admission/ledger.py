@@ -26,6 +26,7 @@ class AudioLedger:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.taken = 0  # samples of all accounts
+        self.expected = 0  # requests whose head has come, those that have an account included
         self.long_accounts: set[AudioAccount] = set()
         self._accounts: set[AudioAccount] = set()
         self._taken_by_long = 0
@@ -41,6 +42,16 @@ class AudioLedger:
     def is_full(self) -> bool:
         """Whether one more request is refused."""
         return bool(self._accounts) and self.taken + MIN_SAMPLES > self.limit
+
+    @property
+    def spoken_for(self) -> int:
+        """Samples of all accounts, and of heads whose requests have none: MIN_SAMPLES each."""
+        return self.taken + MIN_SAMPLES * max(0, self.expected - len(self._accounts))
+
+    @property
+    def is_spoken_for(self) -> bool:
+        """Whether one more head is refused; the first one is not, whatever the limit."""
+        return self.spoken_for > 0 and self.spoken_for + MIN_SAMPLES > self.limit
 
     def open(self) -> AudioAccount:
         """The account of a new request; `is_full` is to be asked before."""
