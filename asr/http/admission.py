@@ -12,7 +12,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from asr.http.app_keys import EXPECTED, MEMORY, RESERVATION, SCHEDULER
 from asr.http.bodies.compression import encoding_of
 from asr.http.dialect import Handler
-from asr.http.sources import body_limits
+from asr.http.sources import LENGTH_BYTES, body_limits, receive_at_most
 
 BUFFER_BYTES = 1024 * 1024  # A body that is read holds about so many bytes; the rest is on disk.
 REQUEST_BYTES = 256 * 1024  # Without its body, a request that is read holds about so many bytes.
@@ -87,6 +87,7 @@ async def close_unread(request: web.Request, response: web.StreamResponse) -> No
     """Close the connection of a refused request whose body is not worth reading to its end."""
     if response.status < 400 or request.content.is_eof():
         return
+    receive_at_most(request.transport, LENGTH_BYTES)  # what is passed over costs nothing
     length, received = request.content_length, request.content.total_bytes
     is_withheld = EXPECTED in request and received == 0  # and the next request may come instead
     if not is_withheld and length is not None and length - received <= FINISHED_BYTES:

@@ -29,7 +29,7 @@ from asr.text import quoted
 
 # A connection receives at most so many bytes in one turn of the event loop, and holds twice as
 # many, while nobody reads its body; aiohttp holds 640 KiB: 6.4 GB of ten thousand connections.
-UNREAD_BYTES = 16 * 1024
+UNREAD_BYTES = 4 * 1024
 CHUNKED_BYTES = 32 * 1024  # It receives so many of a body that is read: a chunk may have one byte.
 LENGTH_BYTES = 64 * 1024  # It receives so many of a body that is read and is not in chunks.
 READ_BYTES = 64 * 1024  # It stops to receive where twice as many bytes wait to be read.

@@ -20,7 +20,7 @@ from asr.http.dialect import Dialect, dialect_of
 from asr.http.sources import LENGTH_BYTES, receive_at_most
 from asr.server.connection_pool import ConnectionPool
 from asr.server.middleware import SAFE_HEADERS, refusal
-from asr.server.watched_connection import WatchedConnection
+from asr.server.watched_connection import WatchedConnection, bytes_unread
 
 log = logging.getLogger(__name__)
 
@@ -64,10 +64,14 @@ class Connection(WatchedConnection):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no whole request has come since the last answer, and that one is sent."""
+        """Whether nothing has come since the last answer, and that one is sent.
+
+        A busy server may not have read yet what has come.
+        """
         waits = self._request_count == 0 or self._waiter is not None or not self._has_room
         is_sent = self._kept is None or not self._kept.get_write_buffer_size()
-        return waits and is_sent and self._payload is None and not self._messages
+        is_between = waits and is_sent and self._payload is None and not self._messages
+        return is_between and not (self._kept is not None and bytes_unread(self._kept))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         receive_at_most(transport)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Protocol
 
 RESERVE = 16  # So many connections above the limit are taken; they are answered health checks.
+LOOKED_AT = 100  # Of those that may be idle, so many are looked at for one that gives way.
 UNREAD_SECONDS = 30  # A closed connection whose last answer is not read has so long to read it.
 
 
@@ -15,7 +17,7 @@ class Idler(Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no whole request has come since the last answer, and that one is sent."""
+        """Whether nothing has come since the last answer, and that one is sent."""
 
     @property
     def head_since(self) -> float | None:
@@ -85,7 +87,7 @@ class ConnectionPool:
                 transport.abort()
 
     def _close_oldest(self) -> bool:
-        for connection in self._idle:
+        for connection in itertools.islice(self._idle, LOOKED_AT):
             if connection.is_idle:
                 self._close(connection)
                 return True

@@ -18,6 +18,7 @@ from asr.errors import ShuttingDown
 from asr.http.app_keys import SCHEDULER
 from asr.resources.descriptors import connection_limit, raise_limit
 from asr.server.connection_pool import ConnectionPool
+from asr.server.event_loop import new_event_loop
 from asr.server.listener import BACKLOG, open_port, reserve
 from asr.server.logs import RepeatedErrors, watch_libraries
 from asr.startup import StartupTimer
@@ -39,7 +40,8 @@ def run(app: web.Application, config: Config, start: StartupTimer) -> None:
     Raises:
         ConfigError: HOST and PORT cannot be used, or the model cannot be loaded.
     """
-    asyncio.run(_serve(app, config, start))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(app, config, start))
     log.info("stopped")
     _leave()
 

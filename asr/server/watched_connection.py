@@ -72,6 +72,17 @@ class WatchedConnection(web.RequestHandler):
     def _bytes_unsent(self) -> int:
         """Bytes that wait here or in the system, which frees its own in large steps only."""
         assert self.transport is not None
-        socket = self.transport.get_extra_info("socket")
-        waiting = fcntl.ioctl(socket.fileno(), termios.TIOCOUTQ, bytes(4))
-        return self.transport.get_write_buffer_size() + int(struct.unpack("i", waiting)[0])
+        waiting = _bytes_in_system(self.transport, termios.TIOCOUTQ)
+        return self.transport.get_write_buffer_size() + waiting
+
+
+def bytes_unread(transport: asyncio.Transport) -> int:
+    """Bytes that have come and that the server has not read; 0 for a closed connection."""
+    return _bytes_in_system(transport, termios.FIONREAD)
+
+
+def _bytes_in_system(transport: asyncio.Transport, question: int) -> int:
+    socket = transport.get_extra_info("socket")
+    if socket is None or socket.fileno() < 0:
+        return 0
+    return int(struct.unpack("i", fcntl.ioctl(socket.fileno(), question, bytes(4)))[0])

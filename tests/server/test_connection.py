@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from aiohttp import web
 
-from tests.conftest import PATIENCE_SECONDS, tone, wav
+from asr.server.app import DIALECTS
+from asr.server.connection import Connection
+from asr.server.connection_pool import ConnectionPool
+from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
 from tests.support.processes import Controlled, controlled, get, until
 
 
@@ -191,3 +197,36 @@ def test_a_caller_who_goes_on_to_send_what_is_no_http_reads_why_it_is_refused(
             while more := caller.recv(65536):
                 answer += more
         assert answer.startswith(b"HTTP/1.0 400 "), answer[:100]
+
+
+async def test_a_connection_whose_request_is_not_read_yet_is_not_idle() -> None:
+    """A busy server comes to it late, and must not close it for that."""
+    loop = asyncio.get_running_loop()
+    kept: list[tuple[Connection, asyncio.Transport]] = []
+
+    class Pool(ConnectionPool):
+        def enter(self, connection: Any, transport: asyncio.Transport) -> bool:
+            transport.pause_reading()
+            kept.append((connection, transport))
+            return super().enter(connection, transport)
+
+    async def answer(_: web.BaseRequest) -> web.Response:
+        return web.Response()
+
+    pool = Pool(10, 0.0, loop.time)
+
+    def connection_of() -> Connection:
+        return Connection(web.Server(answer), pool, DIALECTS, loop=loop, send_timeout_s=9)
+
+    listener = await loop.create_server(connection_of, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname())
+    await eventually(lambda: kept)
+    [(connection, transport)] = kept
+    assert connection.is_idle
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    await eventually(lambda: not connection.is_idle)
+    pool.sweep()
+    transport.resume_reading()
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    writer.close()
+    listener.close()
