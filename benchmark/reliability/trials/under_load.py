@@ -26,6 +26,7 @@ from models.demo import synthesise
 
 HOUR = 3600.0  # The long file lasts so many seconds.
 BURST = 10_000  # So many requests come at once.
+FULL = 200  # So many requests before it fill the queue, as in service.
 BURST_QUEUE_S = "600"  # Their server accepts so many seconds of waiting audio.
 CAPS = {"RSS": 200.0, "refusal": 50.0}  # A burst's marks: MiB of growth, ms until a refusal.
 LEAVERS = 100  # So many callers leave in mid-file.
@@ -88,7 +89,7 @@ def burst(folder: Path) -> list[Verdict]:
     settings = {"MAX_QUEUE_SECONDS": BURST_QUEUE_S, "LOG_LEVEL": "WARNING"}
     with ServerProcess(folder, settings) as server:
         observed, data = Observed(server), _sample("en-short.flac").data or b""
-        asyncio.run(send_at_once(server.port, data, 20))  # as warm as in service
+        asyncio.run(send_at_once(server.port, data, FULL))  # the queue was full before
         observed.until_idle()
         before = observed.usage().rss
         reset_peak(server.pid)
