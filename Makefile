@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := demo
-.PHONY: help demo serve test test-images clients check format bench accuracy engines card first-words reliability soak clean
+.PHONY: help demo serve test real test-images clients check format bench accuracy engines card first-words reliability soak clean
 
 help:                          ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ serve: .venv/installed         ## run the server; settings are environment varia
 
 test: check                    ## run all checks and all tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+real: .venv/developed          ## test with a real model: WHISPER_CHECKPOINT=openai/whisper-base make real (tests/README.md)
+	@$(BIN)/python -m pytest tests/real $(ARGS)
 
 test-images: .venv/developed .cache/images/tools/installed  ## build, run and test the CPU images with Docker
 	.cache/images/tools/bin/hadolint images/*.Dockerfile images/deploy/salad/*.Dockerfile

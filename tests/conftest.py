@@ -59,7 +59,7 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip hub tests unless they are selected, and GPU tests without a GPU."""
+    """Skip the tests whose hub, GPU or real model is absent, each with the reason."""
     absent = {}
     if "hub" not in config.getoption("-m"):
         absent["hub"] = pytest.mark.skip(reason="downloads models: run with -m hub")
@@ -67,6 +67,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         absent["hub"] = pytest.mark.skip(reason=f"no model hub answers at {ENDPOINT}")
     if not torch.cuda.is_available():
         absent["gpu"] = pytest.mark.skip(reason="no NVIDIA GPU")
+    if not os.environ.get("WHISPER_CHECKPOINT"):
+        absent["real"] = pytest.mark.skip(reason="no real model: set WHISPER_CHECKPOINT")
     for item in items:
         for name, skip in absent.items():
             if item.get_closest_marker(name):
@@ -169,8 +171,8 @@ def free_port() -> int:
             return port
 
 
-def start_server(log: Path, **environment: str) -> Server:
-    """Start `server.py` and wait until it is ready."""
+def start_server(log: Path, seconds: float = PATIENCE_SECONDS, **environment: str) -> Server:
+    """Start `server.py` and wait until it is ready, at most `seconds`."""
     port = free_port()
     settings = {"MODEL_ID": "demo", "HOST": "127.0.0.1", "PORT": str(port), **environment}
     with log.open("wb") as output:
@@ -181,7 +183,7 @@ def start_server(log: Path, **environment: str) -> Server:
             stderr=subprocess.STDOUT,
         )
     server = Server(process, f"http://127.0.0.1:{port}", log)
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
             urllib.request.urlopen(server.url + "/hc", timeout=5).close()

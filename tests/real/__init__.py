@@ -1,0 +1,1 @@
+"""Tests of people's speech with a real Whisper model, which the tester names."""
