@@ -7,6 +7,7 @@ are known.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -15,8 +16,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from benchmark.accuracy import corpus
+from benchmark.accuracy import comparison, corpus, speech_folder
 from benchmark.accuracy.client import Server, TranscriptionFailed
+from benchmark.accuracy.contenders import FASTER_WHISPER, Ours
 from benchmark.accuracy.scoring import Normalise, errors
 from benchmark.accuracy.trials import TRIALS, Ground, Trial, ruled
 from benchmark.demo import SERVER, DemoFailed, running_server
@@ -37,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     started = time.monotonic()
     try:
-        results, holds = _of_a_folder(options) if options.folder else _of_the_demo_set(options)
+        results, holds = _measure(options)
     except (DemoFailed, TranscriptionFailed, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -48,6 +50,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             json.dumps({**about, **results}, indent=1, ensure_ascii=False) + "\n"
         )
     return int(not holds)
+
+
+def _measure(options: argparse.Namespace) -> tuple[dict[str, object], bool]:
+    if options.folder is None:
+        return _of_the_demo_set(options)
+    if trials := speech_folder.trials_of(options.folder):
+        return _of_a_speech_folder(options, trials)
+    if options.against:
+        raise ValueError(f"--against needs folders {', '.join(speech_folder.TRIALS)} in --folder")
+    return _of_a_folder(options)
 
 
 def _of_the_demo_set(options: argparse.Namespace) -> tuple[dict[str, object], bool]:
@@ -124,6 +136,31 @@ def _of_a_folder(options: argparse.Namespace) -> tuple[dict[str, object], bool]:
     )
 
 
+def _of_a_speech_folder(
+    options: argparse.Namespace, trials: Sequence[str]
+) -> tuple[dict[str, object], bool]:
+    chosen = [trial for trial in trials if trial in options.trials]
+    if not chosen:
+        raise ValueError(f"{options.folder} has only {', '.join(trials)}: name one in --trials")
+    samples = speech_folder.read(options.folder, chosen, options.most)
+    compared = comparison.Comparison()
+    with contextlib.ExitStack() as stack:
+        url = options.server or f"http://127.0.0.1:{stack.enter_context(running_server(SERVER))}"
+        ours = Ours(Server(url.rstrip("/"), options.api_key), options.at_once)
+        comparison.run(compared, ours, samples)
+    if options.against == FASTER_WHISPER:
+        model = options.ct2 or os.environ.get("MODEL_ID", "demo")
+        pythons = dict(one.split("=", 1) for one in options.python)
+        comparison.run_rivals(compared, samples, model, pythons)
+    figures = comparison.goals(compared)
+    skipped = [f"{name} is left out: {why}" for name, why in compared.skipped.items()]
+    goals = [table(figures)] if figures else []
+    worst = comparison.worst(compared)
+    print("\n".join([comparison.table(compared), *skipped, *goals, *worst, *compared.failures]))
+    holds = not compared.failures and all(one.holds for one in figures)
+    return {"trials": compared.plain(), "goals": [asdict(one) for one in figures]}, holds
+
+
 def described(
     summary: corpus.Summary, scored: Sequence[corpus.Scored], normalise: Normalise
 ) -> str:
@@ -160,9 +197,13 @@ def _parser() -> argparse.ArgumentParser:
         default=20.0,
         help="length of the demo set's long file (%(default)g)",
     )
-    every = [*TRIALS, RULES]
-    add("--trials", nargs="+", choices=every, default=every, help="trials on the demo set (all)")
+    every = [*TRIALS, RULES, *speech_folder.TRIALS]
+    add("--trials", nargs="+", choices=every, default=every, help="of the demo set or folder (all)")
     add("--at-once", type=int, default=4, help="clips sent at once (%(default)d)")
+    add("--most", type=int, metavar="N", help="at most N recordings and N clips of each language")
+    add("--against", choices=[FASTER_WHISPER], help="also transcribe the folder by this engine")
+    add("--ct2", metavar="MODEL", help="its weights: a CTranslate2 directory or id (MODEL_ID)")
+    add("--python", action="append", default=[], metavar="faster-whisper=PATH", help="its Python")
     add("--json", type=Path, metavar="OUT", help="write everything to this file too")
     return parser
 
