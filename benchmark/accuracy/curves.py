@@ -65,7 +65,9 @@ def with_value(ours: Ours, samples: Sequence[Sample], threshold: str, value: str
 
 
 def table(threshold: str, curve: Iterable[tuple[str, Comparison]]) -> str:
-    rows = [(threshold, "sounds with text", "words", "WER %", "others", "lost", "invented")]
+    rows: list[tuple[str, ...]] = [
+        (threshold, "sounds with text", "words", "WER %", "others", "lost", "invented")
+    ]
     for value, made in curve:
         sounds, speech = made.scores(SOUNDS)[OURS], made.scores(RECORDINGS)[OURS]
         assert isinstance(sounds, SoundScore)
