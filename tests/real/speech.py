@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from benchmark.accuracy import speech_folder
 from benchmark.accuracy.speech_folder import Sample
 from benchmark.accuracy.speech_scores import of_language
 from tests.conftest import Server
@@ -48,11 +45,6 @@ def text_of(server: Server, sample: Sample) -> str:
     return str(json.loads(body)["text"])
 
 
-def texts_of(server: Server, samples: Iterable[Sample], at_once: int = 4) -> list[str]:
-    with ThreadPoolExecutor(at_once) as pool:
-        return list(pool.map(lambda sample: text_of(server, sample), samples))
-
-
 def streamed(server: Server, audio: Path, **fields: Any) -> list[dict[str, Any]]:
     """Return all events of a streamed transcription."""
     body = post(server, TRANSCRIPTIONS, audio, stream="true", **fields)
@@ -64,14 +56,6 @@ def phrases(text: str, language: str, words: int = 3) -> list[str]:
     """Return the sentences of at least so many words, as the normaliser writes them."""
     sentences = (of_language(language)(one) for one in text.split("."))
     return [one for one in sentences if len(one.split()) >= words]
-
-
-def first_of_each_language(folder: Path, trial: str, most: int = 1) -> dict[str, list[Sample]]:
-    """Return the first samples of the trial by language."""
-    found: dict[str, list[Sample]] = {}
-    for sample in speech_folder.read(folder, [trial], most):
-        found.setdefault(sample.language, []).append(sample)
-    return found
 
 
 def time_faults(answer: dict[str, Any], seconds: float) -> list[str]:
