@@ -23,6 +23,7 @@ class EngineInfo:
     has_words: bool = False  # whether `timestamps=word` works
     has_logprobs: bool = False  # whether tokens come with their logprobs
     longest_window: float = 30.0  # seconds that the model takes at once
+    checkpoint: str = "Transformers"  # the layout of the model's files, and their number format
 
     @property
     def is_on_gpu(self) -> bool:

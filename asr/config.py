@@ -33,7 +33,7 @@ class Config:
     model_id: str = _setting(
         "openai/whisper-large-v3",
         config_parsers.text,
-        "The model: its id on the Hugging Face hub, a local directory, or `demo`",
+        "The model: its id on the Hugging Face hub, a local directory or file, or `demo`",
         "HF_MODEL",
     )
     mounted_model: Path = _setting(
@@ -282,5 +282,5 @@ class Config:
 
     @property
     def model_path(self) -> str:
-        """The place of the weights: a hub id or a directory."""
+        """The place of the weights: a hub id, a directory or a file."""
         return str(DEMO_MODEL) if self.model_id == "demo" else self.model_id

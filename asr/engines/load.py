@@ -11,6 +11,7 @@ from typing import TypeVar
 from asr.config import Config
 from asr.engines.engine import Engine, Loaded
 from asr.engines.model_files import first_line
+from asr.engines.model_layout import ModelSource
 from asr.errors import AsrError, ConfigError
 from asr.startup import StartupTimer
 
@@ -59,37 +60,37 @@ def _read(config: Config, start: StartupTimer) -> Loaded:
     with start.stage("imports"):
         from asr.engines import hub
     with start.stage("weights"):
-        hub.check(config)
-    return _load(config, start)
+        source = hub.locate(config)
+    return _load(config, source, start)
 
 
-def _load(config: Config, start: StartupTimer) -> Loaded:
+def _load(config: Config, source: ModelSource, start: StartupTimer) -> Loaded:
     # On a GPU torch would hand products of vectors (rotary positions) to Triton, which compiles at
     # the first one and cannot without a C compiler. It is read when torch is imported.
     os.environ.setdefault("TORCH_DISABLE_NATIVE_JIT", "1")
     with start.stage("imports"):
         from asr.engines.whisper import checkpoint
     with start.stage("weights"):
-        is_whisper = config.engine != "pipeline" and checkpoint.is_whisper(config)
+        is_whisper = config.engine != "pipeline" and checkpoint.is_whisper(config, source)
     if is_whisper:
-        return _load_whisper(config, start)
+        return _load_whisper(config, source, start)
     if config.engine == "whisper":
         raise ConfigError(
             f"ENGINE='whisper' but {config.model_id} is not a Whisper model; use auto or pipeline"
         )
-    return _load_pipeline(config, start)
+    return _load_pipeline(config, source, start)
 
 
-def _load_pipeline(config: Config, start: StartupTimer) -> Loaded:
+def _load_pipeline(config: Config, source: ModelSource, start: StartupTimer) -> Loaded:
     with start.stage("imports"):
         from asr.engines import hardware
         from asr.engines.pipeline import engine
     with start.stage("weights"):
         machine = hardware.Machine.probe(config.device)
-        return engine.load(config, hardware.choose(config, machine))
+        return engine.load(config, hardware.choose(config, machine), source)
 
 
-def _load_whisper(config: Config, start: StartupTimer) -> Loaded:
+def _load_whisper(config: Config, source: ModelSource, start: StartupTimer) -> Loaded:
     """Load the Whisper engine; FLASH_ATTENTION_2 has no effect on its attention."""
     with start.stage("imports"):
         from asr.engines import hardware
@@ -102,4 +103,4 @@ def _load_whisper(config: Config, start: StartupTimer) -> Loaded:
     with start.stage("weights"):
         machine = hardware.Machine.probe(config.device)
         chosen = hardware.choose(replace(config, flash_attention_2=False), machine)
-        return whisper.load(config, chosen)
+        return whisper.load(config, chosen, source)

@@ -28,28 +28,51 @@ SETTINGS_FILES = (  # Each of these holds a JSON object, where a model has it.
 REMEDY = "download the model again, or name another one"
 
 
+class UnusableFile(ValueError):
+    """A model's file cannot be used; the message says why, without the file's name."""
+
+    def __init__(self, reason: str, remedy: str = REMEDY) -> None:
+        super().__init__(reason)
+        self.remedy = remedy
+
+
 def unusable(config: Config, name: str, reason: str, remedy: str = REMEDY) -> ConfigError:
     """Make the error that names the model, its file `name`, the reason and the remedy."""
-    place = str(Path(config.model_path) / name) if is_directory(config) else name
+    place = name
+    if is_directory(config):
+        place = str(Path(config.model_path) / name)
+    elif is_file(config):
+        place = str(Path(config.model_path).with_name(name))
     return ConfigError(f"MODEL_ID={config.model_id!r}: {place} {reason}; {remedy}")
 
 
 def is_directory(config: Config) -> bool:
-    """Whether the model lies in a directory; else it has a name on the hub."""
+    """Whether the model lies in a directory; else it is one file, or has a name on the hub."""
     try:
         return Path(config.model_path).is_dir()
     except OSError:  # it is too long for a path, or may not be looked up
         return False
 
 
-def check_settings_files(config: Config) -> None:
+def is_file(config: Config) -> bool:
+    """Whether `MODEL_ID` is the path of a file."""
+    try:
+        return Path(config.model_path).is_file()
+    except OSError:  # as above
+        return False
+
+
+def check_settings_files(config: Config, directory: Path | None = None) -> None:
     """Read the small files of a model's directory, because libraries ignore some broken ones.
+
+    Args:
+        directory: of the files, where it is not `MODEL_ID` itself.
 
     Raises:
         ConfigError: one of them is not a JSON object.
     """
     for name in SETTINGS_FILES:
-        path = Path(config.model_path) / name
+        path = (directory or Path(config.model_path)) / name
         if not path.exists():
             continue
         try:
@@ -77,6 +100,8 @@ def reading(config: Config, name: str) -> Iterator[None]:
         yield
     except (ConfigError, MemoryError):
         raise
+    except UnusableFile as error:
+        raise unusable(config, name, str(error), error.remedy) from error
     except Exception as error:
         if isinstance(error, RuntimeError) and _is_of_the_device(error):
             raise

@@ -10,6 +10,7 @@ README = (ROOT / "README.md").read_text()
 SECTIONS = [
     "Try it",
     "Speed",
+    "Models",
     "API",
     "OpenAI's clients",
     "Errors",

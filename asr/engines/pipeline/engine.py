@@ -19,6 +19,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.memory import is_fatal, lacks_memory
 from asr.engines.model_files import reading
+from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
 from asr.engines.pipeline.generic import OtherModel
 from asr.engines.pipeline.whisper import WhisperModel
 from asr.options import Options
@@ -47,11 +48,13 @@ class PipelineModel(Protocol):
         ...
 
 
-def load(config: Config, hardware: Hardware) -> PipelineEngine:
+def load(config: Config, hardware: Hardware, source: ModelSource = TRANSFORMERS) -> PipelineEngine:
     """Load any model of the task `automatic-speech-recognition`."""
+    transformers_logging.set_verbosity_error()
+    if source.layout is not CheckpointLayout.TRANSFORMERS:
+        return PipelineEngine(WhisperModel(config, hardware, source), config.batch_size)
     with reading(config, MODEL_FILE):
         description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
-    transformers_logging.set_verbosity_error()
     make = WhisperModel if description.model_type == "whisper" else OtherModel
     return PipelineEngine(make(config, hardware), config.batch_size)
 

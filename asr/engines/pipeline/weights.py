@@ -10,6 +10,8 @@ from transformers.models.auto import modeling_auto
 from asr.config import Config
 from asr.config_settings import MODEL_FILE
 from asr.engines.model_files import reading, unusable
+from asr.engines.whisper.layouts.description import TensorSource
+from asr.engines.whisper.model.shapes import shapes
 
 WEIGHTS_FILE = "model.safetensors"  # Messages name this file, of whatever names the weights are.
 ONLY_FOR_TRAINING = ("masked_spec_embed",)  # Published models may lack these weights.
@@ -58,3 +60,18 @@ def loaded(model_class: Any, config: Config, **how: Any) -> Any:
     if missing:
         raise unusable(config, WEIGHTS_FILE, f"has no tensor {missing[0]!r}")
     return model
+
+
+def filled(
+    model_class: Any, config: Config, settings: Any, tensors: TensorSource, **how: Any
+) -> Any:
+    """Make a Whisper model of tensors that Transformers cannot read from their file itself.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    with reading(config, tensors.name):
+        found = {name: tensors[name] for name, _ in shapes(settings)}
+        if settings.tie_word_embeddings:
+            found["proj_out.weight"] = found["model.decoder.embed_tokens.weight"]
+        return model_class.from_pretrained(None, config=settings, state_dict=found, **how)

@@ -8,33 +8,23 @@ from functools import partial
 from typing import Any
 
 import torch
-from transformers import (
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperForConditionalGeneration,
-    WhisperTokenizer,
-)
+from transformers import WhisperForConditionalGeneration
 
 from asr.capabilities import EngineInfo
 from asr.config import Config
-from asr.config_settings import MODEL_FILE
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
-from asr.engines.model_files import FEATURES_FILE, GENERATION_FILE, TOKENIZER_FILE, reading
-from asr.engines.pipeline.weights import loaded
-from asr.engines.whisper import generation_settings
-from asr.engines.whisper.compatibility import (
-    check_features,
-    check_shape,
-    check_tokenizer_files,
-    check_tokens,
-    open_weights,
-)
+from asr.engines.model_files import reading
+from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
+from asr.engines.pipeline.weights import filled, loaded
+from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
 from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops
 from asr.engines.whisper.decoding.logits import choose
 from asr.engines.whisper.decoding.sampling import SamplingState, seed_of
 from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
+from asr.engines.whisper.layouts.describe import describe
+from asr.engines.whisper.layouts.description import Description
 from asr.engines.whisper.model.alignment import AlignmentInputs, frames_of, heads_of
 from asr.engines.whisper.result import best_result
 from asr.options import Options
@@ -45,36 +35,26 @@ from asr.transcript import LanguageDetection
 class WhisperModel:
     """Transcribes batches of windows with `generate`, one pass for each attempt."""
 
-    def __init__(self, config: Config, hardware: Hardware) -> None:
-        place, where = config.model_path, {"cache_dir": config.cache_dir}
-        settings = _checked_settings(config)
-        with reading(config, FEATURES_FILE):
-            self._extractor = WhisperFeatureExtractor.from_pretrained(place, **where)
-            check_features(config, settings, self._extractor)
-        check_tokenizer_files(config)
-        with reading(config, TOKENIZER_FILE):
-            self._tokenizer = WhisperTokenizer.from_pretrained(place, **where)
-        if getattr(settings, "quantization_config", None) is None:  # else the shapes are others
-            open_weights(config, settings, torch.device("cpu"), hardware.dtype)
-        self._model = loaded(
-            WhisperForConditionalGeneration,
-            config,
-            dtype=hardware.dtype,
-            attn_implementation=hardware.attention,
-        ).to(hardware.device)
-        self._model.generation_config = generation_settings.read(config, settings, self._tokenizer)
+    def __init__(
+        self, config: Config, hardware: Hardware, source: ModelSource = TRANSFORMERS
+    ) -> None:
+        said = describe(config, source)
+        self._extractor, self._tokenizer = said.extractor, said.tokenizer
+        self._model = _model(config, hardware, source, said).to(hardware.device)
+        self._model.generation_config = said.generation
         self._model.eval()
         self._device = hardware.device
         self._dtype = hardware.dtype
         self._max_new_tokens = config.max_new_tokens
-        with reading(config, GENERATION_FILE):
+        with reading(config, said.names.generation):
             self._vocabulary = Vocabulary.of(self._model.generation_config, self._tokenizer)
-            check_tokens(config, settings, self._vocabulary)
+            check_tokens(config, said.settings, self._vocabulary, said.names.generation)
         self.info = EngineInfo(
             model_id=config.model_id,
             engine="pipeline",
             device_name=hardware.device_name,
             hardware=hardware.reason,
+            checkpoint=said.written,
             languages=self._vocabulary.language_names,
             can_translate=bool(self._vocabulary.tasks),
             can_prompt=True,
@@ -197,13 +177,15 @@ class WhisperModel:
         return torch.cat([ids[:1], ids[1:][-(longest - 1) :]]).to(self._device)
 
 
-def _checked_settings(config: Config) -> WhisperConfig:
-    """Read config.json, for the other files to be checked by it."""
-    with reading(config, MODEL_FILE):
-        place, cache = config.model_path, config.cache_dir
-        settings = WhisperConfig.from_pretrained(place, cache_dir=cache)
-        check_shape(config, settings)
-    return settings
+def _model(config: Config, hardware: Hardware, source: ModelSource, said: Description) -> Any:
+    """Load the weights; those of Transformers' layout are read by its own code."""
+    how = {"dtype": hardware.dtype, "attn_implementation": hardware.attention}
+    kind = WhisperForConditionalGeneration
+    if getattr(said.settings, "quantization_config", None) is None:  # else the shapes are others
+        tensors = said.open_weights(torch.device("cpu"), hardware.dtype)
+        if source.layout is not CheckpointLayout.TRANSFORMERS:
+            return filled(kind, config, said.settings, tensors, **how)
+    return loaded(kind, config, **how)
 
 
 class AttentionRecorder:

@@ -6,32 +6,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import (
-    AutoConfig,
-    WhisperConfig,
-    WhisperFeatureExtractor,
-    WhisperTokenizer,
-)
+from transformers import AutoConfig
 
 from asr.config import Config
 from asr.config_settings import MODEL_FILE
-from asr.engines.model_files import (
-    FEATURES_FILE,
-    GENERATION_FILE,
-    TOKENIZER_FILE,
-    reading,
-)
-from asr.engines.whisper import generation_settings
-from asr.engines.whisper.compatibility import (
-    check_features,
-    check_shape,
-    check_tokenizer_files,
-    check_tokens,
-    open_weights,
-)
+from asr.engines.model_files import reading
+from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
+from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.logits import LogitsRules
 from asr.engines.whisper.decoding.sampling import seed_of
 from asr.engines.whisper.decoding.tokens import Vocabulary, prompt_tokens
+from asr.engines.whisper.layouts.describe import describe
 from asr.engines.whisper.model.alignment import heads_of
 from asr.engines.whisper.model.features import LogMel
 from asr.engines.whisper.model.weights import Weights, take
@@ -49,6 +34,7 @@ class Checkpoint:
     tokenizer: Any
     vocabulary: Vocabulary
     rules: LogitsRules
+    written: str = "Transformers"  # in which layout and number format, for people
 
     @property
     def longest(self) -> int:
@@ -87,8 +73,10 @@ class Checkpoint:
         )
 
 
-def is_whisper(config: Config) -> bool:
-    """Return whether this engine runs the model of `config`."""
+def is_whisper(config: Config, source: ModelSource = TRANSFORMERS) -> bool:
+    """Return whether this engine runs the model of `config`; all other layouts are Whisper's."""
+    if source.layout is not CheckpointLayout.TRANSFORMERS:
+        return True
     with reading(config, MODEL_FILE):
         description = AutoConfig.from_pretrained(config.model_path, cache_dir=config.cache_dir)
         is_quantized = getattr(description, "quantization_config", None) is not None
@@ -99,31 +87,23 @@ def is_whisper(config: Config) -> bool:
         )
 
 
-def read(config: Config, device: torch.device, dtype: torch.dtype) -> Checkpoint:
+def read(
+    config: Config, device: torch.device, dtype: torch.dtype, source: ModelSource = TRANSFORMERS
+) -> Checkpoint:
     """Load the model of `config` onto `device`.
 
     cuDNN's attention is turned off, because it plans for half a second for each new shape, and
     before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
-    place, cache = config.model_path, config.cache_dir
-    with reading(config, MODEL_FILE):
-        settings = WhisperConfig.from_pretrained(place, cache_dir=cache)
-        check_shape(config, settings)
-    with reading(config, FEATURES_FILE):
-        extractor = WhisperFeatureExtractor.from_pretrained(place, cache_dir=cache)
-        check_features(config, settings, extractor)
-    check_tokenizer_files(config)
-    with reading(config, TOKENIZER_FILE):
-        tokenizer = WhisperTokenizer.from_pretrained(place, cache_dir=cache)
-    generation_config = generation_settings.read(config, settings, tokenizer)
-    tensors, name = open_weights(config, settings, device, dtype)
-    with reading(config, name):
-        weights = take(tensors, settings)
-    with reading(config, GENERATION_FILE):
-        checkpoint = assemble(weights, generation_config, extractor, tokenizer)
-        check_tokens(config, settings, checkpoint.vocabulary)
-    return checkpoint
+    said = describe(config, source)
+    tensors = said.open_weights(device, dtype)
+    with reading(config, tensors.name):
+        weights = take(tensors, said.settings)
+    with reading(config, said.names.generation):
+        checkpoint = assemble(weights, said.generation, said.extractor, said.tokenizer)
+        check_tokens(config, said.settings, checkpoint.vocabulary, said.names.generation)
+    return replace(checkpoint, written=said.written)
 
 
 def assemble(

@@ -27,20 +27,23 @@ OLD_TOKENIZER_FILE = "vocab.json"  # Older models have it, with merges.txt, and 
 STRIDE = 2  # The encoder has one position for so many frames of features.
 
 
-def check_shape(config: Config, settings: Any) -> None:
-    """Check the sizes in config.json, each for itself and together.
+def check_shape(config: Config, settings: Any, file: str = MODEL_FILE) -> None:
+    """Check a model's sizes, each for itself and together.
+
+    Args:
+        file: that says them.
 
     Raises:
         ConfigError: names the size.
     """
     for name in ("d_model", "vocab_size", "num_mel_bins", "encoder_layers", "decoder_layers"):
         if not getattr(settings, name) >= 1:
-            raise unusable(config, MODEL_FILE, f"says {name} is {getattr(settings, name)}")
+            raise unusable(config, file, f"says {name} is {getattr(settings, name)}")
     for name in ("encoder_attention_heads", "decoder_attention_heads"):
         heads = getattr(settings, name)
         if heads < 1 or settings.d_model % heads:
             reason = f"says {name} is {heads}, which does not divide d_model {settings.d_model}"
-            raise unusable(config, MODEL_FILE, reason)
+            raise unusable(config, file, reason)
 
 
 def check_tokenizer_files(config: Config) -> None:
@@ -57,8 +60,8 @@ def check_tokenizer_files(config: Config) -> None:
 
 def open_weights(
     config: Config, settings: Any, device: torch.device, dtype: torch.dtype
-) -> tuple[Tensors, str]:
-    """Open the weights and check their shapes; also return the name of their file.
+) -> Tensors:
+    """Open the weights of a model in Transformers' layout, and check their shapes.
 
     Raises:
         ConfigError: a file is missing or damaged, or a tensor is missing or of another shape.
@@ -67,18 +70,23 @@ def open_weights(
         files = find(config)
     name = files[0].name if len(files) == 1 else SAFETENSORS + INDEX
     with reading(config, name):
-        tensors = Tensors(files, device, dtype)
+        tensors = Tensors(files, device, dtype, name)
         try:
-            fault = wrong_shape(tensors, settings)
+            fault = wrong_shape(tensors.shape, settings)
         except KeyError as error:
             raise unusable(config, name, f"has no tensor {error}") from error
     if fault:
         raise unusable(config, name, f"is not of this model: {fault}")
-    return tensors, name
+    return tensors
 
 
-def check_features(config: Config, settings: Any, extractor: Any) -> None:
+def check_features(
+    config: Config, settings: Any, extractor: Any, file: str = FEATURES_FILE
+) -> None:
     """Check that the encoder takes the features that the extractor makes.
+
+    Args:
+        file: that says what the extractor is like.
 
     Raises:
         ConfigError: they have other numbers of mels or frames, or another sample rate.
@@ -91,11 +99,16 @@ def check_features(config: Config, settings: Any, extractor: Any) -> None:
     ):
         if found != wanted:
             reason = f"does not fit the model: {name} gives {found}, and {wanted} is needed"
-            raise unusable(config, FEATURES_FILE, reason)
+            raise unusable(config, file, reason)
 
 
-def check_tokens(config: Config, settings: Any, vocabulary: Vocabulary) -> None:
+def check_tokens(
+    config: Config, settings: Any, vocabulary: Vocabulary, file: str = GENERATION_FILE
+) -> None:
     """Check that the model has all special tokens.
+
+    Args:
+        file: that says what they are.
 
     Raises:
         ConfigError: one has no embedding.
@@ -112,6 +125,6 @@ def check_tokens(config: Config, settings: Any, vocabulary: Vocabulary) -> None:
         if not 0 <= number < settings.vocab_size:
             reason = f"or the tokenizer numbers {name!r} {number}, and there are "
             reason += f"{settings.vocab_size} tokens"
-            raise unusable(config, GENERATION_FILE, reason)
+            raise unusable(config, file, reason)
     if vocabulary.languages and set(vocabulary.tasks) < {"transcribe", "translate"}:
-        raise unusable(config, GENERATION_FILE, "has languages and not both tasks in task_to_id")
+        raise unusable(config, file, "has languages and not both tasks in task_to_id")

@@ -50,14 +50,27 @@ def read(config: Config, settings: Any, tokenizer: Any) -> GenerationConfig:
     return found
 
 
-def complete(found: GenerationConfig, config: Config, settings: Any, tokenizer: Any) -> None:
-    """Fill in, in place, what a Whisper model needs and `found` does not have."""
+def complete(
+    found: GenerationConfig,
+    config: Config,
+    settings: Any,
+    tokenizer: Any,
+    file: str = TOKENIZER_FILE,
+) -> None:
+    """Fill in, in place, what a Whisper model needs and `found` does not have.
+
+    Args:
+        file: that has the tokenizer.
+
+    Raises:
+        ConfigError: the tokenizer lacks tokens that every Whisper model has.
+    """
     is_outdated = getattr(found, "no_timestamps_token_id", None) is None
     needed = {
-        "decoder_start_token_id": _required(config, tokenizer, "<|startoftranscript|>"),
-        "no_timestamps_token_id": _required(config, tokenizer, "<|notimestamps|>"),
-        "prev_sot_token_id": _required(config, tokenizer, "<|startofprev|>"),
-        "eos_token_id": _required(config, tokenizer, "<|endoftext|>"),
+        "decoder_start_token_id": _required(config, tokenizer, "<|startoftranscript|>", file),
+        "no_timestamps_token_id": _required(config, tokenizer, "<|notimestamps|>", file),
+        "prev_sot_token_id": _required(config, tokenizer, "<|startofprev|>", file),
+        "eos_token_id": _required(config, tokenizer, "<|endoftext|>", file),
     }
     _check_agreement(found, config, needed)
     if is_outdated:
@@ -83,11 +96,11 @@ def token_id(tokenizer: Any, token: str) -> int | None:
     return int(number) if is_known else None
 
 
-def _required(config: Config, tokenizer: Any, token: str) -> int:
+def _required(config: Config, tokenizer: Any, token: str, file: str) -> int:
     number = token_id(tokenizer, token)
     if number is None:
         reason = f"is missing or is not this model's: it has no token {token}"
-        raise unusable(config, TOKENIZER_FILE, reason)
+        raise unusable(config, file, reason)
     return number
 
 

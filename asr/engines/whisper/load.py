@@ -7,6 +7,7 @@ import logging
 from asr.capabilities import EngineInfo
 from asr.config import Config
 from asr.engines.hardware import Hardware
+from asr.engines.model_layout import TRANSFORMERS, ModelSource
 from asr.engines.whisper import checkpoint as checkpoints
 from asr.engines.whisper.capacity import plan
 from asr.engines.whisper.engine import WhisperEngine
@@ -14,9 +15,9 @@ from asr.engines.whisper.engine import WhisperEngine
 log = logging.getLogger(__name__)
 
 
-def load(config: Config, hardware: Hardware) -> WhisperEngine:
+def load(config: Config, hardware: Hardware, source: ModelSource = TRANSFORMERS) -> WhisperEngine:
     """Load the model of `config`, and plan for the memory that is left."""
-    checkpoint = checkpoints.read(config, hardware.torch_device, hardware.dtype)
+    checkpoint = checkpoints.read(config, hardware.torch_device, hardware.dtype, source)
     planned = plan(checkpoint.weights)
     log.info("planned: %s", planned)
     vocabulary = checkpoint.vocabulary
@@ -25,6 +26,7 @@ def load(config: Config, hardware: Hardware) -> WhisperEngine:
         engine="whisper",
         device_name=hardware.device_name,
         hardware=hardware.reason,
+        checkpoint=checkpoint.written,
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 Shape = tuple[int, ...]
 
 
-def wrong_shape(found: Any, settings: Any) -> str | None:
-    """Say which tensor of `found`, a `Tensors`, has another shape than asked; None: none has.
+def wrong_shape(
+    shape_of: Callable[[str], Sequence[int]], settings: Any, asking: str = "config.json"
+) -> str | None:
+    """Say which tensor has another shape than asked; None: none has.
+
+    Args:
+        asking: what says how large the model is.
 
     Raises:
         KeyError: a tensor is missing.
     """
-    for name, wanted in _shapes(settings):
-        shape = found.shape(name)
+    for name, wanted in shapes(settings):
+        shape = tuple(shape_of(name))
         if shape != wanted:
-            return f"{name} is {_by(shape)}, and config.json asks for {_by(wanted)}"
+            return f"{name} is {_by(shape)}, and {asking} asks for {_by(wanted)}"
     return None
 
 
@@ -25,7 +30,7 @@ def _by(shape: Shape) -> str:
     return " x ".join(map(str, shape)) or "a single number"
 
 
-def _shapes(settings: Any) -> Iterator[tuple[str, Shape]]:
+def shapes(settings: Any) -> Iterator[tuple[str, Shape]]:
     """Yield the name and the shape of every tensor that is read."""
     width, encoder, decoder = settings.d_model, "model.encoder.", "model.decoder."
     yield from _pair(f"{encoder}conv1", (width, settings.num_mel_bins, 3))

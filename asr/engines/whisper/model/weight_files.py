@@ -28,7 +28,14 @@ PREFIX = "model."  # Names of tensors begin with this, unless the checkpoint has
 class Tensors(Mapping[str, torch.Tensor]):
     """Reads tensors of some files by name, onto `device` and as `dtype`."""
 
-    def __init__(self, files: Iterable[Path], device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        files: Iterable[Path],
+        device: torch.device,
+        dtype: torch.dtype,
+        name: str = SAFETENSORS,
+    ) -> None:
+        self.name = name  # of the file that messages name
         self._device = device
         self._dtype = dtype
         self._files: dict[str, Mapping[str, torch.Tensor] | SafeFile] = {}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -122,7 +122,13 @@ def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     return F.gelu(y) if gelu else y
 
 
-def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
+class NamedTensors(Protocol):
+    """Gives tensors by the names that Transformers has for them."""
+
+    def __getitem__(self, name: str, /) -> torch.Tensor: ...
+
+
+def take(tensors: NamedTensors, config: Any) -> Weights:
     """Make the weights of a `WhisperForConditionalGeneration` with this configuration.
 
     Each tensor is read once, and nothing larger than a layer is in memory twice. On a CPU
@@ -169,7 +175,7 @@ def take(tensors: Mapping[str, torch.Tensor], config: Any) -> Weights:
 class Part:
     """The tensors whose names begin with one prefix."""
 
-    tensors: Mapping[str, torch.Tensor]
+    tensors: NamedTensors
     prefix: str
 
     def part(self, prefix: str) -> Part:

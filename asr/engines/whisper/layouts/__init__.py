@@ -1,0 +1,1 @@
+"""The layouts of files in which Whisper checkpoints are published."""
