@@ -1,4 +1,4 @@
-"""Put a model into an image: safetensors only, no wider than they will run, with fixed times.
+"""Put a model into an image: weights no wider than they will run, with fixed times.
 
 Equal weights make an equal layer, which nobody has to pull twice.
 """
@@ -25,7 +25,9 @@ TOKEN = Path("/run/secrets/hf_token")
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"  # of weights in several files
 SHARDS = "model-*-of-*.safetensors"
-DESCRIPTIONS = ("*.json", "*.txt", "*.jinja", "*.model")  # configuration and tokenizer
+DESCRIPTIONS = ("*.json", "*.txt", "*.jinja", "*.model", "*.tiktoken")  # besides the weights
+CTRANSLATE2 = "model.bin"  # the weights of such a model
+SINGLE = (".pt", ".bin")  # of files that hold a whole model: openai/whisper's, whisper.cpp's
 
 
 def main() -> None:
@@ -65,14 +67,22 @@ def needed(names: list[str]) -> list[str]:
     """The files to download, of those that a repository has.
 
     Raises:
-        ValueError: there are no weights as safetensors.
+        ValueError: there are no weights that can be baked.
     """
+    single = [name for name in names if name.endswith(SINGLE) and "/" not in name]
     if WEIGHTS in names:
         weights = [WEIGHTS]
     elif INDEX in names:
         weights = [INDEX, *(name for name in names if fnmatch(name, SHARDS))]
+    elif CTRANSLATE2 in names:
+        weights = [CTRANSLATE2]
+    elif len(single) == 1 and "config.json" not in names:
+        weights = single
     else:
-        raise ValueError(f"has neither {WEIGHTS} nor {INDEX}; have its owner convert it")
+        raise ValueError(
+            f"has neither {WEIGHTS} nor {INDEX} nor one file of another layout; "
+            "have its owner convert it"
+        )
     descriptions = [
         name
         for name in names
@@ -92,13 +102,19 @@ def place(cache: Path, model_id: str, commit: str) -> Path:
 
 
 def bake(source: Path, target: Path, dtype: torch.dtype) -> None:
-    """Copy a checkpoint; weights wider than `dtype` are narrowed, none is widened."""
+    """Copy a checkpoint; weights wider than `dtype` are narrowed, none is widened.
+
+    Of other layouts than safetensors the weights are copied as they are.
+    """
     target.mkdir(parents=True)
     narrowed = False
+    is_safe = any(source.glob("*.safetensors"))
     for path in sorted(source.iterdir()):
         if path.suffix == ".safetensors":
             narrowed |= narrow(path, target / path.name, dtype)
-        elif any(path.match(pattern) for pattern in DESCRIPTIONS):
+        elif any(path.match(pattern) for pattern in DESCRIPTIONS) or (
+            path.suffix in SINGLE and not is_safe
+        ):
             shutil.copyfile(path, target / path.name)
     if narrowed:
         config = json.loads((target / "config.json").read_text())

@@ -74,6 +74,21 @@ def test_of_a_repository_only_one_set_of_weights_is_downloaded():
         bake.needed(["pytorch_model.bin", *described])
 
 
+def test_a_model_of_another_layout_is_baked_as_it_is(tmp_path):
+    described = ["config.json", "vocabulary.json"]
+    assert bake.needed(["model.bin", "README.md", *described]) == ["model.bin", *described]
+    assert bake.needed(["ggml-base.bin", "README.md"]) == ["ggml-base.bin"]
+    with pytest.raises(ValueError, match="nor one file of another layout"):
+        bake.needed(["ggml-base.bin", "ggml-tiny.bin"])
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.bin").write_bytes(b"weights")
+    (source / "config.json").write_text("{}")
+    bake.bake(source, tmp_path / "baked", torch.float16)
+    assert (tmp_path / "baked" / "model.bin").read_bytes() == b"weights"
+    assert (tmp_path / "baked" / "config.json").read_text() == "{}"
+
+
 def test_a_baked_model_is_found_by_its_id_without_a_network(checkpoint, tmp_path):
     cache = tmp_path / "models"
     bake.bake(checkpoint, bake.place(cache, "org/model", COMMIT), torch.float16)
