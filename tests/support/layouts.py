@@ -173,10 +173,8 @@ def write_ctranslate2(directory: Path, model: Model, kind: str = "float32") -> P
             file.write(_text(name) + struct.pack(f"<B{values.ndim}I", values.ndim, *values.shape))
             file.write(struct.pack("<BI", CTRANSLATE2_TYPES[form], values.nbytes))
             file.write(values.tobytes())
-        aliases = [name for name in variables if name.startswith("decoder/embeddings/")]
-        file.write(struct.pack("<I", len(aliases)))
-        for name in aliases:
-            file.write(_text(name.replace("embeddings", "projection")) + _text(name))
+        file.write(struct.pack("<I", 1))  # one alias; its scales have none
+        file.write(_text("decoder/projection/weight") + _text("decoder/embeddings/weight"))
     said = {
         "alignment_heads": model.generation.to_dict().get("alignment_heads"),
         "lang_ids": list((getattr(model.generation, "lang_to_id", None) or {}).values()),

@@ -111,7 +111,10 @@ def describe(config: Config, source: ModelSource) -> Description:
     path, name = source.path, source.path.name
     with reading(config, name):
         variables = read(path)
-        sizes = _sizes(variables)
+        try:
+            sizes = _sizes(variables)
+        except KeyError as error:
+            raise UnusableFile(f"has no tensor {error}") from error
     settings = checked_settings(config, name, sizes, lambda name: variables.tensor(name).shape)
     check_settings_files(config, path.parent)
     extractor = _extractor(config, path, settings)
@@ -144,8 +147,9 @@ def read(path: Path) -> Variables:
         file.skip(4, "the revision")
         tensors = dict(_variable(file) for _ in range(_count(file, "variables")))
         aliases = [(_text(file), _text(file)) for _ in range(_count(file, "aliases"))]
-    tensors |= {alias: tensors[name] for alias, name in aliases if name in tensors}
-    return Variables({name: _scaled(name, tensors) for name in tensors}, path)
+    scaled = {name: _scaled(name, tensors) for name in tensors}
+    scaled |= {alias: scaled[name] for alias, name in aliases if name in scaled}
+    return Variables(scaled, path)
 
 
 def _count(file: BinaryFile, what: str) -> int:

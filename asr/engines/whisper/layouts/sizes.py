@@ -10,7 +10,7 @@ from typing import Any
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor
 
 from asr.config import Config
-from asr.engines.model_files import reading, unusable
+from asr.engines.model_files import UnusableFile, reading
 from asr.engines.whisper import generation_settings
 from asr.engines.whisper.compatibility import check_features, check_shape
 from asr.engines.whisper.layouts import published, tokenizer_files
@@ -48,16 +48,16 @@ def checked_settings(config: Config, name: str, sizes: Sizes, shape: ShapeOf) ->
     Raises:
         ConfigError: a size is impossible, or a tensor is missing or of another shape.
     """
-    try:
-        with reading(config, name):
+    with reading(config, name):
+        try:
             inner = [shape(FIRST_LAYER.format(side=side))[0] for side in ("encoder", "decoder")]
             settings = _settings(sizes, *inner)
-        check_shape(config, settings, name)
-        fault = wrong_shape(shape, settings, "the file's header")
-    except KeyError as error:
-        raise unusable(config, name, f"has no tensor {error}") from error
-    if fault:
-        raise unusable(config, name, f"is damaged: {fault}")
+            check_shape(config, settings, name)
+            fault = wrong_shape(shape, settings, "the file's header")
+        except KeyError as error:
+            raise UnusableFile(f"has no tensor {error}") from error
+        if fault:
+            raise UnusableFile(f"is damaged: {fault}")
     return settings
 
 

@@ -117,6 +117,16 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {  # the damage, the file and the 
         WEIGHTS,
         "of int8 has no scale",
     ),
+    "no scales in a layer": (
+        renamed(b"encoder/layer_2/ffn/linear_0/weight_s", b"encoder/layer_2/ffn/linear_0/weight_z"),
+        WEIGHTS,
+        "encoder/layer_2/ffn/linear_0/weight of int8 has no scale",
+    ),
+    "no convolution": (
+        renamed(b"encoder/conv1/weight", b"encoder/conv9/weight"),
+        WEIGHTS,
+        "has no tensor 'model.encoder.conv1.weight'",
+    ),
     "missing tensor": (
         renamed(b"decoder/layer_1/ffn/linear_0/weight\0", b"decoder/layer_1/ffn/linear_7/weight\0"),
         WEIGHTS,
