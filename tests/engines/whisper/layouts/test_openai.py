@@ -51,11 +51,13 @@ def cut(size: int) -> Damage:
 
 
 def compressed(path: Path) -> None:
+    """Compress what says where the tensors lie."""
     with zipfile.ZipFile(path) as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for name, content in entries.items():
-            archive.writestr(name, content)
+            kind = zipfile.ZIP_DEFLATED if name.endswith("data.pkl") else zipfile.ZIP_STORED
+            archive.writestr(name, content, kind)
 
 
 def narrowed(content: Any) -> Any:
