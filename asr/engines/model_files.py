@@ -111,9 +111,13 @@ def reading(config: Config, name: str) -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, or of the kind of the error where it has none."""
+    """Return the first line of an error's text, or of the kind of the error where it has none.
+
+    What a damaged file puts into it is shown as question marks where it cannot be printed.
+    """
     lines = str(error).strip().splitlines() or [type(error).__name__]
     line = lines[0].strip().rstrip(".:")
+    line = "".join(letter if letter.isprintable() else "?" for letter in line)
     return f"{type(error).__name__} {line}" if isinstance(error, KeyError) else line
 
 

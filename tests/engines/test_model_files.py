@@ -278,6 +278,7 @@ def test_a_lack_of_memory_is_not_the_fault_of_a_file() -> None:
         (ValueError(), "ValueError"),
         (KeyError("width"), "KeyError 'width'"),
         (OSError(" said so.\n"), "said so"),
+        (ValueError("no entry a\x01b\x1b[31m"), "no entry a?b?[31m"),
     ],
 )
 def test_an_error_is_told_in_its_first_line(error: Exception, line: str) -> None:

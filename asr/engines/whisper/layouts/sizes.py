@@ -19,6 +19,7 @@ from asr.engines.whisper.model.shapes import wrong_shape
 
 POSITIONS_PER_SECOND = 50  # The encoder's output has so many positions for a second of audio.
 FIRST_LAYER = "model.{side}.layers.0.fc1.weight"  # Its rows are the width inside all layers.
+SPECIAL_IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "decoder_start_token_id")
 
 ShapeOf = Callable[[str], Sequence[int]]  # by the name of a tensor; KeyError where there is none
 
@@ -105,7 +106,7 @@ def generation_of(
     values = {**said, "alignment_heads": heads and [list(head) for head in heads]}
     found = GenerationConfig(**{key: value for key, value in values.items() if value is not None})
     generation_settings.complete(found, config, settings, tokenizer, names.tokenizer)
-    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+    for key in SPECIAL_IDS:
         setattr(settings, key, found.eos_token_id)
     settings.decoder_start_token_id = found.decoder_start_token_id
     return found
@@ -127,5 +128,6 @@ def _settings(sizes: Sizes, encoder_inner: int, decoder_inner: int) -> WhisperCo
         tie_word_embeddings=sizes.is_tied,
         suppress_tokens=None,
         begin_suppress_tokens=None,
+        **dict.fromkeys(SPECIAL_IDS, 0),  # they are known with the tokenizer
         architectures=["WhisperForConditionalGeneration"],
     )
