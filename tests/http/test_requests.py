@@ -85,3 +85,18 @@ async def test_the_query_holds_options_for_raw_bytes(client, engine):
     assert await response.json() == {"text": " 2.00 s", "chunks": []}
     [[window]] = engine.steps
     assert (window.options.language, window.options.temperature) == ("es", 0.5)
+
+
+async def test_languages_have_all_their_codes_on_every_route(client, engine):
+    form = FormData({"language": "spa", "response_format": "verbose_json"})
+    form.add_field("file", SPEECH, filename="clip")
+    answer = await (await client.post("/v1/audio/transcriptions", data=form)).json()
+    assert answer["language"] == "spanish"
+    await client.post("/asr", data=SPEECH, params={"language": "es-MX"})
+    await client.post("/asr", data=SPEECH, params={"languages": "spa,eng"})
+    options = [window.options for step in engine.steps for window in step]
+    assert [each.language for each in options] == ["es", "es", None]
+    assert options[-1].languages == ("es", "en")
+    for path in ("/asr?language=gle", "/detect-language?languages=gle"):
+        response = await client.post(path, data=SPEECH)
+        assert (response.status, "know the language 'gle'" in await response.text()) == (400, True)

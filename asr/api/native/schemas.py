@@ -13,7 +13,10 @@ class AsrParameters(StrictParameters, DecodingParameters):
 
     language: str | None = Field(
         None,
-        description="Code or English name of the spoken language; unset or `auto`: it is detected",
+        description=(
+            "Code (ISO 639-1, -2 or -3), tag or English name of the spoken language; unset or "
+            "`auto`: it is detected"
+        ),
         examples=["en"],
     )
     languages: Texts = Field(

@@ -118,7 +118,11 @@ class AudioForm(DecodingParameters):
     hotwords: str = Field("", max_length=10_000, description="Words that occur in the audio")
     response_format: Annotated[ResponseFormat, BeforeValidator(_undiarized)] = "json"
     language: str | None = Field(
-        None, description="Code, tag or English name of the spoken language; unset: it is detected"
+        None,
+        description=(
+            "Code (ISO 639-1, -2 or -3), tag or English name of the spoken language; unset: it is "
+            "detected"
+        ),
     )
     languages: list[str] = Field([], description="Languages that may be detected; unset: all")
     keywords: list[str] = Field([], description="Words and names that occur in the audio")
