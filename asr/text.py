@@ -1,11 +1,24 @@
-"""Splits, counts, compares and quotes words, and measures how far a text repeats itself."""
+"""Tells text from bytes; splits, counts, compares and quotes words; measures repetition."""
 
 from __future__ import annotations
 
+import codecs
+import re
 import unicodedata
 import zlib
 
 WORDS_OF_A_WIDE_LETTER = 0.5  # Two Chinese or Japanese letters count as one word.
+
+PRINTED = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
+
+
+def is_text(head: bytes) -> bool:
+    """Whether the first bytes of something are UTF-8 without control characters."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return PRINTED.fullmatch(text) is not None
 
 
 def compression_ratio(text: str) -> float:

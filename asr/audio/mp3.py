@@ -23,6 +23,7 @@ SAMPLES = {VERSION_1: 1152, VERSION_2: 576, VERSION_25: 576}  # of a frame
 TAG_BYTES = 10  # The header of an ID3v2 tag has this many bytes.
 OLD_TAG_BYTES = 128  # An ID3v1 tag, at the end of a file, has this many bytes.
 UNSEEN_BYTES = 2**16  # So many bytes of sound are assumed after a tag that is longer than the head.
+SURE_FRAMES = 3  # So many frames in a row are MP3, whatever the sender calls them.
 FEWEST_FRAMES = 2  # A file with fewer frames is left to ffmpeg.
 
 
@@ -61,6 +62,18 @@ def frames(data: bytes) -> bytes | None:
     if declared is not None and declared != count - 1:
         return None
     return data[start:place]
+
+
+def begins_with_frames(head: bytes) -> bool:
+    """Whether SURE_FRAMES follow each other at the start: that is no chance."""
+    place = 0
+    for _ in range(SURE_FRAMES):
+        header = head[place : place + 3]
+        frame = _frame(*header) if len(header) == 3 else None
+        if frame is None:
+            return False
+        place += frame[0]
+    return True
 
 
 def seconds(head: bytes) -> float | None:

@@ -137,3 +137,12 @@ def test_no_bytes_are_a_failure(data: bytes, head: bytes) -> None:
 def test_no_more_is_held_than_a_window_or_so(plain: bytes) -> None:
     assert mp3.bytes_of(30, plain) == pytest.approx(30 * 64_000 / 8, rel=0.01)
     assert mp3.bytes_of(30, b"OggS" + bytes(1000)) == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_three_frames_in_a_row_are_mp3(kind: str) -> None:
+    data = encoded(KINDS[kind])
+    frames = data[mp3.tag_bytes(data) :]
+    assert mp3.begins_with_frames(frames)
+    for cut in (frames[:4], frames[1:], b"\xff\xfb" * 4000, b""):
+        assert not mp3.begins_with_frames(cut)
