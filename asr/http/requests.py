@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -12,15 +11,17 @@ from typing import TypeVar
 from aiohttp import web
 from pydantic import AliasChoices, BaseModel
 
+from asr.audio import raw_pcm
 from asr.audio.streams import Source, chained
 from asr.errors import BadRequest, TooLarge
 from asr.http import sources
 from asr.http.bodies.compression import expect_uncompressed
 from asr.http.bodies.json_object import JSON_BYTES, DataUri, json_object
-from asr.http.bodies.multipart import Upload
+from asr.http.bodies.multipart import FILE, Upload, without_file
 from asr.http.bodies.percent import form_fields
 from asr.http.parameters import Location
 from asr.http.sources import BodyLimits, body_limits
+from asr.text import is_text
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
@@ -30,7 +31,7 @@ BLANK = b" \t\r\n\xef\xbb\xbf"  # JSON's white space, and a byte order mark.
 TEXT_BYTES = 64  # Text is recognised by so many bytes: all audio differs there.
 FORM_BYTES = 2**20  # A larger URL-encoded form is refused.
 NAME_BYTES = 256  # The name of a form's first field is looked for in so many bytes.
-PRINTED = re.compile(r"[^\x00-\x08\x0e-\x1f\x7f]*")
+OBJECT = re.compile(rb"\{[ \t\r\n]*[\"}]")  # So a JSON object begins.
 LISTS = {"languages", "temperature"}  # They may be repeated; of other fields the last one counts.
 
 
@@ -48,12 +49,25 @@ async def read(
         return _located(request, query, stack, kind)
     if request.content_type == "multipart/form-data":
         return await _read_form(request, query, stack, kind)
+    return await _read_body(request, query, stack, kind)
+
+
+async def _read_body(
+    request: web.Request,
+    query: Mapping[str, object],
+    stack: contextlib.AsyncExitStack,
+    kind: type[Parameters],
+) -> tuple[Source, Parameters]:
     limits = body_limits(request)
     body = sources.body(request, limits)
     head = await _head(body)
-    is_text = _is_text(head)
+    has_text, start = is_text(head[:BLANK_BYTES]), head.lstrip(BLANK)
+    media_type = request.headers.get("Content-Type", "")
+    if raw_pcm.is_raw(media_type) and not (has_text and OBJECT.match(start)):
+        audio = await raw_pcm.without_raw(chained(head, body), media_type)
+        return audio, kind.model_validate(query)
     is_json = request.content_type == "application/json"  # though clients say so of audio too
-    if head.lstrip(BLANK)[:1] == b"{" or (is_json and is_text):
+    if start[:1] == b"{" or (is_json and has_text):
         found = await asyncio.to_thread(json_object, await _whole(head, body, limits, JSON_BYTES))
         return _located(request, {**query, **found}, stack, kind)
     is_form = request.content_type == "application/x-www-form-urlencoded"
@@ -61,7 +75,7 @@ async def read(
         expect_uncompressed(request, "a form")
         fields = await asyncio.to_thread(form_fields, await _whole(head, body, limits, FORM_BYTES))
         return _located(request, {**query, **_fields(fields)}, stack, kind)
-    if head and is_text:
+    if head and has_text:
         raise BadRequest(
             "the body is text, neither audio nor a JSON object: "
             'send {"url": "..."} or the bytes of an audio file'
@@ -82,7 +96,7 @@ async def _read_form(
         return form.file, kind.model_validate(fields)
     if "url" in fields:
         return _located(request, fields, stack, kind)
-    raise BadRequest("the form has no file: send the audio as the part 'file', or a 'url'", "file")
+    raise without_file(form.fields)
 
 
 def _located(
@@ -92,6 +106,12 @@ def _located(
     kind: type[Parameters],
 ) -> tuple[Source, Parameters]:
     url = fields.get("url")
+    if url is None and FILE in fields:
+        raise BadRequest(
+            f"{FILE!r} is no multipart form's part here: send the audio in a multipart form (for "
+            f"Python's requests: files={{{FILE!r}: ...}}), as the body, or as a 'url'",
+            FILE,
+        )
     if not isinstance(url, DataUri):
         url = Location.model_validate(fields).url
     parameters = kind.model_validate({k: value for k, value in fields.items() if k != "url"})
@@ -110,7 +130,7 @@ def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
 def _begins_a_form(head: bytes, kind: type[BaseModel]) -> bool:
     """Whether a parameter's name begins the body; audio may come under a form's type."""
     name = re.match(rb"\w+(?=(\[\]|%5[Bb]%5[Dd])?=)", head[:NAME_BYTES])
-    return name is not None and name[0].decode("ascii", "replace") in _names(kind)
+    return name is not None and name[0].decode("ascii", "replace") in {FILE, *_names(kind)}
 
 
 def _names(kind: type[BaseModel]) -> set[str]:
@@ -132,15 +152,6 @@ async def _head(body: AsyncIterator[bytes]) -> bytes:
         if len(head) > BLANK_BYTES or (blanks is not None and len(head) - blanks >= TEXT_BYTES):
             break
     return bytes(head)
-
-
-def _is_text(head: bytes) -> bool:
-    """Whether the bytes that begin a body are UTF-8 without control characters."""
-    try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(head[:BLANK_BYTES])
-    except UnicodeDecodeError:
-        return False
-    return PRINTED.fullmatch(text) is not None
 
 
 async def _whole(

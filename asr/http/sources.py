@@ -15,7 +15,8 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from asr.audio.streams import Source
+from asr.audio import raw_pcm
+from asr.audio.streams import Source, stream_of
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, TooLarge
 from asr.http.app_keys import CONFIG, OUTBOUND, RESERVATION
@@ -177,8 +178,10 @@ def locate(request: web.Request, url: str | DataUri, stack: contextlib.AsyncExit
 
 
 async def _data_stream(uri: Sequence[str], limits: BodyLimits) -> AsyncIterator[bytes]:
-    for data in await asyncio.to_thread(_data, uri, limits):
-        yield data
+    media_type = uri[0][:URI_HEAD_CHARS].partition(",")[0].partition(":")[2]
+    data = stream_of(await asyncio.to_thread(_data, uri, limits))
+    async for piece in await raw_pcm.without_raw(data, media_type):
+        yield piece
 
 
 def _data(uri: Sequence[str], limits: BodyLimits) -> list[bytes]:

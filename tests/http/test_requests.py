@@ -2,11 +2,13 @@
 
 import base64
 import json
+from urllib.parse import urlencode
 
 import pytest
 from aiohttp import FormData, web
 
 from tests.conftest import tone, wav
+from tests.support.raw_audio import raw
 from tests.support.sounds import stream
 
 SPEECH = wav(tone(2.0))
@@ -85,6 +87,74 @@ async def test_the_query_holds_options_for_raw_bytes(client, engine):
     assert await response.json() == {"text": " 2.00 s", "chunks": []}
     [[window]] = engine.steps
     assert (window.options.language, window.options.temperature) == ("es", 0.5)
+
+
+@pytest.mark.parametrize("path", ["/asr", "/asr?stream=true"])
+@pytest.mark.parametrize(
+    ("media_type", "rate"),
+    [("audio/L16", 16_000), ("audio/L16", 44_100), ("audio/pcm", 24_000), ("audio/PCMU", 8000)],
+)
+async def test_a_content_type_declares_raw_samples(client, media_type, rate, path):
+    sound = raw(tone(2.0, rate), media_type)
+    headers = {"Content-Type": f"{media_type};rate={rate};channels=1"}
+    for data in (sound, stream(sound)):
+        response = await client.post(path, data=data, headers=headers)
+        assert response.status == 200, await response.text()
+        assert "2.00 s" in await response.text()
+    if "stream" not in path:
+        assert float(response.headers["X-Audio-Length"]) == 2.0
+
+
+async def test_raw_samples_may_begin_like_json_or_white_space(client):
+    headers = {"Content-Type": "audio/L16;rate=16000"}
+    for first in (b"{\0", b"  {\0", b"\t\n"):
+        response = await client.post("/asr", data=first + bytes(64_000), headers=headers)
+        assert response.status == 200, await response.text()
+
+
+@pytest.mark.parametrize(
+    "kind", ["audio/pcm", "audio/L16;rate=16000", "audio/basic", "audio/PCMA;rate=0"]
+)
+async def test_files_and_json_are_what_they_are_under_the_type_of_raw_samples(
+    client, make_client, tmp_path, kind
+):
+    headers = {"Content-Type": kind}
+    assert await (await client.post("/asr", data=SPEECH, headers=headers)).json() == ANSWER
+    (tmp_path / "clip.wav").write_bytes(SPEECH)
+    rooted = await make_client(audio_root=tmp_path)
+    for data in (b'{"url": "clip.wav"}', b'\n { "url": "clip.wav"}'):
+        response = await rooted.post("/asr", data=data, headers=headers)
+        assert await response.json() == ANSWER
+
+
+async def test_raw_samples_that_are_declared_wrongly_are_refused(client):
+    for kind, reason in (
+        ("audio/L16", "audio/l16 has no rate: send the rate of the audio with it, as rate=16000"),
+        ("audio/pcm;rate=1000000000", "has rate=1000000000: send a whole number from 1000 to"),
+        ("audio/pcm;rate=16000;channels=300", "has channels=300: send a whole number from 1 to 8"),
+    ):
+        response = await client.post("/asr", data=bytes(999), headers={"Content-Type": kind})
+        assert response.status == 400
+        assert reason in (await response.json())["error"]
+
+
+async def test_a_data_uri_declares_raw_samples(client):
+    sound = base64.b64encode(raw(tone(2.0), "audio/L16")).decode()
+    uri = f"data:audio/L16;rate=16000;base64,{sound}"
+    assert await (await client.post("/asr", json={"url": uri})).json() == ANSWER
+    uri = f"data:audio/L16;base64,{sound}"
+    response = await client.post("/asr", json={"url": uri})
+    assert (response.status, "has no rate" in await response.text()) == (400, True)
+
+
+@pytest.mark.parametrize("first", [{}, {"language": "en"}])
+@pytest.mark.parametrize("audio", [SPEECH, "https://example.com/a.mp3"])
+async def test_audio_in_a_url_encoded_form_is_refused_with_what_to_send(client, first, audio):
+    body = urlencode({**first, "file": audio})
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    response = await client.post("/asr", data=body, headers=headers)
+    assert response.status == 400
+    assert "send the audio in a multipart form" in (await response.json())["error"]
 
 
 async def test_languages_have_all_their_codes_on_every_route(client, engine):

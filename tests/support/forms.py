@@ -64,8 +64,11 @@ def options_asked(engine: FakeEngine) -> Options:
     return window.options
 
 
-def slow_form(*before, after=(), sent):
-    """Return a form whose file stops half way until `sent` is set."""
+def slow_form(*before, after=(), sent, head='; filename="f"'):
+    """Return a form whose file stops half way until `sent` is set.
+
+    `head` follows the file's name in its part's header lines.
+    """
 
     def field(name, value):
         return f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
@@ -76,7 +79,7 @@ def slow_form(*before, after=(), sent):
 
     async def body():
         yield "".join(field(*pair) for pair in before).encode()
-        yield b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+        yield f'--b\r\nContent-Disposition: form-data; name="file"{head}\r\n\r\n'.encode()
         yield audio[: len(audio) // 2]
         async with asyncio.timeout(20):
             await sent.wait()

@@ -27,7 +27,8 @@ def transcription() -> Json:
         "operationId": "transcribe",
         "description": (
             "Send a JSON object with the URL of the audio, the bytes of an audio file as the "
-            "body (with any content type, or none), or a multipart form with the part `file`. "
+            "body (with any content type, or none), or a multipart form with the part `file`. Raw "
+            "PCM needs its own type, such as `audio/L16;rate=16000`, for the body or the part. "
             "Options may be JSON keys, form fields or query parameters."
         ),
         "parameters": openapi.query(AsrParameters),

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from asr.api.openai.plan import AnswerPlan, plan, read_form
 from asr.api.openai.problem import problem
-from asr.api.openai.schemas import AudioForm, Model, Models
+from asr.api.openai.schemas import Model, Models
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, NotFound, UnsupportedMedia
@@ -24,7 +24,7 @@ from asr.formats import openai_json, writers
 from asr.formats.events import Event, transcript_events
 from asr.http import sources, streaming
 from asr.http.app_keys import ENGINE, STARTED, TRANSCRIBER
-from asr.http.bodies.multipart import Fields, Upload, merged
+from asr.http.bodies.multipart import Fields, Upload, merged, without_file
 from asr.http.responses import (
     answer_headers,
     log_request,
@@ -108,7 +108,7 @@ async def _read(
             return upload.live(_confirmation(fields, planned, decide)), planned
     rest = await upload.rest()
     fields = merged(fields, rest.fields)
-    return rest.file or _located(request, read_form(fields), stack), decide(fields)
+    return rest.file or _located(request, fields, stack), decide(fields)
 
 
 def _confirmation(
@@ -127,12 +127,11 @@ def _confirmation(
     return confirm
 
 
-def _located(request: web.Request, form: AudioForm, stack: contextlib.AsyncExitStack) -> Source:
-    if form.url is None:
-        raise BadRequest(
-            "the form has no file: send the audio as the part 'file', with a file name", "file"
-        )
-    return sources.locate(request, form.url, stack)
+def _located(request: web.Request, fields: Fields, stack: contextlib.AsyncExitStack) -> Source:
+    url = read_form(fields).url
+    if url is None:
+        raise without_file(fields)
+    return sources.locate(request, url, stack)
 
 
 def _whole(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> tuple[str, str]:

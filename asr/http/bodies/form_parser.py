@@ -35,6 +35,7 @@ class FormPart:
 
     name: str
     filename: str | None
+    media_type: str = ""  # its Content-Type
 
 
 class PartEnd(Enum):
@@ -172,10 +173,12 @@ class FormParser:
         with warnings.catch_warnings(action="ignore"):  # names that are odd are no names
             _, told = aiohttp.parse_content_disposition(disposition)
         name = aiohttp.content_disposition_filename(told, "name")
-        if name is None or self._headers.get("content-type", "").lower().startswith("multipart/"):
+        media_type = self._headers.get("content-type", "")
+        if name is None or media_type.lower().startswith("multipart/"):
             raise BadRequest("a part of the form has no name or contains other parts")
         self._decoder = self._decoder_of(name)
-        self._events.append(FormPart(name, aiohttp.content_disposition_filename(told)))
+        filename = aiohttp.content_disposition_filename(told)
+        self._events.append(FormPart(name, filename, media_type))
 
     def _decoder_of(self, name: str) -> TransferDecoder | None:
         self._encoding = self._headers.get("content-transfer-encoding", "").lower()

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from asr.audio.streams import Source, stream_of
+from asr.audio import raw_pcm
+from asr.audio.streams import Source, chained, read_at_least, stream_of
 from asr.concurrency import run_in_thread
 from asr.errors import BadRequest, TooLarge
 from asr.http import sources
@@ -17,8 +18,10 @@ from asr.http.bodies.compression import expect_uncompressed
 from asr.http.bodies.form_parser import Event, FormParser, FormPart, PartEnd
 from asr.http.sources import BodyLimits, Turn
 from asr.resources.spool import Spool
+from asr.text import is_text
 
 FILE = "file"  # The part of this name is the audio.
+TEXT_BYTES = 64  # A part without a file name is audio unless so many bytes at its start are text.
 CHARSET = "_charset_"  # The part of this name is no field: all text is UTF-8 (RFC 7578, 4.6).
 IN_MEMORY_BYTES = 16 * 2**20  # A larger file is kept on disk.
 WRITE_BYTES = 2**20  # It is written so many bytes at a time.
@@ -52,7 +55,7 @@ class Upload:
         self._limits = limits
         self._events = _events(request, limits)
         stack.push_async_callback(self._events.aclose)
-        self._file: FormPart | None = None  # the file, where it comes next
+        self._file: AsyncIterator[bytes] | None = None  # the file's bytes, where they come next
         self._files = 0
         self._text_bytes = self._commas = 0
 
@@ -71,14 +74,14 @@ class Upload:
 
     async def rest(self) -> Form:
         """The file, whole, and the fields after it."""
-        file = await self._stored_file() if self._file is not None else None
+        file = None if self._file is None else await self._stored(self._file)
         form = await self._read()
         return Form(form.fields, file or form.file)
 
     async def live(self, confirm: Callable[[Fields], None]) -> AsyncIterator[bytes]:
         """The file's bytes as they arrive; then the fields after it go to `confirm`."""
         assert self._file is not None
-        async for data in self._data():
+        async for data in self._file:
             yield data
         self._file = None
         confirm((await self.rest()).fields)
@@ -88,16 +91,17 @@ class Upload:
         form = Form()
         async for part in self._events:
             assert isinstance(part, FormPart)
-            if part.name == FILE and part.filename is not None:
+            data, is_file = await _told_from_text(part, self._data())
+            if is_file:
                 self._files += 1
                 if self._files > 1:
                     raise BadRequest(f"the form has two parts {FILE!r}: send one", FILE)
-                self._file = part
+                self._file = await raw_pcm.without_raw(data, part.media_type)
                 if stops_before_file:
                     break
-                form.file = await self._stored_file()
+                form.file = await self._stored(self._file)
                 continue
-            text = await self._text(part)
+            text = await self._text(part, data)
             if part.name != CHARSET:
                 form.fields.setdefault(part.name, []).append(text)
         return form
@@ -110,9 +114,9 @@ class Upload:
             assert isinstance(event, bytes)
             yield event
 
-    async def _text(self, part: FormPart) -> str:
+    async def _text(self, part: FormPart, stream: AsyncIterator[bytes]) -> str:
         data = bytearray()
-        async for chunk in self._data():
+        async for chunk in stream:
             data += chunk
             self._text_bytes += len(chunk)
             self._commas += chunk.count(b",")
@@ -121,15 +125,15 @@ class Upload:
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            raise _misnamed(part) from error
+            raise (_text_as_file() if part.name == FILE else _misnamed(part)) from error
 
-    async def _stored_file(self) -> Source:
+    async def _stored(self, file: AsyncIterator[bytes]) -> Source:
         """The file's bytes, in memory if they are few, else in a file without a name."""
         self._file = None
         held: list[bytes] = []
         held_bytes = 0
         on_disk: Spool | None = None
-        async for chunk in self._data():
+        async for chunk in file:
             held.append(chunk)
             held_bytes += len(chunk)
             if on_disk is None:
@@ -179,12 +183,43 @@ def _joined(events: Iterable[Event]) -> Iterator[Event]:
             yield from group
 
 
+def without_file(fields: Fields) -> BadRequest:
+    """The error for a form that has neither a file nor a `url`."""
+    if any(fields.get(FILE, ())):
+        return _text_as_file()
+    return BadRequest(
+        f"the form has no file: send the audio as the part {FILE!r}, or a 'url'", FILE
+    )
+
+
+def _text_as_file() -> BadRequest:
+    return BadRequest(
+        f"the part {FILE!r} is text, not audio: send the bytes of an audio file, with a file "
+        "name, or its address as 'url'",
+        FILE,
+    )
+
+
+async def _told_from_text(
+    part: FormPart, data: AsyncIterator[bytes]
+) -> tuple[AsyncIterator[bytes], bool]:
+    """The bytes of a part, and whether they are the file."""
+    if part.name != FILE:
+        return data, False
+    if part.filename is not None or raw_pcm.is_raw(part.media_type):
+        return data, True
+    head = await read_at_least(data, TEXT_BYTES)
+    return chained(head, data), not is_text(head[:TEXT_BYTES])
+
+
 def _too_much_text(part: FormPart) -> BadRequest | TooLarge:
+    if part.name == FILE:
+        return _text_as_file()
     if part.filename is not None:
         return _misnamed(part)
     return TooLarge(
         f"the form's text fields up to {part.name!r} have more than {FIELD_BYTES} bytes or "
-        f"{FIELD_COMMAS} commas: send audio as the part {FILE!r}, with a file name"
+        f"{FIELD_COMMAS} commas: send audio as the part {FILE!r}"
     )
 
 
@@ -192,7 +227,6 @@ def _misnamed(part: FormPart) -> BadRequest:
     """The error for a file that is not sent as the part `file`; most likely it is the audio."""
     kind = "is not UTF-8 text" if part.filename is None else "is a file"
     return BadRequest(
-        f"the form field {part.name!r} {kind}: if it is the audio, send it as {FILE!r}, "
-        "with a file name",
+        f"the form field {part.name!r} {kind}: if it is the audio, send it as {FILE!r}",
         part.name,
     )
