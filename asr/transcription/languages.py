@@ -79,9 +79,12 @@ def allowed_languages(asked: Sequence[str], name: str, info: EngineInfo) -> tupl
     Raises:
         BadRequest: the model does not know one of them.
     """
-    codes = list(map(_known(info).code, asked))
-    check_language(codes, name, info)
-    return tuple(dict.fromkeys(code for code in codes if code is not None))
+    known, codes = _known(info), dict[str, None]()
+    for language in dict.fromkeys(asked):
+        if (code := known.code(language)) is not None:
+            check_language([code], name, info)
+            codes[code] = None
+    return tuple(codes)
 
 
 def check_language(codes: Iterable[str | None], name: str, info: EngineInfo) -> None:
