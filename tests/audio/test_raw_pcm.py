@@ -18,7 +18,6 @@ from asr.pcm import SAMPLE_RATE
 from tests.conftest import tone, wav
 from tests.support.raw_audio import KINDS, raw, write_faults
 from tests.support.sounds import (
-    FORMATS,
     assert_is_the_sweep,
     decoded,
     encoded,
@@ -27,6 +26,11 @@ from tests.support.sounds import (
     sweep,
 )
 
+WITH_HEADERS = (  # one of each kind of header
+    *("speech.mp3", "voice.opus", "pcm16.wav", "rf64.wav", "wave64.w64", "stereo.flac"),
+    *("sound.webm", "index-at-end.m4a", "index-first.m4a", "phone.3gp", "narrow.amr", "sound.wma"),
+    *("apple.caf", "apple.aiff", "unix.au", "pack.wv"),
+)
 COARSE = {"PCM_U8": 0.01, "ULAW": 0.02, "ALAW": 0.02}  # how far samples of these formats are off
 
 
@@ -170,7 +174,7 @@ async def test_bytes_of_other_types_are_left_as_they_are(media_type: str) -> Non
     assert await without_raw(source, media_type) is source
 
 
-@pytest.mark.parametrize("name", sorted({*FORMATS} - {"raw.aac", "sound.ac3", "broadcast.ts"}))
+@pytest.mark.parametrize("name", WITH_HEADERS)
 async def test_a_file_is_what_its_header_says_whatever_its_media_type(
     decoder: Decoder, name: str
 ) -> None:
