@@ -24,7 +24,6 @@ TESTED_ELSEWHERE = {
     "config_parsers.py": "by test_config, setting by setting",
     "errors.py": "by behaviour, message by message",
     "metrics.py": "by api/test_health",
-    "pcm.py": "by audio/test_wav and behaviour/test_containers, format by format",
     "api/native/schemas.py": "by api/native/test_routes",
     "api/openai/schemas.py": "by api/openai/test_routes and behaviour/test_openai_client",
     "api/native/openapi.py": "by server/test_docs",
