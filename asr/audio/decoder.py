@@ -7,6 +7,7 @@ import io
 import logging
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
 import soundfile
@@ -25,6 +26,7 @@ from asr.audio.libsndfile import (
 )
 from asr.audio.process_limit import ProcessLimit
 from asr.audio.streams import Source, chained, from_start, read_at_least, stream_of
+from asr.audio.tracks import require_first
 from asr.audio.wav import Header, WaveDecoder, read_header
 from asr.concurrency import ThreadPool
 from asr.errors import AsrError, BadAudio, DecoderFailed, TooLarge, UnsupportedMedia
@@ -39,6 +41,15 @@ Result = TypeVar("Result")
 
 WITHOUT_FFMPEG = f"wav, flac, and undamaged mp3 of up to {MP3_SECONDS} s"  # All that is left.
 MAX_BOXES = 256  # The search for an mp4's index ends after so many boxes; a usual file has a few.
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What is asked of one source, what is told of it, and what it holds open."""
+
+    track: int | None  # None: the default one
+    damage: Damage
+    stack: contextlib.AsyncExitStack
 
 
 class Decoder:
@@ -61,25 +72,29 @@ class Decoder:
     ) -> None:
         self._max_samples = round(max_seconds * SAMPLE_RATE) if max_seconds else None
         self._processes = ProcessLimit(processes)
-        path = find_program(program)
-        self._ffmpeg = None if path is None else Ffmpeg(path, stall_seconds)
-        if path is None:
-            log.warning("ffmpeg is not installed: only %s can be decoded", WITHOUT_FFMPEG)
         self._threads = ThreadPool(
             2 * cpu.usable(), "decode"
         )  # shared by decoding and access to files
+        path = find_program(program)
+        self._ffmpeg = None if path is None else Ffmpeg(path, self._threads, stall_seconds)
+        if path is None:
+            log.warning("ffmpeg is not installed: only %s can be decoded", WITHOUT_FFMPEG)
 
     def close(self) -> None:
         self._threads.close()
 
-    async def blocks(self, source: Source, damage: Damage | None = None) -> AsyncGenerator[Samples]:
+    async def blocks(
+        self, source: Source, damage: Damage | None = None, track: int | None = None
+    ) -> AsyncGenerator[Samples]:
         """Decode `source`; yield blocks of [samples], each at most some ten seconds.
 
         Args:
             damage: gets what is wrong with the audio; complete after the last block.
+            track: the number of an audio track, from 0; None: the default one.
 
         Raises:
             BadAudio: no decoder can read the bytes, or they hold no samples.
+            BadRequest: there is no such track.
             UnsupportedMedia: the format needs ffmpeg, and there is none.
             TooLarge: the audio is longer than `max_seconds`; raised while decoding.
             ServerError: a decoder failed, or the disk or the system has nothing left for it.
@@ -87,7 +102,7 @@ class Decoder:
         total = 0
         damage = damage or Damage()
         async with contextlib.AsyncExitStack() as stack:
-            async for block in await self._open(source, damage, stack):
+            async for block in await self._open(source, Reading(track, damage, stack)):
                 total += len(block)
                 damage.decoded = total / SAMPLE_RATE
                 self._check_length(total)
@@ -103,29 +118,28 @@ class Decoder:
                 f"MAX_AUDIO_SECONDS={self._max_samples / SAMPLE_RATE:g}: send it in parts"
             )
 
-    async def _open(
-        self, source: Source, damage: Damage, stack: contextlib.AsyncExitStack
-    ) -> AsyncIterator[Samples]:
-        """Choose the decoder of `source`; closing `stack` ends it, even before its end."""
+    async def _open(self, source: Source, reading: Reading) -> AsyncIterator[Samples]:
+        """Choose the decoder of `source`; closing the stack ends it, even before its end."""
         if not isinstance(source, AsyncIterator):
-            return await self._open_file(source, damage, stack)
+            return await self._open_file(source, reading)
         head, is_whole = await _head(source)
         header = read_header(head)
         if header is None and is_whole and bytes_in_memory(head):
-            return await self._open_file(io.BytesIO(head), damage, stack)
+            return await self._open_file(io.BytesIO(head), reading)
         if header is None and self._needs_file(head):
-            file = await self._on_disk(head, source, stack)
-            return await self._open_file(file, damage, stack)
+            file = await self._on_disk(head, source, reading.stack)
+            return await self._open_file(file, reading)
         buffer = None
         if not is_whole:
-            buffer = await stack.enter_async_context(buffered(source, self._threads))
+            buffer = await reading.stack.enter_async_context(buffered(source, self._threads))
         data = stream_of([head]) if buffer is None else chained(head, buffer)
-        damage.declared = mp3.seconds(head)
+        reading.damage.declared = mp3.seconds(head)
         if header is not None:
-            return await _entered(self._with_wave(header, data, damage), stack)
+            require_first(reading.track, "wav")
+            return await _entered(self._with_wave(header, data, reading.damage), reading.stack)
         if buffer is not None:
             await self._processes.turn(buffer)
-        return await self._with_ffmpeg(data, damage, stack)
+        return await self._with_ffmpeg(data, reading)
 
     def _needs_file(self, head: bytes) -> bool:
         """Whether a decoder must go back and forth in what begins like this.
@@ -139,15 +153,14 @@ class Decoder:
             return True
         return needs_seeking(head)
 
-    async def _open_file(
-        self, file: BinaryIO, damage: Damage, stack: contextlib.AsyncExitStack
-    ) -> AsyncIterator[Samples]:
+    async def _open_file(self, file: BinaryIO, reading: Reading) -> AsyncIterator[Samples]:
         sound = await self._run(opened_by_soundfile, file)
         if sound is not None:
-            stack.callback(sound.close)
-            return await _entered(self._with_soundfile(sound, file, damage, stack), stack)
-        damage.declared = await self._run(_mp3_seconds, file)
-        return await self._with_ffmpeg(from_start(file), damage, stack)
+            reading.stack.callback(sound.close)
+            require_first(reading.track, sound.format.lower())
+            return await _entered(self._with_soundfile(sound, file, reading), reading.stack)
+        reading.damage.declared = await self._run(_mp3_seconds, file)
+        return await self._with_ffmpeg(from_start(file), reading)
 
     async def _on_disk(
         self, head: bytes, stream: AsyncIterator[bytes], stack: contextlib.AsyncExitStack
@@ -157,29 +170,25 @@ class Decoder:
             await self._threads.run(spool.write, data)
         return spool.file
 
-    async def _with_ffmpeg(
-        self, source: Source, damage: Damage, stack: contextlib.AsyncExitStack
-    ) -> AsyncIterator[Samples]:
+    async def _with_ffmpeg(self, source: Source, reading: Reading) -> AsyncIterator[Samples]:
         if self._ffmpeg is None:
             raise _needs_ffmpeg()
-        await stack.enter_async_context(self._processes.slots)
-        return await _entered(self._ffmpeg.blocks(source, damage), stack)
+        await reading.stack.enter_async_context(self._processes.slots)
+        return await _entered(
+            self._ffmpeg.blocks(source, reading.damage, reading.track), reading.stack
+        )
 
     async def _with_soundfile(
-        self,
-        sound: soundfile.SoundFile,
-        file: BinaryIO,
-        damage: Damage,
-        stack: contextlib.AsyncExitStack,
+        self, sound: soundfile.SoundFile, file: BinaryIO, reading: Reading
     ) -> AsyncGenerator[Samples]:
         decoder, decoded = SoundfileDecoder(sound), 0
-        damage.declared = decoder.seconds
+        reading.damage.declared = decoder.seconds
         while not decoder.has_ended:
             try:
                 block = await self._run(decoder.read)
             except soundfile.LibsndfileError as error:
                 log.info("audio damaged, ffmpeg decodes the rest: %s", error)
-                damage.note(str(error))
+                reading.damage.note(str(error))
                 break
             decoded += len(block)
             yield block
@@ -187,7 +196,7 @@ class Decoder:
             return
         if self._ffmpeg is None and decoded:
             return
-        rest = await self._with_ffmpeg(from_start(file), damage, stack)
+        rest = await self._with_ffmpeg(from_start(file), reading)
         async for block in _without_first(decoded, rest):
             yield block
 

@@ -24,6 +24,7 @@ DESCRIPTORS = 6  # A start opens so many descriptors at once; half of them stay 
 NICENESS = 10  # A decoder's process has a priority lower than the server's by so much.
 CHECKS = 8  # Progress is looked for so many times before a process counts as hanging.
 TAKEN_BYTES = 2**20  # A process that writes nothing makes progress if it takes so many bytes.
+TURNS = 3  # After so many turns of the event loop all messages that were in the pipe are taken.
 END_SECONDS = 5  # A killed process is waited for so long; then its pipes are given up.
 DECODING = "decod"  # Errors about codecs have it; others come at the usual end of some files, too.
 SHELL_SIGNALS = range(129, 160)  # A shell script whose program was killed ends with such a code.
@@ -76,13 +77,15 @@ class FfmpegProcess:
         self._process = process
         self._output = process.stdout
         self._handed = 0  # bytes written to its input, read by it or not
-        self._messages = asyncio.create_task(Messages().read(process.stderr))
+        self.messages = Messages()
+        self._reader = asyncio.create_task(self.messages.read(process.stderr))
         self._feeder = asyncio.create_task(self._feed(stream))
 
     async def output(self, size: int, stall_seconds: float) -> bytes:
         """Read at most `size` bytes of its output; b"" at the end.
 
-        Waiting for the sender of the input is not counted.
+        What it said before them is among its `messages` then. Waiting for the sender of the input
+        is not counted.
 
         Raises:
             DecoderFailed: for so many seconds it wrote nothing and took nothing.
@@ -92,7 +95,9 @@ class FfmpegProcess:
         while True:
             try:
                 async with asyncio.timeout(stall_seconds / CHECKS):
-                    return await self._output.read(size)
+                    data = await self._output.read(size)
+                await self._catch_up()
+                return data
             except TimeoutError:
                 if self._feeder.done():
                     self._feeder.result()  # the source's own failure comes first
@@ -100,6 +105,14 @@ class FfmpegProcess:
                 since, taken = clock(), self._taken
             elif clock() - since >= stall_seconds:
                 raise _hangs(stall_seconds)
+
+    async def _catch_up(self) -> None:
+        """Let all messages be taken that were written before the last output was read.
+
+        The loop polls the pipe, hands its bytes to the reader, and wakes the reader.
+        """
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
 
     async def finish(self, decoded: float, stall_seconds: float, damage: Damage) -> None:
         """Judge the process by its end, after its last output.
@@ -116,7 +129,7 @@ class FfmpegProcess:
         try:
             async with asyncio.timeout(stall_seconds):
                 code = await self._process.wait()
-                said = await self._messages
+                said = await self._reader
         except TimeoutError:
             raise _hangs(stall_seconds) from None
         if damage.declared is None:
@@ -135,11 +148,11 @@ class FfmpegProcess:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        for task in (self._feeder, self._messages):
+        for task in (self._feeder, self._reader):
             task.cancel()
         rest = _discarded(self._output)  # `wait` needs the pipe read to its end
         ends = asyncio.gather(
-            self._process.wait(), rest, self._feeder, self._messages, return_exceptions=True
+            self._process.wait(), rest, self._feeder, self._reader, return_exceptions=True
         )
         try:
             async with asyncio.timeout(END_SECONDS):

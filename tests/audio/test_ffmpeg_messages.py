@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from asr.audio.ffmpeg_messages import KEPT_BYTES, Messages
+from asr.audio.timeline import ClockMark
 
 INPUT = """\
 [info] Input #0, mp3, from 'pipe:0':
@@ -47,6 +48,39 @@ def test_a_length_that_may_be_wrong_is_not_taken(line: str) -> None:
     first, rest = INPUT.split("\n", 1)
     assert read(f"{first}\n{line}\n{rest}").declared is None
     assert read("[info] Input #0, ogg, from 'pipe:0':\n[info]   Duration: N/A").declared is None
+
+
+def test_the_container_and_its_tracks_are_read() -> None:
+    messages = read(
+        "[info] Input #0, matroska,webm, from 'pipe:0':\n"
+        "[info]   Metadata:\n"
+        "[info]     title           : A film\n"
+        "[info]   Duration: 00:10:02.50, start: -0.007000, bitrate: 64 kb/s\n"
+        "[info]   Stream #0:0: Video: h264, 64x64\n"
+        "[info]   Stream #0:2(fra): Audio: opus, 48000 Hz, stereo, fltp (default)\n"
+        "[info]     Metadata:\n"
+        "[info]       title           : Doublage\n"
+        "[info]   Stream #0:1(eng): Audio: aac (LC), 48000 Hz, 5.1, fltp\n"
+        "[info] Stream mapping:\n"
+        "[info]   Stream #0:9: Audio: none\n"
+    )
+    assert (messages.format, messages.start) == ("matroska,webm", -0.007)
+    assert [str(track) for track in messages.tracks] == ["aac, eng", "opus, fra, 'Doublage'"]
+    assert messages.is_film
+
+
+def test_the_times_of_frames_are_taken_once_and_in_pairs() -> None:
+    mark = "[Parsed_asetpts_0 @ 0x5] [Eval @ 0x7f] [info] {:.6f}"
+    messages = read("\n".join([INPUT, *map(mark.format, (0.0, 4.087, 12.5))]))
+    assert messages.taken_marks() == [ClockMark(0.0, 4.087)]
+    assert messages.taken_marks() == []
+    messages.take(mark.format(14.25).encode())
+    assert messages.taken_marks() == [ClockMark(12.5, 14.25)]
+
+
+def test_a_number_in_the_description_of_the_input_is_no_time() -> None:
+    messages = read("[info] Input #0, ogg, from 'pipe:0':\n[info] 1.000000\n[info] 2.000000")
+    assert messages.taken_marks() == []
 
 
 def test_the_last_error_is_the_reason_without_where_it_came_from() -> None:

@@ -1,0 +1,81 @@
+"""The audio tracks of a container are read, chosen and named as ffmpeg describes them."""
+
+from __future__ import annotations
+
+import pytest
+
+from asr.audio.tracks import AudioTrack, chosen, missing, read_track, require_first
+from asr.errors import BadRequest
+
+KIND = "Audio: aac (LC) (mp4a / 0x6134706D), 48000 Hz, {}, fltp, 128 kb/s"
+
+
+def track(codec: str = "aac", channels: int = 2, is_default: bool = False) -> AudioTrack:
+    return AudioTrack(0, codec, "", channels, is_default)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (f"  Stream #0:1[0x2](eng): {KIND.format('stereo')} (default)", (1, "aac", "eng", 2, True)),
+        (f"  Stream #0:2(und): {KIND.format('mono')}", (2, "aac", "", 1, False)),
+        ("  Stream #0:0: Audio: opus, 48000 Hz, 5.1(side), fltp, start 4.087000 (default)",
+         (0, "opus", "", 6, True)),
+        ("  Stream #0:3[0x100](fra): Audio: mp2 ([3][0][0][0] / 0x0003), 48000 Hz, mono, fltp",
+         (3, "mp2", "fra", 1, False)),
+        ("  Stream #0:2[0x3](und): Audio: none (apac / 0x63617061), 48000 Hz, 4 channels, 320 kb/s",
+         (2, "none", "", 4, False)),
+        ("  Stream #0:0: Audio: pcm_s16le, 16000 Hz, 6 channels (FL+FR+FC+LFE+SL+SR), s16",
+         (0, "pcm_s16le", "", 6, False)),
+        ("  Stream #0:0: Audio: amr_nb, 8000 Hz, something new, flt", (0, "amr_nb", "", 0, False)),
+        ("  Stream #0:0: Audio: mp3, 0 channels", (0, "mp3", "", 0, False)),
+    ],
+)  # fmt: skip
+def test_a_track_is_read(line: str, expected: tuple[object, ...]) -> None:
+    found = read_track(line)
+    assert found is not None
+    fields = (found.stream, found.codec, found.language, found.channels, found.is_default)
+    assert fields == expected
+
+
+@pytest.mark.parametrize(
+    ("layout", "channels"),
+    [("2.1", 3), ("quad", 4), ("5.1", 6), ("7.1(wide)", 8), ("5.1.4", 10), ("22.2", 24)],
+)
+def test_layouts_are_counted(layout: str, channels: int) -> None:
+    found = read_track(f"  Stream #0:0: {KIND.format(layout)}")
+    assert found is not None
+    assert found.channels == channels
+
+
+def test_other_streams_are_no_tracks() -> None:
+    assert read_track("  Stream #0:0: Video: h264, yuv420p, 64x64 (default)") is None
+    assert read_track("    Stream #0:0: Audio: a comment : of the file") is None
+
+
+def test_the_default_track_is_chosen_or_else_the_first_with_sound() -> None:
+    assert chosen([track(), track(is_default=True), track(is_default=True)]) == 1
+    assert chosen([track(), track()]) == 0
+    assert chosen([track("none"), track()]) == 1
+    assert chosen([track("none", is_default=True), track()]) == 1
+    assert chosen([track("none")]) == 0
+    assert chosen([]) == 0
+
+
+def test_a_track_that_is_not_there_is_refused_with_those_that_are() -> None:
+    tracks = [
+        AudioTrack(1, "aac", "eng", 2, is_default=True),
+        AudioTrack(2, "ac3", "fra", 6, is_default=False, title="VO\n'x'" + 100 * "y"),
+    ]
+    refusal = missing(2, tracks)
+    assert refusal.status == 400
+    assert refusal.param == "audio_track"
+    assert "no audio_track 2: choose one of 0 (aac, eng), 1 (ac3, fra, 'VO\ufffd" in refusal.message
+    assert len(missing(9, tracks * 500).message) < 2000
+
+
+def test_a_format_with_one_track_has_the_first_alone() -> None:
+    require_first(None, "wav")
+    require_first(0, "wav")
+    with pytest.raises(BadRequest, match=r"no audio_track 1: choose one of 0 \(wav\)"):
+        require_first(1, "wav")
