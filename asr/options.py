@@ -45,4 +45,5 @@ class Options:
     max_new_tokens: int | None = None  # of each window; None: the server's limit
     thresholds: Thresholds = Thresholds()
     vad: VadOptions = VadOptions()  # for the transcriber alone: no engine reads it
+    audio_track: int | None = None  # among those of the file, from 0; for the decoder alone
     is_streamed: bool = field(default=False, compare=False)  # a caller waits for the first words

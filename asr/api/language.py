@@ -19,6 +19,7 @@ from asr.http.parameters import (
     Location,
     StrictParameters,
     Texts,
+    TrackParameters,
     refuse_unknown,
 )
 from asr.http.responses import decimals, server_headers
@@ -54,7 +55,10 @@ def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
             "model, or do not use this route"
         )
     refuse_unknown(asked)
-    return Options(languages=allowed_languages(asked.languages, "languages", info))
+    return Options(
+        languages=allowed_languages(asked.languages, "languages", info),
+        audio_track=asked.audio_track,
+    )
 
 
 def _answer(detection: LanguageDetection, info: EngineInfo) -> DetectionAnswer:
@@ -96,7 +100,7 @@ def operation(failure: type[BaseModel], invalid_status: int) -> Json:
     }
 
 
-class DetectionParameters(StrictParameters):
+class DetectionParameters(StrictParameters, TrackParameters):
     """Which languages may be detected; every key is optional."""
 
     model: str | None = Field(None, description="Any name, because the server has one model")

@@ -19,6 +19,7 @@ from asr.options import Thresholds
 from asr.text import printable
 
 SEED_LIMIT = 2**63  # PyTorch's generators take seeds below this.
+MOST_TRACKS = 2**31 - 1  # ffmpeg takes numbers up to this.
 
 
 def _parted(value: object) -> object:
@@ -65,6 +66,20 @@ def refuse_unknown(parameters: StrictParameters) -> None:
         raise BadRequest(
             f"unknown keys: {printable(', '.join(unknown))}; leave them out, or leave 'strict' out"
         )
+
+
+class TrackParameters(BaseModel):
+    """Which part of a file is the audio."""
+
+    audio_track: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_TRACKS,
+        description=(
+            "Number of the audio track among those of the file, from 0; unset: the one that is "
+            "marked as default, or else the first one"
+        ),
+    )
 
 
 class DecodingParameters(BaseModel):

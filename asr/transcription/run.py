@@ -80,11 +80,13 @@ class TranscriptionRun:
         """The language of the first window that is not silent; nothing more is read."""
         cutter = self._setup.cutter(self._options.vad, is_early=False)
         stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
+        track = self._options.audio_track
         with self._scheduler.admit() as request:
-            async with contextlib.aclosing(stream.windows(source, request)) as windows:
+            async with contextlib.aclosing(stream.windows(source, request, track)) as windows:
                 async for window in windows:
                     if not self._coverage.is_silent(window):
-                        scheduled = request.submit(replace(window, options=self._options))
+                        options = replace(self._options, audio_track=None)
+                        scheduled = request.submit(replace(window, options=options))
                         return await scheduled.detection
                     request.take(WindowResult(window))
         return LanguageDetection()
@@ -92,10 +94,11 @@ class TranscriptionRun:
     async def _submit_all(self, source: Source, request: ScheduledRequest) -> None:
         """Submit windows while the bytes still arrive; a failure here fails the request."""
         try:
-            options = replace(self._options, vad=VadOptions())
+            track = self._options.audio_track
+            options = replace(self._options, vad=VadOptions(), audio_track=None)
             cutter = self._setup.cutter(self._options.vad)
             stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
-            async with contextlib.aclosing(stream.windows(source, request)) as windows:
+            async with contextlib.aclosing(stream.windows(source, request, track)) as windows:
                 async for window in windows:
                     scheduled = await self._submit(replace(window, options=options), request)
                     options = await self._with_language(options, scheduled)

@@ -56,7 +56,9 @@ class Transcriber:
         info = self._setup.info
         if not info.languages:
             raise BadRequest(f"the model {info.model_id} does not detect languages")
-        options = Options(languages=options.languages, timestamps="none")
+        options = Options(
+            languages=options.languages, timestamps="none", audio_track=options.audio_track
+        )
         check(options, info)
         return await self._run(options, Timings()).detection(source)
 

@@ -39,7 +39,9 @@ class WindowStream:
         self._timings = timings
         self._samples = 0
 
-    async def windows(self, source: Source, request: ScheduledRequest) -> AsyncGenerator[Window]:
+    async def windows(
+        self, source: Source, request: ScheduledRequest, track: int | None = None
+    ) -> AsyncGenerator[Window]:
         """Decode and cut `source`, no faster than `request` has room; it counts what is decoded.
 
         A result holds the samples of its window: `request.take` is to be called for each one.
@@ -51,7 +53,8 @@ class WindowStream:
         timings, cutter = self._timings, self._cutter
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
-        async with contextlib.aclosing(self._setup.decoder.blocks(source, self._damage)) as blocks:
+        decoded = self._setup.decoder.blocks(source, self._damage, track)
+        async with contextlib.aclosing(decoded) as blocks:
             while (block := await self._next(blocks, request)) is not None:
                 self._take(block)
                 request.hold(cutter.held_samples)

@@ -124,6 +124,30 @@ async def test_a_language_that_is_not_known_is_named_with_those_that_are(client,
 
 
 @pytest.mark.parametrize("way", WAYS)
+async def test_an_audio_track_is_chosen_for_the_decoder_and_no_engine_sees_it(client, engine, way):
+    response = await way(client, {"audio_track": "0", "strict": "true"})
+    assert response.status == 200, await response.text()
+    assert options_asked(engine).audio_track is None
+    response = await way(client, {"audio_track": "1"})
+    assert response.status == 400
+    assert "no audio_track 1: choose one of 0 (wav)" in await response.text()
+
+
+async def test_the_track_of_a_stream_may_not_follow_its_file(client):
+    data = form({"stream": "true"})
+    data.add_field("audio_track", "1")
+    response = await client.post(OPENAI, data=data)
+    assert "audio_track came after the file" in await response.text()
+
+
+@pytest.mark.parametrize("path", ["/detect-language", "/v1/audio/language"])
+async def test_the_language_of_a_track_that_is_not_there_is_not_detected(client, path):
+    response = await client.post(path, params={"audio_track": "1"}, data=CLIP)
+    assert response.status == 400
+    assert "no audio_track 1" in await response.text()
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_thresholds_are_a_400_when_strict_where_no_probability_is_known(client, engine, way):
     engine.info = replace(engine.info, has_logprobs=False)
     assert (await way(client, {"no_speech_threshold": "0.5"})).status == 200
@@ -136,6 +160,8 @@ async def test_thresholds_are_a_400_when_strict_where_no_probability_is_known(cl
     ("fields", "named"),
     [
         ({"seed": "1.5"}, "seed"),
+        ({"audio_track": "-1"}, "audio_track"),
+        ({"audio_track": "first"}, "audio_track"),
         ({"seed": str(2**63)}, "seed"),
         ({"logprob_threshold": "-inf"}, "logprob_threshold"),
         ({"log_prob_threshold": "low"}, "log_prob_threshold"),

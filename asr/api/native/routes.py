@@ -121,4 +121,5 @@ def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
         temperature=parameters.temperature,
         seed=parameters.seed,
         thresholds=parameters.thresholds,
+        audio_track=parameters.audio_track,
     )

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from asr.http.parameters import AudioFile, DecodingParameters, Location, StrictParameters, Texts
+from asr.http.parameters import (
+    AudioFile,
+    DecodingParameters,
+    Location,
+    StrictParameters,
+    Texts,
+    TrackParameters,
+)
 from asr.options import Task, Timestamps
 
 
-class AsrParameters(StrictParameters, DecodingParameters):
+class AsrParameters(StrictParameters, DecodingParameters, TrackParameters):
     """How `/asr` is to transcribe; every key is optional."""
 
     language: str | None = Field(

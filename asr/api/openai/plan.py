@@ -122,6 +122,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         logprobs=_wants_logprobs(form, info, unsupported),
         thresholds=form.thresholds,
         vad=_vad_options(form, server, unsupported),
+        audio_track=form.audio_track,
     )
     if form.strict:
         unsupported.refuse(form.model, info)

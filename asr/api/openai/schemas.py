@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from asr.http.parameters import AudioFile, DecodingParameters
+from asr.http.parameters import AudioFile, DecodingParameters, TrackParameters
 from asr.options import Task, VadOptions
 
 ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv"]
@@ -96,7 +96,7 @@ def _undiarized(value: object) -> object:
 Strategy = Annotated[Auto | ServerVad, Field(discriminator="type")]
 
 
-class AudioForm(DecodingParameters):
+class AudioForm(DecodingParameters, TrackParameters):
     """What may be asked of audio; fields of other servers are taken as well."""
 
     model_config = ConfigDict(extra="allow")
