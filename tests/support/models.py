@@ -91,8 +91,8 @@ class NumberTokenizer:
     def get_prompt_ids(self, prompt: str) -> np.ndarray[Any, Any]:
         return np.array([self._start_of_previous, *(int(word) for word in prompt.split())])
 
-    def convert_ids_to_tokens(self, token: int) -> str:
-        return f"Ġ{token}"
+    def convert_ids_to_tokens(self, token: Any) -> Any:
+        return [f"Ġ{each}" for each in token] if isinstance(token, list) else f"Ġ{token}"
 
     def decode(
         self, tokens: list[int], skip_special_tokens: bool, clean_up_tokenization_spaces: bool

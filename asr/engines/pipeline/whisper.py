@@ -16,10 +16,11 @@ from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.model_files import reading
 from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
+from asr.engines.pipeline.text_stop import TextStop
 from asr.engines.pipeline.weights import filled, loaded
 from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
-from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops
+from asr.engines.whisper.decoding.fallback import most_tokens
 from asr.engines.whisper.decoding.logits import choose
 from asr.engines.whisper.decoding.sampling import SamplingState, seed_of
 from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
@@ -105,13 +106,13 @@ class WhisperModel:
         start = 0 if prompt is None else len(prompt)
         length = start + len(opening)
         room = self._model.config.max_target_positions - length
-        limits = room, self._max_new_tokens, options.max_new_tokens
+        longest = most_tokens(max(window.seconds for window in windows))
+        limits = room, self._max_new_tokens, options.max_new_tokens, longest
         multilingual = bool(self._vocabulary.languages)
         seeds = [seed_of(options, temperature) for _ in windows]
         chooser = TokenChooser(temperature, torch.tensor(seeds, device=self._device))
-        stop = None
-        if options.thresholds.compression_ratio is not None:
-            stop = RepetitionStop(self._vocabulary, length, [window.seconds for window in windows])
+        watches = options.thresholds.compression_ratio is not None
+        stop = TextStop(self._vocabulary, length, [window.seconds for window in windows], watches)
         recorder = AttentionRecorder(self._model)
         recording = recorder.recording() if options.timestamps == "word" else nullcontext()
         with torch.inference_mode(), self._no_speech_probs(start) as no_speech_probs, recording:
@@ -124,7 +125,7 @@ class WhisperModel:
                 num_beams=1,
                 do_sample=False,  # the chooser samples
                 logits_processor=[chooser],
-                stopping_criteria=[stop] if stop else None,
+                stopping_criteria=[stop],
                 max_new_tokens=min(limit for limit in limits if limit),
                 force_unique_generate_call=True,
             )
@@ -133,8 +134,9 @@ class WhisperModel:
         for row, tokens in enumerate(output[:, length:].tolist()):
             end = self._vocabulary.end_of_text  # what follows pads to the longest row's length
             count = tokens.index(end) + 1 if end in tokens else len(tokens)
+            count = min(count, most_tokens(windows[row].seconds))
             decoded = tokens[:count], logprobs[row][:count], no_speech_probs[row]
-            is_loop = bool(stop and stop.loops(row, tokens))
+            is_loop = stop.loops(row, tokens[:count])
             frames = frames_of(windows[row].seconds)
             alignment = recorder.inputs(row, range(length - 1, length - 1 + count), frames)
             attempts.append(Attempt(*decoded, temperature, is_loop, alignment))
@@ -260,23 +262,3 @@ class TokenChooser:
         chosen, logprobs = choose(scores.float(), sampling)
         self.logprobs.append(logprobs)
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
-
-
-class RepetitionStop:
-    """Stops the rows of `generate` whose text repeats itself."""
-
-    def __init__(self, vocabulary: Vocabulary, opening: int, seconds: Sequence[float]) -> None:
-        self._vocabulary = vocabulary
-        self._opening = opening  # tokens
-        self._seconds = seconds  # of each row's window
-
-    def __call__(self, written: torch.Tensor, _: object, **__: object) -> torch.Tensor:
-        """Return which of the rows, [rows, tokens], are to stop."""
-        stops = [False] * len(written)
-        if (written.shape[1] - self._opening) % CHECK_EVERY == 0:
-            rows = enumerate(written[:, self._opening :].tolist())
-            stops = [self.loops(row, tokens) for row, tokens in rows]
-        return torch.tensor(stops, device=written.device)
-
-    def loops(self, row: int, tokens: Sequence[int]) -> bool:
-        return loops(tokens, self._vocabulary, self._seconds[row])

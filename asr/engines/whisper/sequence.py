@@ -10,6 +10,7 @@ import numpy as np
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.decoding.attempt import Attempt
+from asr.engines.whisper.decoding.fallback import most_tokens
 from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.engines.whisper.result import PendingResult
@@ -66,7 +67,8 @@ class Sequence:
         options = window.options
         opening = checkpoint.opening(options)
         room = checkpoint.longest - len(opening.tokens)
-        return cls(window, opening, limit=min(room, most, options.max_new_tokens or room))
+        limits = room, most, most_tokens(window.seconds), options.max_new_tokens or room
+        return cls(window, opening, limit=min(limits))
 
     @property
     def stops_loops(self) -> bool:

@@ -34,6 +34,7 @@ class Vocabulary:
     no_timestamps: int
     tasks: Mapping[str, int]  # empty where the model knows English only
     languages: Mapping[str, int]  # code → id; empty where the model knows English only
+    lengths: Sequence[int] = ()  # bytes of each text token, by id; empty where they are not known
 
     @property
     def first_timestamp(self) -> int:
@@ -57,6 +58,7 @@ class Vocabulary:
             languages={token.strip("<|>"): int(number) for token, number in languages.items()}
             if is_multilingual
             else {},
+            lengths=_lengths(tokenizer),
         )
 
     @property
@@ -75,6 +77,10 @@ class Vocabulary:
             raise BadRequest(f"the model does not know the language {quoted(str(code))}")
         return self.languages[code]
 
+    def bytes_of(self, text: Sequence[int]) -> int:
+        """Return how many bytes of UTF-8 the text tokens have, 0 where that is not known."""
+        return sum(self.lengths[token] for token in text) if self.lengths else 0
+
     def opening(self, options: Options, language: str | None) -> list[int]:
         """Return the tokens that set the language, the task, and timestamps or none."""
         tokens = [self.start_of_transcript]
@@ -83,6 +89,12 @@ class Vocabulary:
         if options.timestamps == "none":
             tokens.append(self.no_timestamps)
         return tokens
+
+
+def _lengths(tokenizer: Any) -> tuple[int, ...]:
+    """Return the bytes of each text token: a letter of its spelling stands for a byte."""
+    spellings = tokenizer.convert_ids_to_tokens(list(range(tokenizer.eos_token_id)))
+    return tuple(len(spelling or "") for spelling in spellings)
 
 
 def token_bytes(token: int, tokenizer: Any) -> bytes:

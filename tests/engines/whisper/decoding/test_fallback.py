@@ -10,11 +10,13 @@ import torch
 
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper import engine as engines
+from asr.engines.whisper.decoding import fallback
 from asr.engines.whisper.decoding.attempt import Attempt
 from asr.engines.whisper.decoding.fallback import (
     TextQuality,
     best_attempt,
     loops,
+    most_tokens,
     next_temperature,
     rejection_reason,
 )
@@ -278,6 +280,46 @@ def test_the_trusted_attempt_is_kept_else_the_likeliest_that_is_no_loop() -> Non
     assert best_attempt([unlikely, replace(unlikely, no_speech_prob=0.9)], USUAL) == "no speech"
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.8, 5.0])
+def test_more_tokens_than_can_be_said_in_the_time_count_as_a_loop(seconds: float) -> None:
+    counting = list(range(100, 100 + most_tokens(seconds)))
+    assert loops(counting, VOCABULARY, seconds)
+    assert not loops(counting[:-1], VOCABULARY, seconds)
+    assert not loops([*counting[:-1], END], VOCABULARY, seconds), "it ends in time"
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_a_token", "seconds", "is_too_long"),
+    [
+        (20, 5, 0.8, False),  # English, or Russian: 25 tokens a second
+        (28, 5, 0.8, True),
+        (100, 1, 0.8, False),  # Burmese, whose letters have three tokens of a byte each
+        (300, 5, 30.0, False),
+    ],
+)
+def test_a_text_of_more_bytes_than_can_be_said_counts_as_a_loop(
+    text: int, bytes_a_token: int, seconds: float, is_too_long: bool
+) -> None:
+    vocabulary = replace(VOCABULARY, lengths=(bytes_a_token,) * END)
+    assert loops(list(range(100, 100 + text)), vocabulary, seconds) == is_too_long
+
+
+@pytest.mark.parametrize("changes", [{}, {"steps": 5, "launches": 1, "lookahead": 1}])
+def test_an_attempt_ends_at_the_bound_of_its_windows_seconds(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(fallback, "BASE_BYTES", 3)
+    monkeypatch.setattr(fallback, "BYTES_PER_SECOND", 10)
+    options = Options("en", timestamps="none")
+    watched = replace(options, thresholds=Thresholds(compression_ratio=99.0))
+    asked = [Window(noise(1, n), 0.0, o) for n in (0.5, 1.5) for o in (watched, options)]
+    engine = DraftingEngine(only(tiny, *range(100, 160)), **changes)
+    found = engine.transcribe(asked)
+    lengths = [[len(draft.tokens) for draft in engine.attempts[window]] for window in asked]
+    assert lengths == [[8] * 6, [8], [16] * 6, [18]], "every 16 tokens the bytes are counted"
+    assert [result.rejected for result in found] == ["repetition", None] * 2
+
+
 def test_a_word_said_too_often_for_the_time_is_a_loop() -> None:
     assert loops([ZERO, 5, 6, *[7] * 60], VOCABULARY, 5.0)
     assert loops([ZERO, 5, 6, *[7, 8, 9] * 30], VOCABULARY, 5.0)
@@ -310,6 +352,7 @@ def test_what_can_be_said_in_the_time_is_no_loop(said: list[int]) -> None:
 
 
 def test_the_shortest_window_holds_a_word_repeated_a_few_times() -> None:
-    assert not loops([7] * 31, VOCABULARY, 0.5)
-    assert not loops(list(range(20)) * 5, VOCABULARY, 0.5)
-    assert loops([7] * 32, VOCABULARY, 0.5)
+    assert not loops([7] * 15, VOCABULARY, 0.5)
+    assert not loops(list(range(20)) * 4, VOCABULARY, 0.5)
+    assert loops([7] * 16, VOCABULARY, 0.5)
+    assert not loops([7] * 31, VOCABULARY, 3.2)
