@@ -37,7 +37,9 @@ class Segment:
     text: str  # with its leading space, as the model wrote it
     words: tuple[Word, ...] = ()
     tokens: tuple[int, ...] = ()  # as the model wrote them, timestamps included
-    avg_logprob: float | None = None  # mean over the tokens, natural logarithm
+    avg_logprob: float | None = None  # mean over the window's tokens, natural logarithm
+    own_logprob: float | None = None  # mean over the tokens of its own text, likewise
+    doubt: str | None = None  # why it stays only where a voice is sure, such as "unlikely"
     no_speech_prob: float | None = None  # of the window
     temperature: float | None = None  # that it was decoded at; None: the one of the request
     window_start: float = 0.0  # seconds, where its window begins

@@ -110,6 +110,9 @@ class KnownSpeech:
         cut = (Span(max(s.start, start), min(s.end, end)) for s in self._spoken)
         return [span for span in cut if span.end > span.start]
 
+    def certainty(self, start: float, end: float) -> float | None:
+        return float(self.is_possible(start, end))
+
 
 def tone(seconds: float, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
     """Return a sine at half volume, [samples]."""

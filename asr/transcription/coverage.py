@@ -15,6 +15,8 @@ from asr.vad.detector import LONGEST_PAUSE, Span, SpeechTrack
 
 INACCURACY = LONGEST_PAUSE + 0.2  # Uncovered speech shorter than this many seconds is no gap.
 MAX_DISTANCE = 1.0  # A text farther than this many seconds from any speech counts as invented.
+VOICE_DISTANCE = 0.3  # A doubted text is kept for a voice within this many seconds of it.
+VOICE_CERTAINTY = 0.85  # It is kept if a quarter second there is this probably a voice.
 MAX_WORDS_PER_SECOND = 10.0  # More words than the fastest speakers say in a minute are invented.
 
 
@@ -51,8 +53,6 @@ class SpeechCoverage:
 
     def without_invented(self, result: WindowResult) -> WindowResult:
         """`result` without the segments that nobody can have said."""
-        if self.track is None:
-            return result
         kept = []
         reason = result.rejected
         for segment in result.segments:
@@ -129,8 +129,13 @@ class SpeechCoverage:
         Args:
             offset: seconds from the start of the recording to the start of its window.
         """
-        assert self.track is not None
+        if segment.text.strip() and not any(map(str.isalnum, segment.text)):
+            return "no words"
         start, end = segment.start + offset, segment.end + offset
+        if segment.doubt is not None and not self._has_voice(segment.doubt, start, end):
+            return segment.doubt
+        if self.track is None:
+            return None
         if not self.track.is_possible(start - MAX_DISTANCE, end + MAX_DISTANCE):
             return "no speech"
         words = word_count(segment.text)
@@ -138,3 +143,13 @@ class SpeechCoverage:
             return None
         spoken = sum(span.seconds for span in self.track.spans(start, end))
         return "density" if words > MAX_WORDS_PER_SECOND * (spoken + MAX_DISTANCE) else None
+
+    def _has_voice(self, doubt: str, start: float, end: float) -> bool:
+        """Whether a doubted text between two times is kept, because a voice is certain there.
+
+        Without a detector that knows voices it is kept, too, unless it is unlikely.
+        """
+        certainty = None
+        if self.track is not None:
+            certainty = self.track.certainty(start - VOICE_DISTANCE, end + VOICE_DISTANCE)
+        return doubt != "unlikely" if certainty is None else certainty >= VOICE_CERTAINTY

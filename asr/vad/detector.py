@@ -16,6 +16,7 @@ FRAME_SAMPLES = 512  # A detector judges this many samples at once: 32 ms.
 FRAME_SECONDS = FRAME_SAMPLES / SAMPLE_RATE
 LONGEST_PAUSE = 0.5  # Spans with a pause of at most this many seconds between them are joined.
 SHORTEST_RUN = 3  # A sound of fewer frames is no speech: a click, or the beginning of a beep.
+CERTAIN_FRAMES = 8  # A voice is as certain as the mean of so many frames: a quarter second.
 SHORTEST_SPAN = 0.25  # A span of fewer seconds is dropped: it is a knock.
 
 Flags = npt.NDArray[np.bool_]  # one for each frame
@@ -48,6 +49,12 @@ class SpeechTrack(Protocol):
 
     def spans(self, start: float, end: float) -> list[Span]:
         """Where somebody is surely speaking between `start` and `end`, in order."""
+
+    def certainty(self, start: float, end: float) -> float | None:
+        """The probability of a voice in the likeliest quarter second between two times.
+
+        None where the detector does not tell a voice from other sounds.
+        """
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,15 @@ def spans(sure: Flags, likely: Flags, first: int) -> list[Span]:
             span = Span(joined.pop().start, span.end)
         joined.append(span)
     return [span for span in joined if span.seconds >= SHORTEST_SPAN]
+
+
+def likeliest(probabilities: Numbers) -> float:
+    """The highest mean of a quarter second of frames, or of all if fewer; 0 without any."""
+    count = min(CERTAIN_FRAMES, len(probabilities))
+    if not count:
+        return 0.0
+    total = np.concatenate([[0.0], np.cumsum(probabilities, dtype=np.float64)])
+    return float(np.max(total[count:] - total[:-count])) / count
 
 
 def has_run(flags: Flags) -> bool:

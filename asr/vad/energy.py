@@ -50,6 +50,9 @@ class Energy:
         likely: Flags = above > LIKELY_DB
         return spans(above > SURE_DB, likely, frames_between(start, end).start)
 
+    def certainty(self, start: float, end: float) -> None:
+        """None: loud is not only a voice."""
+
     def _take(self, frames: Samples) -> None:
         spectra = np.fft.rfft(frames * TAPER, axis=1)[:, BAND]
         power = np.sum(np.square(spectra.real) + np.square(spectra.imag), axis=1) * SCALE

@@ -21,7 +21,16 @@ from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from asr.errors import ConfigError
 from asr.pcm import Samples
-from asr.vad.detector import FRAME_SAMPLES, Framer, Numbers, Span, frames_between, has_run, spans
+from asr.vad.detector import (
+    FRAME_SAMPLES,
+    Framer,
+    Numbers,
+    Span,
+    frames_between,
+    has_run,
+    likeliest,
+    spans,
+)
 
 CONTEXT = 64  # This many samples before a frame are judged with it.
 STFT_SAMPLES, HOP = 256, 128  # A spectrum is of so many samples; the next begins a hop later.
@@ -94,6 +103,9 @@ class SileroTrack:
         values = self.probabilities(start, end)
         first = frames_between(start, end).start
         return spans(values >= self._sure, values >= self._likely, first)
+
+    def certainty(self, start: float, end: float) -> float:
+        return likeliest(self.probabilities(start, end))
 
     def probabilities(self, start: float, end: float) -> Numbers:
         """The probability of speech in each frame between `start` and `end`, [frames]."""

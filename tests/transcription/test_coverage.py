@@ -164,10 +164,63 @@ def test_a_text_that_nobody_can_say_in_that_time_is_thrown_away(text, seconds, w
     assert len(trusted.segments) == (why is None)
 
 
-def test_without_a_detector_nothing_is_judged():
+class Voice(KnownSpeech):
+    """Speech at the given times, where a voice is as certain as is said."""
+
+    def __init__(self, certainty: float | None, *spoken: tuple[float, float]) -> None:
+        super().__init__(*spoken)
+        self._certainty = certainty
+
+    def certainty(self, start: float, end: float) -> float | None:
+        return None if self._certainty is None else self._certainty * super().certainty(start, end)
+
+
+def doubted(reason: str, start: float = 1.0, end: float = 3.0) -> Segment:
+    return Segment(start, end, " Get off the car!", doubt=reason)
+
+
+@pytest.mark.parametrize("reason", ["unlikely", "repetition", "no speech"])
+@pytest.mark.parametrize(("certainty", "stays"), [(0.76, False), (0.95, True)])
+def test_a_doubted_text_is_given_out_only_where_a_voice_is_certain(reason, certainty, stays):
+    metrics = Metrics()
+    books = SpeechCoverage(Voice(certainty, (60.8, 63.2)), 0.0, metrics)
+    result = WindowResult(window(60.0), (doubted(reason),))
+    kept = books.without_invented(result)
+    assert (kept.segments == result.segments, kept.rejected) == (stays, None if stays else reason)
+    counted = metrics.registry.get_sample_value("asr_texts_rejected_total", {"reason": reason})
+    assert bool(counted) != stays
+    books.record_result(kept)
+    books.record_text(Joiner(0.0).push(kept))
+    reasons = [gap.reason for gap in books.coverage().gaps]
+    assert reasons == ([] if stays else [reason])
+
+
+def test_one_doubted_segment_leaves_the_others_of_its_window():
+    likely = said(5.0, 7.0, " Good morning.")
+    result = WindowResult(window(), (doubted("unlikely"), likely))
+    unsure = SpeechCoverage(Voice(0.5, (0.0, 8.0)), 0.0, Metrics())
+    assert unsure.without_invented(result).segments == (likely,)
+
+
+@pytest.mark.parametrize("track", [None, Voice(None, (0.0, 8.0))])
+def test_without_a_detector_of_voices_only_the_unlikely_text_is_dropped(track):
+    segments = (doubted("unlikely"), doubted("repetition", 3, 5), doubted("no speech", 5, 7))
+    found = SpeechCoverage(track, 0.0, Metrics()).without_invented(WindowResult(window(), segments))
+    assert (found.segments, found.rejected) == (segments[1:], "unlikely")
+
+
+@pytest.mark.parametrize("track", [None, KnownSpeech((0.0, 8.0))])
+@pytest.mark.parametrize("symbols", [" " + "_" * 70, " ...", " ♪♪♪", " -", " ¿?"])
+def test_symbols_alone_are_no_text(track, symbols):
+    segments = (said(0, 2, symbols), said(2, 4, " ¿Sí?"), said(4, 6, " မြန်မာ"), said(6, 8, " 7"))
+    found = SpeechCoverage(track, 0.0, Metrics()).without_invented(WindowResult(window(), segments))
+    assert (found.segments, found.rejected) == (segments[1:], "no words")
+
+
+def test_without_a_detector_speech_is_not_judged():
     books = SpeechCoverage(None, 0.0, Metrics())
     result = WindowResult(window(), (said(1, 2, " a" * 900),))
-    assert books.without_invented(result) is result
+    assert books.without_invented(result) == result
     assert books.windows_to_redecode(result) == []
     books.record_result(result)
     books.record_text(result.segments)

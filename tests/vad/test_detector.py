@@ -1,8 +1,9 @@
 """A detector is fed with a recording no further than is asked."""
 
 import numpy as np
+import pytest
 
-from asr.vad.detector import FRAME_SECONDS, DetectorFeed
+from asr.vad.detector import CERTAIN_FRAMES, FRAME_SECONDS, DetectorFeed, likeliest
 from tests.conftest import RATE
 from tests.vad.conftest import judged
 
@@ -20,3 +21,16 @@ def test_a_recording_is_read_as_far_as_is_asked_and_in_the_end_as_a_whole(silero
     feed.finish()
     whole = judged(silero, spoken.samples).probabilities(0, 14)
     assert np.allclose(track.probabilities(0, 14), whole, atol=1 / 255)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "certainty"),
+    [
+        ([], 0.0),
+        ([0.2, 0.8], 0.5),  # shorter than a quarter second: all of it
+        ([0.0] * 50 + [1.0] * CERTAIN_FRAMES + [0.0] * 50, 1.0),
+        ([0.0] * 50 + [1.0] * (CERTAIN_FRAMES // 2) + [0.0] * 50, 0.5),  # a click
+    ],
+)
+def test_a_voice_is_as_certain_as_the_likeliest_quarter_second(probabilities, certainty):
+    assert likeliest(np.array(probabilities, np.float32)) == pytest.approx(certainty)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from asr.engines.engine import Window
-from asr.engines.whisper.decoding.fallback import TextQuality, next_temperature
+from asr.engines.whisper.decoding.fallback import TextQuality, doubt, next_temperature
 from asr.engines.whisper.decoding.tokens import Vocabulary, segments, spelled
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.text import compression_ratio
@@ -49,17 +49,19 @@ class Attempt:
     def segments(
         self, window: Window, vocabulary: Vocabulary, tokenizer: Any
     ) -> tuple[Segment, ...]:
-        """Return timed text; each segment carries the probabilities of the whole window."""
-        logprobs = self.logprobs if window.options.logprobs or self.alignment else None
-        average = self.avg_logprob(vocabulary.end_of_text)
+        """Return timed text; each segment carries the window's probabilities beside its own."""
+        spells_tokens = window.options.logprobs or self.alignment is not None
+        given = self.tokens, vocabulary, tokenizer, window.seconds, self.logprobs, spells_tokens
+        quality = self.quality(vocabulary, tokenizer)
         return tuple(
             replace(
                 segment,
-                avg_logprob=average,
+                avg_logprob=quality.avg_logprob,
                 no_speech_prob=self.no_speech_prob,
                 temperature=self.temperature,
+                doubt=doubt(segment, quality, window.options.thresholds),
             )
-            for segment in segments(self.tokens, vocabulary, tokenizer, window.seconds, logprobs)
+            for segment in segments(*given)
         )
 
 

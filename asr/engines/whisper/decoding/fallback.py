@@ -6,11 +6,13 @@ The measures and the temperatures are those of openai/whisper's transcribe.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from asr.engines.whisper.decoding.tokens import TIME_PRECISION, Vocabulary
 from asr.options import Options, Thresholds
+from asr.text import compression_ratio
+from asr.transcript import Segment
 
 RejectionReason = Literal["no speech", "repetition", "unlikely"]
 
@@ -52,6 +54,25 @@ def rejection_reason(quality: TextQuality, thresholds: Thresholds) -> RejectionR
     if highest is not None and (quality.is_loop or quality.compression_ratio > highest):
         return "repetition"
     return "unlikely" if is_unlikely else None
+
+
+def doubt(segment: Segment, attempt: TextQuality, thresholds: Thresholds) -> RejectionReason | None:
+    """Return why a segment is to stay only where a voice is sure; None where it simply stays.
+
+    It is judged by its own tokens, because a window may have others that are likely.
+
+    Args:
+        segment: with the mean logprob of its tokens.
+        attempt: the quality of the attempt that it is from.
+    """
+    assert segment.own_logprob is not None
+    lowest, highest, quietest = astuple(thresholds)
+    ratio = max(attempt.compression_ratio, compression_ratio(segment.text.strip()))
+    if lowest is not None and segment.own_logprob < lowest:
+        return "unlikely"
+    if highest is not None and ratio > highest:
+        return "repetition"
+    return "no speech" if quietest is not None and attempt.no_speech_prob > quietest else None
 
 
 def next_temperature(last: TextQuality, count: int, options: Options) -> float | None:

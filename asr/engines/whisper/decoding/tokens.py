@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
@@ -128,13 +129,15 @@ def segments(
     tokenizer: Any,
     seconds: float,
     logprobs: Sequence[float] | None = None,
+    spells_tokens: bool = True,
 ) -> tuple[Segment, ...]:
     """Split one window's tokens into segments at its timestamps; no text is lost.
 
     Args:
         tokens: what is decoded after the opening, end of text included or not.
         seconds: length of the window; text that no timestamp closes ends there.
-        logprobs: of `tokens`, where each token of a segment is wanted with its logprob.
+        logprobs: of `tokens`; without them no segment has any.
+        spells_tokens: whether each token of a segment is wanted with its logprob.
 
     Text before the first timestamp begins at 0, text after a closed segment where that ended.
     A segment's tokens are its text's and the timestamps that open and close it.
@@ -146,16 +149,26 @@ def segments(
         words = spelled(text, tokenizer)
         if not words.strip():
             continue
-        token_logprobs = (
-            ()
-            if logprobs is None
-            else tuple(
-                TokenLogprob(token_bytes(token, tokenizer), logprob)
-                for token, logprob in zip(own, logprobs[part], strict=True)
-                if token < vocabulary.end_of_text
+        rated = [
+            (token, logprob)
+            for token, logprob in zip(own, (logprobs or ())[part], strict=logprobs is not None)
+            if token < vocabulary.end_of_text
+        ]
+        own_logprob = fmean(logprob for _, logprob in rated) if rated else None
+        spelling = tuple(
+            TokenLogprob(token_bytes(token, tokenizer), logprob)
+            for token, logprob in (rated if spells_tokens else ())
+        )
+        timed.append(
+            Segment(
+                start,
+                end,
+                words,
+                tokens=tuple(own),
+                own_logprob=own_logprob,
+                token_logprobs=spelling,
             )
         )
-        timed.append(Segment(start, end, words, tokens=tuple(own), token_logprobs=token_logprobs))
     return tuple(timed)
 
 

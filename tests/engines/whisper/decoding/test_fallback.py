@@ -15,6 +15,7 @@ from asr.engines.whisper.decoding.attempt import Attempt
 from asr.engines.whisper.decoding.fallback import (
     TextQuality,
     best_attempt,
+    doubt,
     loops,
     most_tokens,
     next_temperature,
@@ -24,6 +25,7 @@ from asr.engines.whisper.decoding.tokens import Vocabulary
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model.forward import encode
 from asr.options import Options, Thresholds
+from asr.transcript import Segment
 from tests.support.drafting import IMPOSSIBLE, DraftingEngine, with_thresholds
 from tests.support.models import (
     OPTIONS,
@@ -278,6 +280,26 @@ def test_the_trusted_attempt_is_kept_else_the_likeliest_that_is_no_loop() -> Non
     assert best_attempt([unlikely, worse, replace(unlikely, avg_logprob=-1.99999)], USUAL) == 0
     assert best_attempt([loop, loop], USUAL) == "repetition"
     assert best_attempt([unlikely, replace(unlikely, no_speech_prob=0.9)], USUAL) == "no speech"
+
+
+@pytest.mark.parametrize(
+    ("own", "text", "changes", "thresholds", "expected"),
+    [
+        (-0.9, " Hello.", {}, USUAL, None),
+        (-1.1, " Get off the car!", {}, USUAL, "unlikely"),  # in a window that is likely
+        (-1.1, " Get off the car!", {}, replace(USUAL, avg_logprob=None), None),
+        (-0.5, " " + "_" * 70, {}, USUAL, "repetition"),
+        (-0.5, " Ha ha.", {"compression_ratio": 2.8}, USUAL, "repetition"),  # so is its window
+        (-0.1, " Shhh!", {"no_speech_prob": 0.66}, USUAL, "no speech"),
+        (-1.1, " Shhh!", {"no_speech_prob": 0.66}, USUAL, "unlikely"),
+        (-9.0, " " + "_" * 70, {"no_speech_prob": 1.0}, Thresholds(), None),
+    ],
+)
+def test_a_segment_is_doubted_by_its_own_tokens_and_by_its_attempt(
+    own: float, text: str, changes: dict[str, Any], thresholds: Thresholds, expected: str | None
+) -> None:
+    segment = Segment(0.0, 2.0, text, own_logprob=own)
+    assert doubt(segment, replace(GOOD, **changes), thresholds) == expected
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.8, 5.0])
