@@ -113,6 +113,9 @@ class KnownSpeech:
     def certainty(self, start: float, end: float) -> float | None:
         return float(self.is_possible(start, end))
 
+    def voiced(self, start: float, end: float) -> list[Span]:
+        return self.spans(start, end)
+
 
 def tone(seconds: float, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
     """Return a sine at half volume, [samples]."""

@@ -56,6 +56,9 @@ class SpeechTrack(Protocol):
         None where the detector does not tell a voice from other sounds.
         """
 
+    def voiced(self, start: float, end: float) -> list[Span]:
+        """Where a voice is heard, frame by frame: without its pauses, however short."""
+
 
 @dataclass(frozen=True)
 class Detector:
@@ -146,6 +149,18 @@ def likeliest(probabilities: Numbers) -> float:
         return 0.0
     total = np.concatenate([[0.0], np.cumsum(probabilities, dtype=np.float64)])
     return float(np.max(total[count:] - total[:-count])) / count
+
+
+def spans_of(flags: Flags, first: int) -> list[Span]:
+    """Each run of true flags as a span, pauses left as they are.
+
+    Args:
+        first: the number of the first frame in the recording.
+    """
+    return [
+        Span((first + begin) * FRAME_SECONDS, (first + end) * FRAME_SECONDS)
+        for begin, end in runs(flags)
+    ]
 
 
 def has_run(flags: Flags) -> bool:

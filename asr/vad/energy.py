@@ -6,23 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from asr.pcm import Samples
-from asr.vad.detector import (
-    FRAME_SAMPLES,
-    Flags,
-    Framer,
-    Numbers,
-    Span,
-    frames_between,
-    has_run,
-    spans,
-)
+from asr.vad.detector import Flags, Framer, Numbers, Span, frames_between, has_run, spans, spans_of
+from asr.vad.loudness import LOWEST, RunningGain, levels
 
-BAND = slice(6, 112)  # Of a frame's spectrum, 190 to 3500 Hz count: voices are there.
-TAPER = np.hanning(FRAME_SAMPLES).astype(np.float32)  # It keeps hum below the band.
-SCALE = 2 / FRAME_SAMPLES / float(np.sum(TAPER**2))  # It makes power the samples' mean square.
-STEP = 0.5  # Levels are stored in steps of this many dB.
-LOWEST = -100.0  # A lower level is stored as this one, in dBFS.
+STEP = 0.5  # Levels and gains are stored in steps of this many dB.
 QUIETEST_FLOOR = -80.0  # The noise floor is taken as at least this, in dBFS: speech is above it.
+LOWEST_FLOOR = -100.0  # In a quiet recording it is at least this, in dBFS: dither is no speech.
+DIGITAL_SILENCE = -110.0  # A level below this, in dBFS, is no noise: nothing was recorded.
 FLOOR_SHARE = 10  # This percentile of the levels is the noise floor: so many frames are pauses.
 MEMORY_SECONDS = 10.0  # The noise floor is also measured in this many seconds before a window.
 POSSIBLE_DB = 4.0  # Speech is possible this far above the floor; noise reaches 3 at most.
@@ -30,11 +20,13 @@ LIKELY_DB, SURE_DB = 6.0, 10.0  # Speech is likely, and sure, this many dB above
 
 
 class Energy:
-    """Levels of one recording; keeps a byte for each frame."""
+    """Levels and gains of one recording; keeps two bytes for each frame."""
 
     def __init__(self) -> None:
         self._framer = Framer()
+        self._gain = RunningGain()
         self._levels = bytearray()
+        self._gains = bytearray()
 
     def push(self, samples: Samples) -> None:
         self._take(self._framer.push(samples))
@@ -53,22 +45,40 @@ class Energy:
     def certainty(self, start: float, end: float) -> None:
         """None: loud is not only a voice."""
 
+    def voiced(self, start: float, end: float) -> list[Span]:
+        first = frames_between(start, end).start
+        return spans_of(self._above_floor(start, end) > LIKELY_DB, first)
+
     def _take(self, frames: Samples) -> None:
-        spectra = np.fft.rfft(frames * TAPER, axis=1)[:, BAND]
-        power = np.sum(np.square(spectra.real) + np.square(spectra.imag), axis=1) * SCALE
-        levels = 10 * np.log10(np.maximum(power, 10 ** (LOWEST / 10)))
-        self._levels += np.clip((levels - LOWEST) / STEP, 0, 255).astype(np.uint8).tobytes()
+        measured = levels(frames)
+        self._levels += _steps(measured - LOWEST)
+        self._gains += _steps(self._gain.push(measured))
 
     def _above_floor(self, start: float, end: float) -> Numbers:
         """dB by which each frame between `start` and `end` is above the noise floor."""
         place = frames_between(start, end)
         around = frames_between(start - MEMORY_SECONDS, end)
         steps = np.frombuffer(bytes(self._levels[around]), np.uint8)
-        levels: Numbers = steps * STEP + LOWEST
-        if not len(levels):
-            return levels
-        floor = max(QUIETEST_FLOOR, _percentile(steps, FLOOR_SHARE) * STEP + LOWEST)
-        return levels[place.start - around.start :] - floor
+        if not len(steps):
+            return np.zeros(0)
+        gains = np.frombuffer(bytes(self._gains[place]), np.uint8) * STEP
+        above: Numbers = steps[place.start - around.start :] * STEP + LOWEST - _floors(steps, gains)
+        return above
+
+
+def _floors(steps: npt.NDArray[np.uint8], gains: Numbers) -> Numbers:
+    """The noise floor at each frame that has a gain, in dBFS."""
+    floor = _percentile(steps, FLOOR_SHARE) * STEP + LOWEST
+    recorded = steps[steps > (DIGITAL_SILENCE - LOWEST) / STEP]
+    noise = _percentile(recorded, FLOOR_SHARE) * STEP + LOWEST if len(recorded) else LOWEST
+    quietest = np.maximum(QUIETEST_FLOOR - gains, max(LOWEST_FLOOR, noise))
+    floors: Numbers = np.maximum(floor, np.minimum(QUIETEST_FLOOR, quietest))
+    return floors
+
+
+def _steps(decibels: Numbers) -> bytes:
+    """Round values of at least 0 dB down to whole steps, a byte each."""
+    return np.clip(decibels / STEP, 0, 255).astype(np.uint8).tobytes()
 
 
 def _percentile(values: npt.NDArray[np.uint8], share: float) -> float:

@@ -30,7 +30,9 @@ from asr.vad.detector import (
     has_run,
     likeliest,
     spans,
+    spans_of,
 )
+from asr.vad.loudness import RunningGain, amplified, levels
 
 CONTEXT = 64  # This many samples before a frame are judged with it.
 STFT_SAMPLES, HOP = 256, 128  # A spectrum is of so many samples; the next begins a hop later.
@@ -85,6 +87,7 @@ class SileroTrack:
             max(LOWEST_THRESHOLD, level + threshold - SURE) for level in (POSSIBLE, LIKELY, SURE)
         )
         self._framer = Framer()
+        self._gain = RunningGain()
         self._context: Samples = np.zeros(CONTEXT, np.float32)
         self._state: Samples = np.zeros(WIDTH, np.float32)
         self._memory: Samples = np.zeros(WIDTH, np.float32)
@@ -107,6 +110,10 @@ class SileroTrack:
     def certainty(self, start: float, end: float) -> float:
         return likeliest(self.probabilities(start, end))
 
+    def voiced(self, start: float, end: float) -> list[Span]:
+        first = frames_between(start, end).start
+        return spans_of(self.probabilities(start, end) >= self._likely, first)
+
     def probabilities(self, start: float, end: float) -> Numbers:
         """The probability of speech in each frame between `start` and `end`, [frames]."""
         part = bytes(self._probabilities[frames_between(start, end)])
@@ -116,6 +123,7 @@ class SileroTrack:
     def _take(self, frames: Samples) -> None:
         for place in range(0, len(frames), AT_ONCE):
             part = frames[place : place + AT_ONCE]
+            part = amplified(part, self._gain.push(levels(part)))
             with np.errstate(over="ignore"):  # a gate that is shut altogether
                 gates = self._layers.gates(self._context, part)
                 states, self._memory = self._layers.recur(gates, self._state, self._memory)
