@@ -18,6 +18,7 @@ from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindo
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.window_stream import WindowStream
+from asr.vad.word_trim import TimeTrimmer
 
 LEAD_SECONDS = 1.0  # A stream's first window has the processors to itself for at most so long.
 
@@ -42,18 +43,19 @@ class TranscriptionRun:
         """The transcript in parts, each as soon as no later window can change it."""
         timings, coverage = self._timings, self._coverage
         joiner = Joiner(self._setup.overlap)
+        trimmer = TimeTrimmer(coverage.track)
         chosen = self._setup.policy.language or self._options.language
         detected: str | None = None
         async with contextlib.aclosing(self.results(source)) as results:
             async for result in results:
                 detected = result.language or detected
                 coverage.record_result(result)
-                segments = tuple(joiner.push(result))
+                segments = trimmer.trim(joiner.push(result))
                 coverage.record_text(segments)
                 if segments:
                     yield Transcript(segments, chosen or detected, round(timings.audio, 3))
         self._observe()
-        segments = tuple(joiner.finish())
+        segments = trimmer.trim(joiner.finish())
         coverage.record_text(segments)
         language, duration = chosen or detected, round(timings.audio, 3)
         warnings = coverage.damage.warnings

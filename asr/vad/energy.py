@@ -78,7 +78,8 @@ def _floors(steps: npt.NDArray[np.uint8], gains: Numbers) -> Numbers:
 
 def _steps(decibels: Numbers) -> bytes:
     """Round values of at least 0 dB down to whole steps, a byte each."""
-    return np.clip(decibels / STEP, 0, 255).astype(np.uint8).tobytes()
+    steps: npt.NDArray[np.uint8] = np.clip(decibels / STEP, 0, 255).astype(np.uint8)
+    return steps.tobytes()
 
 
 def _percentile(values: npt.NDArray[np.uint8], share: float) -> float:

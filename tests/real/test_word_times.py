@@ -1,0 +1,70 @@
+"""Words of a real recording are where they are spoken, not in the pauses beside them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from asr.config import Config
+from asr.metrics import Metrics
+from asr.options import Options
+from asr.transcript import Transcript
+from asr.transcription.service import open_service
+from tests.support.transcribers import whole
+
+pytestmark = pytest.mark.real
+
+# A listener hears these words of the recording begin and end here, in seconds.
+SPOKEN = {"fellow": (1.1, 1.6), "americans": (1.6, 2.2), "ask": (3.3, 3.75), "not": (4.0, 4.5)}
+TOLERANCE = 0.2  # seconds
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> str:
+    """Return the directory or the id of a real model."""
+    name = os.environ.get("WHISPER_CHECKPOINT")
+    if not name:
+        pytest.skip("no real model: set WHISPER_CHECKPOINT")
+    return name
+
+
+@pytest.fixture(scope="module")
+def kennedy() -> bytes:
+    """Return the recording of 11 s that openai/whisper tests itself with."""
+    name = os.environ.get("JFK_RECORDING")
+    if not name:
+        pytest.skip("no recording of J. F. Kennedy: set JFK_RECORDING")
+    return Path(name).read_bytes()
+
+
+async def transcribed(checkpoint: str, data: bytes, vad: str, **options: str) -> Transcript:
+    config = Config(model_id=checkpoint, device="cpu", dtype="float32", vad=vad)
+    async with open_service(config, Metrics()) as service:
+        transcript, _ = await service.transcriber.transcribe(whole(data), Options("en", **options))
+    return transcript
+
+
+@pytest.mark.parametrize("vad", ["silero", "energy"])
+def test_words_do_not_stretch_over_the_pauses_beside_them(
+    checkpoint: str, kennedy: bytes, vad: str
+) -> None:
+    transcript = asyncio.run(transcribed(checkpoint, kennedy, vad, timestamps="word"))
+    words = [word for segment in transcript.segments for word in segment.words]
+    times: dict[str, tuple[float, float]] = {}
+    for word in words:  # the first of each
+        times.setdefault(word.text.strip(" ,.").casefold(), (word.start, word.end))
+    for text, (start, end) in SPOKEN.items():
+        assert times[text] == pytest.approx((start, end), abs=TOLERANCE), text
+
+
+def test_segments_begin_and_end_with_speech_without_words_too(
+    checkpoint: str, kennedy: bytes
+) -> None:
+    bare = asyncio.run(transcribed(checkpoint, kennedy, "silero"))
+    timed = asyncio.run(transcribed(checkpoint, kennedy, "silero", timestamps="word"))
+    assert [(s.start, s.end) for s in bare.segments] == [(s.start, s.end) for s in timed.segments]
+    assert bare.segments[0].start == pytest.approx(0.3, abs=TOLERANCE)
+    assert bare.segments[-1].end == pytest.approx(10.5, abs=TOLERANCE)
