@@ -9,7 +9,8 @@ from asr.text import word_count
 from asr.transcript import Segment, Word
 from asr.vad.detector import Span, SpeechTrack
 
-SHORTEST_PAUSE = 0.2  # A shorter pause, in seconds, is part of a word: a stopped consonant.
+SHORTEST_PAUSE = 0.12  # A shorter pause, in seconds, is part of a word: a stopped consonant.
+SHORTEST_VOICE = 0.15  # A shorter sound between pauses, in seconds, is no word: a breath, a click.
 LONGEST_REST = 0.5  # Up to so many seconds of a neighbour's speech may lie within a segment.
 REACH = 0.1  # A segment moves outwards, over speech, by at most so many seconds.
 WORD_REACH = 0.3  # The same of a word, whose neighbours are known.
@@ -81,7 +82,7 @@ def _joined(voiced: Iterable[Span]) -> list[Span]:
         if joined and span.start - joined[-1].end < SHORTEST_PAUSE:
             span = Span(joined.pop().start, span.end)
         joined.append(span)
-    return joined
+    return [span for span in joined if span.seconds >= SHORTEST_VOICE]
 
 
 def _voiced_segment(time: Span, voices: Sequence[Span]) -> Span:

@@ -49,6 +49,14 @@ def test_a_short_pause_is_part_of_a_word():
     assert times(*trimmed(segment, (1.0, 1.5), (1.6, 2.0)).words) == [(1.0, 2.0)]
 
 
+def test_a_click_in_a_pause_is_no_speech():
+    segment = said(("one", 1.0, 3.0), ("two", 3.0, 3.5))
+    assert times(*trimmed(segment, (1.0, 1.5), (2.2, 2.3), (3.0, 3.5)).words) == [
+        (1.0, 1.5),
+        (3.0, 3.5),
+    ]
+
+
 def test_what_lies_in_no_speech_keeps_its_times():
     segment = said(("one", 1.0, 1.4), ("two", 1.4, 2.0))
     assert trimmed(segment, (4.0, 5.0)) == segment
