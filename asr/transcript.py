@@ -107,6 +107,7 @@ class Transcript:
     warnings: tuple[
         str, ...
     ] = ()  # what is wrong with the audio, a sentence each; in the last part
+    ahead: tuple[Segment, ...] = ()  # whose text is final; they come again, with their words
 
     @property
     def text(self) -> str:

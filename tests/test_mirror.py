@@ -44,7 +44,6 @@ TESTED_ELSEWHERE = {
     "engines/whisper/model/shapes.py": "by engines/test_model_files, damage by damage",
     "engines/whisper/load.py": "by engines/test_load",
     "engines/whisper/encoder_queue.py": "by engines/whisper/test_engine",
-    "engines/whisper/sequence.py": "by engines/whisper/test_engine",
     "engines/whisper/decoding/attempt.py": "by engines/whisper/test_result",
     "http/openapi.py": "by server/test_docs",
     "api/native/dialect.py": "data alone",

@@ -47,7 +47,8 @@ class WindowResult:
     rejected: str | None = None  # why the text was dropped, such as "repetition"
     opened: float | None = None  # seconds, where a segment begins whose text is missing
     error: Exception | None = None  # why this window, and only this one, failed
-    is_final: bool = True  # False: the language alone, before the text
+    lasting: int = 0  # segments, from the first on, that were good enough to be given out early
+    is_final: bool = True  # False: language and first segments, which stay, before the whole text
 
     @property
     def detection(self) -> LanguageDetection:
@@ -59,11 +60,12 @@ class Engine(Protocol):
 
     `capacity` is how many windows it can hold at best, `free` how many it takes now. `step` takes
     in at most that many, advances everything it holds, and returns what is new: the finished
-    windows' results and, where the engine knows it early, results that are not final and carry
-    the language alone. `held` counts the windows inside, `drop` removes one before its end. A
-    failure of one window is a result with `error`; whatever `step` raises ends the engine.
-    `prepare` does one piece of work that makes later steps faster, and returns whether more is
-    left; it is called only while no window is inside.
+    windows' results and, where the engine knows it early, results that are not final. These carry
+    the language, and in streams all segments so far that will stay as they are, without words.
+    `held` counts the windows inside, `drop` removes one before its end. A failure of one window
+    is a result with `error`; whatever `step` raises ends the engine. `prepare` does one piece of
+    work that makes later steps faster, and returns whether more is left; it is called only while
+    no window is inside.
     """
 
     @property

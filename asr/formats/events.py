@@ -24,7 +24,8 @@ async def transcript_events(
 ) -> AsyncGenerator[Event]:
     """Yield a transcript's events; the deltas joined are the text of the last event.
 
-    A segment's event comes after the deltas of its text, in every format.
+    A segment's event comes after the deltas of its text, in every format. The text of formats
+    without times does not wait for the times of words.
 
     Args:
         parts: the parts of the transcript, in order.
@@ -33,35 +34,56 @@ async def transcript_events(
         closing: returns further fields of the last event, from the last part.
         with_logprobs: whether deltas, in the format text, carry their tokens.
     """
-    deltas: list[Event] = []
+    deltas = Deltas(writer, with_logprobs)
     waiting: deque[Event] = deque()  # segments whose text is not all written
-    tokens = Logprobs() if with_logprobs else None
-    number = 0
+    number, ahead = 0, 0  # segments; the text of so many more is written
     async with contextlib.aclosing(parts) as coming:
         async for part in coming:
+            for segment in () if writer.has_times else part.ahead:
+                ahead += 1
+                for event in deltas.push(segment):
+                    yield event
             for segment in part.segments:
-                if tokens is not None:
-                    tokens.push(segment)
-                if text := writer.push(segment):
-                    deltas.append(_delta_event(text, tokens))
-                    yield deltas[-1]
+                for event in () if ahead else deltas.push(segment):
+                    yield event
+                ahead = max(0, ahead - 1)
                 if granularities:
                     identity = f"seg_{number}"
                     waiting.append(_segment_event(identity, segment, "word" in granularities))
                 number += 1
                 while len(waiting) > writer.holds_back:
                     yield waiting.popleft()
-    if text := writer.finish():
-        deltas.append(_delta_event(text, tokens))
-        yield deltas[-1]
+    for event in deltas.finish():
+        yield event
     for event in waiting:
         yield event
-    yield {**_done_event(deltas, part, with_logprobs), **closing(part)}
+    yield {**_done_event(deltas.sent, part, with_logprobs), **closing(part)}
 
 
-def _delta_event(text: str, tokens: Logprobs | None) -> Event:
-    event: Event = {"type": "transcript.text.delta", "delta": text}
-    return event if tokens is None else {**event, "logprobs": tokens.take(text)}
+class Deltas:
+    """Makes the events of a writer's text, each with its tokens where they are wanted."""
+
+    def __init__(self, writer: Writer, with_logprobs: bool) -> None:
+        self._writer = writer
+        self._tokens = Logprobs() if with_logprobs else None
+        self.sent: list[Event] = []
+
+    def push(self, segment: Segment) -> list[Event]:
+        if self._tokens is not None:
+            self._tokens.push(segment)
+        return self._events(self._writer.push(segment))
+
+    def finish(self) -> list[Event]:
+        return self._events(self._writer.finish())
+
+    def _events(self, text: str) -> list[Event]:
+        if not text:
+            return []
+        event: Event = {"type": "transcript.text.delta", "delta": text}
+        if self._tokens is not None:
+            event = {**event, "logprobs": self._tokens.take(text)}
+        self.sent.append(event)
+        return [event]
 
 
 def _done_event(deltas: Collection[Event], last: Transcript, with_logprobs: bool) -> Event:

@@ -19,6 +19,7 @@ class Writer(Protocol):
     """Writes a text format segment by segment; the parts joined are the whole."""
 
     holds_back: int  # segments, at most, whose text is written only when more follow
+    has_times: bool  # It writes times, of words too where segments have words.
 
     def push(self, segment: Segment) -> str: ...
 
@@ -44,6 +45,7 @@ class Verbatim:
     """Writes the text as the model wrote it."""
 
     holds_back = 0
+    has_times = False
 
     def push(self, segment: Segment) -> str:
         return segment.text
@@ -56,6 +58,7 @@ class PlainText:
     """Writes the text without white space at its ends."""
 
     holds_back = 0
+    has_times = False
 
     def __init__(self) -> None:
         self._has_begun = False
@@ -77,6 +80,7 @@ class Subtitles:
     """Writes cues under a heading, numbered from 1."""
 
     holds_back = 1  # its last cue, whose end may yet change
+    has_times = True
 
     def __init__(
         self, captioner: Captioner, heading: str, write: Callable[[int, Cue], str]
@@ -124,6 +128,7 @@ class Table:
     """Writes start and end in milliseconds and text, with tabs, as openai/whisper does."""
 
     holds_back = 0
+    has_times = True
 
     def __init__(self) -> None:
         self._heading = "start\tend\ttext\n"

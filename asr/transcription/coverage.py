@@ -10,7 +10,13 @@ from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.text import word_count
 from asr.transcript import Coverage, Gap, Segment
-from asr.transcription.gaps import PADDING, SHORTEST_GAP, redecode_windows, uncovered
+from asr.transcription.gaps import (
+    PADDING,
+    SHORTEST_GAP,
+    first_gap,
+    redecode_windows,
+    uncovered,
+)
 from asr.vad.detector import LONGEST_PAUSE, Span, SpeechTrack
 
 INACCURACY = LONGEST_PAUSE + 0.2  # Uncovered speech shorter than this many seconds is no gap.
@@ -66,18 +72,24 @@ class SpeechCoverage:
             self._metrics.texts_rejected.labels(result.rejected).inc()
         return replace(result, segments=tuple(kept), rejected=reason)
 
+    def lasting(self, early: WindowResult) -> WindowResult:
+        """`early`, whose window is still decoded, with the segments alone that stay in the text.
+
+        None of them is invented, and no gap lies before them that will be decoded again.
+        """
+        if self.track is None:
+            return early
+        start = early.window.start
+        said = [s for s in early.segments if self._invented(s, start) is None]
+        gap = first_gap(self._spoken(early.window), said)
+        return replace(early, segments=tuple(s for s in said if s.end <= gap))
+
     def windows_to_redecode(self, result: WindowResult) -> list[Window]:
         """Parts of the window with speech that has no text, to be decoded again, in order."""
         if self.track is None:
             return []
-        window = result.window
-        start = window.overlap
-        end = window.seconds - self._overlap
-        speech = [
-            Span(span.start - window.start, span.end - window.start)
-            for span in self.track.spans(window.start + start, window.start + end)
-        ]
-        parts = redecode_windows(result, speech, end, self._padding)
+        end = result.window.seconds - self._overlap
+        parts = redecode_windows(result, self._spoken(result.window), end, self._padding)
         self._metrics.gaps_redecoded.inc(len(parts))
         return parts
 
@@ -117,6 +129,15 @@ class SpeechCoverage:
             start = round(self.damage.decoded, 3)
             gaps = (*gaps, Gap(start, round(start + undecoded, 3), "damaged audio"))
         return Coverage(round(speech, 3), round(speech - lost, 3), gaps)
+
+    def _spoken(self, window: Window) -> list[Span]:
+        """The speech of the window that no later one has, in seconds from its start."""
+        assert self.track is not None
+        first, last = window.start + window.overlap, window.end - self._overlap
+        return [
+            Span(span.start - window.start, span.end - window.start)
+            for span in self.track.spans(first, last)
+        ]
 
     def _reason(self, span: Span) -> str:
         middle = (span.start + span.end) / 2

@@ -13,7 +13,6 @@ FRAME = SAMPLE_RATE // 50  # Loudness is measured over this many samples: 20 ms.
 PAUSE = 0.3  # A cut lies in the middle of the quietest stretch of this many seconds.
 PAUSE_FRAMES = round(PAUSE * SAMPLE_RATE / FRAME)
 SEARCHED_SHARE = 1 / 3  # A cut is searched in this last part of a window.
-EARLY_SHARE = 0.4  # A long recording's first window ends here at the latest, for early words.
 AHEAD_SHARE = 1 / 6  # This part of a window is held beyond its end: the last one is not too short.
 SCRAP_SECONDS = 0.15  # A codec may add so many seconds to audio of one window's length.
 SCRAP_PEAK = 0.01  # -40 dBFS: what a codec added is dropped if it stays below this.
@@ -25,24 +24,14 @@ class Cutter:
     With `stride_seconds` None a window ends amid the quietest `pause_seconds` of its last third and
     the next one begins there. Otherwise windows are full and overlap by twice the stride, as the
     chunked Transformers pipeline does.
-
-    Args:
-        is_early: whether the first window of a longer recording is parted once more, amid a pause,
-            for the first words to be written early.
     """
 
     def __init__(
-        self,
-        window_seconds: float,
-        stride_seconds: float | None,
-        pause_seconds: float = PAUSE,
-        is_early: bool = True,
+        self, window_seconds: float, stride_seconds: float | None, pause_seconds: float = PAUSE
     ) -> None:
         self._size = round(window_seconds * SAMPLE_RATE)
         self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
         self._cuts_at_pauses = stride_seconds is None
-        self._is_early = is_early and self._cuts_at_pauses  # and the first window is not cut yet
-        self._rest_of_first = 0  # samples of the first window that are left once it is parted
         self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
         self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
         self._held: list[Samples] = []
@@ -74,17 +63,12 @@ class Cutter:
     @property
     def has_window(self) -> bool:
         """Whether a window is complete."""
-        return bool(self._rest_of_first) or self.held_samples > self.most_held
+        return self.held_samples > self.most_held
 
     def cut(self) -> Window:
         """The next window, which is complete; some milliseconds of work."""
         held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
-        end, self._rest_of_first = self._rest_of_first or self._cut(held), 0
-        if self._is_early:
-            self._is_early = False
-            early = round(self._size * EARLY_SHARE)
-            first = self._cut_between(held, early // 2, early)
-            end, self._rest_of_first = first, end - first
+        end = self._cut(held)
         window = self._window(held[:end].copy())
         kept = end - self._overlap
         self._start += kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -10,6 +11,7 @@ from itertools import groupby, pairwise
 from asr.engines.engine import Window, WindowResult
 from asr.pcm import SAMPLE_RATE
 from asr.text import plain_word, split_words
+from asr.transcript import Segment
 from asr.transcription.cutter import quietest
 from asr.transcription.joiner import shifted
 from asr.vad.detector import Span
@@ -80,6 +82,21 @@ def missed(
             gaps.append(Missed(piece, Span(max(before, start), min(after, end)), is_opened))
     for _, alike in groupby(gaps, key=lambda gap: gap.room):
         yield reduce(Missed.__add__, alike)
+
+
+def first_gap(speech: Sequence[Span], segments: Iterable[Segment]) -> float:
+    """Where speech begins that has no text, lies before the last of `segments`, and is a gap.
+
+    Infinity without such a gap. What follows the last segment may yet have text.
+    """
+    texts = [Span(each.start, each.end) for each in segments if each.text.strip()]
+    last = max((text.start for text in texts), default=0.0)
+    gaps = (
+        piece.start
+        for piece in uncovered(speech, texts)
+        if piece.end <= last and piece.seconds >= SHORTEST_GAP
+    )
+    return next(gaps, math.inf)
 
 
 def uncovered(speech: Iterable[Span], texts: Iterable[Span]) -> Iterator[Span]:

@@ -27,16 +27,35 @@ class Joiner:
 
     Args:
         overlap: most seconds that a window shares with the one before.
+        awaits_words: whether `push` gives segments out again that were given out early.
     """
 
-    def __init__(self, overlap: float) -> None:
+    def __init__(self, overlap: float, awaits_words: bool = False) -> None:
         self._overlap = overlap
+        self._awaits_words = awaits_words
         self._held: list[Segment] = []  # the next window may still part these
+        self._given: list[Segment] = []  # of the window in hand, before its result
+
+    def push_early(self, early: WindowResult) -> list[Segment]:
+        """Take in segments that will stay in the next window's result; those that are new.
+
+        None of them is final where the window after it may still part them.
+        """
+        if self._overlap:
+            return []
+        new = [shifted(segment, early.window.start) for segment in early.segments]
+        _, new = _parted(new, self._given)
+        self._given += new
+        return new
 
     def push(self, result: WindowResult) -> list[Segment]:
         """Take in the next window's result; the segments that are now final, in order."""
         window, held = result.window, self._held
         placed = [shifted(segment, window.start) for segment in result.segments]
+        given, placed = _parted(placed, self._given)
+        self._given = []
+        if self._awaits_words:
+            placed = given + placed
         if window.overlap and held and placed:
             held, placed = splice(held, placed, window.start, window.start + window.overlap)
         held = held + placed
@@ -65,6 +84,17 @@ def shifted(segment: Segment, seconds: float) -> Segment:
         words=words,
         window_start=seconds,
     )
+
+
+def _parted(segments: list[Segment], given: list[Segment]) -> tuple[list[Segment], list[Segment]]:
+    """Part a window's segments into those that are `given` out, and those that follow.
+
+    A window that had to be decoded anew may have others: what is given out stays nevertheless.
+    """
+    count = len(given)
+    if [segment.text for segment in segments[:count]] == [segment.text for segment in given]:
+        return segments[:count], segments[count:]
+    return given, [segment for segment in segments if segment.start >= given[-1].end]
 
 
 def splice(

@@ -20,7 +20,7 @@ from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.window_stream import WindowStream
 from asr.vad.word_trim import TimeTrimmer
 
-LEAD_SECONDS = 1.0  # A stream's first window has the processors to itself for at most so long.
+LEAD_SECONDS = 1.0  # A stream's first words have the processors to themselves for so long at most.
 
 
 class TranscriptionRun:
@@ -42,18 +42,29 @@ class TranscriptionRun:
     async def parts(self, source: Source) -> AsyncGenerator[Transcript]:
         """The transcript in parts, each as soon as no later window can change it."""
         timings, coverage = self._timings, self._coverage
-        joiner = Joiner(self._setup.overlap)
+        has_words = self._options.timestamps == "word"
+        joiner = Joiner(self._setup.overlap, awaits_words=has_words)
         trimmer = TimeTrimmer(coverage.track)
         chosen = self._setup.policy.language or self._options.language
         detected: str | None = None
-        async with contextlib.aclosing(self.results(source)) as results:
-            async for result in results:
+        async with contextlib.aclosing(self._news(source)) as news:
+            async for result in news:
                 detected = result.language or detected
-                coverage.record_result(result)
-                segments = trimmer.trim(joiner.push(result))
+                if result.is_final:
+                    coverage.record_result(result)
+                    segments = trimmer.trim(joiner.push(result))
+                elif has_words:  # they come again with their words, and are trimmed then
+                    segments = tuple(joiner.push_early(result))
+                else:
+                    segments = trimmer.trim(joiner.push_early(result))
+                if not segments:
+                    continue
+                part = Transcript(segments, chosen or detected, round(timings.audio, 3))
+                if has_words and not result.is_final:
+                    yield replace(part, segments=(), ahead=segments)
+                    continue
                 coverage.record_text(segments)
-                if segments:
-                    yield Transcript(segments, chosen or detected, round(timings.audio, 3))
+                yield part
         self._observe()
         segments = trimmer.trim(joiner.finish())
         coverage.record_text(segments)
@@ -63,13 +74,21 @@ class TranscriptionRun:
 
     async def results(self, source: Source) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
+        async with contextlib.aclosing(self._news(source)) as news:
+            async for result in news:
+                if result.is_final:
+                    yield result
+
+    async def _news(self, source: Source) -> AsyncGenerator[WindowResult]:
+        """Each window's result, in a stream with what is known of the segments before it."""
         self._options = self._setup.policy.apply(self._options)
         check(self._options, self._setup.info)
         with self._scheduler.admit() as request:
             producer = asyncio.create_task(self._submit_all(source, request))
             try:
                 while (scheduled := await self._scheduled.get()) is not None:
-                    result = await scheduled.result
+                    while not (result := await scheduled.news()).is_final:
+                        yield self._coverage.lasting(result)
                     self._timings.record(scheduled)
                     yield await self._completed(result, request)
                     request.take(result)
@@ -80,7 +99,7 @@ class TranscriptionRun:
 
     async def detection(self, source: Source) -> LanguageDetection:
         """The language of the first window that is not silent; nothing more is read."""
-        cutter = self._setup.cutter(self._options.vad, is_early=False)
+        cutter = self._setup.cutter(self._options.vad)
         stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
         track = self._options.audio_track
         with self._scheduler.admit() as request:
@@ -121,7 +140,9 @@ class TranscriptionRun:
         self._scheduled.put_nowait(scheduled)
         if self._options.is_streamed and scheduled.leads and not self._setup.info.is_on_gpu:
             # decoders and detectors would take its processors from the engine
-            await asyncio.wait([scheduled.result], timeout=LEAD_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAD_SECONDS):
+                    await scheduled.has_words.wait()
         return scheduled
 
     async def _with_language(self, options: Options, scheduled: ScheduledWindow) -> Options:

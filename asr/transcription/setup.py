@@ -55,8 +55,8 @@ class TranscriptionSetup:
         padding = PADDING if vad.padding is None else vad.padding
         return SpeechCoverage(track, self.overlap, self.metrics, padding)
 
-    def cutter(self, vad: VadOptions, is_early: bool = True) -> Cutter:
-        """The cutter of a new recording; see `Cutter` for `is_early`."""
+    def cutter(self, vad: VadOptions) -> Cutter:
+        """The cutter of a new recording."""
         longest = min(self.window_seconds, self.info.longest_window)
         pause = PAUSE if vad.pause is None else vad.pause
-        return Cutter(longest, self.stride_seconds, pause, is_early)
+        return Cutter(longest, self.stride_seconds, pause)

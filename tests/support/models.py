@@ -230,13 +230,17 @@ class Caller:
         self.engine = engine
         self.finals: dict[Window, WindowResult] = {}
         self.languages: dict[Window, WindowResult] = {}  # ahead of the text
+        self.early: dict[Window, list[WindowResult]] = {}  # with segments, ahead of the rest
 
     def step(self, admitted: abc.Sequence[Window]) -> None:
         assert len(admitted) <= self.engine.free()
         for result in self.engine.step(admitted):
+            assert result.window not in self.finals, "too late"
+            if not result.is_final and result.segments:
+                self.early.setdefault(result.window, []).append(result)
+                continue
             known = self.finals if result.is_final else self.languages
             assert result.window not in known, "answered twice"
-            assert result.is_final or result.window not in self.finals, "too late to be early"
             known[result.window] = result
 
     def run(self, windows: abc.Sequence[Window]) -> None:

@@ -77,15 +77,45 @@ def test_windows_that_wrote_the_same_words_join_without_loss_or_repetition(said,
 @settings(max_examples=100)
 @given(data=st.data(), stride=st.sampled_from([None, 0.5, 1.0]))
 def test_what_is_given_out_early_is_what_joining_all_at_once_gives(data, stride):
-    cutter = Cutter(4.0, stride, is_early=True)
+    cutter = Cutter(4.0, stride)
     samples = tone(data.draw(st.integers(1, 20)))
     windows = [*cutter.push(samples), *cutter.finish()]
     results = [WindowResult(w, data.draw(segments_within(w.seconds))) for w in windows]
     joiner = Joiner(2 * (stride or 0.0))
-    early = [joiner.push(result) for result in results]
-    assert [*(s for part in early for s in part), *joiner.finish()] == join(results)
-    if stride is None:
-        assert [len(part) for part in early] == [len(r.segments) for r in results]
+    given = []
+    for final in results:
+        counts = data.draw(st.lists(st.integers(0, len(final.segments)), max_size=3))
+        for count in sorted(counts):  # how much of its text is known before all of it is
+            given += joiner.push_early(early(final, count))
+        given += joiner.push(final)
+        if stride is None:
+            assert len(given) == sum(len(r.segments) for r in results[: results.index(final) + 1])
+    assert [*given, *joiner.finish()] == join(results)
+
+
+def early(final, count):
+    """What is known of a window's result when `count` segments are."""
+    return WindowResult(final.window, final.segments[:count], is_final=False)
+
+
+def test_segments_whose_words_are_awaited_come_again_with_them():
+    final = result(3.0, 4.0, Segment(0.0, 1.0, " a", (Word(" a", 0.2, 0.9),)), Segment(1, 2, " b"))
+    bare = WindowResult(final.window, (Segment(0.0, 1.0, " a"),), is_final=False)
+    joiner = Joiner(0.0, awaits_words=True)
+    assert joiner.push_early(bare) == [Segment(3.0, 4.0, " a", window_start=3.0)]
+    assert joiner.push(final) == join([final])
+
+
+def test_what_is_given_out_stays_though_its_window_is_decoded_anew_with_other_words():
+    first = result(3.0, 9.0, Segment(0.0, 2.0, " a"), Segment(2.0, 4.0, " b"))
+    anew = result(3.0, 9.0, Segment(0.0, 3.0, " A"), Segment(3.5, 4.0, " B"), Segment(4, 6, " c"))
+    for awaits_words in (False, True):
+        joiner = Joiner(0.0, awaits_words)
+        given = joiner.push_early(early(first, 2))
+        assert texts(given) == " a b"
+        assert joiner.push_early(early(anew, 1)) == []
+        assert texts(joiner.push(anew)) == (" a b c" if awaits_words else " c")
+        assert texts(joiner.push(result(12.0, 4.0, Segment(0.0, 1.0, " d")))) == " d"
 
 
 @st.composite

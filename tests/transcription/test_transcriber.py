@@ -52,7 +52,7 @@ async def test_nothing_is_decoded_while_a_processor_transcribes_a_streams_first_
     assert timings.audio < 50 or not waits
     engine.gate.set()
     await first
-    assert len([result async for result in results]) == 7
+    assert len([result async for result in results]) == 6
 
 
 async def test_the_engine_knows_whether_somebody_waits_for_the_first_words(make_transcriber):

@@ -12,7 +12,7 @@ from asr.engines.whisper.cuda_graphs import Graphs
 from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.engines.whisper.model.transfer import HostCopy
-from asr.engines.whisper.runner import DecodeShape, ModelRunner, decode, prefill
+from asr.engines.whisper.runner import DecodeShape, ModelRunner, decode, prefill, rewind
 from asr.engines.whisper.sequence import Sequence, SequenceStatus
 
 
@@ -65,10 +65,18 @@ class RunningBatch:
     def retry(self, sequence: Sequence, temperature: float, seed: int) -> Sequence:
         """Decode the window of a sequence that has just ended once more, in the same slot.
 
-        The slot has the window's encoder output still, until the next prefill or launch.
+        The slot has the window's encoder output still, and keys and values of all tokens, until
+        the next prefill or launch. So tokens that last are not read again.
         """
         fresh = sequence.retried(temperature, seed)
-        self._prefill([fresh], sequence.slot)
+        if not fresh.lasting:
+            self._prefill([fresh], sequence.slot)
+            return fresh
+        position = len(fresh.opening.tokens) + fresh.lasting - 1  # of the last one that lasts
+        rewind(self._runner, sequence.slot, fresh.opening, fresh.tokens[-1], position)
+        self._slots[sequence.slot] = fresh
+        fresh.slot, fresh.reach = sequence.slot, position
+        fresh.status = SequenceStatus.DECODING
         return fresh
 
     def _prefill(self, sequences: abc.Sequence[Sequence], start: int) -> None:

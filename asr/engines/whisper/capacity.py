@@ -29,7 +29,7 @@ class CapacityPlan:
     lookahead: int  # launches that still run when an older one's tokens are read
     few_rows: int  # With fewer sequences the encoder goes first.
     encoder_spacing: int  # else: tokens of each sequence between two encoder batches
-    head_start: int = 0  # tokens of a stream's first window before the encoder's next batch
+    head_start: int = 0  # tokens of a stream's first window, at most, before the next encoder batch
     buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any, and no graphs
     lengths: tuple[int, ...] = ()  # cache lengths that are captured; empty: any length
     keeps_encoder_output: bool = False  # A slot stores no keys and values: it is smaller.

@@ -6,7 +6,7 @@ from collections import abc, deque
 
 from asr.engines.engine import Window
 from asr.engines.whisper.capacity import CapacityPlan
-from asr.engines.whisper.sequence import Sequence, SequenceStatus
+from asr.engines.whisper.sequence import Sequence
 
 
 class EncoderQueue:
@@ -15,7 +15,7 @@ class EncoderQueue:
     def __init__(self) -> None:
         self._windows: deque[Window] = deque()
         self._decoded = 0  # tokens of each sequence since the last encoder batch
-        self._first: Sequence | None = None  # a stream's first one, while it has a head start
+        self._first: Sequence | None = None  # a stream's first one, until its first words
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -43,14 +43,15 @@ class EncoderQueue:
         """
         if not self._windows:
             return False
-        is_first = self._first is not None and self._first.status is SequenceStatus.DECODING
-        if is_first and self._decoded < plan.head_start:
+        first = self._first
+        is_wordless = first is not None and first.is_decoding_first_words
+        if is_wordless and self._decoded < plan.head_start:
             return False
         self._first = None
         return active < plan.few_rows or self._decoded >= plan.encoder_spacing
 
     def note_encoded(self, first: Sequence | None) -> None:
-        """Count tokens from here on; `first` has a head start before the next encoder batch."""
+        """Count tokens from here on; the words of `first` go before the next encoder batch."""
         self._decoded = 0
         self._first = first
 

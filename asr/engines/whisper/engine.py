@@ -21,7 +21,7 @@ from asr.engines.whisper.encoder_queue import EncoderQueue
 from asr.engines.whisper.model.alignment import frames_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.result import PendingResult, final_result
+from asr.engines.whisper.result import PendingResult, early_result, final_result
 from asr.engines.whisper.runner import ModelRunner
 from asr.engines.whisper.sequence import Sequence, SequenceStatus
 from asr.errors import AsrError, TranscriptionFailed
@@ -163,21 +163,23 @@ class WhisperEngine:
         return [each.finish() for each in timed]
 
     def _news(self, sequence: Sequence) -> list[WindowResult]:
-        """Return the language of a sequence once it is detected, or its result at the end."""
+        """Return what is new of a sequence: its language, first segments, or its result."""
         window = sequence.window
         if sequence.status is SequenceStatus.ENDED:
             return self._ended(sequence)
-        if window.options.language is not None or sequence.is_language_reported:
+        has_language = window.options.language is None and not sequence.is_language_reported
+        has_text = window.options.is_streamed and sequence.has_more_to_give(self._checkpoint)
+        if not has_language and not has_text:
             return []
         sequence.is_language_reported = True
         detection = sequence.detection(self._checkpoint.vocabulary)
-        language, probabilities = detection.language, detection.probabilities
-        return [WindowResult(window, (), language, probabilities, is_final=False)]
+        return [early_result(sequence.attempt(None), window, detection, self._checkpoint)]
 
     def _ended(self, sequence: Sequence) -> list[WindowResult]:
         """Return the sequence's result, or none yet where its window is decoded again."""
         window, parts = sequence.window, self._checkpoint
         self._remove([sequence])
+        sequence.find_lasting(parts)
         try:
             sequence.attempts.append(self._attempt(sequence))
             known = parts.vocabulary, parts.tokenizer

@@ -13,7 +13,7 @@ from asr.engines.whisper.decoding.fallback import best_attempt
 from asr.engines.whisper.decoding.tokens import Vocabulary, unwritten
 from asr.engines.whisper.decoding.word_timestamps import Timing, timing
 from asr.errors import TranscriptionFailed
-from asr.transcript import LanguageDetection
+from asr.transcript import LanguageDetection, Segment
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,15 @@ def final_result(
     return replace(pending, result=result)
 
 
+def early_result(
+    attempt: Attempt, window: Window, detection: LanguageDetection, checkpoint: Checkpoint
+) -> WindowResult:
+    """Return what is known before the window is decoded: its language, its first segments."""
+    segments = _lasting(attempt, window, checkpoint.vocabulary, checkpoint.tokenizer)
+    language, probabilities = detection.language, detection.probabilities
+    return WindowResult(window, segments, language, probabilities, is_final=False)
+
+
 def best_result(
     attempts: Sequence[Attempt],
     window: Window,
@@ -60,17 +69,34 @@ def best_result(
 ) -> PendingResult:
     """Return the text of the best attempt, or why no attempt is good enough.
 
+    Its first segments may be given out already: they stay even then.
+
     Args:
         language: code of what is spoken; it decides how words are spelled, and is not returned.
     """
     qualities = [attempt.quality(vocabulary, tokenizer) for attempt in attempts]
     place = best_attempt(qualities, window.options.thresholds)
-    if isinstance(place, str):
-        return PendingResult(WindowResult(window, rejected=place))
-    best, end = attempts[place], vocabulary.end_of_text
-    segments = best.segments(window, vocabulary, tokenizer)
-    result = WindowResult(window, segments, opened=unwritten(best.tokens, vocabulary))
+    rejected = place if isinstance(place, str) else None
+    best = attempts[-1 if isinstance(place, str) else place]
+    count = len(_lasting(attempts[0], window, vocabulary, tokenizer))
+    found = best.segments(window, vocabulary, tokenizer)
+    temperature = attempts[0].temperature
+    first = tuple(replace(each, temperature=temperature, doubt=None) for each in found[:count])
+    segments = first if rejected else (*first, *found[count:])
+    opened = None if rejected else unwritten(best.tokens, vocabulary)
+    result = WindowResult(window, segments, rejected=rejected, opened=opened, lasting=count)
     if not best.alignment or not segments:
         return PendingResult(result)
     spelling = "en" if window.options.task == "translate" else language
-    return PendingResult(result, timing(segments, best.tokens, best.alignment, end, spelling))
+    times = timing(segments, best.tokens, best.alignment, vocabulary.end_of_text, spelling)
+    return PendingResult(result, times)
+
+
+def _lasting(
+    attempt: Attempt, window: Window, vocabulary: Vocabulary, tokenizer: Any
+) -> tuple[Segment, ...]:
+    """Return the segments of an attempt that stay, whatever follows them."""
+    count = attempt.lasting
+    first = replace(attempt, tokens=attempt.tokens[:count], logprobs=attempt.logprobs[:count])
+    found = first.segments(window, vocabulary, tokenizer)
+    return tuple(replace(segment, doubt=None) for segment in found)  # it stays in any case

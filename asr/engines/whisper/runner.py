@@ -191,6 +191,21 @@ def prefill(runner: ModelRunner, start: int, openings: Sequence[Opening]) -> tor
     return torch.cat([beside, probabilities])
 
 
+def rewind(runner: ModelRunner, slot: int, opening: Opening, token: int, position: int) -> None:
+    """Go on in a slot after `token`, a segment's end timestamp, which it decoded at `position`.
+
+    What its caches have beyond is overwritten.
+    """
+    state = runner.state
+    state.tokens[slot] = token
+    state.positions[slot] = position
+    state.temperatures[slot] = opening.temperature
+    state.seeds[slot] = opening.seed
+    state.timestamps.is_time[slot] = True
+    state.timestamps.was_time[slot] = False  # A text is between them.
+    state.timestamps.latest[slot] = token
+
+
 def detect_languages(
     runner: ModelRunner, start: int, openings: Sequence[Opening]
 ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -10,6 +10,7 @@ import numpy as np
 from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.decoding.attempt import Attempt
+from asr.engines.whisper.decoding.early_text import lasting
 from asr.engines.whisper.decoding.fallback import most_tokens
 from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
 from asr.engines.whisper.model.alignment import AlignmentInputs
@@ -45,6 +46,8 @@ class Sequence:
     no_speech_prob: float = 0.0
     is_loop: bool = False  # Its text repeats itself, and it was ended for that.
     is_language_reported: bool = False  # The caller has the detected language already.
+    lasting: int = 0  # of `tokens`, from the first on: every attempt keeps them
+    looked_at: int = 0  # of `tokens`: more of them may last only if more have come
     attempts: list[Attempt] = field(default_factory=list)  # of its window, in order
     pending: PendingResult | None = None  # in status TIMING
 
@@ -71,9 +74,36 @@ class Sequence:
         return cls(window, opening, limit=min(limits))
 
     @property
+    def is_decoding_first_words(self) -> bool:
+        """Whether it is being decoded, and nothing of it can be given out yet."""
+        return self.status is SequenceStatus.DECODING and not self.lasting
+
+    @property
     def stops_loops(self) -> bool:
         """Whether a text that repeats itself ends the sequence."""
         return self.window.options.thresholds.compression_ratio is not None
+
+    def has_more_to_give(self, checkpoint: Checkpoint) -> bool:
+        """Whether more segments than before are good enough to be given out."""
+        new, self.looked_at = self.tokens[self.looked_at :], len(self.tokens)
+        if self.attempts or max(new, default=0) < checkpoint.vocabulary.first_timestamp:
+            return False
+        before = self.lasting
+        self.find_lasting(checkpoint)
+        return self.lasting > before
+
+    def find_lasting(self, checkpoint: Checkpoint) -> None:
+        """Find which tokens of the first attempt stay, whatever becomes of the window."""
+        if self.attempts:
+            return
+        self.lasting = lasting(
+            self.tokens,
+            self.logprobs,
+            self.no_speech_prob,
+            self.window.options.thresholds,
+            checkpoint.vocabulary,
+            checkpoint.tokenizer,
+        )
 
     def attempt(self, alignment: AlignmentInputs | None) -> Attempt:
         """Return what an ended sequence has decoded."""
@@ -84,10 +114,14 @@ class Sequence:
             self.opening.temperature,
             self.is_loop,
             alignment,
+            self.lasting,
         )
 
     def retried(self, temperature: float, seed: int) -> Sequence:
-        """Return the sequence of the window's next attempt; its language is not detected again."""
+        """Return the sequence of the window's next attempt.
+
+        Its language is not detected again, and the tokens that last are not decoded again.
+        """
         opening = replace(self.opening, temperature=temperature, seed=seed)
         if self.language is not None:
             detected = {UNDETECTED: self.language}
@@ -97,9 +131,13 @@ class Sequence:
             self.window,
             opening,
             self.limit,
+            tokens=self.tokens[: self.lasting],
+            logprobs=self.logprobs[: self.lasting],
+            no_speech_prob=self.no_speech_prob,
             language=self.language,
             language_probs=self.language_probs,
             is_language_reported=self.is_language_reported,
+            lasting=self.lasting,
             attempts=self.attempts,
         )
 

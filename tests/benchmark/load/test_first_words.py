@@ -32,7 +32,7 @@ def test_a_stream_that_ends_without_its_end_has_failed(server: Server, tmp_path:
 
 
 def test_words_that_come_late_miss_the_goal() -> None:
-    late, early = Streamed(1.0, 10.0, 3, 9), Streamed(0.5, 10.0, 3, 9)
+    late, early = Streamed(1.0, 10.0, 3, 9), Streamed(0.3, 10.0, 3, 9)
     lines = first_words.table({"late": late, "early": early}).splitlines()
     assert "10.0 | MISSED" in " ".join(lines[2].split())
-    assert "5.0 | met" in " ".join(lines[3].split())
+    assert "3.0 | met" in " ".join(lines[3].split())

@@ -168,7 +168,7 @@ def test_temperature_changes_its_own_row_alone(tiny: Twins) -> None:
     assert len({tuple(tokens) for tokens in together[1::2]}) > 1
 
 
-STREAMED = [replace(OPTIONS[0], is_streamed=True)]
+STREAMED = [replace(OPTIONS[1], is_streamed=True)]  # without times: no segment is closed
 
 
 def test_a_dropped_window_frees_its_place_wherever_it_is(tiny: Twins) -> None:
