@@ -135,6 +135,12 @@ class Config:
         "`1`: a window with unlikely or repetitive text is decoded again at higher "
         "temperatures; `0`: only where a request sets thresholds",
     )
+    condition_on_previous_text: bool = _setting(
+        False,
+        config_parsers.flag,
+        "`1`: the text before a window is its prompt, unless a request says otherwise: the windows "
+        "of a recording go one after the other",
+    )
     stream_heartbeat_s: float = _setting(
         15.0,
         config_parsers.seconds,

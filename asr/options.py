@@ -46,4 +46,6 @@ class Options:
     thresholds: Thresholds = Thresholds()
     vad: VadOptions = VadOptions()  # for the transcriber alone: no engine reads it
     audio_track: int | None = None  # among those of the file, from 0; for the decoder alone
+    # Likewise: whether a window's prompt is the text before it; None: the server's setting.
+    condition_on_previous_text: bool | None = None
     is_streamed: bool = field(default=False, compare=False)  # a caller waits for the first words

@@ -44,6 +44,7 @@ def test_an_empty_environment_gives_the_defaults():
         ("NO_SPEECH_THRESHOLD", "none", None),
         ("COMPRESSION_RATIO_THRESHOLD", "off", None),
         ("TEMPERATURE_FALLBACK", "0", False),
+        ("CONDITION_ON_PREVIOUS_TEXT", "1", True),
         ("TEMPERATURE_FALLBACK", "Off", False),
         ("LOGPROB_THRESHOLD", "0", 0.0),
         ("NO_SPEECH_THRESHOLD", "1", 1.0),

@@ -83,7 +83,7 @@ class TrackParameters(BaseModel):
 
 
 class DecodingParameters(BaseModel):
-    """Temperature, seed and thresholds of the temperature fallback."""
+    """Temperature, seed, thresholds of the temperature fallback, and the text before."""
 
     temperature: Temperature = Field(
         0.0,
@@ -128,6 +128,15 @@ class DecodingParameters(BaseModel):
         description=(
             "An unlikely text is dropped if the model's probability of no speech is higher than "
             "this; unset: the server's setting"
+        ),
+    )
+
+    condition_on_previous_text: bool | None = Field(
+        None,
+        description=(
+            "`true`: the text before a window is its prompt, so that style and spelling stay the "
+            "same. The windows of the recording are transcribed one after the other, which takes "
+            "longer if the server is idle; unset: the server's setting"
         ),
     )
 

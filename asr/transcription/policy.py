@@ -18,6 +18,7 @@ class RequestPolicy:
     language: str | None = None  # LANGUAGE_FORCE: a code that overrules every request's
     timestamps: TimestampRule = "auto"
     thresholds: Thresholds = Thresholds()  # where a request names none
+    condition_on_previous_text: bool = False  # where a request does not say
 
     def apply(self, options: Options) -> Options:
         """`options` as they are to be carried out.
@@ -28,6 +29,9 @@ class RequestPolicy:
         if self.language is not None:
             options = replace(options, language=self.language)
         options = replace(options, thresholds=_filled(options.thresholds, self.thresholds))
+        if options.condition_on_previous_text is None:
+            conditioned = self.condition_on_previous_text
+            options = replace(options, condition_on_previous_text=conditioned)
         if self.timestamps == "segments" and options.timestamps == "none":
             return replace(options, timestamps="segment")
         if self.timestamps != "none":
@@ -56,6 +60,9 @@ def check(options: Options, info: EngineInfo) -> None:
         raise BadRequest(f"{model} cannot translate: use task 'transcribe'", "task")
     if options.prompt and not info.can_prompt:
         raise BadRequest(f"{model} takes no prompt: leave 'prompt' out", "prompt")
+    if options.condition_on_previous_text and not info.can_prompt:
+        name = "condition_on_previous_text"
+        raise BadRequest(f"{model} takes no prompt: leave '{name}' out", name)
     if options.timestamps == "word" and not info.has_words:
         raise BadRequest(
             f"{model} has no word timestamps on this engine: use timestamps 'segment' or 'none'",

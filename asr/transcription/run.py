@@ -20,6 +20,8 @@ from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.window_stream import WindowStream
 from asr.vad.word_trim import TimeTrimmer
 
+MOST_LETTERS = 2000  # A prompt has at most so many: twice as much as half a text context holds.
+HIGHEST_TEMPERATURE = 0.5  # Text of a higher temperature, and all before it, is no prompt.
 LEAD_SECONDS = 1.0  # A stream's first words have the processors to themselves for so long at most.
 
 
@@ -38,6 +40,7 @@ class TranscriptionRun:
         self._timings = timings
         self._coverage = setup.coverage(options.vad)
         self._scheduled: asyncio.Queue[ScheduledWindow | None] = asyncio.Queue()
+        self._previous: PreviousText | None = None  # where it is the windows' prompt
 
     async def parts(self, source: Source) -> AsyncGenerator[Transcript]:
         """The transcript in parts, each as soon as no later window can change it."""
@@ -83,6 +86,8 @@ class TranscriptionRun:
         """Each window's result, in a stream with what is known of the segments before it."""
         self._options = self._setup.policy.apply(self._options)
         check(self._options, self._setup.info)
+        if self._options.condition_on_previous_text:
+            self._previous = PreviousText(self._options.prompt)
         with self._scheduler.admit() as request:
             producer = asyncio.create_task(self._submit_all(source, request))
             try:
@@ -90,7 +95,10 @@ class TranscriptionRun:
                     while not (result := await scheduled.news()).is_final:
                         yield self._coverage.lasting(result)
                     self._timings.record(scheduled)
-                    yield await self._completed(result, request)
+                    result = await self._completed(result, request)
+                    if self._previous is not None:
+                        self._previous.add(result)
+                    yield result
                     request.take(result)
                 await producer
             finally:
@@ -116,11 +124,15 @@ class TranscriptionRun:
         """Submit windows while the bytes still arrive; a failure here fails the request."""
         try:
             track = self._options.audio_track
-            options = replace(self._options, vad=VadOptions(), audio_track=None)
+            options = replace(
+                self._options, vad=VadOptions(), audio_track=None, condition_on_previous_text=None
+            )
             cutter = self._setup.cutter(self._options.vad)
             stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
             async with contextlib.aclosing(stream.windows(source, request, track)) as windows:
                 async for window in windows:
+                    if self._previous is not None:
+                        options = replace(options, prompt=await self._previous.next_prompt())
                     scheduled = await self._submit(replace(window, options=options), request)
                     options = await self._with_language(options, scheduled)
         except Exception as error:
@@ -168,3 +180,34 @@ class TranscriptionRun:
         for stage in ("fetch", "decode", "queue", "model"):
             seconds = getattr(self._timings, stage)
             self._setup.metrics.stage_seconds.labels(stage).observe(seconds)
+
+
+class PreviousText:
+    """The text of one recording so far, as the prompt of the window that follows it.
+
+    As in openai/whisper the request's own prompt stands before the text, and all of it is
+    forgotten when a window needed a high temperature, lest an error or a loop goes on.
+    """
+
+    def __init__(self, prompt: str | None) -> None:
+        self._text = prompt or ""
+        self._is_complete = asyncio.Event()  # It has the text of all windows with a prompt.
+        self._is_complete.set()
+
+    async def next_prompt(self) -> str | None:
+        """Wait until the text of all windows so far is known; return the next one's prompt."""
+        await self._is_complete.wait()
+        self._is_complete.clear()
+        return self._text.strip() or None
+
+    def add(self, result: WindowResult) -> None:
+        """Add the text of the window that was given the last prompt."""
+        temperatures = [segment.temperature or 0.0 for segment in result.segments]
+        is_hot = max(temperatures, default=0.0) > HIGHEST_TEMPERATURE
+        if is_hot or result.rejected not in {None, "no speech"}:
+            self._text = ""
+        else:
+            text = "".join(segment.text for segment in result.segments)
+            text = text.replace("<|", "< |")  # a prompt may hold no special tokens
+            self._text = (self._text + text)[-MOST_LETTERS:]
+        self._is_complete.set()

@@ -75,7 +75,8 @@ async def open_service(
 
 def _policy(config: Config, info: EngineInfo) -> RequestPolicy:
     language = forced_language(config.language_force, info)
-    return RequestPolicy(language, config.timestamps, config.thresholds)
+    conditioned = config.condition_on_previous_text and info.can_prompt
+    return RequestPolicy(language, config.timestamps, config.thresholds, conditioned)
 
 
 def _fitted(config: Config, info: EngineInfo) -> Config:

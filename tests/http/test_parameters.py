@@ -96,6 +96,18 @@ async def test_a_list_of_temperatures_counts_as_its_first(client, engine):
 
 
 @pytest.mark.parametrize("way", WAYS)
+async def test_the_text_before_may_be_the_prompt_of_each_window(make_client, engine, way):
+    fields = {"condition_on_previous_text": "true", "strict": "true"}
+    response = await way(await make_client(), fields)
+    assert response.status == 400, "its model takes no prompt"
+    assert "condition_on_previous_text" in await response.text()
+    engine.info = replace(engine.info, can_prompt=True)
+    response = await way(await make_client(), fields)
+    assert response.status == 200, await response.text()
+    assert "X-Warnings" not in response.headers
+
+
+@pytest.mark.parametrize("way", WAYS)
 async def test_detection_may_be_restricted_to_some_languages(client, engine, way):
     response = await way(client, {"languages": "es, English,es", "strict": "true"})
     assert response.status == 200, await response.text()

@@ -18,6 +18,7 @@ INFO = EngineInfo(
         (Options(language="klingon"), "en, es"),
         (Options(task="translate"), "cannot translate"),
         (Options(prompt="Hi"), "takes no prompt"),
+        (Options(condition_on_previous_text=True), "leave 'condition_on_previous_text' out"),
         (Options(timestamps="word"), "word timestamps"),
     ],
 )
@@ -50,6 +51,18 @@ def test_what_a_request_says_of_thresholds_goes_before_what_the_server_says():
     asked = Options(thresholds=Thresholds(avg_logprob=-0.3))
     assert rules.apply(Options()).thresholds == Thresholds(-1.0, 2.4, 0.6)
     assert rules.apply(asked).thresholds == Thresholds(-0.3, 2.4, 0.6)
+
+
+@pytest.mark.parametrize(
+    ("rule", "asked", "done"),
+    [(False, None, False), (True, None, True), (True, False, False), (False, True, True)],
+)
+def test_the_text_before_is_the_prompt_where_the_request_or_else_the_server_says_so(
+    rule, asked, done
+):
+    policy = RequestPolicy(condition_on_previous_text=rule)
+    options = Options(condition_on_previous_text=asked)
+    assert policy.apply(options).condition_on_previous_text is done
 
 
 def test_words_are_refused_where_the_server_times_nothing():

@@ -122,4 +122,5 @@ def _options(parameters: AsrParameters, info: EngineInfo) -> Options:
         seed=parameters.seed,
         thresholds=parameters.thresholds,
         audio_track=parameters.audio_track,
+        condition_on_previous_text=parameters.condition_on_previous_text,
     )

@@ -30,7 +30,6 @@ WITH_LOGPROBS = {"json", "verbose_json"}
 DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
     "beam_size": (1,),
     "best_of": (1,),
-    "condition_on_previous_text": (0,),
     "frequency_penalty": (0,),
     "include_stop_str_in_output": (0,),
     "length_penalty": (1,),
@@ -123,6 +122,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         thresholds=form.thresholds,
         vad=_vad_options(form, server, unsupported),
         audio_track=form.audio_track,
+        condition_on_previous_text=_is_conditioned(form, info, unsupported),
     )
     if form.strict:
         unsupported.refuse(form.model, info)
@@ -243,6 +243,14 @@ def _prompt(form: AudioForm, info: EngineInfo, unsupported: Unsupported) -> str 
         unsupported.add(name, f"has no effect: the model {info.model_id} takes no prompt")
         return None
     return prompt or None
+
+
+def _is_conditioned(form: AudioForm, info: EngineInfo, unsupported: Unsupported) -> bool | None:
+    if not form.condition_on_previous_text or info.can_prompt:
+        return form.condition_on_previous_text
+    reason = f"has no effect: the model {info.model_id} takes no prompt"
+    unsupported.add("condition_on_previous_text", reason)
+    return None
 
 
 def _on(info: EngineInfo) -> str:

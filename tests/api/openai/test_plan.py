@@ -56,7 +56,6 @@ async def test_keywords_and_hotwords_end_the_prompt(client, engine):
         ("known_speaker_names[]", "Ada", "known_speaker_names"),
         ("chunking_strategy", '{"type": "server_vad", "threshold": 0.4}', "[threshold]"),
         ("chunking_strategy", '{"type": "auto", "eagerness": "low"}', "[eagerness]"),
-        ("condition_on_previous_text", "true", "condition_on_previous_text"),
         ("beam_size", "5", "beam_size"),
         ("no_speech_threshold", "0.6", "no_speech_threshold"),
         ("timestamp_granularities[]", "segment", "timestamp_granularities[]"),
