@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from transformers import WhisperFeatureExtractor
 
 from asr.engines.whisper.checkpoint import Checkpoint
@@ -32,3 +33,12 @@ class Twins:
 
     def reference(self, samples: Samples, options: Options) -> list[int]:
         return models.reference(self.model, self.extractor, samples, options)
+
+
+def only(twins: Twins, *tokens: int) -> Twins:
+    """A model that can write nothing but `tokens`."""
+    rules = twins.checkpoint.rules
+    forbidden = torch.full_like(rules.suppressed, -torch.inf)
+    forbidden[list(tokens)] = 0.0
+    rules = replace(rules, suppressed=forbidden, suppressed_first=forbidden)
+    return replace(twins, checkpoint=replace(twins.checkpoint, rules=rules))

@@ -1,24 +1,17 @@
 """No speech without text goes unnoticed, no text without speech goes out, nothing comes twice."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from asr.engines.engine import Window, WindowResult
 from asr.metrics import Metrics
 from asr.options import Options
 from asr.transcript import Gap, Segment
 from asr.transcription.coverage import SpeechCoverage
-from asr.transcription.cutter import SCRAP_SECONDS, Cutter
-from asr.transcription.gaps import spliced
 from asr.transcription.joiner import Joiner
-from tests.conftest import RATE, KnownSpeech, tone
-
-WORD_SECONDS = 1.0  # of which the last 0.2 are a pause
+from tests.conftest import RATE, KnownSpeech
 
 
 def account(*spoken: tuple[float, float], overlap: float = 0.0) -> SpeechCoverage:
@@ -256,58 +249,3 @@ def test_what_could_not_be_decoded_counts_as_speech_without_text():
     coverage = books.coverage()
     assert (coverage.speech, coverage.covered, coverage.share) == (24.0, 6.0, 0.25)
     assert coverage.gaps == (Gap(6.0, 24.0, "damaged audio"),)
-
-
-def words_between(start: float, end: float) -> tuple[Segment, ...]:
-    """The numbered words whose middles lie between two times, each a segment of its own."""
-    first = int(np.ceil(start / WORD_SECONDS - 0.4))
-    last = int(np.ceil(end / WORD_SECONDS - 0.4))
-    return tuple(
-        Segment(n * WORD_SECONDS - start, n * WORD_SECONDS + 0.8 - start, f" w{n}")
-        for n in range(first, last)
-    )
-
-
-def recited(count: int) -> np.ndarray:
-    word = np.concatenate([tone(0.8), np.zeros(round(0.2 * RATE), np.float32)])
-    return np.tile(word, count)
-
-
-def cut(samples: np.ndarray, window_seconds: float, stride: float | None) -> list[Window]:
-    cutter = Cutter(window_seconds, stride)
-    return [*cutter.push(samples), *cutter.finish()]
-
-
-@settings(max_examples=60)
-@given(data=st.data(), count=st.integers(8, 70), is_mended=st.booleans())
-def test_a_lost_stretch_of_each_window_is_decoded_again_or_reported(data, count, is_mended):
-    """Nothing lost, nothing twice, everything in order, and every second accounted for."""
-    books = account((0.0, float(count)))
-    joiner = Joiner(0.0)
-    written = []
-    pieces = cut(recited(count), 20.0, None)
-    for piece in pieces:
-        words = words_between(piece.start, piece.end)
-        first = data.draw(st.integers(0, len(words)))
-        lost = words[first : first + data.draw(st.integers(0, len(words) - first))]
-        remaining = tuple(word for word in words if word not in lost)
-        result = books.without_invented(WindowResult(piece, remaining))
-        parts = books.windows_to_redecode(result)
-        assert bool(parts) == bool(lost)
-        for part in parts if is_mended else ():
-            found = WindowResult(part, words_between(part.start, part.end))
-            result = spliced(result, books.without_invented(found))
-        books.record_result(result)
-        final = joiner.push(result)
-        books.record_text(final)
-        written += final
-    said_ = [segment.text for segment in written]
-    coverage = books.coverage()
-    reported = {n for gap in coverage.gaps for n in range(round(gap.start), round(gap.end))}
-    assert said_ == [f" w{n}" for n in range(count) if n not in reported]
-    assert coverage.speech == pytest.approx(count, abs=SCRAP_SECONDS)  # a silent scrap is left
-    pauses = 0.2 * len(pieces)  # that a cut parts from the word before, too short to be gaps
-    assert 0.8 * len(said_) - 0.01 <= coverage.covered <= len(said_) + pauses
-    if is_mended:
-        assert not reported
-    assert all(a.end <= b.start + 1e-6 for a, b in pairwise(written))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops, most_tokens
+from asr.engines.whisper.decoding.loops import CHECK_EVERY, loops, most_tokens
 from asr.engines.whisper.decoding.tokens import Vocabulary
 
 

@@ -20,8 +20,8 @@ from asr.engines.pipeline.text_stop import TextStop
 from asr.engines.pipeline.weights import filled, loaded
 from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
-from asr.engines.whisper.decoding.fallback import most_tokens
 from asr.engines.whisper.decoding.logits import choose
+from asr.engines.whisper.decoding.loops import most_tokens
 from asr.engines.whisper.decoding.sampling import SamplingState, seed_of
 from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
 from asr.engines.whisper.layouts.describe import describe

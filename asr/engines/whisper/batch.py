@@ -9,7 +9,7 @@ import torch
 
 from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.cuda_graphs import Graphs
-from asr.engines.whisper.decoding.fallback import CHECK_EVERY, loops
+from asr.engines.whisper.decoding.loops import CHECK_EVERY, loops
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.engines.whisper.model.transfer import HostCopy
 from asr.engines.whisper.runner import DecodeShape, ModelRunner, decode, prefill, rewind

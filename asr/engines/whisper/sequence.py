@@ -11,7 +11,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.decoding.attempt import Attempt
 from asr.engines.whisper.decoding.early_text import lasting
-from asr.engines.whisper.decoding.fallback import most_tokens
+from asr.engines.whisper.decoding.loops import most_tokens
 from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.engines.whisper.result import PendingResult

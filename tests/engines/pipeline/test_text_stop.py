@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from asr.engines.pipeline.text_stop import TextStop
-from asr.engines.whisper.decoding.fallback import CHECK_EVERY, most_tokens
+from asr.engines.whisper.decoding.loops import CHECK_EVERY, most_tokens
 from asr.engines.whisper.decoding.tokens import Vocabulary
 
 VOCABULARY = Vocabulary(50258, 50257, 50361, 50362, 50363, {}, {})
