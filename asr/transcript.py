@@ -38,12 +38,12 @@ class Segment:
     words: tuple[Word, ...] = ()
     tokens: tuple[int, ...] = ()  # as the model wrote them, timestamps included
     avg_logprob: float | None = None  # mean over the window's tokens, natural logarithm
-    own_logprob: float | None = None  # mean over the tokens of its own text, likewise
-    doubt: str | None = None  # why it stays only where a voice is sure, such as "unlikely"
     no_speech_prob: float | None = None  # of the window
     temperature: float | None = None  # that it was decoded at; None: the one of the request
     window_start: float = 0.0  # seconds, where its window begins
     token_logprobs: tuple[TokenLogprob, ...] = ()  # empty unless logprobs are wanted
+    own_logprob: float | None = None  # as avg_logprob, over the tokens of its own text
+    doubt: str | None = None  # why it stays only where a voice is sure, such as "unlikely"
 
     @property
     def timed_words(self) -> tuple[Word, ...]:

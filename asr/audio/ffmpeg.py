@@ -23,9 +23,9 @@ from asr.concurrency import ThreadPool
 from asr.pcm import BLOCK_SECONDS, SAMPLE_RATE, ChannelMixer, Frames, Samples, mixed_integers
 
 PROGRAM = "ffmpeg"  # The program is looked for by this name.
-READ_BYTES = (
-    BLOCK_SECONDS * SAMPLE_RATE * 2
-)  # At most so many bytes of 16-bit PCM are read at a time.
+# At most so many bytes of 16-bit PCM are read at a time.
+READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2
+INLINE_BYTES = 64 * 1024  # So many are mixed in 0.3 ms: to hand them to a thread would cost more.
 STALL_SECONDS = 60.0  # A decoder that neither reads nor writes for so many seconds is killed.
 
 MOST_CHANNELS = 16  # The channels of audio with more are not compared: their mix is taken.
@@ -68,7 +68,7 @@ class Ffmpeg:
     """Runs the program at a path; starts block the event loop and come one at a time.
 
     Args:
-        threads: channels are mixed in them.
+        threads: channels are mixed in them, if it is worth it.
         stall_seconds: a process that makes no progress for so long is killed.
     """
 
@@ -172,6 +172,8 @@ class Output:
         frames = np.frombuffer(data, "<i2", whole // 2).reshape(-1, self._columns)
         if self._mixer is None:
             return _first_column(frames)
+        if len(data) <= INLINE_BYTES:
+            return self._mixer.push(frames, is_last)
         return await threads.run(self._mixer.push, frames, is_last)
 
     def placed(self, block: Samples) -> Iterator[Samples]:

@@ -34,8 +34,8 @@ async def test_speech_that_was_left_out_is_decoded_again_and_comes_at_its_place(
     starts = [segment.start for segment in segments]
     assert starts == sorted(starts)
     texts = [segment.text for segment in segments]
-    assert texts == [" from 0", " from 8", " from 12", " on", " from 20", " from 24", " on"]
-    assert segments[2].end == segments[3].start == segments[1].start + 8.0
+    assert texts == [" from 0", " from 4", " on", " from 20", " from 24", " on"]
+    assert segments[1].end == segments[2].start == pytest.approx(8.0, abs=0.2)
     assert parts[-1].coverage.share == 1.0
     assert [part.coverage for part in parts[:-1]] == [None] * (len(parts) - 1)
     asked = [w.options.language for step in engine.steps for w in step if w.seconds < 6]
@@ -72,8 +72,8 @@ async def test_a_window_in_which_nobody_speaks_is_not_sent_to_the_model(make_tra
         engine, 12.0, detector=Detector(lambda _: KnownSpeech((0.0, 9.0)))
     )
     transcript, _ = await transcriber.transcribe(whole(wav(tone(36.0))), Options())
-    assert [w.start for step in engine.steps for w in step] == [0.0, pytest.approx(4.8, abs=0.3)]
-    assert len(transcript.segments) == 2
+    assert [w.start for step in engine.steps for w in step] == [0.0]
+    assert len(transcript.segments) == 1
     assert count(transcriber, "asr_windows_skipped_total") == 3
 
 

@@ -65,8 +65,8 @@ async def test_less_is_speech_at_a_higher_threshold(make_client, spoken, way):
 
 async def test_what_stays_below_the_threshold_is_not_sent_to_the_model(make_client, engine, spoken):
     client = await make_client(vad="silero")
-    noise = np.random.default_rng(0).normal(0, 0.3 * np.std(spoken), len(spoken))
-    faint = wav((0.003 * (spoken + noise)).astype(np.float32))
+    noise = np.random.default_rng(0).normal(0, 2.8 * np.std(spoken), len(spoken))
+    faint = wav((0.03 * (spoken + noise)).astype(np.float32))  # loudness alone would not do
     assert (await ask(client, faint))["text"] == "11.00 s"
     assert len(engine.steps) == 1
     assert (await ask(client, faint, **as_fields(threshold=0.9)))["text"] == ""
@@ -75,10 +75,7 @@ async def test_what_stays_below_the_threshold_is_not_sent_to_the_model(make_clie
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_recording_is_cut_amid_the_pause_that_was_asked(make_client, engine, way):
-    """A silent pause of 0.4 s at 22 s, and a long one at 27 s that is not quite silent.
-
-    Before them a long recording is cut once more, for its first words to be early.
-    """
+    """A silent pause of 0.4 s at 22 s, and a long one at 27 s that is not quite silent."""
     sound = tone(40.0)
     sound[22 * 16_000 : round(22.4 * 16_000)] = 0
     sound[27 * 16_000 : 29 * 16_000] *= 0.01
@@ -90,7 +87,7 @@ async def test_a_recording_is_cut_amid_the_pause_that_was_asked(make_client, eng
     ):
         engine.steps.clear()
         await ask(client, wav(sound), **fields)
-        _, cut, _ = sorted(window.end for step in engine.steps for window in step)
+        cut, _ = sorted(window.end for step in engine.steps for window in step)
         assert low < cut < high
 
 
