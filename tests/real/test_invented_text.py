@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.conftest import Server, start_server
+from tests.conftest import Server
 
 pytestmark = pytest.mark.real
 
@@ -22,25 +20,6 @@ INVENTED = {  # What whisper-base writes for these sounds, which must not be giv
     "mammals_hippopotamus": "woah",
     "string_cello": "_",
 }
-
-
-@pytest.fixture(scope="module")
-def folder() -> Path:
-    name = os.environ.get("SPEECH_FOLDER")
-    if not name:
-        pytest.skip("no folder of speech: set SPEECH_FOLDER")
-    return Path(name).absolute()
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    checkpoint = os.environ.get("WHISPER_CHECKPOINT")
-    if not checkpoint:
-        pytest.skip("no real model: set WHISPER_CHECKPOINT")
-    place = str(Path(checkpoint).absolute()) if Path(checkpoint).exists() else checkpoint
-    running = start_server(tmp_path_factory.mktemp("invented") / "log", MODEL_ID=place)
-    yield running
-    running.stop()
 
 
 def verbose(server: Server, audio: Path, **fields: str) -> dict[str, Any]:
@@ -57,21 +36,23 @@ def verbose(server: Server, audio: Path, **fields: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", INVENTED)
 def test_what_is_written_for_a_sound_is_not_given_out(
-    real: Server, folder: Path, name: str
+    real_server: Server, speech_folder: Path, name: str
 ) -> None:
-    sound = folder / "sounds" / f"{name}.ogg"
+    sound = speech_folder / "sounds" / f"{name}.ogg"
     if not sound.exists():
         pytest.skip(f"SPEECH_FOLDER has no {sound.name}")
-    text = verbose(real, sound)["text"]
+    text = verbose(real_server, sound)["text"]
     assert INVENTED[name] not in text.casefold()
     assert not text, text
 
 
-def test_sentences_that_are_read_aloud_lose_nothing(real: Server, folder: Path) -> None:
-    recordings = sorted((folder / "english").glob("*.wav"))
+def test_sentences_that_are_read_aloud_lose_nothing(
+    real_server: Server, speech_folder: Path
+) -> None:
+    recordings = sorted((speech_folder / "english").glob("*.wav"))
     if not recordings:
         pytest.skip("SPEECH_FOLDER has no folder english")
-    answers = [verbose(real, recording, language="en") for recording in recordings]
+    answers = [verbose(real_server, recording, language="en") for recording in recordings]
     text = " ".join(answer["text"] for answer in answers).casefold()
     for phrase in ("ill-disposed young man", "rather selfish", "more amiable woman"):
         assert phrase in text

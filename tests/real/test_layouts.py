@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,16 +36,8 @@ LAYOUTS: dict[str, Callable[[Path, Model], Path]] = {
 
 
 @pytest.fixture(scope="module")
-def checkpoint() -> str:
-    asked = os.environ.get("WHISPER_CHECKPOINT")
-    if not asked:
-        pytest.skip("WHISPER_CHECKPOINT names no model")
-    return asked
-
-
-@pytest.fixture(scope="module")
-def model(checkpoint: str) -> Model:
-    config = Config(model_id=checkpoint)
+def model(whisper_checkpoint: str) -> Model:
+    config = Config(model_id=whisper_checkpoint)
     said = describe(config, locate(config))
     tensors = said.open_weights(torch.device("cpu"), torch.float16)
     numbers = range(said.generation.no_timestamps_token_id + 1)
@@ -56,8 +47,8 @@ def model(checkpoint: str) -> Model:
 
 
 @pytest.fixture(scope="module")
-def expected(checkpoint: str) -> str:
-    return heard(checkpoint)
+def expected(whisper_checkpoint: str) -> str:
+    return heard(whisper_checkpoint)
 
 
 def heard(model: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 import pytest
@@ -17,27 +16,9 @@ from tests.support.transcribers import whole
 
 pytestmark = pytest.mark.real
 
-# A listener hears these words of the recording begin and end here, in seconds.
+# These words of the recording lie here, in seconds, by its loudness and the pauses beside them.
 SPOKEN = {"fellow": (1.1, 1.6), "americans": (1.6, 2.2), "ask": (3.3, 3.75), "not": (4.0, 4.3)}
 TOLERANCE = 0.2  # seconds
-
-
-@pytest.fixture(scope="module")
-def checkpoint() -> str:
-    """Return the directory or the id of a real model."""
-    name = os.environ.get("WHISPER_CHECKPOINT")
-    if not name:
-        pytest.skip("no real model: set WHISPER_CHECKPOINT")
-    return name
-
-
-@pytest.fixture(scope="module")
-def kennedy() -> bytes:
-    """Return the recording of 11 s that openai/whisper tests itself with."""
-    name = os.environ.get("JFK_RECORDING")
-    if not name:
-        pytest.skip("no recording of J. F. Kennedy: set JFK_RECORDING")
-    return Path(name).read_bytes()
 
 
 async def transcribed(checkpoint: str, data: bytes, vad: str, **options: str) -> Transcript:
@@ -49,9 +30,11 @@ async def transcribed(checkpoint: str, data: bytes, vad: str, **options: str) ->
 
 @pytest.mark.parametrize("vad", ["silero", "energy"])
 def test_words_do_not_stretch_over_the_pauses_beside_them(
-    checkpoint: str, kennedy: bytes, vad: str
+    whisper_checkpoint: str, jfk: Path, vad: str
 ) -> None:
-    transcript = asyncio.run(transcribed(checkpoint, kennedy, vad, timestamps="word"))
+    transcript = asyncio.run(
+        transcribed(whisper_checkpoint, jfk.read_bytes(), vad, timestamps="word")
+    )
     words = [word for segment in transcript.segments for word in segment.words]
     times: dict[str, tuple[float, float]] = {}
     for word in words:  # the first of each
@@ -61,10 +44,12 @@ def test_words_do_not_stretch_over_the_pauses_beside_them(
 
 
 def test_segments_begin_and_end_with_speech_without_words_too(
-    checkpoint: str, kennedy: bytes
+    whisper_checkpoint: str, jfk: Path
 ) -> None:
-    bare = asyncio.run(transcribed(checkpoint, kennedy, "silero"))
-    timed = asyncio.run(transcribed(checkpoint, kennedy, "silero", timestamps="word"))
+    bare = asyncio.run(transcribed(whisper_checkpoint, jfk.read_bytes(), "silero"))
+    timed = asyncio.run(
+        transcribed(whisper_checkpoint, jfk.read_bytes(), "silero", timestamps="word")
+    )
     assert [(s.start, s.end) for s in bare.segments] == [(s.start, s.end) for s in timed.segments]
     assert bare.segments[0].start == pytest.approx(0.3, abs=TOLERANCE)
     assert bare.segments[-1].end == pytest.approx(10.5, abs=TOLERANCE)
