@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from asr import config_parsers
+from asr.config_jobs import JobSettings
 from asr.config_parsers import TimestampRule, has_file
 from asr.config_settings import MODEL_FILE, remedy, variable
 from asr.config_settings import setting as _setting
@@ -20,7 +21,7 @@ SHORTEST_STEP = 0.5  # With STRIDE_LENGTH_S, windows begin at least so many seco
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(JobSettings):
     """The settings of one process; the environment name is the field's name in capitals."""
 
     host: str = _setting(
@@ -260,6 +261,8 @@ class Config:
         config = cls(**values)
         if not environment.get("MODEL_ID") and has_file(config.mounted_model, MODEL_FILE):
             config = replace(config, model_id=str(config.mounted_model))
+        if config.jobs_dir is None:
+            config = replace(config, jobs_dir=Path(config.cache_dir) / "jobs")
         config.check()
         return config
 

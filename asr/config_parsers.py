@@ -54,6 +54,15 @@ def secret(value: str) -> str:
     return header(value)
 
 
+def postgresql(value: str) -> str:
+    scheme, _, rest = value.strip().partition("://")
+    if scheme not in {"postgresql", "postgres"} or not rest:
+        raise ConfigError(
+            "is no URL of a PostgreSQL database: postgresql://user:password@host/name"
+        )
+    return value.strip()
+
+
 def origins(value: str) -> tuple[str, ...]:
     """Split a list of web origins; `*` stands for all of them."""
     return _listed(value, ORIGIN, "* or a list of origins such as https://example.com")

@@ -20,6 +20,7 @@ AsrError
     ├── FetchFailed           502   the far server closed the connection or answered an error
     ├── EngineDead            503   the engine has ended; the process must be restarted
     ├── ShuttingDown          503   the process is about to end and accepts no more requests
+    ├── StoreUnavailable      503   the job store does not answer; carries `retry_after`
     ├── OutOfResources        503   descriptors, processes or memory; carries `retry_after`
     ├── StorageFailed         503   temporary files cannot be written
     ├── FetchTimeout          504   the far server was too slow
@@ -154,6 +155,19 @@ class OutOfResources(ServerError):
         wait = spread(RETRY_SECONDS)
         super().__init__(
             f"{what}: the server has too much to do at once, try again in {math.ceil(wait)} s"
+        )
+        self.retry_after = wait
+
+
+class StoreUnavailable(ServerError):
+    status = 503
+    code = "store_unavailable"
+
+    def __init__(self, reason: str) -> None:
+        wait = spread(RETRY_SECONDS)
+        super().__init__(
+            f"the job store does not answer ({reason}): nothing was kept, try again in "
+            f"{math.ceil(wait)} s"
         )
         self.retry_after = wait
 

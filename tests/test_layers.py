@@ -12,6 +12,7 @@ LAYERS = [  # "" holds the files directly in asr/
     {"server"},
     {"api"},
     {"http"},
+    {"jobs"},
     {"transcription"},
     {"engines", "vad", "audio", "formats", "outbound"},
     {"resources"},

@@ -102,6 +102,7 @@ def controlled(
         "PORT": str(port),
         "ENGINE_CONTROL": str(directory),
         "PYTHONPATH": str(ROOT),
+        "JOBS_DIR": str(directory / "jobs"),
         "VAD": "off",  # tones are speech to this engine
         **settings,
     }

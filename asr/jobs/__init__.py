@@ -1,0 +1,1 @@
+"""Jobs: transcriptions that outlive their request, in a store that outlives the process."""
