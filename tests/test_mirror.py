@@ -12,6 +12,7 @@ NO_MIRROR |= {"real", "support"}
 OF_THE_HOUSE = {  # tests of no single module
     "test_layers.py": "all imports of the house",
     "test_mirror.py": "where all tests lie",
+    "jobs/test_store_contract.py": "what every store of jobs promises",
     "engines/whisper/test_gpu.py": "the whole engine on an NVIDIA GPU",
 }
 TESTED_ELSEWHERE = {
@@ -22,7 +23,8 @@ TESTED_ELSEWHERE = {
     "http/app_keys.py": "keys alone",
     "config_jobs.py": "by test_config, setting by setting",
     "jobs/job.py": "data alone",
-    "jobs/store.py": "by jobs/test_sqlite_store",
+    "jobs/store.py": "by jobs/test_store_contract, of each store",
+    "jobs/database/rows.py": "by jobs/test_store_contract, field by field",
     "config_settings.py": "by test_config, setting by setting",
     "config_parsers.py": "by test_config, setting by setting",
     "errors.py": "by behaviour, message by message",

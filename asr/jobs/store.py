@@ -8,6 +8,8 @@ from typing import Protocol
 
 from asr.jobs.job import Job, JobEvent, JobKind, JobState, Json, Outcome
 
+EXPIRE_JOBS = 500  # At most so many jobs expire, and so many are forgotten, in one call.
+
 
 @dataclass(frozen=True)
 class Page:
@@ -54,8 +56,8 @@ class JobStore(Protocol):
     async def take(self, owner: str, kind: JobKind, excluded: Collection[str]) -> Job | None:
         """Take the next job that is due: RUNNING, with `owner` and the next attempt number.
 
-        Higher priorities first, then in the order of creation. Also one that ran on a server
-        which has died.
+        Higher priorities first, then in the order of creation; none whose deadline has passed.
+        Also one that ran on a server which has died.
 
         Args:
             excluded: clients whose jobs are not taken now.
@@ -86,6 +88,8 @@ class JobStore(Protocol):
         self, ended_before: float, followers: Callable[[Job], Sequence[Job]]
     ) -> Sequence[Job]:
         """Let the jobs expire whose deadline has passed, and forget those that ended before.
+
+        Only EXPIRE_JOBS of each: what is left waits for the next call.
 
         Args:
             ended_before: jobs that ended earlier than this are forgotten, with their results.

@@ -1,0 +1,1 @@
+"""Holds the tables of jobs, in a file or a server."""
