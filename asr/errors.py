@@ -9,10 +9,12 @@ AsrError
 │   ├── Forbidden             403   a path or an address that is not allowed here
 │   ├── NotFound              404   there is nothing at the URL or path
 │   ├── BodyTimeout           408   the body arrived too slowly
+│   ├── NotCompleted          409   the job has no result, or has not ended
 │   ├── TooLarge              413   more bytes or seconds than a limit allows
 │   ├── UnsupportedMedia      415   a content type or encoding that is never audio
 │   ├── WrongHost             421   a host name that the server does not answer for
 │   ├── Invalid               422   a field that fails its schema
+│   ├── IdConflict            422   a job's id that another request has used
 │   └── QueueFull             429   too much audio is waiting; carries `retry_after`
 └── ServerError                     the fault of this server or of a far one
     ├── TranscriptionFailed   500   the model failed on this audio
@@ -91,6 +93,11 @@ class BodyTimeout(CallerError):
     code = "body_timeout"
 
 
+class NotCompleted(CallerError):
+    status = 409
+    code = "not_completed"
+
+
 class TooLarge(CallerError):
     status = 413
     code = "too_large"
@@ -109,6 +116,11 @@ class WrongHost(CallerError):
 class Invalid(CallerError):
     status = 422
     code = "invalid"
+
+
+class IdConflict(CallerError):
+    status = 422
+    code = "id_conflict"
 
 
 class QueueFull(CallerError):

@@ -34,6 +34,7 @@ pytest_plugins = [
     "tests.support.checkpoints",
     "tests.support.clock",
     "tests.support.job_stores",
+    "tests.support.jobs",
     "tests.support.origin",
     "tests.support.schedulers",
     "tests.support.sounds",

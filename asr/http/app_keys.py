@@ -7,6 +7,7 @@ from aiohttp import web
 from asr.config import Config
 from asr.engines.engine import Engine
 from asr.http.dialect import Dialect
+from asr.jobs.service import JobService
 from asr.metrics import Metrics
 from asr.outbound.fetch import Outbound
 from asr.resources.memory_budget import BodyMemory, Reservation
@@ -17,6 +18,7 @@ from asr.transcription.transcriber import Transcriber
 CONFIG = web.AppKey("CONFIG", Config)
 DIALECTS: web.AppKey[Sequence[Dialect]] = web.AppKey("DIALECTS")
 ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
+JOBS = web.AppKey("JOBS", JobService)
 MEMORY = web.AppKey("MEMORY", BodyMemory)
 METRICS = web.AppKey("METRICS", Metrics)
 OUTBOUND = web.AppKey("OUTBOUND", Outbound)
@@ -24,6 +26,7 @@ SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
 SPOOL_CHECK = web.AppKey("SPOOL_CHECK", SpoolCheck)
 STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
+CLIENT = web.RequestKey("CLIENT", str)  # the name of its API key; absent: there are no keys
 EXPECTED = web.RequestKey("EXPECTED", str)  # the header Expect, which aiohttp does not see
 RESERVATION = web.RequestKey("RESERVATION", Reservation)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

@@ -1,0 +1,180 @@
+"""What handlers and the command line do with jobs: submit, follow, cancel, fetch results."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+
+from asr.errors import BadRequest, IdConflict, NotCompleted, NotFound, StoreUnavailable
+from asr.jobs.job import Job, JobEvent, JobKind, JobState
+from asr.jobs.requests import unpacked
+from asr.jobs.store import JobStore, Page
+from asr.jobs.submission import Submission, deliveries_of, delivery
+from asr.jobs.uploads import Uploads
+from asr.text import quoted
+from asr.transcript import Transcript
+
+POLL_SECONDS = 0.5  # Who waits for news of a job asks for them so often.
+RESULT, RESULT_FILE = "transcript", "file"  # keys of a result: it is there, or in a file
+
+
+@dataclass(frozen=True)
+class JobPlace:
+    """Where jobs are kept: their store, and their files."""
+
+    store: JobStore
+    uploads: Uploads
+
+
+class JobService:
+    """Keeps jobs for clients; every client sees its own alone.
+
+    Its methods raise NotFound for a job that is unknown or another client's, and
+    StoreUnavailable within seconds while the store does not answer.
+
+    Args:
+        place: opens the place of jobs, the first time.
+        wake: tells the worker that there is news of a job.
+    """
+
+    def __init__(
+        self, place: Callable[[], Awaitable[JobPlace]], wake: Callable[[], None] = lambda: None
+    ) -> None:
+        self._place = place
+        self._wake = wake
+
+    async def keep(self, audio: AsyncIterator[bytes]) -> str:
+        """Keep the audio of a job that is about to be submitted; return the upload's name.
+
+        Raises:
+            StorageFull, StorageFailed, OutOfResources: it cannot be written.
+            AsrError: whatever reading `audio` raises; nothing is left of it.
+        """
+        return await (await self._place()).uploads.write(audio)
+
+    async def drop(self, audio: object) -> None:
+        """Remove what was kept of a job's audio, of one that was not submitted after all."""
+        if isinstance(audio, Mapping) and isinstance(name := audio.get("upload"), str):
+            await (await self._place()).uploads.remove(name)
+
+    async def submit(self, submission: Submission) -> Job:
+        """Keep a new job; one that was submitted before, under the same id, is returned.
+
+        Raises:
+            Invalid: the id cannot be used.
+            IdConflict: the id is that of another request.
+        """
+        job = submission.job()
+        store = (await self._place()).store
+        found = await store.add(job)
+        if found.request["audio"] != job.request["audio"]:  # it was there before
+            await self.drop(submission.audio)
+        if found.kind is not job.kind or found.client != job.client:
+            raise IdConflict(f"the id {quoted(job.id)} is taken: choose another one", "id")
+        if found.request["fingerprint"] != submission.fingerprint:
+            raise IdConflict(
+                f"the job {quoted(job.id)} was submitted with other audio or options: choose "
+                "another id, or repeat that request",
+                "id",
+            )
+        self._wake()
+        return found
+
+    async def get(self, job_id: str, client: str, with_result: bool = False) -> Job:
+        """A transcription of this client."""
+        job = await (await self._place()).store.get(job_id, with_result)
+        if job is None or job.kind is not JobKind.TRANSCRIPTION or job.client != client:
+            raise NotFound(f"there is no job {quoted(job_id)}: it was never there, or is forgotten")
+        return job
+
+    async def page(
+        self, client: str, states: Collection[JobState], after: str | None, limit: int
+    ) -> Page:
+        """Transcriptions of this client, newest first."""
+        store = (await self._place()).store
+        return await store.page(JobKind.TRANSCRIPTION, client, states, after, limit)
+
+    async def transcript(self, job: Job) -> Transcript:
+        """The transcript of a job that was got with its result.
+
+        Raises:
+            NotCompleted: it has none.
+            NotFound, StorageFailed: its file cannot be read.
+        """
+        if job.state is not JobState.COMPLETED or job.result is None:
+            raise NotCompleted(
+                f"the job {quoted(job.id)} is {job.state}: there is a result once it is completed"
+            )
+        if (name := job.result.get(RESULT_FILE)) is not None:
+            data = await (await self._place()).uploads.get(str(name))
+        else:
+            data = base64.b64decode(str(job.result[RESULT]))
+        return await asyncio.to_thread(unpacked, data)
+
+    async def events(
+        self, job_id: str, client: str, after: tuple[int, int] | None = None
+    ) -> AsyncGenerator[JobEvent]:
+        """The events of a job after one of them, until it has ended.
+
+        Args:
+            after: attempt and number of the last event that is known.
+        """
+        attempt, number = after or (0, 0)
+        while True:
+            job = await self.get(job_id, client)
+            for event in await (await self._place()).store.events(job_id, attempt, number):
+                attempt, number = event.attempt, event.number
+                yield event
+            if job.state.has_ended:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def wait(self, job_id: str, client: str) -> Job:
+        """The job, once it has ended."""
+        async for _ in self.events(job_id, client):
+            pass
+        return await self.get(job_id, client)
+
+    async def cancel(self, job_id: str, client: str) -> Job:
+        """End a job, unless it has ended; return it as it was before."""
+        known = await self.get(job_id, client)
+        place = await self._place()
+        job = await place.store.cancel(job_id, deliveries_of(known, JobState.CANCELLED))
+        self._wake()
+        if job is None:
+            raise NotFound(f"there is no job {quoted(job_id)}: it is forgotten")
+        if not job.state.has_ended:
+            with contextlib.suppress(StoreUnavailable):
+                await self.drop(job.request["audio"])
+        return job
+
+    async def deliveries(self, job_id: str, client: str) -> list[Job]:
+        """The deliveries of a job's webhook, oldest first."""
+        job = await self.get(job_id, client)
+        store = (await self._place()).store
+        found: list[Job] = []
+        while (
+            next_one := await store.get(delivery(job, job.state, len(found) + 1).id)
+        ) is not None:
+            found.append(next_one)
+        return found
+
+    async def redeliver(self, job_id: str, client: str) -> Job:
+        """Tell the webhook of a job's end once more; return the new delivery.
+
+        Raises:
+            BadRequest: the job has no webhook.
+            NotCompleted: it has not ended.
+        """
+        job = await self.get(job_id, client)
+        if job.request.get("webhook") is None:
+            raise BadRequest(f"the job {quoted(job.id)} was submitted without a webhook")
+        if not job.state.has_ended:
+            raise NotCompleted(f"the job {quoted(job.id)} is {job.state}: there is nothing to tell")
+        number = len(await self.deliveries(job_id, client)) + 1
+        added = await (await self._place()).store.add(delivery(job, job.state, number))
+        self._wake()
+        return added

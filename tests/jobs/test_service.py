@@ -1,0 +1,148 @@
+"""Clients submit, follow and cancel jobs, each its own."""
+
+import asyncio
+import base64
+
+import pytest
+
+from asr.audio.streams import stream_of
+from asr.errors import BadRequest, IdConflict, NotCompleted, NotFound
+from asr.jobs.job import JobKind, JobState, Outcome
+from asr.jobs.requests import packed
+from asr.jobs.submission import Webhook
+from asr.transcript import Segment, Transcript
+from tests.support.jobs import asked, taken
+
+HOOK = Webhook("https://example.com")
+TRANSCRIPT = Transcript((Segment(0.0, 1.0, " hi"),), "en", 1.0)
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr("asr.jobs.service.POLL_SECONDS", 0.001)
+
+
+def completed():
+    data = base64.b64encode(packed(TRANSCRIPT)[0]).decode()
+    return Outcome(JobState.COMPLETED, {"transcript": data})
+
+
+async def test_a_job_is_got_by_its_client_alone(jobs):
+    job = await jobs.submit(asked(client="one"))
+    assert (await jobs.get(job.id, "one")).state is JobState.QUEUED
+    for other in ("two", ""):
+        for ask in (jobs.get, jobs.wait, jobs.cancel, jobs.deliveries, jobs.redeliver):
+            with pytest.raises(NotFound, match="there is no job"):
+                await ask(job.id, other)
+        assert (await jobs.page(other, (), None, 10)).jobs == ()
+    assert [each.id for each in (await jobs.page("one", (), None, 10)).jobs] == [job.id]
+
+
+async def test_the_same_request_under_the_same_id_is_one_job(jobs, place):
+    first = await jobs.keep(stream_of([b"audio"]))
+    second = await jobs.keep(stream_of([b"audio"]))
+    job = await jobs.submit(asked(id="a", fingerprint="f", audio={"upload": first}))
+    again = await jobs.submit(asked(id="a", fingerprint="f", audio={"upload": second}))
+    assert again.created_at == job.created_at
+    assert await place.uploads.older(-60) == [first]
+
+
+async def test_another_request_under_the_same_id_is_refused_and_not_kept(jobs, place):
+    await jobs.submit(asked(id="a", client="one", fingerprint="f"))
+    for how in ({"client": "one", "fingerprint": "g"}, {"client": "two", "fingerprint": "f"}):
+        name = await jobs.keep(stream_of([b"audio"]))
+        with pytest.raises(IdConflict) as raised:
+            await jobs.submit(asked(id="a", audio={"upload": name}, **how))
+        assert raised.value.status == 422
+    assert await place.uploads.older(-60) == []
+
+
+async def test_the_result_of_a_completed_job_is_its_transcript(jobs, place):
+    job = await jobs.submit(asked())
+    with pytest.raises(NotCompleted, match="is queued"):
+        await jobs.transcript(await jobs.get(job.id, "", with_result=True))
+    assert await place.store.finish(await taken(place), completed())
+    assert await jobs.transcript(await jobs.get(job.id, "", with_result=True)) == TRANSCRIPT
+
+
+async def test_a_large_result_is_read_from_its_file(jobs, place):
+    job = await jobs.submit(asked())
+    await place.uploads.put("large", packed(TRANSCRIPT)[0])
+    outcome = Outcome(JobState.COMPLETED, {"file": "large"})
+    assert await place.store.finish(await taken(place), outcome)
+    assert await jobs.transcript(await jobs.get(job.id, "", with_result=True)) == TRANSCRIPT
+
+
+async def test_events_come_until_the_job_has_ended_and_each_once(jobs, place):
+    job = await jobs.submit(asked())
+    attempt = await taken(place)
+    await place.store.progress(attempt, 1.0, 3.0, [{"n": 1}, {"n": 2}])
+    reader = jobs.events(job.id, "")
+    assert [(await anext(reader)).data["n"] for _ in range(2)] == [1, 2]
+    await reader.aclose()  # the connection breaks
+    resumed = asyncio.create_task(_all(jobs.events(job.id, "", (1, 1))))
+    await place.store.progress(attempt, 3.0, 3.0, [{"n": 3}])
+    await place.store.finish(attempt, completed())
+    assert await resumed == [(1, 2, 2), (1, 3, 3)]
+
+
+async def test_events_of_a_new_attempt_begin_anew(jobs, place):
+    job = await jobs.submit(asked())
+    first = await taken(place)
+    await place.store.progress(first, 1.0, 3.0, [{"n": 1}, {"n": 2}])
+    await place.store.finish(first, Outcome(JobState.QUEUED))
+    second = await taken(place)
+    await place.store.progress(second, 1.0, 3.0, [{"n": 1}])
+    await place.store.finish(second, completed())
+    assert await _all(jobs.events(job.id, "", (1, 2))) == [(2, 1, 1)]
+
+
+async def _all(events):
+    return [(event.attempt, event.number, event.data["n"]) async for event in events]
+
+
+async def test_who_waits_gets_the_job_that_has_ended(jobs, place):
+    job = await jobs.submit(asked())
+    waiting = asyncio.create_task(jobs.wait(job.id, ""))
+    await place.store.finish(await taken(place), completed())
+    assert (await waiting).state is JobState.COMPLETED
+
+
+async def test_a_cancelled_job_loses_its_upload_and_tells_its_webhook(jobs, place):
+    name = await jobs.keep(stream_of([b"audio"]))
+    job = await jobs.submit(asked(audio={"upload": name}, webhook=HOOK))
+    assert (await jobs.cancel(job.id, "")).state is JobState.QUEUED
+    assert (await jobs.get(job.id, "")).state is JobState.CANCELLED
+    assert await place.uploads.older(-60) == []
+    assert [each.id for each in await jobs.deliveries(job.id, "")] == [f"{job.id}~cancelled"]
+    assert (await jobs.cancel(job.id, "")).state is JobState.CANCELLED
+    assert len(await jobs.deliveries(job.id, "")) == 1
+
+
+async def test_a_webhook_is_told_again_on_demand(jobs):
+    job = await jobs.submit(asked(webhook=HOOK))
+    with pytest.raises(NotCompleted, match="nothing to tell"):
+        await jobs.redeliver(job.id, "")
+    await jobs.cancel(job.id, "")
+    again = await jobs.redeliver(job.id, "")
+    assert again.id == f"{job.id}~cancelled~2"
+    assert [each.id for each in await jobs.deliveries(job.id, "")][1:] == [again.id]
+    assert again.kind is JobKind.DELIVERY
+    silent = await jobs.submit(asked())
+    with pytest.raises(BadRequest, match="without a webhook"):
+        await jobs.redeliver(silent.id, "")
+
+
+async def test_a_delivery_is_no_job_of_the_client(jobs):
+    job = await jobs.submit(asked(webhook=HOOK))
+    await jobs.cancel(job.id, "")
+    with pytest.raises(NotFound):
+        await jobs.get(f"{job.id}~cancelled", "")
+
+
+async def test_the_worker_is_woken_for_new_jobs_and_for_cancelled_ones(jobs, monkeypatch):
+    news = []
+    monkeypatch.setattr(jobs, "_wake", lambda: news.append(True))
+    job = await jobs.submit(asked())
+    await jobs.cancel(job.id, "")
+    assert len(news) == 2
