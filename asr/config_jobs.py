@@ -29,3 +29,15 @@ class JobSettings:
         config_parsers.positive,
         "A job that has ended is kept, with its result, for this many hours",
     )
+    uploads_url: str | None = _setting(
+        None,
+        config_parsers.text,
+        "Audio of jobs and very long results are kept here: a directory that all servers share, or "
+        "a bucket as `s3://name/path`; unset: `uploads` in `JOBS_DIR`",
+    )
+    jobs_share: float = _setting(
+        0.25,
+        config_parsers.number(0.01, 1),
+        "Jobs hold at most this share of the engine, and at least one window of it: with more, "
+        "they are done sooner and slow other requests more",
+    )

@@ -49,3 +49,4 @@ class Options:
     # Likewise: whether a window's prompt is the text before it; None: the server's setting.
     condition_on_previous_text: bool | None = None
     is_streamed: bool = field(default=False, compare=False)  # a caller waits for the first words
+    is_job: bool = field(default=False, compare=False)  # nobody waits: all others go first

@@ -57,6 +57,8 @@ def test_an_empty_environment_gives_the_defaults():
         ("CORS_ORIGINS", "", None),
         ("AUDIO_ROOT", "", None),
         ("KEEPALIVE_TIMEOUT_S", "5", 5.0),
+        ("UPLOADS_URL", "s3://bucket/jobs", "s3://bucket/jobs"),
+        ("JOBS_SHARE", "0.5", 0.5),
     ],
 )
 def test_a_value_is_read_with_its_meaning(name, value, expected):
@@ -105,6 +107,7 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("CORS_ORIGINS", "example.com", "='example.com' is not * or a list of origins such as"),
         ("CORS_ORIGINS", "https://a.example/page", "is not * or a list of origins such as https"),
         ("KEEPALIVE_TIMEOUT_S", "0", "KEEPALIVE_TIMEOUT_S='0' is not a number from 0.1"),
+        ("JOBS_SHARE", "0", "JOBS_SHARE='0' is not a number from 0.01 to 1"),
         ("SALAD_MACHINE_ID", "a\r\nb", "SALAD_MACHINE_ID='a\\r\\nb' contains a line break"),
     ],
 )

@@ -49,7 +49,7 @@ async def transcript_events(
                 ahead = max(0, ahead - 1)
                 if granularities:
                     identity = f"seg_{number}"
-                    waiting.append(_segment_event(identity, segment, "word" in granularities))
+                    waiting.append(segment_event(identity, segment, "word" in granularities))
                 number += 1
                 while len(waiting) > writer.holds_back:
                     yield waiting.popleft()
@@ -98,7 +98,7 @@ def _done_event(deltas: Collection[Event], last: Transcript, with_logprobs: bool
     return event
 
 
-def _segment_event(identity: str, segment: Segment, has_words: bool) -> Event:
+def segment_event(identity: str, segment: Segment, has_words: bool) -> Event:
     """Return a segment's event; the speaker is empty, because there is no diarizer."""
     event: dict[str, Any] = {
         "type": "transcript.text.segment",

@@ -88,7 +88,7 @@ class TranscriptionRun:
         check(self._options, self._setup.info)
         if self._options.condition_on_previous_text:
             self._previous = PreviousText(self._options.prompt)
-        with self._scheduler.admit() as request:
+        with self._scheduler.admit(self._options.is_job) as request:
             producer = asyncio.create_task(self._submit_all(source, request))
             try:
                 while (scheduled := await self._scheduled.get()) is not None:
@@ -144,6 +144,7 @@ class TranscriptionRun:
 
     async def _submit(self, window: Window, request: ScheduledRequest) -> ScheduledWindow:
         """Submit `window`; a silent one needs no engine."""
+        self._timings.windows += 1
         if self._coverage.is_silent(window):
             self._setup.metrics.windows_skipped.inc()
             scheduled = request.skip(window)

@@ -25,8 +25,7 @@ class Queue(Protocol):
     @property
     def is_idle(self) -> bool: ...
 
-    @property
-    def windows_ahead(self) -> int: ...
+    def windows_ahead(self, is_job: bool) -> int: ...
 
     def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None: ...
 
@@ -100,7 +99,8 @@ class ScheduledRequest:
     result is taken; until then its samples count.
     """
 
-    def __init__(self, scheduler: Queue, account: AudioAccount) -> None:
+    def __init__(self, scheduler: Queue, account: AudioAccount, is_job: bool = False) -> None:
+        self.is_job = is_job
         self._scheduler = scheduler
         self._account = account
         self._unfinished: dict[Window, ScheduledWindow] = {}
@@ -228,7 +228,7 @@ class ScheduledRequest:
 
     def _may_go_ahead(self) -> bool:
         """Whether the request has less on its way than its share of the engine."""
-        most = self._scheduler.windows_ahead
+        most = self._scheduler.windows_ahead(self.is_job)
         return len(self._unfinished) < most and len(self._untaken) < UNREAD * most
 
     def _count(self) -> None:
@@ -255,6 +255,8 @@ class Timings:
     model: float = 0.0  # from then until the last window was transcribed
     audio: float = 0.0  # seconds of audio decoded
     taken_at: float | None = None  # when the engine took the first window
+    windows: int = 0  # that are cut so far
+    done: float = 0.0  # seconds of audio, from its start, that are transcribed
 
     def record(self, scheduled: ScheduledWindow) -> None:
         """Add the times of a window that is finished."""
@@ -262,3 +264,4 @@ class Timings:
             self.taken_at = scheduled.admitted_at
             self.queue = scheduled.admitted_at - scheduled.submitted_at
         self.model = max(self.model, scheduled.finished_at - self.taken_at)
+        self.done = max(self.done, scheduled.window.end)

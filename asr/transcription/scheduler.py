@@ -14,6 +14,7 @@ from asr.engines.engine import Engine, Window, WindowResult
 from asr.errors import EngineDead, QueueFull
 from asr.metrics import Metrics
 from asr.pcm import SAMPLE_RATE
+from asr.transcription.admission.job_lane import SHARE, JobLane
 from asr.transcription.admission.ledger import AudioLedger
 from asr.transcription.admission.retries import RetryTimes, far_off
 from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
@@ -38,12 +39,14 @@ class Scheduler:
         max_queue_seconds: float | None,
         metrics: Metrics,
         memory_seconds: float = math.inf,  # of audio that the memory has room for
+        jobs_share: float = SHARE,  # of the engine, for windows of jobs
     ) -> None:
         capacity = engine.capacity
         self._engine = engine
         wanted = max_queue_seconds or QUEUED_ENGINES * capacity * FULL_SECONDS
         self._max_queue_seconds = min(wanted, memory_seconds)
         self._ledger = AudioLedger(round(self._max_queue_seconds * SAMPLE_RATE))
+        self._jobs = JobLane(capacity, jobs_share, memory_seconds)
         self._retries = RetryTimes()
         self._metrics = metrics
         self._changed = threading.Condition()
@@ -74,15 +77,18 @@ class Scheduler:
 
     # --- what requests do, in the event loop ---
 
-    def admit(self) -> ScheduledRequest:
+    def admit(self, is_job: bool = False) -> ScheduledRequest:
         """Admit a request; before its audio arrives it counts for one second.
+
+        A job counts among jobs alone, and its windows enter the engine after all others.
 
         Raises:
             QueueFull: too much audio is waiting already.
             EngineDead: the engine has ended.
         """
-        self._refuse_if(self._ledger.is_full)
-        request = ScheduledRequest(self, self._ledger.open())
+        ledger = self._jobs.ledger if is_job else self._ledger
+        self._refuse_if(ledger.is_full)
+        request = ScheduledRequest(self, ledger.open(), is_job)
         self._requests.add(request)
         return request
 
@@ -128,10 +134,29 @@ class Scheduler:
         return self._ledger.held / SAMPLE_RATE
 
     @property
-    def windows_ahead(self) -> int:
+    def pace(self) -> float | None:
+        """Seconds of audio per second of the engine's work; None before the first result."""
+        return self._retries.pace
+
+    @property
+    def most_jobs(self) -> int:
+        """How many jobs there is memory for at once."""
+        return self._jobs.most_jobs
+
+    @property
+    def missing_job_windows(self) -> int:
+        """How many windows of jobs the engine would take, and one to come, beside those here."""
+        with self._changed:
+            waiting = sum(len(each.waiting) for each in self._requests if each.is_job)
+            inside = sum(each.is_job for each in self._inside.values())
+        return self._jobs.most_windows + 1 - waiting - inside
+
+    def windows_ahead(self, is_job: bool = False) -> int:
         """How many windows each long request may have on their way: its share of the engine."""
-        requests = max(1, len(self._ledger.long_accounts))
-        return max(LEAST_AHEAD, math.ceil(AHEAD_ENGINES * self._engine.capacity / requests))
+        ledger = self._jobs.ledger if is_job else self._ledger
+        capacity = self._jobs.most_windows if is_job else self._engine.capacity
+        requests = max(1, len(ledger.long_accounts))
+        return max(LEAST_AHEAD, math.ceil(AHEAD_ENGINES * capacity / requests))
 
     @property
     def is_idle(self) -> bool:
@@ -160,7 +185,8 @@ class Scheduler:
     def leave(self, request: ScheduledRequest) -> None:
         self.forget(request)
         self._requests.discard(request)
-        self._retries.note_request(request.most_seconds)
+        if not request.is_job:
+            self._retries.note_request(request.most_seconds)
 
     def _deliver(self, results: list[tuple[ScheduledRequest, WindowResult]]) -> None:
         for request, result in results:
@@ -214,6 +240,8 @@ class Scheduler:
         now = time.monotonic()
         with self._changed:
             while len(taken) < count and self._turns:
+                if self._turns.only_jobs and not self._has_room_for_job(now):
+                    break
                 request = self._turns.next()
                 pending = request.waiting.popleft()
                 request.attained += pending.window.seconds
@@ -224,9 +252,14 @@ class Scheduler:
                 taken.append(pending.window)
         return taken
 
+    def _has_room_for_job(self, now: float) -> bool:
+        jobs = sum(request.is_job for request in self._inside.values())
+        return self._jobs.may_enter(jobs, len(self._inside) - jobs, now)
+
     def _add_turn(self, request: ScheduledRequest) -> None:
         is_first = request.attained < FIRST_SECONDS
-        self._turns.add(request, Rank.FIRST_WORDS if is_first else Rank.LATER_WORDS)
+        rank = Rank.FIRST_WORDS if is_first else Rank.LATER_WORDS
+        self._turns.add(request, Rank.JOB if request.is_job else rank)
 
     def _collect(self, results: list[WindowResult]) -> list[tuple[ScheduledRequest, WindowResult]]:
         """Pair results with their requests; windows that the engine has lost are an error."""

@@ -51,7 +51,9 @@ async def open_service(
     engine = await _loaded(load_engine, config)
     config = _fitted(config, engine.info)
     budget = MemoryBudget.of(config.max_memory_mb)  # less the model, which is loaded
-    scheduler = Scheduler(engine, config.max_queue_seconds, metrics, budget.queue_seconds)
+    scheduler = Scheduler(
+        engine, config.max_queue_seconds, metrics, budget.queue_seconds, config.jobs_share
+    )
     decoders = min(config.decoders, budget.decoders)
     with contextlib.closing(Decoder(config.max_audio_seconds, decoders)) as decoder:
         setup = TranscriptionSetup(

@@ -68,8 +68,9 @@ class Transcriber:
         """The transcript in parts, each as soon as nothing later can change it; at least one.
 
         Each part has the language known so far; the last one's duration is the whole audio's.
+        Nobody waits for the first words of a job, so its parts are whole windows.
         """
-        return self._run(replace(options, is_streamed=True), timings).parts(source)
+        return self._run(replace(options, is_streamed=not options.is_job), timings).parts(source)
 
     def results(
         self, source: Source, options: Options, timings: Timings

@@ -16,12 +16,13 @@ class Rank(IntEnum):
 
     FIRST_WORDS = 0  # the beginning of a recording
     LATER_WORDS = 1
+    JOB = 2  # what nobody waits for; it goes only where nothing else does
 
 
 class Turns(Generic[Member]):
     """Those who wait for a turn: rank before rank, within a rank one after the other.
 
-    A rank cannot starve those below it: every fourth turn is theirs.
+    A rank cannot starve those below it, jobs aside: every fourth turn is theirs.
     """
 
     def __init__(self) -> None:
@@ -41,9 +42,18 @@ class Turns(Generic[Member]):
             if member in queue:
                 queue.remove(member)
 
+    @property
+    def only_jobs(self) -> bool:
+        """Whether jobs wait, and nobody else."""
+        return bool(self._queues[Rank.JOB]) and not any(
+            self._queues[rank] for rank in Rank if rank is not Rank.JOB
+        )
+
     def next(self) -> Member:
         """Take out the one whose turn it is."""
-        waiting = [rank for rank in Rank if self._queues[rank]]
+        if self.only_jobs:
+            return self._queues[Rank.JOB].popleft()
+        waiting = [rank for rank in Rank if self._queues[rank] and rank is not Rank.JOB]
         for rank in waiting[:-1]:
             if self._turns[rank] < BEFORE_LOWER:
                 self._turns[rank] += 1

@@ -129,7 +129,7 @@ async def test_a_long_request_goes_ahead_no_further_than_its_share_of_the_engine
         request = long[0]
         request.hold(0)
         pendings = []
-        for _ in range(scheduler.windows_ahead):
+        for _ in range(scheduler.windows_ahead()):
             await request.room(BLOCK)
             pendings.append(decoded(request, 30))
         assert len(pendings) == 3  # two engines' windows, shared by three
@@ -137,7 +137,7 @@ async def test_a_long_request_goes_ahead_no_further_than_its_share_of_the_engine
         await asyncio.sleep(0)
         assert not waiting.done()
         long[1].__exit__(None, None, None)
-        assert scheduler.windows_ahead == 4
+        assert scheduler.windows_ahead() == 4
         engine.gate.set()
         async with asyncio.timeout(PATIENCE_SECONDS):
             await waiting
@@ -151,7 +151,7 @@ async def test_results_that_nobody_takes_hold_up_their_own_request_alone(make_sc
             begin_long(request)
             request.hold(0)
         pendings = []
-        for _ in range(UNREAD * scheduler.windows_ahead):
+        for _ in range(UNREAD * scheduler.windows_ahead()):
             await unread.room(BLOCK)
             pendings.append(decoded(unread, 30))
             await pendings[-1].result
@@ -171,7 +171,7 @@ async def test_a_request_that_fails_while_it_waits_for_room_decodes_no_more(make
     with scheduler.admit() as request:
         begin_long(request)
         request.hold(0)
-        for _ in range(scheduler.windows_ahead):
+        for _ in range(scheduler.windows_ahead()):
             decoded(request, 30)
         waiting = asyncio.create_task(request.room(BLOCK))
         await eventually(lambda: engine.steps)

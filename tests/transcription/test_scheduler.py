@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from asr.engines.engine import WindowResult
-from asr.errors import EngineDead, TranscriptionFailed
+from asr.errors import EngineDead, QueueFull, TranscriptionFailed
 from asr.metrics import Metrics
 from asr.transcription.scheduler import Scheduler
 from tests.conftest import PATIENCE_SECONDS, eventually
 from tests.support.fake_engine import FakeEngine, transcribed
-from tests.support.schedulers import window
+from tests.support.schedulers import decoded, window
 
 
 async def test_windows_of_many_callers_share_one_step(make_scheduler):
@@ -239,3 +239,66 @@ async def test_work_comes_between_two_pieces_of_preparing(make_scheduler):
     await eventually(lambda: engine.prepared > 1)
     with scheduler.admit() as ticket:
         assert (await ticket.submit(window()).result).segments
+
+
+async def test_windows_of_jobs_wait_for_all_others(make_scheduler):
+    engine = FakeEngine(capacity=1)
+    scheduler = make_scheduler(engine)
+    engine.gate.clear()
+    with scheduler.admit() as clip, scheduler.admit() as long, scheduler.admit(is_job=True) as job:
+        others = [long.submit(window(30))]
+        await eventually(lambda: engine.steps)
+        jobs = [job.submit(window()) for _ in range(3)]
+        others += [long.submit(window(30)) for _ in range(4)]
+        others += [clip.submit(window()) for _ in range(4)]
+        engine.gate.set()
+        await asyncio.gather(*(each.result for each in others + jobs))
+    order = [w for step in engine.steps for w in step]
+    assert order[-3:] == [each.window for each in jobs]
+
+
+async def test_windows_of_jobs_hold_a_share_of_the_engine(make_scheduler):
+    engine = FakeEngine(capacity=16)
+    scheduler = make_scheduler(engine)
+    engine.gate.clear()
+    with scheduler.admit() as clip, scheduler.admit(is_job=True) as job:
+        first = clip.submit(window())
+        await eventually(lambda: engine.steps)
+        assert scheduler.missing_job_windows == 5  # four, and one to come
+        jobs = [job.submit(window()) for _ in range(9)]
+        assert scheduler.missing_job_windows == 5 - 9
+        engine.gate.set()
+        await asyncio.gather(first.result, *(each.result for each in jobs))
+    assert [len(step) for step in engine.steps] == [1, 4, 4, 1]
+    assert scheduler.missing_job_windows == 5
+
+
+async def test_jobs_take_no_room_from_others(make_scheduler):
+    engine = FakeEngine(capacity=1)
+    scheduler = make_scheduler(engine, max_queue_seconds=60.0)
+    engine.gate.clear()
+    with contextlib.ExitStack() as stack:
+        jobs = [stack.enter_context(scheduler.admit(is_job=True)) for _ in range(3)]
+        for job in jobs:
+            decoded(job, 60.0)
+        with scheduler.admit() as clip, scheduler.expect():
+            decoded(clip, 60.0)
+            assert scheduler.queue_seconds == 60.0
+            with pytest.raises(QueueFull):
+                scheduler.admit()
+            scheduler.admit(is_job=True).__exit__(None, None, None)
+        engine.gate.set()
+
+
+async def test_a_job_that_leaves_frees_the_engine_within_a_step(make_scheduler):
+    engine = FakeEngine(capacity=4)
+    scheduler = make_scheduler(engine)
+    engine.gate.clear()
+    with scheduler.admit(is_job=True) as job:
+        inside = job.submit(window())
+        await eventually(lambda: engine.steps)
+        job.submit(window())
+    engine.gate.set()
+    await eventually(lambda: engine.dropped)
+    assert engine.dropped == [inside.window]
+    assert scheduler.is_idle

@@ -52,3 +52,18 @@ def test_who_is_removed_gets_no_turn():
     turns.remove("b")
     assert turns.next() == "a"
     assert not turns
+
+
+def test_a_job_goes_only_where_nobody_else_waits():
+    turns: Turns[str] = Turns()
+    ranks = {"clip": Rank.FIRST_WORDS, "long": Rank.LATER_WORDS}
+    turns.add("job", Rank.JOB)
+    assert turns.only_jobs
+    for name, rank in ranks.items():
+        turns.add(name, rank)
+    assert not turns.only_jobs
+    assert "job" not in taken(turns, 40, ranks)
+    for name in ranks:
+        turns.remove(name)
+    assert turns.next() == "job"
+    assert not turns.only_jobs
