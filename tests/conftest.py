@@ -36,6 +36,7 @@ pytest_plugins = [
     "tests.support.job_stores",
     "tests.support.jobs",
     "tests.support.origin",
+    "tests.support.receiver",
     "tests.support.schedulers",
     "tests.support.sounds",
     "tests.support.transcribers",

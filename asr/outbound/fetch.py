@@ -1,4 +1,4 @@
-"""Fetches audio by URL, with an address guard and limits on time and bytes."""
+"""Fetches audio by URL and posts, with an address guard and limits on time and bytes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import contextlib
 import os
 import re
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 from urllib.parse import urljoin
 
 import aiohttp
@@ -41,7 +42,7 @@ class FetchLimits:
 
 
 class Outbound:
-    """Downloads over HTTP within `limits`; opened and closed with the app."""
+    """Downloads and posts over HTTP within `limits`; opened and closed with the app."""
 
     def __init__(self, limits: FetchLimits, resolver: AbstractResolver | None = None) -> None:
         self._limits = limits
@@ -107,7 +108,7 @@ class Outbound:
     async def _get(self, url: str, stack: contextlib.AsyncExitStack) -> aiohttp.ClientResponse:
         assert self._session is not None
         for _ in range(MAX_REDIRECTS + 1):
-            target = self._checked(url)
+            target = checked_url(url, self._limits.allow_private)
             response = await stack.enter_async_context(
                 self._session.get(target, allow_redirects=False)
             )
@@ -117,24 +118,24 @@ class Outbound:
             response.close()
         raise BadUrl(f"the URL redirects more than {MAX_REDIRECTS} times: give the final address")
 
-    def _checked(self, url: str) -> URL:
-        """Parse and check a URL; the resolver checks host names, this checks bare addresses."""
-        if len(url) > URL_CHARS:
-            raise BadUrl(f"the URL has {len(url)} characters, the limit is {URL_CHARS}")
-        try:
-            target = URL(url)
-            host, port = target.host, target.port
-        except ValueError as error:
-            raise BadUrl(f"{quoted(shown(url))} is not a URL: check its spelling") from error
-        if target.scheme not in {"http", "https"} or not host or not port:
-            raise BadUrl(f"{quoted(shown(url))} is not an http or https URL with a host")
-        try:
-            address = parsed_address(host)
-        except ValueError:
-            return target
-        if not self._limits.allow_private and not is_public(address):
-            raise _not_public(url)
-        return target
+    @contextlib.asynccontextmanager
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: BinaryIO
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send `body` to `url` once, and give the answer; a redirect is an answer too.
+
+        Raises:
+            BadUrl, Forbidden: nothing can be sent there.
+            aiohttp.ClientError: the far server cannot be reached; `failure_reason` says why.
+        """
+        assert self._session is not None
+        async with self._session.post(
+            checked_url(url, self._limits.allow_private),
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+        ) as response:
+            yield response
 
     def _check_size(self, received: int) -> None:
         if received > self._limits.max_bytes:
@@ -147,6 +148,30 @@ class Outbound:
 async def _next(response: aiohttp.ClientResponse, budget: WaitBudget) -> bytes:
     async with budget.waiting():
         return await response.content.readany()
+
+
+def checked_url(url: str, allow_private: bool) -> URL:
+    """Parse and check a URL; the resolver checks host names, this checks bare addresses.
+
+    Raises:
+        BadUrl, Forbidden: nothing can be requested there.
+    """
+    if len(url) > URL_CHARS:
+        raise BadUrl(f"the URL has {len(url)} characters, the limit is {URL_CHARS}")
+    try:
+        target = URL(url)
+        host, port = target.host, target.port
+    except ValueError as error:
+        raise BadUrl(f"{quoted(shown(url))} is not a URL: check its spelling") from error
+    if target.scheme not in {"http", "https"} or not host or not port:
+        raise BadUrl(f"{quoted(shown(url))} is not an http or https URL with a host")
+    try:
+        address = parsed_address(host)
+    except ValueError:
+        return target
+    if not allow_private and not is_public(address):
+        raise not_public(url)
+    return target
 
 
 def shown(url: str) -> str:
@@ -189,7 +214,8 @@ def _expect_ok(url: str, response: aiohttp.ClientResponse) -> aiohttp.ClientResp
     return response
 
 
-def _not_public(url: str) -> Forbidden:
+def not_public(url: str) -> Forbidden:
+    """The error of a URL that leads to no address on the open internet."""
     return Forbidden(
         f"{shown(url)} leads to an address that is not public: use a public one, "
         "or set ALLOW_PRIVATE_URLS=1 on the server"
@@ -199,17 +225,19 @@ def _not_public(url: str) -> Forbidden:
 def _failure(url: str, error: aiohttp.ClientError) -> Exception:
     if isinstance(error, aiohttp.ClientConnectorError):
         if isinstance(error.os_error, NotPublic):
-            return _not_public(url)
+            return not_public(url)
         if (exhausted := run_out(error.os_error, f"{shown(url)} cannot be fetched")) is not None:
             return exhausted
         if isinstance(error, aiohttp.ClientConnectorDNSError):
             return BadUrl(f"the host of {shown(url)} is not known: check its name")
     if isinstance(error, aiohttp.InvalidURL):
         return BadUrl(f"{quoted(shown(url))} is not a URL that can be fetched: check its host")
-    return FetchFailed(f"{shown(url)} cannot be fetched: {_reason(error)}")
+    broke_off = isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError)
+    remedy = ": try again, or send the bytes" if broke_off else ""
+    return FetchFailed(f"{shown(url)} cannot be fetched: {failure_reason(error)}{remedy}")
 
 
-def _reason(error: aiohttp.ClientError) -> object:
+def failure_reason(error: aiohttp.ClientError) -> str:
     """Say what the far server did, without the HTTP library's words."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         reason = getattr(error.certificate_error, "verify_message", "") or "it is not valid"
@@ -221,7 +249,7 @@ def _reason(error: aiohttp.ClientError) -> object:
         reason = os.strerror(code) if code and code > 0 else "no route to it"
         return f"its server accepts no connection ({reason}): check its name and port"
     if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ServerDisconnectedError):
-        return "its server closed the connection early: try again, or send the bytes"
+        return "its server closed the connection early"
     if isinstance(error, aiohttp.ClientOSError) and error.errno:
         return f"its server closed the connection early ({os.strerror(error.errno)})"
     if isinstance(error, aiohttp.ClientResponseError):
