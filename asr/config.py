@@ -257,7 +257,8 @@ class Config(JobSettings):
             try:
                 values[each.name] = each.metadata["parse"](environment[name])
             except ConfigError as error:
-                raise ConfigError(f"{name}={environment[name]!r} {error}; {remedy(each)}") from None
+                shown = "…" if each.metadata["hidden"] else repr(environment[name])
+                raise ConfigError(f"{name}={shown} {error}; {remedy(each)}") from None
         config = cls(**values)
         if not environment.get("MODEL_ID") and has_file(config.mounted_model, MODEL_FILE):
             config = replace(config, model_id=str(config.mounted_model))

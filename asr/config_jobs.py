@@ -23,6 +23,7 @@ class JobSettings:
         config_parsers.postgresql,
         "A PostgreSQL database, as `postgresql://user:password@host/name`, whose jobs several "
         "servers share; unset: a file in `JOBS_DIR`",
+        hidden=True,
     )
     jobs_ttl_hours: float = _setting(
         24.0,
@@ -40,4 +41,16 @@ class JobSettings:
         config_parsers.number(0.01, 1),
         "Jobs hold at most this share of the engine, and at least one window of it: with more, "
         "they are done sooner and slow other requests more",
+    )
+    webhook_secret: str | None = _setting(
+        None,
+        config_parsers.webhook_secret,
+        "Webhooks of jobs without a `webhook_secret` are signed with this secret, base64 of 24 to "
+        "64 bytes, by Standard Webhooks; unset: they are not signed",
+        hidden=True,
+    )
+    webhook_timeout_s: float = _setting(
+        15.0,
+        config_parsers.seconds,
+        "An attempt to deliver a webhook may take this many seconds; after it comes the next one",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -15,6 +16,8 @@ Vad = Literal["auto", "silero", "energy", "off"]  # auto: by device
 
 Meaning = TypeVar("Meaning")
 
+FEWEST_SECRET_BYTES, MOST_SECRET_BYTES = 24, 64  # A webhook's secret has so many, by its standard.
+WEBHOOK_SECRET_PREFIX = "whsec_"
 LAST_PORT = 65_535  # A TCP port is no greater.
 ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^\s/?#@*]+")
 HOST_NAME = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]")
@@ -52,6 +55,21 @@ def secret(value: str) -> str:
     if not value.strip():
         raise ConfigError("is blank, which would protect nothing: give a key")
     return header(value)
+
+
+def webhook_secret(value: str) -> str:
+    """Check a secret of Standard Webhooks: random bytes in base64."""
+    encoded = value.strip().removeprefix(WEBHOOK_SECRET_PREFIX).rstrip("=")
+    try:
+        size = len(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
+    except ValueError:  # another character, or a number of them that base64 never has
+        size = 0
+    if not FEWEST_SECRET_BYTES <= size <= MOST_SECRET_BYTES:
+        raise ConfigError(
+            f"is not base64 of {FEWEST_SECRET_BYTES} to {MOST_SECRET_BYTES} bytes, with or without "
+            f"{WEBHOOK_SECRET_PREFIX} before it: use what `openssl rand -base64 32` prints"
+        )
+    return value.strip()
 
 
 def postgresql(value: str) -> str:

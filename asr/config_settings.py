@@ -19,16 +19,28 @@ WITHOUT_EFFECT = {  # Variables of other servers that are accepted and ignored, 
 
 
 def setting(
-    default: Any, parse: Callable[[str], Any], effect: str, *others: str, protects: bool = False
+    default: Any,
+    parse: Callable[[str], Any],
+    effect: str,
+    *others: str,
+    protects: bool = False,
+    hidden: bool = False,
 ) -> Any:
     """Declare a setting.
 
     Args:
         others: variables that are read where its own is not set.
         protects: its empty value is refused, because it would count as unset and let all in.
+        hidden: no message shows its value, which is or holds a secret.
     """
-    metadata = {"parse": parse, "effect": effect, "others": others, "protects": protects}
-    return field(default=default, metadata=metadata)
+    metadata = {
+        "parse": parse,
+        "effect": effect,
+        "others": others,
+        "protects": protects,
+        "hidden": hidden,
+    }
+    return field(default=default, metadata=metadata, repr=not hidden)
 
 
 def environment_name(setting: Field[Any]) -> str:

@@ -59,6 +59,10 @@ def test_an_empty_environment_gives_the_defaults():
         ("KEEPALIVE_TIMEOUT_S", "5", 5.0),
         ("UPLOADS_URL", "s3://bucket/jobs", "s3://bucket/jobs"),
         ("JOBS_SHARE", "0.5", 0.5),
+    )
+        ("WEBHOOK_SECRET", f"whsec_{'QUJD' * 8}\n", f"whsec_{'QUJD' * 8}"),
+        ("WEBHOOK_SECRET", "QUJD" * 8 + "QQ", "QUJD" * 8 + "QQ"),
+        ("WEBHOOK_TIMEOUT_S", "30", 30.0),
     ],
 )
 def test_a_value_is_read_with_its_meaning(name, value, expected):
@@ -108,6 +112,12 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("CORS_ORIGINS", "https://a.example/page", "is not * or a list of origins such as https"),
         ("KEEPALIVE_TIMEOUT_S", "0", "KEEPALIVE_TIMEOUT_S='0' is not a number from 0.1"),
         ("JOBS_SHARE", "0", "JOBS_SHARE='0' is not a number from 0.01 to 1"),
+    )
+        ("WEBHOOK_SECRET", "my password", "WEBHOOK_SECRET=… is not base64 of 24 to 64 bytes"),
+        ("WEBHOOK_SECRET", "QUJD" * 7, "WEBHOOK_SECRET=… is not base64 of 24 to 64 bytes"),
+        ("WEBHOOK_SECRET", "QUJD" * 22, "WEBHOOK_SECRET=… is not base64 of 24 to 64 bytes"),
+        ("WEBHOOK_SECRET", "QUJD-_" * 8, "what `openssl rand -base64 32` prints"),
+        ("JOBS_URL", "mysql://me:secret@host/", "JOBS_URL=… is no URL of a PostgreSQL database"),
         ("SALAD_MACHINE_ID", "a\r\nb", "SALAD_MACHINE_ID='a\\r\\nb' contains a line break"),
     ],
 )
@@ -128,6 +138,11 @@ def test_a_bad_value_is_named_with_its_reason(name, value, reason):
 def test_a_bad_value_is_reported_with_what_to_do(name, value, remedy):
     with pytest.raises(ConfigError, match=f"{remedy}$"):
         read(**{name: value})
+
+
+def test_a_secret_is_not_shown_with_the_other_settings():
+    secrets = {"WEBHOOK_SECRET": "QUJD" * 8, "JOBS_URL": "postgresql://me:QUJD@host/jobs"}
+    assert "QUJD" not in repr(read(**secrets))
 
 
 def test_every_setting_is_in_the_table_of_the_readme_with_its_default_and_effect():

@@ -116,7 +116,7 @@ async def receiving() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/{path:.*}", receiver.answer)
-    runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, Origin.private, 0).start()
     receiver.port = runner.addresses[0][1]
