@@ -200,6 +200,15 @@ class StorageFull(ServerError):
 
 
 @dataclass(frozen=True)
+class InvalidField:
+    """What is wrong with a field of a request."""
+
+    place: tuple[str, ...]  # from the field to the problem, such as ("languages", "0")
+    reason: str
+    kind: str  # pydantic's, such as "missing"
+
+
+@dataclass(frozen=True)
 class Failure:
     """A failure as a caller sees it; each dialect writes it in its own shape."""
 
@@ -208,6 +217,7 @@ class Failure:
     message: str
     param: str | None = None
     retry_after: float | None = None  # seconds
+    fields: tuple[InvalidField, ...] = ()  # all those of which the message tells
 
     @classmethod
     def of(cls, error: Exception) -> Failure:

@@ -10,7 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from asr.errors import Failure, Invalid
-from asr.http.invalid_fields import problems
+from asr.http.invalid_fields import invalid_fields
 from asr.http.openapi import Json
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -42,7 +42,9 @@ class Route:
 class Dialect:
     """What the server must know of a family of clients; `server/app.py` lists them all."""
 
-    prefixes: tuple[str, ...]  # that its paths begin with, such as "/v1/"; the first is documented
+    # What its paths begin with, such as "/v1/"; the first is documented. None: the paths of its
+    # routes are whole, and no other path is its own.
+    prefixes: tuple[str, ...]
     routes: tuple[Route, ...]
     problem: Callable[[Failure], Json] = problem  # a failure → the JSON that tells of it
     invalid_status: int = Invalid.status  # of a field that is missing or of the wrong kind
@@ -50,28 +52,31 @@ class Dialect:
     def paths(self, route: Route) -> list[str]:
         """All paths of `route`, the documented one first."""
         names = (route.path, *route.aliases)
-        return [prefix + name for prefix in self.prefixes for name in names]
+        return [prefix + name for prefix in self.prefixes or ("",) for name in names]
+
+    def claim(self, path: str) -> int:
+        """How many characters of `path` are its own: of a prefix or a route; -1: it is not."""
+        claims = [len(prefix) for prefix in self.prefixes if path.startswith(prefix)]
+        for route in self.routes:
+            for own in self.paths(route):
+                fixed, variable, _ = own.partition("{")
+                if path.startswith(fixed) if variable else path == own:
+                    claims.append(len(fixed))
+        return max(claims, default=-1)
 
     def invalid(self, error: pydantic.ValidationError) -> Failure:
         """The failure that names every field which `error` names."""
-        found = problems(error)
-        parts = [f"{'.'.join(place) or 'body'}: {reason}" for place, reason in found]
+        found = invalid_fields(error)
+        parts = [f"{'.'.join(each.place) or 'body'}: {each.reason}" for each in found]
         message = "; ".join(parts) + "; see /docs for what is accepted"
-        first, _ = found[0]
-        param = first[0] if first else None
-        return Failure(self.invalid_status, Invalid.code, message, param)
+        param = next(iter(found[0].place), None)
+        return Failure(self.invalid_status, Invalid.code, message, param, fields=tuple(found))
 
 
 def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:
-    """The dialect whose prefix is the longest that `path` begins with.
+    """The dialect that claims most of `path`.
 
     Args:
         dialects: one of them has the empty prefix, for the paths that no other claims.
     """
-    matching = [
-        (len(prefix), dialect)
-        for dialect in dialects
-        for prefix in dialect.prefixes
-        if path.startswith(prefix)
-    ]
-    return max(matching, key=lambda each: each[0])[1]
+    return max(dialects, key=lambda dialect: dialect.claim(path))

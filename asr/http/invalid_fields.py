@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from asr.errors import InvalidField
 from asr.text import printable
 
 CHECKS: Mapping[str, str] = {  # pydantic's kind of error → what the field has to be
@@ -42,14 +43,15 @@ UNKNOWN = "has a value that cannot be used"  # The reason of an error of any oth
 OWN = {"strategy", "diarizer"}  # The schemas raise errors of these kinds, with their own texts.
 
 
-def problems(error: ValidationError) -> list[tuple[tuple[str, ...], str]]:
-    """Return the place and the reason of each problem, without the library's words.
+def invalid_fields(error: ValidationError) -> list[InvalidField]:
+    """Return each problem with a field, without the library's words.
 
-    The place leads from the field to the problem, such as ("languages", "0"); it is empty for the
-    request as a whole.
+    Its place is empty for the request as a whole.
     """
     details = error.errors(include_url=False, include_input=False)
-    return [(tuple(map(str, each["loc"])), _reason(each)) for each in details]
+    return [
+        InvalidField(tuple(map(str, each["loc"])), _reason(each), each["type"]) for each in details
+    ]
 
 
 def _reason(problem: ErrorDetails) -> str:

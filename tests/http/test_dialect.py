@@ -42,6 +42,8 @@ THIRD = Dialect(
     invalid_status=400,
 )
 
+BARE = Dialect(prefixes=(), routes=(Route("POST", "/", nowhere), Route("GET", "/at/{id}", wish)))
+
 
 @pytest.fixture
 async def client(aiohttp_client: Any) -> TestClient[web.Request, web.Application]:
@@ -99,3 +101,15 @@ async def test_its_documented_routes_are_in_the_document(client: Any) -> None:
 def test_the_longest_prefix_wins(path: str, prefix: str) -> None:
     for dialects in ((*DIALECTS, THIRD), (THIRD, *reversed(DIALECTS))):
         assert dialect_of(path, dialects).prefixes[0] == prefix
+
+
+@pytest.mark.parametrize(
+    ("path", "is_its_own"),
+    [("/", True), ("/at/1", True), ("/at/a/b", True), ("/at", False), ("/x", False), ("*", False)],
+)
+def test_a_dialect_without_a_prefix_owns_the_paths_of_its_routes_alone(
+    path: str, is_its_own: bool
+) -> None:
+    others = tuple(each for each in DIALECTS if each.prefixes)
+    for dialects in ((*others, BARE), (BARE, *others)):
+        assert (dialect_of(path, dialects) is BARE) == is_its_own

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from asr.http.invalid_fields import UNKNOWN, problems
+from asr.errors import InvalidField
+from asr.http.invalid_fields import UNKNOWN, invalid_fields
 
 
 class Round(BaseModel):
@@ -60,10 +61,14 @@ class Order(BaseModel):
 def test_each_kind_of_error_has_its_words(field: str, value: object, reason: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Order.model_validate({field: value})
-    assert problems(caught.value) == [((field,), reason)]
+    [found] = invalid_fields(caught.value)
+    assert (found.place, found.reason) == ((field,), reason)
 
 
 def test_the_place_leads_to_the_problem() -> None:
     with pytest.raises(ValidationError) as caught:
         Order.model_validate({"tags": ["a", 1], "count": "x"})
-    assert [place for place, _ in problems(caught.value)] == [("count",), ("tags", "1")]
+    assert invalid_fields(caught.value) == [
+        InvalidField(("count",), "must be a whole number", "int_parsing"),
+        InvalidField(("tags", "1"), "must be text", "string_type"),
+    ]

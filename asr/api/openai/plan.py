@@ -18,7 +18,7 @@ from asr.api.openai.schemas import (
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats.captions import Layout
-from asr.http.invalid_fields import problems
+from asr.http.invalid_fields import invalid_fields
 from asr.options import Options, Task, VadOptions
 from asr.text import printable, quoted
 from asr.transcription.languages import allowed_languages, language_code, overruled
@@ -89,9 +89,10 @@ def read_form(fields: Mapping[str, Sequence[str]]) -> AudioForm:
 
 
 def _bad_field(error: ValidationError) -> BadRequest:
-    (name, *inner), reason = problems(error)[0]
+    first = invalid_fields(error)[0]
+    name, *inner = first.place
     place = f"{name}[{inner[-1]}]" if name == STRATEGY and inner else name
-    return BadRequest(f"{place}: {reason}; see /docs for what is accepted", name)
+    return BadRequest(f"{place}: {first.reason}; see /docs for what is accepted", name)
 
 
 def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> AnswerPlan:
