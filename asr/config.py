@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from asr import config_parsers
 from asr.config_jobs import JobSettings
+from asr.config_keys import KeySettings
 from asr.config_parsers import TimestampRule, has_file
-from asr.config_settings import MODEL_FILE, remedy, variable
+from asr.config_settings import MODEL_FILE, read
 from asr.config_settings import setting as _setting
 from asr.errors import ConfigError
 from asr.options import Thresholds
@@ -21,7 +22,7 @@ SHORTEST_STEP = 0.5  # With STRIDE_LENGTH_S, windows begin at least so many seco
 
 
 @dataclass(frozen=True)
-class Config(JobSettings):
+class Config(JobSettings, KeySettings):
     """The settings of one process; the environment name is the field's name in capitals."""
 
     host: str = _setting(
@@ -204,13 +205,6 @@ class Config(JobSettings):
         config_parsers.flag,
         "`1`: `url` may lead to loopback, private and link-local addresses",
     )
-    api_key: str | None = _setting(
-        None,
-        config_parsers.secret,
-        "Requests must send this key as `Authorization: Bearer KEY` or `x-admin-api-key: "
-        "KEY`; unset: no key is needed",
-        protects=True,
-    )
     allowed_hosts: tuple[str, ...] | None = _setting(
         None,
         config_parsers.hosts,
@@ -249,17 +243,7 @@ class Config(JobSettings):
         Raises:
             ConfigError: a value cannot be used; the message names variable, value and reason.
         """
-        values = {}
-        for each in fields(cls):
-            name = variable(each, environment)
-            if name is None:
-                continue
-            try:
-                values[each.name] = each.metadata["parse"](environment[name])
-            except ConfigError as error:
-                shown = "…" if each.metadata["hidden"] else repr(environment[name])
-                raise ConfigError(f"{name}={shown} {error}; {remedy(each)}") from None
-        config = cls(**values)
+        config = cls(**read(cls, environment))
         if not environment.get("MODEL_ID") and has_file(config.mounted_model, MODEL_FILE):
             config = replace(config, model_id=str(config.mounted_model))
         if config.jobs_dir is None:
@@ -269,6 +253,7 @@ class Config(JobSettings):
 
     def check(self) -> None:
         """Raise `ConfigError` where settings contradict each other."""
+        self.check_keys()
         longest = (self.chunk_length_s - SHORTEST_STEP) / 2
         if self.stride_length_s and self.stride_length_s > longest:
             raise ConfigError(

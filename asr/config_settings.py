@@ -1,13 +1,14 @@
-"""Declares settings, and names the variables that have no effect."""
+"""Declares and reads settings, and names the variables that have no effect."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import Field, field
+from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Any
 
 from asr.config_parsers import has_file
+from asr.errors import ConfigError
 
 MODEL_FILE = "config.json"  # A directory with a file of this name holds a model.
 WITHOUT_EFFECT = {  # Variables of other servers that are accepted and ignored, with the reason.
@@ -33,14 +34,33 @@ def setting(
         protects: its empty value is refused, because it would count as unset and let all in.
         hidden: no message shows its value, which is or holds a secret.
     """
-    metadata = {
-        "parse": parse,
-        "effect": effect,
-        "others": others,
-        "protects": protects,
-        "hidden": hidden,
-    }
+    metadata = {"parse": parse, "effect": effect, "others": others}
+    metadata |= {"protects": protects, "hidden": hidden}
     return field(default=default, metadata=metadata, repr=not hidden)
+
+
+def read(kind: type[Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    """The values of those settings of the class `kind` that the environment has, by field.
+
+    Raises:
+        ConfigError: a value cannot be used; the message names variable, value and reason.
+    """
+    values = {}
+    for each in fields(kind):
+        name = variable(each, environment)
+        if name is None:
+            continue
+        try:
+            values[each.name] = each.metadata["parse"](environment[name])
+        except ConfigError as error:
+            shown = _shown(each, environment[name])
+            raise ConfigError(f"{name}={shown} {error}; {remedy(each)}") from None
+    return values
+
+
+def _shown(setting: Field[Any], value: str) -> str:
+    is_hidden = setting.metadata["hidden"] and value.strip()
+    return "…" if is_hidden else repr(value)
 
 
 def environment_name(setting: Field[Any]) -> str:

@@ -15,7 +15,8 @@ AsrError
 │   ├── WrongHost             421   a host name that the server does not answer for
 │   ├── Invalid               422   a field that fails its schema
 │   ├── IdConflict            422   a job's id that another request has used
-│   └── QueueFull             429   too much audio is waiting; carries `retry_after`
+│   ├── QueueFull             429   too much audio is waiting; carries `retry_after`
+│   └── TooManyRequests       429   a client has too many in flight; carries `retry_after`
 └── ServerError                     the fault of this server or of a far one
     ├── TranscriptionFailed   500   the model failed on this audio
     ├── DecoderFailed         500   the audio decoder was killed, hung or ended without a reason
@@ -36,6 +37,8 @@ import random
 from dataclasses import dataclass
 
 RETRY_SECONDS = 5.0  # Where nothing tells when there will be room, a caller is to wait so long.
+
+CLIENT_RETRY_SECONDS = 1.0  # A client with too many requests in flight is to wait so long.
 
 
 def spread(seconds: float) -> float:
@@ -130,6 +133,19 @@ class QueueFull(CallerError):
     def __init__(self, message: str, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class TooManyRequests(CallerError):
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, client: str, limit: int) -> None:
+        wait = spread(CLIENT_RETRY_SECONDS)
+        super().__init__(
+            f"{client} has {limit} requests in flight, and the server allows it no more at once: "
+            f"wait until one is answered, or try again in {math.ceil(wait)} s"
+        )
+        self.retry_after = wait
 
 
 class ServerError(AsrError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from benchmark.local_server import NotReady, free_port, stop, wait_until_ready
+from benchmark.local_server import KEYS, NotReady, free_port, stop, wait_until_ready
 from benchmark.paths import ROOT, SAMPLES
 
 SERVER = (sys.executable, str(ROOT / "server.py"))  # This command starts the server.
@@ -80,7 +80,8 @@ def running_server(
     defaults = {"MODEL_ID": "demo", "CACHE_DIR": str(ROOT / ".cache")}
     settings = {"HOST": "127.0.0.1", "PORT": str(port)}
     environment = {**defaults, **os.environ, **others, **settings}
-    environment.pop("API_KEY", None)  # nobody else reaches it, and the caller here sends none
+    for name in KEYS:  # nobody else reaches it, and the caller here sends none
+        environment.pop(name, None)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
         try:

@@ -9,6 +9,7 @@ import time
 from http.client import HTTPConnection, HTTPException
 
 POLL_S = 0.1  # The health check is sent again after so many seconds without an answer.
+KEYS = ("API_KEY", "API_KEYS", "API_KEYS_FILE")  # With one of them a server wants a key.
 STOP_S = 60.0  # A server that has not ended so many seconds after SIGTERM is killed.
 
 

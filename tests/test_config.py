@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from asr.config import Config
+from asr.config_keys import ApiKey
 from asr.config_settings import environment_name, without_effect
 from asr.errors import ConfigError
 from asr.options import Thresholds
@@ -59,7 +60,6 @@ def test_an_empty_environment_gives_the_defaults():
         ("KEEPALIVE_TIMEOUT_S", "5", 5.0),
         ("UPLOADS_URL", "s3://bucket/jobs", "s3://bucket/jobs"),
         ("JOBS_SHARE", "0.5", 0.5),
-    )
         ("WEBHOOK_SECRET", f"whsec_{'QUJD' * 8}\n", f"whsec_{'QUJD' * 8}"),
         ("WEBHOOK_SECRET", "QUJD" * 8 + "QQ", "QUJD" * 8 + "QQ"),
         ("WEBHOOK_TIMEOUT_S", "30", 30.0),
@@ -112,7 +112,6 @@ def test_a_value_is_read_with_its_meaning(name, value, expected):
         ("CORS_ORIGINS", "https://a.example/page", "is not * or a list of origins such as https"),
         ("KEEPALIVE_TIMEOUT_S", "0", "KEEPALIVE_TIMEOUT_S='0' is not a number from 0.1"),
         ("JOBS_SHARE", "0", "JOBS_SHARE='0' is not a number from 0.01 to 1"),
-    )
         ("WEBHOOK_SECRET", "my password", "WEBHOOK_SECRET=… is not base64 of 24 to 64 bytes"),
         ("WEBHOOK_SECRET", "QUJD" * 7, "WEBHOOK_SECRET=… is not base64 of 24 to 64 bytes"),
         ("WEBHOOK_SECRET", "QUJD" * 22, "WEBHOOK_SECRET=… is not base64 of 24 to 64 bytes"),
@@ -143,6 +142,58 @@ def test_a_bad_value_is_reported_with_what_to_do(name, value, remedy):
 def test_a_secret_is_not_shown_with_the_other_settings():
     secrets = {"WEBHOOK_SECRET": "QUJD" * 8, "JOBS_URL": "postgresql://me:QUJD@host/jobs"}
     assert "QUJD" not in repr(read(**secrets))
+
+
+def test_keys_have_names_and_may_hold_what_separates_them_from_those():
+    assert read(API_KEYS="alice=a:1=x==,bob:4=b\nb.c-d_e=k").client_keys == (
+        ApiKey("alice", "a:1=x=="),
+        ApiKey("bob", "b", 4),
+        ApiKey("b.c-d_e", "k"),
+    )
+
+
+def test_keys_come_from_a_file_too_and_beside_the_key_without_a_name(tmp_path):
+    file = tmp_path / "keys"
+    file.write_text("# who, how many at once\r\nalice:2=a,b\r\n\r\n  # bob=b\n")
+    with pytest.raises(ConfigError, match=r"number 2\) that is neither NAME=KEY nor"):
+        read(API_KEYS_FILE=str(file))
+    file.write_text("# who, how many at once\r\nalice:2=a\r\n\r\n  # bob=b\n")
+    config = read(API_KEYS_FILE=f"{file}\n", API_KEYS="carol=c", API_KEY="alone")
+    assert config.client_keys == (
+        ApiKey("", "alone"),
+        ApiKey("carol", "c"),
+        ApiKey("alice", "a", 2),
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"API_KEYS": "s3cr3t"}, "API_KEYS=… has an entry (number 1) that is neither NAME=KEY"),
+        ({"API_KEYS": "alice="}, "has an entry (number 1) that is neither"),
+        ({"API_KEYS": "alice=a,s3cr3t:4"}, "has an entry (number 2) that is neither"),
+        ({"API_KEYS": "a b c=s3cr3t"}, "has an entry (number 1) that is neither"),
+        ({"API_KEYS": "alice:0=s3cr3t"}, "has a concurrency of 'alice' that is not a whole number"),
+        ({"API_KEYS": "alice:s3cr3t=4"}, "has a concurrency of 'alice' that is not a whole number"),
+        ({"API_KEYS": "alice=s3cr3t\x07"}, "has an unprintable character in the key of 'alice'"),
+        ({"API_KEYS": "alice=s3cr3t,alice=b"}, "have 2 keys of the name 'alice': leave one"),
+        ({"API_KEYS": "alice=s3cr3t,bob=s3cr3t"}, "give 'bob' the key of 'alice': give each"),
+        ({"API_KEYS": "alice=s3cr3t", "API_KEY": "s3cr3t"}, "give 'alice' the key of 'API_KEY'"),
+        ({"API_KEYS": " \n"}, "API_KEYS=' \\n' has no key, which would protect nothing"),
+        ({"API_KEYS_FILE": ""}, "API_KEYS_FILE='' is blank"),
+        ({"API_KEYS_FILE": "alice=s3cr3t"}, "is not a file of keys that can be read (No such file"),
+        ({"API_KEY": "s3cr3t\nx"}, "API_KEY=… contains a line break"),
+        ({"JOBS_URL": "postgres//me:s3cr3t@host/asr"}, "JOBS_URL=… is no URL of a PostgreSQL"),
+    ],
+)
+def test_a_secret_that_cannot_be_used_is_not_shown(settings, reason):
+    with pytest.raises(ConfigError, match=re.escape(reason)) as refused:
+        read(**settings)
+    assert "s3cr3t" not in str(refused.value)
+
+
+def test_keys_are_not_shown_where_they_are_parts_of_others():
+    assert "s3cr3t" not in repr(read(API_KEYS="alice=s3cr3t"))
 
 
 def test_every_setting_is_in_the_table_of_the_readme_with_its_default_and_effect():

@@ -22,6 +22,7 @@ TESTED_ELSEWHERE = {
     "engines/engine.py": "what each engine's tests hold it to",
     "http/app_keys.py": "keys alone",
     "config_jobs.py": "by test_config, setting by setting",
+    "config_keys.py": "by test_config, setting by setting",
     "jobs/job.py": "data alone",
     "jobs/store.py": "by jobs/test_store_contract, of each store",
     "jobs/database/rows.py": "by jobs/test_store_contract, field by field",

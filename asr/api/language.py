@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
 from asr.http import openapi, requests
-from asr.http.app_keys import ENGINE, REQUEST_ID, TRANSCRIBER
+from asr.http.app_keys import ENGINE, TRANSCRIBER
 from asr.http.openapi import SECURITY, SERVER_HEADERS, Json
 from asr.http.parameters import (
     AudioFile,
@@ -22,7 +22,7 @@ from asr.http.parameters import (
     TrackParameters,
     refuse_unknown,
 )
-from asr.http.responses import decimals, server_headers
+from asr.http.responses import caller, decimals, server_headers
 from asr.options import Options
 from asr.transcript import LanguageDetection
 from asr.transcription.languages import allowed_languages
@@ -41,7 +41,7 @@ async def detect(request: web.Request) -> web.Response:
         options = _options(asked, info)
         detection = await request.app[TRANSCRIBER].detect(source, options)
     elapsed = time.monotonic() - started
-    log.info("%s %s: %s, %.2f s", request[REQUEST_ID], request.path, detection.language, elapsed)
+    log.info("%s %s: %s, %.2f s", caller(request), request.path, detection.language, elapsed)
     return web.json_response(
         text=_answer(detection, info).model_dump_json(),
         headers={**server_headers(request), "X-Processing-Time": decimals(elapsed)},

@@ -7,6 +7,7 @@ from aiohttp import web
 from asr.config import Config
 from asr.engines.engine import Engine
 from asr.http.dialect import Dialect
+from asr.jobs.clients import Clients
 from asr.jobs.service import JobService
 from asr.metrics import Metrics
 from asr.outbound.fetch import Outbound
@@ -15,6 +16,7 @@ from asr.resources.spool import SpoolCheck
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.transcriber import Transcriber
 
+CLIENTS = web.AppKey("CLIENTS", Clients)
 CONFIG = web.AppKey("CONFIG", Config)
 DIALECTS: web.AppKey[Sequence[Dialect]] = web.AppKey("DIALECTS")
 ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
@@ -26,7 +28,7 @@ SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
 SPOOL_CHECK = web.AppKey("SPOOL_CHECK", SpoolCheck)
 STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
-CLIENT = web.RequestKey("CLIENT", str)  # the name of its API key; absent: there are no keys
+CLIENT = web.RequestKey("CLIENT", str)  # the name of the API key; "": it has none
 EXPECTED = web.RequestKey("EXPECTED", str)  # the header Expect, which aiohttp does not see
 RESERVATION = web.RequestKey("RESERVATION", Reservation)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

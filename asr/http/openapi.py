@@ -25,7 +25,8 @@ PROBLEMS = {
     415: "The body is compressed in a way that is not read, or its format needs a missing ffmpeg",
     421: "The request is for a host name that is not in ALLOWED_HOSTS",
     422: "A field is missing or of the wrong kind",
-    429: "Too much audio is waiting; try again after Retry-After seconds",
+    429: "Too much audio is waiting, or the client has too many requests in flight; try again "
+    "after Retry-After seconds",
     500: "The model or the audio decoder failed on this audio",
     502: "The server of the URL answered an error or closed the connection",
     503: "The engine has ended; this instance must be replaced, unless there is a Retry-After",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from asr.http.app_keys import CONFIG, ENGINE, REQUEST_ID
+from asr.http.app_keys import CLIENT, CONFIG, ENGINE, REQUEST_ID
 from asr.transcript import Coverage
 from asr.transcription.scheduled_request import Timings
 
@@ -16,10 +16,15 @@ log = logging.getLogger(__name__)
 WARNING_CHARS = 2000  # X-Warnings is cut to so many characters.
 
 
+def caller(request: web.Request) -> str:
+    """The request's id, and the client's name where it has one, as the log shows them."""
+    return f"{request[REQUEST_ID]} {request[CLIENT]}".rstrip()
+
+
 def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:
     log.info(
         "%s %s: %.1f s of audio, fetch %.2f, decode %.2f, queue %.2f, model %.2f, total %.2f s",
-        request[REQUEST_ID],
+        caller(request),
         request.path,
         timings.audio,
         timings.fetch,

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from asr.errors import AsrError, Failure
 from asr.formats.events import Event
-from asr.http.app_keys import CONFIG, REQUEST_ID
-from asr.http.responses import log_request
+from asr.http.app_keys import CONFIG
+from asr.http.responses import caller, log_request
 from asr.transcription.scheduled_request import Timings
 
 log = logging.getLogger(__name__)
@@ -95,11 +95,9 @@ async def send(
 
 def _logged(request: web.Request, error: Exception) -> Failure:
     if not isinstance(error, AsrError):
-        log.exception("%s %s failed", request[REQUEST_ID], request.path, exc_info=error)
+        log.exception("%s %s failed", caller(request), request.path, exc_info=error)
     failure = Failure.of(error)
-    log.info(
-        "%s %s: the stream ended early: %r", request[REQUEST_ID], request.path, failure.message
-    )
+    log.info("%s %s: the stream ended early: %r", caller(request), request.path, failure.message)
     return failure
 
 

@@ -16,6 +16,7 @@ from asr.http import app_keys
 from asr.http.admission import admitted, check_expectation, close_unread
 from asr.http.dialect import Dialect, Route
 from asr.http.sources import PARSER_SETTINGS
+from asr.jobs.clients import Clients
 from asr.metrics import Metrics
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.resources.memory_budget import BodyMemory
@@ -45,6 +46,7 @@ def create_app(
         handler_args=PARSER_SETTINGS,
     )
     app[app_keys.CONFIG] = config
+    app[app_keys.CLIENTS] = Clients(config.client_keys)
     app[app_keys.DIALECTS] = dialects
     app[app_keys.METRICS] = Metrics()
     app[app_keys.STARTED] = int(time.time())

@@ -66,10 +66,10 @@ async def open_port(listener: asyncio.Server, config: Config) -> None:
     places = [each.getsockname()[:2] for each in listener.sockets]
     addresses = ", ".join(_url(*place) for place in places)
     log.info("listening on %s", addresses)
-    if config.api_key is None and not all(_is_loopback(host) for host, _ in places):
+    if not config.client_keys and not all(_is_loopback(host) for host, _ in places):
         log.warning(
-            "no API_KEY is set: everybody who reaches %s can use the server; set API_KEY, "
-            "or HOST=127.0.0.1 to serve this machine alone",
+            "no API_KEY is set: everybody who reaches %s can use the server; set API_KEY or "
+            "API_KEYS, or HOST=127.0.0.1 to serve this machine alone",
             addresses,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
+import contextlib
 import logging
 import math
 import re
@@ -17,6 +17,7 @@ from aiohttp import web
 from asr.errors import AsrError, Failure, Unauthorized
 from asr.http import app_keys
 from asr.http.dialect import Dialect, Handler, dialect_of
+from asr.http.responses import caller
 from asr.server.logs import redacted
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ async def answer_everything(request: web.Request, handler: Handler) -> web.Strea
     """Give the request its id, turn failures into JSON, and count the answer."""
     asked = request.headers.get("X-Request-ID", "")
     request[app_keys.REQUEST_ID] = asked if REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
+    request[app_keys.CLIENT] = ""
     status, route = CLIENT_LEFT, await _route(request)
     try:
         response = await _answered(request, handler)
@@ -51,19 +53,28 @@ async def answer_everything(request: web.Request, handler: Handler) -> web.Strea
 
 @web.middleware
 async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse callers without the API key, where one is set."""
-    key = request.app[app_keys.CONFIG].api_key
-    if key is None or OPEN_PATHS.match(request.path):
+    """Refuse callers without a key, where one is set, and more requests than a client may have.
+
+    Only requests that bring something count: a client may look at its jobs as often as it likes.
+    """
+    clients = request.app[app_keys.CLIENTS]
+    if not clients.need_keys or OPEN_PATHS.match(request.path):
         return await handler(request)
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else ""
-    given = given or request.headers.get("x-admin-api-key", "")
-    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), key.encode()):
+    client = clients.client_of(_given_key(request))
+    if client is None:
         raise Unauthorized(
             "the API key is missing or wrong: send 'Authorization: Bearer KEY' "
             "or 'x-admin-api-key: KEY'"
         )
-    return await handler(request)
+    request[app_keys.CLIENT] = client
+    with clients.request(client) if request.method == "POST" else contextlib.nullcontext():
+        return await handler(request)
+
+
+def _given_key(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else ""
+    return given or request.headers.get("x-admin-api-key", "")
 
 
 async def name_request(request: web.Request, response: web.StreamResponse) -> None:
@@ -90,7 +101,7 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return _problem(request, Failure(CLIENT_LEFT, "client_left", "the client left"))
     except Exception as error:  # the boundary: nothing may leave a caller without an answer
         if not isinstance(error, AsrError):
-            log.exception("%s %s failed", request[app_keys.REQUEST_ID], _shown_path(request))
+            log.exception("%s %s failed", caller(request), _shown_path(request))
         return _problem(request, Failure.of(error))
 
 
@@ -115,7 +126,7 @@ def _problem(
     log.log(
         level,
         "%s %s: %d %r",
-        request[app_keys.REQUEST_ID],
+        caller(request),
         _shown_path(request),
         status,
         message,

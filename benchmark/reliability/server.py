@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
-from benchmark.local_server import free_port, wait_until_ready
+from benchmark.local_server import KEYS, free_port, wait_until_ready
 from benchmark.paths import ROOT
 
 SERVER = (sys.executable, str(ROOT / "server.py"))  # This command starts the server.
@@ -99,7 +99,7 @@ class ServerProcess:
         return self.log.read_text(errors="replace")[-LOG_TAIL:]
 
     def _environment(self) -> dict[str, str]:
-        given = {name: value for name, value in os.environ.items() if name != "API_KEY"}
+        given = {name: value for name, value in os.environ.items() if name not in KEYS}
         defaults = {"MODEL_ID": "demo", "CACHE_DIR": str(ROOT / ".cache")}
         here = {"HOST": "127.0.0.1", "PORT": str(self.port), "TMPDIR": str(self.temporary)}
         paths = os.pathsep.join(filter(None, [str(ROOT), given.get("PYTHONPATH")]))
