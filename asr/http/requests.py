@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from aiohttp import web
@@ -39,6 +39,8 @@ async def read(
     request: web.Request, stack: contextlib.AsyncExitStack, kind: type[Parameters]
 ) -> tuple[Source, Parameters]:
     """The request's audio and its parameters of this `kind`.
+
+    The kind's AUDIO_PARTS, if it has any, are the names of the part of a form that is the audio.
 
     Raises:
         CallerError: the audio cannot be had.
@@ -89,14 +91,15 @@ async def _read_form(
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
 ) -> tuple[Source, Parameters]:
-    form = await Upload(request, body_limits(request), stack).whole()
+    names = _audio_parts(kind)
+    form = await Upload(request, body_limits(request), stack, names).whole()
     sent = _fields((name, value) for name, values in form.fields.items() for value in values)
     fields = {**query, **sent}
     if form.file is not None:
         return form.file, kind.model_validate(fields)
     if "url" in fields:
         return _located(request, fields, stack, kind)
-    raise without_file(form.fields)
+    raise without_file(form.fields, names)
 
 
 def _located(
@@ -106,11 +109,12 @@ def _located(
     kind: type[Parameters],
 ) -> tuple[Source, Parameters]:
     url = fields.get("url")
-    if url is None and FILE in fields:
+    part = next((name for name in _audio_parts(kind) if name in fields), None)
+    if url is None and part is not None:
         raise BadRequest(
-            f"{FILE!r} is no multipart form's part here: send the audio in a multipart form (for "
-            f"Python's requests: files={{{FILE!r}: ...}}), as the body, or as a 'url'",
-            FILE,
+            f"{part!r} is no multipart form's part here: send the audio in a multipart form (for "
+            f"Python's requests: files={{{part!r}: ...}}), as the body, or as a 'url'",
+            part,
         )
     if not isinstance(url, DataUri):
         url = Location.model_validate(fields).url
@@ -130,11 +134,16 @@ def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
 def _begins_a_form(head: bytes, kind: type[BaseModel]) -> bool:
     """Whether a parameter's name begins the body; audio may come under a form's type."""
     name = re.match(rb"\w+(?=(\[\]|%5[Bb]%5[Dd])?=)", head[:NAME_BYTES])
-    return name is not None and name[0].decode("ascii", "replace") in {FILE, *_names(kind)}
+    return name is not None and name[0].decode("ascii", "replace") in _names(kind)
+
+
+def _audio_parts(kind: type[BaseModel]) -> Sequence[str]:
+    parts: Sequence[str] = getattr(kind, "AUDIO_PARTS", (FILE,))
+    return parts
 
 
 def _names(kind: type[BaseModel]) -> set[str]:
-    names = {"url", *kind.model_fields}
+    names = {"url", *_audio_parts(kind), *kind.model_fields}
     for field in kind.model_fields.values():
         if isinstance(field.validation_alias, AliasChoices):
             names.update(map(str, field.validation_alias.choices))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -20,7 +20,7 @@ from asr.http.sources import BodyLimits, Turn
 from asr.resources.spool import Spool
 from asr.text import is_text
 
-FILE = "file"  # The part of this name is the audio.
+FILE = "file"  # The part of this name is the audio, unless a dialect has other names.
 TEXT_BYTES = 64  # A part without a file name is audio unless so many bytes at its start are text.
 CHARSET = "_charset_"  # The part of this name is no field: all text is UTF-8 (RFC 7578, 4.6).
 IN_MEMORY_BYTES = 16 * 2**20  # A larger file is kept on disk.
@@ -46,11 +46,19 @@ class Upload:
 
     Its methods raise TooLarge, BodyTimeout, BadRequest or UnsupportedMedia as soon as the form is
     known to be too large, too slow, broken or compressed.
+
+    Args:
+        names: of the parts that may be the file; one of them is.
     """
 
     def __init__(
-        self, request: web.Request, limits: BodyLimits, stack: contextlib.AsyncExitStack
+        self,
+        request: web.Request,
+        limits: BodyLimits,
+        stack: contextlib.AsyncExitStack,
+        names: Sequence[str] = (FILE,),
     ) -> None:
+        self._names = names
         self._stack = stack
         self._limits = limits
         self._events = _events(request, limits)
@@ -91,11 +99,13 @@ class Upload:
         form = Form()
         async for part in self._events:
             assert isinstance(part, FormPart)
-            data, is_file = await _told_from_text(part, self._data())
+            data, is_file = self._data(), False
+            if part.name in self._names:
+                data, is_file = await _told_from_text(part, data)
             if is_file:
                 self._files += 1
                 if self._files > 1:
-                    raise BadRequest(f"the form has two parts {FILE!r}: send one", FILE)
+                    raise BadRequest(f"the form has two parts {part.name!r}: send one", part.name)
                 self._file = await raw_pcm.without_raw(data, part.media_type)
                 if stops_before_file:
                     break
@@ -121,11 +131,12 @@ class Upload:
             self._text_bytes += len(chunk)
             self._commas += chunk.count(b",")
             if self._text_bytes > FIELD_BYTES or self._commas > FIELD_COMMAS:
-                raise _too_much_text(part)
+                raise self._too_much_text(part)
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            raise (_text_as_file() if part.name == FILE else _misnamed(part)) from error
+            is_file = part.name in self._names
+            raise (_text_as_file(part.name) if is_file else self._misnamed(part)) from error
 
     async def _stored(self, file: AsyncIterator[bytes]) -> Source:
         """The file's bytes, in memory if they are few, else in a file without a name."""
@@ -152,6 +163,25 @@ class Upload:
 
     def _fits_in_memory(self, size: int) -> bool:
         return size <= IN_MEMORY_BYTES and self._limits.fits_in_memory(size)
+
+    def _too_much_text(self, part: FormPart) -> BadRequest | TooLarge:
+        if part.name in self._names:
+            return _text_as_file(part.name)
+        if part.filename is not None:
+            return self._misnamed(part)
+        return TooLarge(
+            f"the form's text fields up to {part.name!r} have more than {FIELD_BYTES} bytes or "
+            f"{FIELD_COMMAS} commas: send audio as the part {_either(self._names)}"
+        )
+
+    def _misnamed(self, part: FormPart) -> BadRequest:
+        """The error for a file under a name that is not the file's; most likely it is the audio."""
+        kind = "is not UTF-8 text" if part.filename is None else "is a file"
+        names = _either(self._names)
+        return BadRequest(
+            f"the form field {part.name!r} {kind}: if it is the audio, send it as {names}",
+            part.name,
+        )
 
 
 def merged(fields: Fields, more: Fields) -> Fields:
@@ -183,50 +213,33 @@ def _joined(events: Iterable[Event]) -> Iterator[Event]:
             yield from group
 
 
-def without_file(fields: Fields) -> BadRequest:
+def without_file(fields: Fields, names: Sequence[str] = (FILE,)) -> BadRequest:
     """The error for a form that has neither a file nor a `url`."""
-    if any(fields.get(FILE, ())):
-        return _text_as_file()
+    for name in names:
+        if any(fields.get(name, ())):
+            return _text_as_file(name)
     return BadRequest(
-        f"the form has no file: send the audio as the part {FILE!r}, or a 'url'", FILE
+        f"the form has no file: send the audio as the part {_either(names)}, or a 'url'", names[0]
     )
 
 
-def _text_as_file() -> BadRequest:
+def _either(names: Sequence[str]) -> str:
+    return " or ".join(map(repr, names))
+
+
+def _text_as_file(name: str) -> BadRequest:
     return BadRequest(
-        f"the part {FILE!r} is text, not audio: send the bytes of an audio file, with a file "
+        f"the part {name!r} is text, not audio: send the bytes of an audio file, with a file "
         "name, or its address as 'url'",
-        FILE,
+        name,
     )
 
 
 async def _told_from_text(
     part: FormPart, data: AsyncIterator[bytes]
 ) -> tuple[AsyncIterator[bytes], bool]:
-    """The bytes of a part, and whether they are the file."""
-    if part.name != FILE:
-        return data, False
+    """The bytes of a part that has the file's name, and whether they are the file."""
     if part.filename is not None or raw_pcm.is_raw(part.media_type):
         return data, True
     head = await read_at_least(data, TEXT_BYTES)
     return chained(head, data), not is_text(head[:TEXT_BYTES])
-
-
-def _too_much_text(part: FormPart) -> BadRequest | TooLarge:
-    if part.name == FILE:
-        return _text_as_file()
-    if part.filename is not None:
-        return _misnamed(part)
-    return TooLarge(
-        f"the form's text fields up to {part.name!r} have more than {FIELD_BYTES} bytes or "
-        f"{FIELD_COMMAS} commas: send audio as the part {FILE!r}"
-    )
-
-
-def _misnamed(part: FormPart) -> BadRequest:
-    """The error for a file that is not sent as the part `file`; most likely it is the audio."""
-    kind = "is not UTF-8 text" if part.filename is None else "is a file"
-    return BadRequest(
-        f"the form field {part.name!r} {kind}: if it is the audio, send it as {FILE!r}",
-        part.name,
-    )
