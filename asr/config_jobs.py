@@ -11,8 +11,14 @@ from asr.config_settings import setting as _setting
 
 @dataclass(frozen=True)
 class JobSettings:
-    """Those settings of `Config` that only jobs have."""
+    """Those settings of `Config` that only jobs have, and the dialects that make them."""
 
+    fly_machine_id: str = _setting(
+        "",
+        config_parsers.header,
+        "Value of `fly_machine_id` in answers and webhooks of Insanely Fast Whisper's routes; "
+        "unset: they do not have it",
+    )
     jobs_dir: Path | None = _setting(
         None,
         Path,

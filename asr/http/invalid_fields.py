@@ -40,7 +40,8 @@ CHECKS: Mapping[str, str] = {  # pydantic's kind of error → what the field has
     "union_tag_not_found": "must have the key {discriminator}",
 }
 UNKNOWN = "has a value that cannot be used"  # The reason of an error of any other kind.
-OWN = {"strategy", "diarizer"}  # The schemas raise errors of these kinds, with their own texts.
+# The schemas raise errors of these kinds, with their own texts.
+OWN = {"strategy", "diarizer", "webhook"}
 
 
 def invalid_fields(error: ValidationError) -> list[InvalidField]:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
 
+from asr.api.insanely_fast import dialect as insanely_fast
 from asr.api.native import dialect as native
 from asr.api.openai import dialect as openai
 from asr.config import Config
@@ -27,7 +28,7 @@ from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
 from asr.transcription.service import LoadEngine, open_service
 
-DIALECTS = (native.DIALECT, openai.DIALECT)
+DIALECTS = (native.DIALECT, openai.DIALECT, insanely_fast.DIALECT)
 
 
 def create_app(

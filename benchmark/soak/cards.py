@@ -26,6 +26,10 @@ def of_object(body: bytes) -> str:
     return str(json.loads(body)["text"])
 
 
+def of_output(body: bytes) -> str:
+    return str(json.loads(body)["output"]["text"])
+
+
 def of_language(body: bytes) -> str:
     return str(json.loads(body)["language"])
 
@@ -144,6 +148,8 @@ WAYS = (
     Way(TRANSCRIPTIONS, form, {"stream": "true", "response_format": "verbose_json"}, of_events),
     Way("/v1/audio/language", form, read=of_language),
     Way(TRANSCRIPTIONS, form, {"response_format": "tsv", "chunking_strategy": "auto"}, of_text),
+    Way("/", uri, {"batch_size": "24", "language": "None"}, of_output),
+    Way("/upload", form, {"timestamp": "word"}, of_output),
 )
 
 

@@ -1,0 +1,117 @@
+"""What JigsawStack's two APIs have in common: their parameters, and the pipeline's output."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import ClassVar, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, Field, model_validator
+
+from asr.audio.streams import Source
+from asr.capabilities import EngineInfo
+from asr.errors import BadRequest, BadUrl, Forbidden
+from asr.formats.pipeline_json import Json, pipeline_json
+from asr.http import requests
+from asr.http.app_keys import CONFIG, ENGINE, TRANSCRIBER
+from asr.options import Options, Task, Timestamps
+from asr.transcript import Transcript
+from asr.transcription.languages import language_code, overruled
+
+
+class JigsawParameters(BaseModel):
+    """How audio is to be transcribed; keys that are null or empty count as not sent."""
+
+    AUDIO_PARTS: ClassVar[tuple[str, ...]] = ("audio", "file")
+
+    task: Task = Field(
+        "transcribe",
+        description="`translate`: the text is English, whatever the spoken language is",
+    )
+    language: str | None = Field(
+        None,
+        description=(
+            "Code (ISO 639-1, -2 or -3), tag or English name of the spoken language; unset or "
+            "`None`: it is detected"
+        ),
+        examples=["en"],
+    )
+    batch_size: int = Field(64, description="No effect: the server itself makes the batches")
+    diarise_audio: bool = Field(
+        False, description="`true` is answered 400: this server has no diarizer"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty(cls, fields: object) -> object:
+        if not isinstance(fields, dict):
+            return fields
+        return {name: value for name, value in fields.items() if value not in (None, "")}
+
+    @property
+    def timestamps(self) -> Timestamps:
+        """What chunks are asked for."""
+        raise NotImplementedError
+
+
+Parameters = TypeVar("Parameters", bound=JigsawParameters)
+
+
+async def read(
+    request: web.Request, stack: contextlib.AsyncExitStack, kind: type[Parameters]
+) -> tuple[Source, Parameters]:
+    """The request's audio and its parameters.
+
+    Raises:
+        CallerError: the audio cannot be had.
+        pydantic.ValidationError: a parameter cannot be used.
+    """
+    try:
+        return await requests.read(request, stack, kind)
+    except Forbidden as error:
+        if request.app[CONFIG].audio_root is not None:
+            raise
+        raise BadUrl(
+            "Invalid URL: 'url' must begin with http:// or https://, or be a data URI; paths "
+            "need AUDIO_ROOT on the server",
+            "url",
+        ) from error
+
+
+def options(asked: JigsawParameters, info: EngineInfo) -> Options:
+    """The options that are asked for.
+
+    Raises:
+        BadRequest: speakers are to be told apart.
+    """
+    if asked.diarise_audio:
+        raise BadRequest(
+            "diarise_audio needs a diarizer, and this server has none: leave it out",
+            "diarise_audio",
+        )
+    return Options(
+        language=language_code(asked.language, info), task=asked.task, timestamps=asked.timestamps
+    )
+
+
+def warnings(request: web.Request, asked: JigsawParameters) -> list[str]:
+    """What of the request has no effect, a sentence each."""
+    forced = request.app[TRANSCRIBER].server_info.forced_language
+    if not overruled(forced, asked.language, (), request.app[ENGINE].info):
+        return []
+    return [f"language has no effect: the server has LANGUAGE_FORCE={forced}"]
+
+
+async def written(transcript: Transcript, timestamps: Timestamps, **around: object) -> str:
+    """The output as JSON; with `around`, as the key `output` of these.
+
+    A thread writes it, because four hours of words take 200 ms.
+    """
+
+    def write() -> str:
+        output: Json = pipeline_json(transcript, timestamps)
+        return json.dumps({"output": output, **around} if around else output, ensure_ascii=False)
+
+    return await asyncio.to_thread(write)
