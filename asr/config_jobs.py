@@ -19,6 +19,12 @@ class JobSettings:
         "Value of `fly_machine_id` in answers and webhooks of Insanely Fast Whisper's routes; "
         "unset: they do not have it",
     )
+    truss_errors_as_200: bool = _setting(
+        False,
+        config_parsers.flag,
+        "`1`: failures of `/production/predict` and `/predict` have the status 200, as on Truss, "
+        "and `error` in their JSON",
+    )
     jobs_dir: Path | None = _setting(
         None,
         Path,

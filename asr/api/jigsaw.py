@@ -96,7 +96,7 @@ def options(asked: JigsawParameters, info: EngineInfo) -> Options:
     )
 
 
-def warnings(request: web.Request, asked: JigsawParameters) -> list[str]:
+def overruled_language(request: web.Request, asked: JigsawParameters) -> list[str]:
     """What of the request has no effect, a sentence each."""
     forced = request.app[TRANSCRIBER].server_info.forced_language
     if not overruled(forced, asked.language, (), request.app[ENGINE].info):

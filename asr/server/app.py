@@ -11,6 +11,7 @@ from aiohttp import web
 from asr.api.insanely_fast import dialect as insanely_fast
 from asr.api.native import dialect as native
 from asr.api.openai import dialect as openai
+from asr.api.truss import dialect as truss
 from asr.config import Config
 from asr.engines import load
 from asr.http import app_keys
@@ -28,7 +29,7 @@ from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
 from asr.transcription.service import LoadEngine, open_service
 
-DIALECTS = (native.DIALECT, openai.DIALECT, insanely_fast.DIALECT)
+DIALECTS = (native.DIALECT, openai.DIALECT, insanely_fast.DIALECT, truss.DIALECT)
 
 
 def create_app(

@@ -149,6 +149,7 @@ WAYS = (
     Way("/v1/audio/language", form, read=of_language),
     Way(TRANSCRIPTIONS, form, {"response_format": "tsv", "chunking_strategy": "auto"}, of_text),
     Way("/", uri, {"batch_size": "24", "language": "None"}, of_output),
+    Way("/production/predict", uri, {"language": "", "timestamp": "Chunk"}),
     Way("/upload", form, {"timestamp": "word"}, of_output),
 )
 

@@ -36,7 +36,7 @@ async def create(request: web.Request) -> web.Response:
     )
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
-    warnings = [*jigsaw.warnings(request, asked), *transcript.warnings]
+    warnings = [*jigsaw.overruled_language(request, asked), *transcript.warnings]
     return web.json_response(
         text=text,
         headers=answer_headers(request, timings, elapsed, transcript.coverage)

@@ -1,0 +1,1 @@
+"""The API of JigsawStack's Insanely Fast Whisper on Truss, which Baseten serves."""

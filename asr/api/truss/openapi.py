@@ -1,0 +1,29 @@
+"""The routes of JigsawStack's Truss, as the OpenAPI document describes them."""
+
+from __future__ import annotations
+
+from asr.api.truss.schemas import PredictForm, Prediction, PredictProblem, PredictRequest
+from asr.errors import Invalid
+from asr.http import openapi
+from asr.http.openapi import ANSWER_HEADERS, SECURITY, Json
+
+TAGS = ["Truss"]
+
+
+def prediction() -> Json:
+    return {
+        "tags": TAGS,
+        "summary": "Transcribe audio, for the clients of Insanely Fast Whisper on Truss",
+        "operationId": "predict",
+        "description": "With TRUSS_ERRORS_AS_200 a failure has its JSON and the status 200.",
+        "requestBody": openapi.audio_body(PredictRequest, PredictForm),
+        "responses": {
+            "200": {
+                "description": "The text and its chunks; silence gives an empty text",
+                "headers": openapi.headers(ANSWER_HEADERS),
+                "content": {"application/json": openapi.content(Prediction)},
+            },
+            **openapi.problems(PredictProblem, Invalid.status),
+        },
+        "security": SECURITY,
+    }

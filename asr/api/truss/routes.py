@@ -1,0 +1,62 @@
+"""Handlers of JigsawStack's Truss: https://github.com/JigsawStack/insanely-fast-whisper-truss.
+
+There every failure is a 200. Here it has its own status, unless TRUSS_ERRORS_AS_200 is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import time
+
+import pydantic
+from aiohttp import web
+
+from asr.api import jigsaw
+from asr.api.truss.schemas import PredictParameters
+from asr.errors import AsrError, Failure
+from asr.http.app_keys import CONFIG, DIALECTS, ENGINE, REQUEST_ID, TRANSCRIBER
+from asr.http.dialect import Handler, dialect_of
+from asr.http.responses import answer_headers, log_request, warning_header
+
+log = logging.getLogger(__name__)
+
+
+def with_status_200(handler: Handler) -> Handler:
+    """Let the failures of `handler` have the status 200 where TRUSS_ERRORS_AS_200 is set."""
+
+    @functools.wraps(handler)
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if not request.app[CONFIG].truss_errors_as_200:
+            return await handler(request)
+        dialect = dialect_of(request.path, request.app[DIALECTS])
+        try:
+            return await handler(request)
+        except pydantic.ValidationError as error:
+            failure = dialect.invalid(error)
+        except AsrError as error:
+            failure = Failure.of(error)
+        log.info("%s %s: as 200: %r", request[REQUEST_ID], request.path, failure.message)
+        return web.json_response(dialect.problem(failure))
+
+    return answer
+
+
+@with_status_200
+async def predict(request: web.Request) -> web.StreamResponse:
+    """`POST /production/predict`: the URL of audio in, the pipeline's output out."""
+    started = time.monotonic()
+    async with contextlib.AsyncExitStack() as stack:
+        source, asked = await jigsaw.read(request, stack, PredictParameters)
+        options = jigsaw.options(asked, request.app[ENGINE].info)
+        transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
+    text = await jigsaw.written(transcript, asked.timestamps)
+    elapsed = time.monotonic() - started
+    log_request(request, timings, elapsed)
+    warnings = [*asked.warnings, *jigsaw.overruled_language(request, asked), *transcript.warnings]
+    return web.json_response(
+        text=text,
+        headers=answer_headers(request, timings, elapsed, transcript.coverage)
+        | warning_header(warnings),
+    )

@@ -1,0 +1,72 @@
+"""The JSON that goes in and out; requests are validated and documented by these models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+
+from asr.api.jigsaw import JigsawParameters
+from asr.http.parameters import AudioFile, Location
+from asr.options import Timestamps
+
+MISSPELT = "work"  # The original's documentation has this for "word"; there it gives chunks.
+
+
+def _timestamp(value: object) -> object:
+    """Of a text, its lower-case letters: the original's default is `Chunk`."""
+    return value.lower() if isinstance(value, str) else value
+
+
+class PredictParameters(JigsawParameters):
+    """How audio is to be transcribed; null, 0 and empty values count as not sent."""
+
+    chunk_length_s: float = Field(30, description="No effect: windows are cut at pauses")
+    timestamp: Annotated[Literal["chunk", "word", "work"], BeforeValidator(_timestamp)] = Field(
+        "chunk", description="One chunk for each segment or for each word; `work` is `chunk`"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_zeros(cls, fields: object) -> object:
+        if not isinstance(fields, dict):
+            return fields
+        return {name: value for name, value in fields.items() if value}
+
+    @property
+    def timestamps(self) -> Timestamps:
+        return "word" if self.timestamp == "word" else "segment"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What of the request may not mean what the caller thinks, a sentence each."""
+        if self.timestamp != MISSPELT:
+            return []
+        return ["timestamp 'work' gives chunks, as on Truss: send 'word' for words"]
+
+
+class PredictRequest(PredictParameters, Location):
+    """A JSON object with the URL or path of the audio."""
+
+
+class PredictForm(PredictParameters, AudioFile):
+    """A multipart form with the audio file."""
+
+
+class PredictChunk(BaseModel):
+    timestamp: tuple[float, float] = Field(
+        description="Start and end, in seconds from the start of the audio", examples=[(0.0, 2.1)]
+    )
+    text: str = Field(examples=[" hello world"])
+
+
+class Prediction(BaseModel):
+    text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
+    chunks: list[PredictChunk]
+
+
+class PredictProblem(BaseModel):
+    """Any failure; its status is 200 too where the server has TRUSS_ERRORS_AS_200."""
+
+    error: Literal[True]
+    detail: str
