@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pydantic
@@ -12,8 +12,12 @@ from pydantic import BaseModel, Field
 from asr.errors import Failure, Invalid
 from asr.http.invalid_fields import invalid_fields
 from asr.http.openapi import Json
+from asr.jobs.job import Job
+from asr.transcript import Transcript
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# Of a job that has ended, with its transcript if it was completed.
+WebhookBody = Callable[[Job, Transcript | None], Mapping[str, object]]
 
 
 class Problem(BaseModel):
@@ -48,6 +52,8 @@ class Dialect:
     routes: tuple[Route, ...]
     problem: Callable[[Failure], Json] = problem  # a failure → the JSON that tells of it
     invalid_status: int = Invalid.status  # of a field that is missing or of the wrong kind
+    name: str = ""  # of those dialects whose jobs have webhooks; a job keeps it
+    webhook_body: WebhookBody | None = None  # what those webhooks say
 
     def paths(self, route: Route) -> list[str]:
         """All paths of `route`, the documented one first."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from aiohttp import web
@@ -24,6 +24,7 @@ from asr.http.sources import BodyLimits, body_limits
 from asr.text import is_text
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
+Locate = Callable[[web.Request, str | DataUri, contextlib.AsyncExitStack], Source]
 
 TEXT_COPIES = 4  # A body of keys is held so many times: as bytes, as text, as a URI and decoded.
 BLANK_BYTES = 64 * 1024  # So much white space before a JSON object is skipped.
@@ -36,11 +37,17 @@ LISTS = {"languages", "temperature"}  # They may be repeated; of other fields th
 
 
 async def read(
-    request: web.Request, stack: contextlib.AsyncExitStack, kind: type[Parameters]
+    request: web.Request,
+    stack: contextlib.AsyncExitStack,
+    kind: type[Parameters],
+    locate: Locate = sources.locate,
 ) -> tuple[Source, Parameters]:
     """The request's audio and its parameters of this `kind`.
 
     The kind's AUDIO_PARTS, if it has any, are the names of the part of a form that is the audio.
+
+    Args:
+        locate: opens what a `url` names.
 
     Raises:
         CallerError: the audio cannot be had.
@@ -48,10 +55,10 @@ async def read(
     """
     query = _fields(request.query.items())
     if "url" in query:
-        return _located(request, query, stack, kind)
+        return _located(request, query, stack, kind, locate)
     if request.content_type == "multipart/form-data":
-        return await _read_form(request, query, stack, kind)
-    return await _read_body(request, query, stack, kind)
+        return await _read_form(request, query, stack, kind, locate)
+    return await _read_body(request, query, stack, kind, locate)
 
 
 async def _read_body(
@@ -59,6 +66,7 @@ async def _read_body(
     query: Mapping[str, object],
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
+    locate: Locate,
 ) -> tuple[Source, Parameters]:
     limits = body_limits(request)
     body = sources.body(request, limits)
@@ -71,12 +79,12 @@ async def _read_body(
     is_json = request.content_type == "application/json"  # though clients say so of audio too
     if start[:1] == b"{" or (is_json and has_text):
         found = await asyncio.to_thread(json_object, await _whole(head, body, limits, JSON_BYTES))
-        return _located(request, {**query, **found}, stack, kind)
+        return _located(request, {**query, **found}, stack, kind, locate)
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if is_form and _begins_a_form(head, kind):
         expect_uncompressed(request, "a form")
         fields = await asyncio.to_thread(form_fields, await _whole(head, body, limits, FORM_BYTES))
-        return _located(request, {**query, **_fields(fields)}, stack, kind)
+        return _located(request, {**query, **_fields(fields)}, stack, kind, locate)
     if head and has_text:
         raise BadRequest(
             "the body is text, neither audio nor a JSON object: "
@@ -90,6 +98,7 @@ async def _read_form(
     query: Mapping[str, object],
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
+    locate: Locate,
 ) -> tuple[Source, Parameters]:
     names = _audio_parts(kind)
     form = await Upload(request, body_limits(request), stack, names).whole()
@@ -98,7 +107,7 @@ async def _read_form(
     if form.file is not None:
         return form.file, kind.model_validate(fields)
     if "url" in fields:
-        return _located(request, fields, stack, kind)
+        return _located(request, fields, stack, kind, locate)
     raise without_file(form.fields, names)
 
 
@@ -107,6 +116,7 @@ def _located(
     fields: Mapping[str, object],
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
+    locate: Locate,
 ) -> tuple[Source, Parameters]:
     url = fields.get("url")
     part = next((name for name in _audio_parts(kind) if name in fields), None)
@@ -119,7 +129,7 @@ def _located(
     if not isinstance(url, DataUri):
         url = Location.model_validate(fields).url
     parameters = kind.model_validate({k: value for k, value in fields.items() if k != "url"})
-    return sources.locate(request, url, stack), parameters
+    return locate(request, url, stack), parameters
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:

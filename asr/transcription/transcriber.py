@@ -32,6 +32,14 @@ class Transcriber:
     def server_info(self) -> ServerInfo:
         return self._setup.server_info
 
+    def check(self, options: Options) -> None:
+        """Refuse options that cannot be honoured, before there is any audio.
+
+        Raises:
+            BadRequest: names the option and the remedy.
+        """
+        check(self._setup.policy.apply(options), self._setup.info)
+
     async def transcribe(self, source: Source, options: Options) -> tuple[Transcript, Timings]:
         """Transcribe all of `source`.
 

@@ -10,9 +10,10 @@ import soundfile
 
 from asr.capabilities import NO_CUDA, EngineInfo
 from asr.engines.engine import WindowResult
-from asr.errors import BadAudio, TooLarge
+from asr.errors import BadAudio, BadRequest, TooLarge
 from asr.options import Options
 from asr.transcription.cutter import quietest
+from asr.transcription.policy import RequestPolicy
 from asr.transcription.scheduled_request import Timings
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
 from tests.support.fake_engine import FakeEngine, transcribed
@@ -225,3 +226,15 @@ async def test_a_caller_that_reads_slowly_does_not_fill_the_memory(make_transcri
     await other.transcribe(whole(sound), Options(language="en"))  # time enough for all of it
     assert len(engine.steps) < 20
     assert 1 + len([result async for result in results]) > 100
+
+
+async def test_options_are_refused_before_there_is_audio_as_they_are_afterwards(make_transcriber):
+    impossible = Options(timestamps="word", language="klingon")
+    plain = make_transcriber(FakeEngine())
+    with pytest.raises(BadRequest, match="klingon") as early:
+        plain.check(impossible)
+    with pytest.raises(BadRequest) as late:
+        await plain.transcribe(whole(wav(tone(1.0))), impossible)
+    assert str(early.value) == str(late.value)
+    forced = make_transcriber(FakeEngine(), policy=RequestPolicy(language="en"))
+    forced.check(Options(language="klingon"))  # the server's language counts, whatever is asked
