@@ -14,6 +14,7 @@ from asr.jobs.requests import unpacked
 from asr.jobs.store import JobStore, Page
 from asr.jobs.submission import Submission, deliveries_of, delivery
 from asr.jobs.uploads import Uploads
+from asr.jobs.webhook_message import check_webhook
 from asr.text import quoted
 from asr.transcript import Transcript
 
@@ -38,13 +39,18 @@ class JobService:
     Args:
         place: opens the place of jobs, the first time.
         wake: tells the worker that there is news of a job.
+        allow_private: webhooks may be sent to private addresses.
     """
 
     def __init__(
-        self, place: Callable[[], Awaitable[JobPlace]], wake: Callable[[], None] = lambda: None
+        self,
+        place: Callable[[], Awaitable[JobPlace]],
+        wake: Callable[[], None] = lambda: None,
+        allow_private: bool = False,
     ) -> None:
         self._place = place
         self._wake = wake
+        self._allow_private = allow_private
 
     async def keep(self, audio: AsyncIterator[bytes]) -> str:
         """Keep the audio of a job that is about to be submitted; return the upload's name.
@@ -66,7 +72,10 @@ class JobService:
         Raises:
             Invalid: the id cannot be used.
             IdConflict: the id is that of another request.
+            BadUrl, Forbidden, BadRequest: the webhook could never be sent or signed.
         """
+        if submission.webhook is not None:
+            check_webhook(submission.webhook, self._allow_private)
         job = submission.job()
         store = (await self._place()).store
         found = await store.add(job)
@@ -152,15 +161,15 @@ class JobService:
         return job
 
     async def deliveries(self, job_id: str, client: str) -> list[Job]:
-        """The deliveries of a job's webhook, oldest first."""
+        """The deliveries of a job's webhook, oldest first, with what came of their attempts."""
         job = await self.get(job_id, client)
         store = (await self._place()).store
         found: list[Job] = []
-        while (
-            next_one := await store.get(delivery(job, job.state, len(found) + 1).id)
-        ) is not None:
+        while True:
+            sought = delivery(job, job.state, len(found) + 1).id
+            if (next_one := await store.get(sought, with_result=True)) is None:
+                return found
             found.append(next_one)
-        return found
 
     async def redeliver(self, job_id: str, client: str) -> Job:
         """Tell the webhook of a job's end once more; return the new delivery.

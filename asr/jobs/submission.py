@@ -22,8 +22,8 @@ class Webhook:
     """Where a caller wants to be told of a job's end."""
 
     url: str
-    secret: str | None = None  # None: the server's
-    headers: Mapping[str, str] = field(default_factory=dict)
+    secret: str | None = field(default=None, repr=False)  # None: the server's
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,8 @@
-"""Delivers webhooks: what is sent, signed how, how often, and what came of it."""
+"""Delivers webhooks: when each is sent, how often, and what came of it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import time
@@ -14,15 +13,13 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from standardwebhooks import Webhook as Signer
-
-import asr
-from asr import config_parsers
 from asr.concurrency import run_in_thread
-from asr.errors import AsrError, BadRequest, CallerError, ConfigError, StoreUnavailable
+from asr.errors import AsrError, CallerError, StoreUnavailable
 from asr.jobs.job import Job, JobKind, JobState, Json, Outcome
 from asr.jobs.store import JobStore
-from asr.outbound.webhook import WebhookAnswer, check_target
+from asr.jobs.submission import BETWEEN
+from asr.jobs.webhook_message import iso, signed, usual
+from asr.outbound.webhook import WebhookAnswer
 
 log = logging.getLogger(__name__)
 
@@ -66,42 +63,10 @@ class Verdict(StrEnum):
         return cls.DELIVERED if 200 <= status < 300 else cls.FAILED
 
 
-def check_webhook(
-    url: str, secret: str | None, headers: Mapping[str, str], allow_private: bool
-) -> None:
-    """Check a webhook when its job is submitted.
-
-    Raises:
-        BadUrl, Forbidden, BadRequest: it could never be sent or signed.
-    """
-    check_target(url, headers, allow_private)
-    try:
-        config_parsers.webhook_secret(secret) if secret is not None else None
-    except ConfigError as error:
-        raise BadRequest(f"the webhook's secret {error}", "webhook_secret") from None
-
-
-def envelope(job: Job, data: Json) -> Json:
-    """A body as Standard Webhooks recommends it, with the moment of the job's end."""
-    return {"type": f"job.{job.state}", "timestamp": _iso(job.ended_at or 0.0), "data": data}
-
-
 def attempts_of(delivery: Job) -> Sequence[Json]:
     """The attempts that were made at a delivery; of a delivered one got with its result."""
     found = (delivery.result or delivery.error or {}).get("attempts", ())
     return found if isinstance(found, list) else ()
-
-
-def signed(webhook_id: str, secret: str | None, now: datetime, body: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks; without a secret there is no signature."""
-    # An id with full stops could be read as another id with another time.
-    headers = {"webhook-id": webhook_id.replace(".", "%2E")}
-    headers["webhook-timestamp"] = str(int(now.timestamp()))
-    if secret is not None:
-        text = body.decode()
-        signature = Signer(secret).sign(headers["webhook-id"], now.astimezone(UTC), text)
-        headers["webhook-signature"] = signature
-    return headers
 
 
 def delay(attempt: int, answer: WebhookAnswer, delays: Sequence[float]) -> float | None:
@@ -210,7 +175,7 @@ class WebhookRunner:
             secret = webhook.get("secret") or self._secret
             now = datetime.now(UTC)
             own = await run_in_thread(signed, webhook_id, secret, now, body)
-            headers = _headers(webhook.get("headers") or {}) | own
+            headers = usual(webhook.get("headers") or {}) | own
             return await self._post(webhook["url"], headers, body)
         except AsrError as error:  # the result cannot be read
             return WebhookAnswer(None, error.message, is_refused=isinstance(error, CallerError))
@@ -228,11 +193,11 @@ class WebhookRunner:
         due_at = None if wait is None else now + wait
         attempt: Json = {
             "number": number,
-            "at": _iso(started),
+            "at": iso(started),
             "status": answer.status,
             "reason": None if verdict is Verdict.DELIVERED else _reason(answer),
             "milliseconds": round((now - started) * 1000),
-            "next_at": due_at and _iso(due_at),
+            "next_at": due_at and iso(due_at),
         }
         self._count(verdict)
         said = answer.status or answer.reason
@@ -247,8 +212,8 @@ class WebhookRunner:
         await self._patiently(lambda: self._store.finish(delivery, outcome))
 
     async def _is_replaced(self, delivery: Job, webhook_id: str) -> bool:
-        number = int(delivery.id.removeprefix(webhook_id).removeprefix("~") or 1)
-        newer = f"{webhook_id}~{number + 1}"
+        number = int(delivery.id.removeprefix(webhook_id).removeprefix(BETWEEN) or 1)
+        newer = f"{webhook_id}{BETWEEN}{number + 1}"
         return await self._patiently(lambda: self._store.get(newer)) is not None
 
     async def _end(self, delivery: Job, state: JobState, reason: str) -> None:
@@ -268,19 +233,6 @@ class WebhookRunner:
                 await asyncio.sleep(self._pace.poll_s)
 
 
-def written(body: Json) -> bytes:
-    """The bytes of a body; these are signed and sent."""
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace")  # half of a surrogate pair is no character
-
-
-def _headers(asked: Mapping[str, str]) -> dict[str, str]:
-    """The caller's headers, and those of every webhook that the caller did not set."""
-    names = set(map(str.lower, asked))
-    usual = {"Content-Type": "application/json", "User-Agent": f"asr-api/{asr.__version__}"}
-    return {**{k: v for k, v in usual.items() if k.lower() not in names}, **asked}
-
-
 def _reason(answer: WebhookAnswer) -> str:
     status = answer.status
     if status is None:
@@ -290,9 +242,3 @@ def _reason(answer: WebhookAnswer) -> str:
     if 300 <= status < 400:
         return f"the receiver answered {status}: redirects are not followed, give the final URL"
     return f"the receiver answered {status}"
-
-
-def _iso(seconds: float) -> str:
-    """Seconds since 1970 as ISO 8601."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
