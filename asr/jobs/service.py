@@ -14,7 +14,7 @@ from asr.jobs.requests import unpacked
 from asr.jobs.store import JobStore, Page
 from asr.jobs.submission import Submission, deliveries_of, delivery
 from asr.jobs.uploads import Uploads
-from asr.jobs.webhook_message import check_webhook
+from asr.jobs.webhooks.message import check_webhook
 from asr.text import quoted
 from asr.transcript import Transcript
 

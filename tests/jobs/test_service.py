@@ -6,10 +6,11 @@ import base64
 import pytest
 
 from asr.audio.streams import stream_of
-from asr.errors import BadRequest, IdConflict, NotCompleted, NotFound
+from asr.errors import BadRequest, CallerError, IdConflict, NotCompleted, NotFound
 from asr.jobs.job import JobKind, JobState, Outcome
 from asr.jobs.requests import packed
 from asr.jobs.submission import Webhook
+from asr.jobs.webhooks.runner import attempts_of
 from asr.transcript import Segment, Transcript
 from tests.support.jobs import asked, taken
 
@@ -131,6 +132,26 @@ async def test_a_webhook_is_told_again_on_demand(jobs):
     silent = await jobs.submit(asked())
     with pytest.raises(BadRequest, match="without a webhook"):
         await jobs.redeliver(silent.id, "")
+
+
+async def test_a_webhook_that_could_never_be_sent_is_refused_and_nothing_is_kept(jobs):
+    for webhook in (
+        Webhook("http://127.0.0.1/"),
+        Webhook("https://example.com", "no secret"),
+        Webhook("https://example.com", headers={"Host": "other"}),
+    ):
+        with pytest.raises(CallerError):
+            await jobs.submit(asked(webhook=webhook))
+    assert (await jobs.page("", (), None, 10)).jobs == ()
+
+
+async def test_the_attempts_of_a_delivery_are_seen_with_it(jobs, place):
+    job = await jobs.submit(asked(webhook=HOOK))
+    await jobs.cancel(job.id, "")
+    told = await place.store.take("webhooks", JobKind.DELIVERY, ())
+    await place.store.finish(told, Outcome(JobState.COMPLETED, {"attempts": [{"status": 204}]}))
+    [delivery] = await jobs.deliveries(job.id, "")
+    assert attempts_of(delivery) == [{"status": 204}]
 
 
 async def test_a_delivery_is_no_job_of_the_client(jobs):

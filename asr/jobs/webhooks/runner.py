@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,7 +19,7 @@ from asr.errors import AsrError, CallerError, StoreUnavailable
 from asr.jobs.job import Job, JobKind, JobState, Json, Outcome
 from asr.jobs.store import JobStore
 from asr.jobs.submission import BETWEEN
-from asr.jobs.webhook_message import iso, signed, usual
+from asr.jobs.webhooks.message import iso, signed, usual
 from asr.outbound.webhook import WebhookAnswer
 
 log = logging.getLogger(__name__)
@@ -115,8 +116,18 @@ class WebhookRunner:
         """Look for deliveries now."""
         self._news.set()
 
-    async def run(self) -> None:
-        """Deliver until cancelled."""
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Deliver while the block runs."""
+        task = asyncio.create_task(self._deliver())
+        task.add_done_callback(_tell)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _deliver(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._beat())
             while True:
@@ -140,15 +151,15 @@ class WebhookRunner:
             )
             if taken is not None:
                 return taken
-            try:
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pace.poll_s):
                     await self._news.wait()
-            except TimeoutError:
-                pass
 
     async def _run(self, delivery: Job) -> None:
         try:
             await self._attempt(delivery)
+        except Exception:  # a fault of ours in one delivery must not end the others
+            log.exception("webhook %s was given up until the next start", delivery.id)
         finally:
             self._clients[delivery.client] -= 1
             self._free.release()
@@ -231,6 +242,12 @@ class WebhookRunner:
                     log.warning("webhooks wait for the job store: %s", error.message)
                 is_told = True
                 await asyncio.sleep(self._pace.poll_s)
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    """Log what ended the runner, as nobody awaits its result before the end."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("webhooks are not delivered until the next start", exc_info=error)
 
 
 def _reason(answer: WebhookAnswer) -> str:

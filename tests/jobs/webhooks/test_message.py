@@ -13,7 +13,7 @@ from standardwebhooks import Webhook as Verifier
 from asr.errors import BadRequest
 from asr.jobs.job import JobState
 from asr.jobs.submission import Webhook
-from asr.jobs.webhook_message import WebhookBodies, check_webhook, envelope, signed, usual, written
+from asr.jobs.webhooks.message import WebhookBodies, check_webhook, envelope, signed, usual, written
 from asr.transcript import Segment, Transcript
 from tests.support.jobs import asked
 

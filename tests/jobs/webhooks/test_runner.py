@@ -19,8 +19,8 @@ from asr.errors import NotFound, StoreUnavailable
 from asr.jobs.job import Job, JobKind, JobState, Outcome
 from asr.jobs.sqlite_store import SqliteStore, open_store
 from asr.jobs.submission import delivery
-from asr.jobs.webhook_message import envelope, written
-from asr.jobs.webhooks import (
+from asr.jobs.webhooks.message import envelope, written
+from asr.jobs.webhooks.runner import (
     DELAYS,
     Pace,
     Verdict,
@@ -30,7 +30,7 @@ from asr.jobs.webhooks import (
 )
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.outbound.webhook import WebhookAnswer, WebhookSender
-from tests.conftest import PATIENCE_SECONDS, free_port
+from tests.conftest import PATIENCE_SECONDS, eventually, free_port
 from tests.support.origin import Names, Origin
 from tests.support.receiver import Receiver, hang, redirect, status
 
@@ -64,14 +64,9 @@ async def running(
     await outbound.open()
     post = WebhookSender(outbound, timeout_s).post
     runner = WebhookRunner(store, "me", post, make_body, secret, pace)
-    task = asyncio.create_task(runner.run())
-    try:
+    async with runner.running():
         yield runner
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-        await outbound.close()
+    await outbound.close()
 
 
 async def ended(
@@ -358,6 +353,31 @@ async def test_a_fault_in_the_body_ends_no_runner(
     assert "secret" not in str(attempts_of(delivery))
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert bool(errors) == isinstance(fault, ZeroDivisionError)
+
+
+async def test_a_delivery_that_cannot_be_read_ends_no_runner(
+    store: SqliteStore, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    await store.add(Job("broken", JobKind.DELIVERY, {}))
+    job_id = await ended(store, receiver.url)
+    async with running(store):
+        assert (await delivered(store, job_id)).state is JobState.COMPLETED
+    assert "webhook broken was given up until the next start" in caplog.text
+
+
+async def test_a_fault_that_ends_the_runner_is_logged(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(Broken(store)):
+        await eventually(lambda: caplog.records)
+    assert "webhooks are not delivered until the next start" in caplog.text
+
+
+class Broken(Away):
+    """A store with a fault."""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
+        raise ZeroDivisionError(name)
 
 
 async def test_the_callers_headers_are_sent_and_no_secret_is_logged(

@@ -1,0 +1,1 @@
+"""Webhooks: what each says, and how it is delivered."""
