@@ -12,6 +12,9 @@ import torch
 
 MEL_FLOOR = 1e-10  # Powers below this count as this.
 DYNAMIC_RANGE = 8.0  # Powers are raised to at most this below the window's peak, in log10.
+USUAL_PEAK = 0.03  # A window whose highest sample is at least this, of 1, is taken as it is.
+LEAST_PEAK = 1e-4  # So is one whose samples are all below this, of 1: the noise of 16-bit files.
+MOST_GAIN = 100.0  # Any other is made louder, by at most this factor: 40 dB.
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class LogMel:
 def log_mel(samples: torch.Tensor, settings: LogMel) -> torch.Tensor:
     """Compute the features that `WhisperFeatureExtractor` makes of float32 PCM at 16 kHz.
 
+    Quiet windows are made louder first, because Whisper saw few such and loses words in them.
+
     Args:
         samples: [windows, window_samples], -1..1.
 
@@ -53,10 +58,21 @@ def log_mel(samples: torch.Tensor, settings: LogMel) -> torch.Tensor:
         [windows, mels, frames], float32.
     """
     spectrum = torch.stft(
-        samples, settings.hann.numel(), settings.hop, window=settings.hann, return_complex=True
+        _audible(samples),
+        settings.hann.numel(),
+        settings.hop,
+        window=settings.hann,
+        return_complex=True,
     )  # [windows, frequencies, frames + 1]
     power = spectrum[..., :-1].abs().square_()
     mels = settings.mel_filters @ power.contiguous()  # [windows, mels, frames]
     logs = mels.clamp_(min=MEL_FLOOR).log10_()
     peaks = logs.amax(dim=(1, 2), keepdim=True)
     return torch.maximum(logs, peaks - DYNAMIC_RANGE).add_(4.0).div_(4.0)
+
+
+def _audible(samples: torch.Tensor) -> torch.Tensor:
+    """Make quiet windows louder; others and digital silence stay as they are."""
+    peaks = samples.abs().amax(dim=1, keepdim=True)  # [windows, 1]
+    gains = (USUAL_PEAK / peaks.clamp(min=LEAST_PEAK)).clamp(1.0, MOST_GAIN)
+    return samples * torch.where(peaks < LEAST_PEAK, 1.0, gains)

@@ -13,7 +13,7 @@ from tests.support.models import noise
 
 WINDOWS = {
     "short": noise(0, 0.7),
-    "one frame": noise(1, 0.01),
+    "one frame": 10 * noise(1, 0.01),
     "exact": noise(2, 30),
     "nearly exact": noise(3, 29.9999),
     "silent": np.zeros(5 * SAMPLE_RATE, np.float32),
@@ -34,6 +34,15 @@ def test_features_of_a_batch_equal_the_extractors_of_each_window(mels: int) -> N
         padded = samples if len(samples) else np.zeros(1, np.float32)
         expected = extractor(padded, sampling_rate=SAMPLE_RATE, return_tensors="pt").input_features
         assert (features - expected[0]).abs().max() <= 1e-5, name
+
+
+@pytest.mark.parametrize("level", [-40, -50, -60, -69])
+def test_a_quiet_window_has_the_features_of_a_louder_one(level: float) -> None:
+    settings = LogMel.of(WhisperFeatureExtractor(), torch.device("cpu"))
+    loud = 0.03 / np.abs(noise(7, 3)).max() * noise(7, 3)
+    quiet = (10 ** ((level + 30.5) / 20)) * loud
+    quiet_features, loud_features = log_mel(settings.pad([quiet, loud]), settings)
+    assert (quiet_features - loud_features).abs().max() <= 1e-3
 
 
 def test_a_windows_features_do_not_depend_on_its_batch() -> None:
