@@ -12,20 +12,41 @@ from tests.conftest import ROOT
 
 @pytest.fixture
 def ci(tmp_path: Path):
-    """Run `.ci/run` where `docker info`, `make test` and `make test-images` end as given."""
+    """Run a copy of `.ci/run` with stand-ins; each ends as given.
 
-    def run(docker: int, test: int = 0, images: int = 0) -> subprocess.CompletedProcess[str]:
+    `model` and `recordings` are the tools that make them; without `model` there are no tools.
+    """
+
+    def run(
+        docker: int = 1,
+        test: int = 0,
+        images: int = 0,
+        model: int | None = None,
+        recordings: int = 0,
+        real: int = 0,
+    ) -> subprocess.CompletedProcess[str]:
+        root = tmp_path / "project"
+        (root / ".ci").mkdir(parents=True, exist_ok=True)
+        (root / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
+        codes = f"test) exit {test};; real) exit {real};; test-images) exit {images};;"
+        where = "$WHISPER_CHECKPOINT $SPEECH_FOLDER"
         programs = {
-            "docker": f"echo 'no daemon here' >&2; exit {docker}",
-            "make": f"echo make $*; [ $1 = test ] && exit {test}; exit {images}",
+            "bin/docker": f"echo 'no daemon here' >&2; exit {docker}",
+            "bin/make": f'echo make $*; [ $1 = real ] && echo "{where}"; case $1 in {codes} esac',
         }
+        if model is not None:
+            programs["tools/whisper-base"] = f"exit {model}"
+            programs["tools/speech-corpus"] = (
+                f'mkdir -p "$1"; echo made >>{tmp_path}/made; exit {recordings}'
+            )
         for name, script in programs.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
             (tmp_path / name).chmod(0o755)
-        path = f"{tmp_path}:{os.environ['PATH']}"
+        path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
         return subprocess.run(
-            [ROOT / ".ci" / "run"],
-            env=os.environ | {"PATH": path},
+            ["bash", root / ".ci" / "run"],
+            env=os.environ | {"PATH": path, "SPEECH_TOOLS": str(tmp_path / "tools")},
             capture_output=True,
             text=True,
         )
@@ -36,8 +57,9 @@ def ci(tmp_path: Path):
 def test_without_a_docker_engine_the_images_are_left_out_and_ci_says_so(ci):
     ended = ci(docker=1)
     assert ended.returncode == 0
-    assert ended.stdout == (
-        "make test\nthe images are not tested, no Docker engine runs: no daemon here\n"
+    assert ended.stdout.startswith("make test\n")
+    assert ended.stdout.endswith(
+        "the images are not tested, no Docker engine runs: no daemon here\n"
     )
 
 
@@ -53,6 +75,33 @@ def test_when_the_tests_fail_nothing_else_is_tried(ci):
     ended = ci(docker=0, test=2)
     assert ended.returncode == 2
     assert ended.stdout == "make test\n"
+
+
+def test_without_the_tools_that_make_a_model_real_speech_is_left_out_and_ci_says_so(ci):
+    assert "real speech is not tested: there is no " in ci().stdout
+    ended = ci(model=1)
+    assert "real speech is not tested: its model cannot be made\n" in ended.stdout
+    assert ended.returncode == 0
+    assert "make real" not in ended.stdout
+
+
+def test_with_the_tools_real_speech_is_tested_and_recordings_are_made_once(ci, tmp_path):
+    made = tmp_path / "project" / ".cache" / "real"
+    for _ in range(2):
+        ended = ci(model=0)
+        assert f"make real\n{made}/whisper-base/transformers {made}/speech\n" in ended.stdout
+        assert ended.returncode == 0
+    assert (tmp_path / "made").read_text() == "made\n"
+    assert ci(model=0, real=2).returncode == 2
+
+
+def test_recordings_that_cannot_be_made_are_tried_again_and_the_other_tests_run(ci, tmp_path):
+    for _ in range(2):
+        ended = ci(model=0, recordings=1)
+        assert "the tests of recordings are skipped: they cannot be made\n" in ended.stdout
+        assert "/whisper-base/transformers \n" in ended.stdout
+        assert ended.returncode == 0
+    assert (tmp_path / "made").read_text() == "made\n" * 2
 
 
 def test_where_it_would_have_to_start_an_engine_the_proof_ends_well_when_asked_to(tmp_path):
