@@ -33,6 +33,7 @@ from tests.support.fake_engine import FakeEngine
 pytest_plugins = [
     "tests.support.checkpoints",
     "tests.support.clock",
+    "tests.support.postgres",  # before those that import it
     "tests.support.job_stores",
     "tests.support.jobs",
     "tests.support.origin",

@@ -25,6 +25,8 @@ TESTED_ELSEWHERE = {
     "config_keys.py": "by test_config, setting by setting",
     "jobs/job.py": "data alone",
     "jobs/store.py": "by jobs/test_store_contract, of each store",
+    "jobs/database/postgres_queue.py": "by jobs/test_store_contract and jobs/test_postgres_store",
+    "jobs/database/postgres_rows.py": "by jobs/test_store_contract and jobs/test_postgres_store",
     "jobs/database/rows.py": "by jobs/test_store_contract, field by field",
     "config_settings.py": "by test_config, setting by setting",
     "config_parsers.py": "by test_config, setting by setting",

@@ -43,7 +43,7 @@ async def test_a_job_is_kept_with_all_its_fields(store):
     given = job(
         "a",
         DELIVERY,
-        client="söme",
+        client="söme " * 50,
         priority=-3,
         due_at=2.5,
         deadline_at=LATER,

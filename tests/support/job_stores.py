@@ -9,17 +9,32 @@ from typing import Any
 
 import pytest
 
-from asr.jobs import sqlite_store
+from asr.jobs import postgres_store, sqlite_store
 from asr.jobs.job import Job, JobKind
 from asr.jobs.store import JobStore
+from tests.support.postgres import Postgres
 
 Opener = Callable[[], contextlib.AbstractAsyncContextManager[JobStore]]
 
 
-@pytest.fixture
-def open_store(tmp_path: Path) -> Opener:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
     """Opens the one store of a test, as often as it asks."""
-    return lambda: sqlite_store.open_store(tmp_path / "jobs")
+    if request.param == "sqlite":
+        return lambda: sqlite_store.open_store(tmp_path / "jobs")
+    server: Postgres = request.getfixturevalue("postgres_with_tables")
+    return lambda: postgres_store.open_store(server.url)
+
+
+@pytest.fixture
+def postgres_with_tables(postgres_server: Postgres) -> Postgres:
+    """Gives a database whose tables of jobs, if it has them, are empty."""
+    postgres_server.execute(
+        "DO $$ BEGIN IF to_regclass('asr.jobs') IS NOT NULL THEN "
+        "TRUNCATE asr.jobs, asr.procrastinate_jobs, asr.procrastinate_workers CASCADE; "
+        "END IF; END $$"
+    )
+    return postgres_server
 
 
 @pytest.fixture
