@@ -7,6 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 # The upper bounds of the histogram of a stage's time, in seconds.
 STAGE_BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
+# The upper bounds of the histogram of the time that jobs wait, in seconds: up to a day.
+JOB_WAIT_BUCKETS = (0.1, 1, 5, 15, 60, 300, 900, 3600, 14_400, 86_400)
+
 
 class Metrics:
     """Holds every metric of one app; all times are in seconds."""
@@ -52,5 +55,21 @@ class Metrics:
             "Time of a request's stages: fetch, decode, queue, model",
             ["stage"],
             buckets=STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.jobs_queued = Gauge("asr_jobs_queued", "Jobs that wait to be run", registry=registry)
+        self.jobs_running = Gauge(
+            "asr_jobs_running", "Jobs that this server runs", registry=registry
+        )
+        self.jobs_ended = Counter(
+            "asr_jobs_ended", "Jobs that this server ended, by state", ["state"], registry=registry
+        )
+        self.jobs_attempts = Counter(
+            "asr_jobs_attempts", "Attempts at jobs that this server began", registry=registry
+        )
+        self.jobs_wait_seconds = Histogram(
+            "asr_jobs_wait_seconds",
+            "Time from a job's submission to its first attempt",
+            buckets=JOB_WAIT_BUCKETS,
             registry=registry,
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import Protocol, TypeVar
 
 from aiohttp import web
 from pydantic import AliasChoices, BaseModel
@@ -24,7 +24,6 @@ from asr.http.sources import BodyLimits, body_limits
 from asr.text import is_text
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
-Locate = Callable[[web.Request, str | DataUri, contextlib.AsyncExitStack], Source]
 
 TEXT_COPIES = 4  # A body of keys is held so many times: as bytes, as text, as a URI and decoded.
 BLANK_BYTES = 64 * 1024  # So much white space before a JSON object is skipped.
@@ -36,37 +35,78 @@ OBJECT = re.compile(rb"\{[ \t\r\n]*[\"}]")  # So a JSON object begins.
 LISTS = {"languages", "temperature"}  # They may be repeated; of other fields the last one counts.
 
 
+class Door(Protocol):
+    """What becomes of a request's audio, by the way that it comes."""
+
+    async def received(self, audio: AsyncIterator[bytes]) -> Source:
+        """The bytes of a body, read by nobody yet."""
+
+    async def located(self, url: str | DataUri) -> Source:
+        """What a `url` names."""
+
+    def upload(self, names: Sequence[str]) -> Upload:
+        """A reader of the request's form, whose file has one of the names."""
+
+
+class Open(Door):
+    """Audio that is transcribed at once, while it arrives."""
+
+    def __init__(self, request: web.Request, stack: contextlib.AsyncExitStack) -> None:
+        self._request = request
+        self._stack = stack
+
+    async def received(self, audio: AsyncIterator[bytes]) -> Source:
+        return audio
+
+    async def located(self, url: str | DataUri) -> Source:
+        return sources.locate(self._request, url, self._stack)
+
+    def upload(self, names: Sequence[str]) -> Upload:
+        return Upload(self._request, body_limits(self._request), self._stack, names)
+
+
 async def read(
     request: web.Request,
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
-    locate: Locate = sources.locate,
+    door: Door | None = None,
 ) -> tuple[Source, Parameters]:
     """The request's audio and its parameters of this `kind`.
 
     The kind's AUDIO_PARTS, if it has any, are the names of the part of a form that is the audio.
 
     Args:
-        locate: opens what a `url` names.
+        door: where the audio comes in; None: it is transcribed at once.
 
     Raises:
         CallerError: the audio cannot be had.
         pydantic.ValidationError: a parameter cannot be used.
     """
+    door = door or Open(request, stack)
     query = _fields(request.query.items())
     if "url" in query:
-        return _located(request, query, stack, kind, locate)
+        return await _located(query, door, kind)
     if request.content_type == "multipart/form-data":
-        return await _read_form(request, query, stack, kind, locate)
-    return await _read_body(request, query, stack, kind, locate)
+        return await _read_form(query, door, kind)
+    return await _read_body(request, query, door, kind)
+
+
+async def read_object(request: web.Request) -> dict[str, object]:
+    """The JSON object that the body is.
+
+    Raises:
+        BadRequest, Invalid, TooLarge: it is none, or one with too much in it.
+    """
+    limits = body_limits(request)
+    data = await _whole(b"", sources.body(request, limits), limits, JSON_BYTES)
+    return await asyncio.to_thread(json_object, data)
 
 
 async def _read_body(
     request: web.Request,
     query: Mapping[str, object],
-    stack: contextlib.AsyncExitStack,
+    door: Door,
     kind: type[Parameters],
-    locate: Locate,
 ) -> tuple[Source, Parameters]:
     limits = body_limits(request)
     body = sources.body(request, limits)
@@ -74,49 +114,43 @@ async def _read_body(
     has_text, start = is_text(head[:BLANK_BYTES]), head.lstrip(BLANK)
     media_type = request.headers.get("Content-Type", "")
     if raw_pcm.is_raw(media_type) and not (has_text and OBJECT.match(start)):
+        parameters = kind.model_validate(query)
         audio = await raw_pcm.without_raw(chained(head, body), media_type)
-        return audio, kind.model_validate(query)
+        return await door.received(audio), parameters
     is_json = request.content_type == "application/json"  # though clients say so of audio too
     if start[:1] == b"{" or (is_json and has_text):
         found = await asyncio.to_thread(json_object, await _whole(head, body, limits, JSON_BYTES))
-        return _located(request, {**query, **found}, stack, kind, locate)
+        return await _located({**query, **found}, door, kind)
     is_form = request.content_type == "application/x-www-form-urlencoded"
     if is_form and _begins_a_form(head, kind):
         expect_uncompressed(request, "a form")
         fields = await asyncio.to_thread(form_fields, await _whole(head, body, limits, FORM_BYTES))
-        return _located(request, {**query, **_fields(fields)}, stack, kind, locate)
+        return await _located({**query, **_fields(fields)}, door, kind)
     if head and has_text:
         raise BadRequest(
             "the body is text, neither audio nor a JSON object: "
             'send {"url": "..."} or the bytes of an audio file'
         )
-    return chained(head, body), kind.model_validate(query)
+    parameters = kind.model_validate(query)
+    return await door.received(chained(head, body)), parameters
 
 
 async def _read_form(
-    request: web.Request,
-    query: Mapping[str, object],
-    stack: contextlib.AsyncExitStack,
-    kind: type[Parameters],
-    locate: Locate,
+    query: Mapping[str, object], door: Door, kind: type[Parameters]
 ) -> tuple[Source, Parameters]:
     names = _audio_parts(kind)
-    form = await Upload(request, body_limits(request), stack, names).whole()
+    form = await door.upload(names).whole()
     sent = _fields((name, value) for name, values in form.fields.items() for value in values)
     fields = {**query, **sent}
     if form.file is not None:
         return form.file, kind.model_validate(fields)
     if "url" in fields:
-        return _located(request, fields, stack, kind, locate)
+        return await _located(fields, door, kind)
     raise without_file(form.fields, names)
 
 
-def _located(
-    request: web.Request,
-    fields: Mapping[str, object],
-    stack: contextlib.AsyncExitStack,
-    kind: type[Parameters],
-    locate: Locate,
+async def _located(
+    fields: Mapping[str, object], door: Door, kind: type[Parameters]
 ) -> tuple[Source, Parameters]:
     url = fields.get("url")
     part = next((name for name in _audio_parts(kind) if name in fields), None)
@@ -129,7 +163,7 @@ def _located(
     if not isinstance(url, DataUri):
         url = Location.model_validate(fields).url
     parameters = kind.model_validate({k: value for k, value in fields.items() if k != "url"})
-    return locate(request, url, stack), parameters
+    return await door.located(url), parameters
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:

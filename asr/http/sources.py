@@ -170,11 +170,20 @@ def locate(request: web.Request, url: str | DataUri, stack: contextlib.AsyncExit
         return fetched
     if scheme == "data":
         return _data_stream([url], limits)
-    if scheme == "file":
-        url = file_path(url)
-    elif "://" in url:
+    return stack.enter_context(open_inside(root, local_path(url), limits.check))
+
+
+def local_path(url: str) -> str:
+    """The path that `url` is, or that a `file:` URL names.
+
+    Raises:
+        BadUrl: it has another scheme.
+    """
+    if url.partition(":")[0].lower() == "file":
+        return file_path(url)
+    if "://" in url:
         raise BadUrl(f"cannot fetch {quoted(shown(url))}: use http, https, data or a local path")
-    return stack.enter_context(open_inside(root, url, limits.check))
+    return url
 
 
 async def _data_stream(uri: Sequence[str], limits: BodyLimits) -> AsyncIterator[bytes]:

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from asr.errors import BadRequest, IdConflict, NotCompleted, NotFound, StoreUnavailable
+from asr.errors import AsrError, BadRequest, IdConflict, NotCompleted, NotFound, ShuttingDown
 from asr.jobs.job import Job, JobEvent, JobKind, JobState
 from asr.jobs.requests import unpacked
 from asr.jobs.store import JobStore, Page
@@ -40,17 +40,33 @@ class JobService:
         place: opens the place of jobs, the first time.
         wake: tells the worker that there is news of a job.
         allow_private: webhooks may be sent to private addresses.
+        count_ended: counts a job that a client ends.
     """
 
     def __init__(
         self,
         place: Callable[[], Awaitable[JobPlace]],
         wake: Callable[[], None] = lambda: None,
+        count_ended: Callable[[JobState], None] = lambda _: None,
         allow_private: bool = False,
     ) -> None:
         self._place = place
         self._wake = wake
         self._allow_private = allow_private
+        self._count_ended = count_ended
+        self._is_ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Let those leave who follow jobs, because the server ends."""
+        self._is_ending.set()
+
+    async def ready(self) -> None:
+        """Make sure that the store answers, before anything is kept.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        await (await self._place()).store.get("")
 
     async def keep(self, audio: AsyncIterator[bytes]) -> str:
         """Keep the audio of a job that is about to be submitted; return the upload's name.
@@ -139,13 +155,21 @@ class JobService:
                 yield event
             if job.state.has_ended:
                 return
-            await asyncio.sleep(POLL_SECONDS)
+            await self._pause()
 
     async def wait(self, job_id: str, client: str) -> Job:
         """The job, once it has ended."""
-        async for _ in self.events(job_id, client):
-            pass
-        return await self.get(job_id, client)
+        while True:
+            if (job := await self.get(job_id, client)).state.has_ended:
+                return job
+            await self._pause()
+
+    async def _pause(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._is_ending.wait()
+        if self._is_ending.is_set():
+            raise ShuttingDown("the server is shutting down: follow the job on another server")
 
     async def cancel(self, job_id: str, client: str) -> Job:
         """End a job, unless it has ended; return it as it was before."""
@@ -156,7 +180,8 @@ class JobService:
         if job is None:
             raise NotFound(f"there is no job {quoted(job_id)}: it is forgotten")
         if not job.state.has_ended:
-            with contextlib.suppress(StoreUnavailable):
+            self._count_ended(JobState.CANCELLED)
+            with contextlib.suppress(AsrError):  # then it is removed by the next sweep
                 await self.drop(job.request["audio"])
         return job
 

@@ -14,6 +14,7 @@ from asr.jobs.requests import options_to_json
 from asr.options import Options
 
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@=+-]{0,127}")  # A caller's own id looks like this.
+MOST_SECONDS = 1e7  # A file's own header may declare any length; more than this is not believed.
 BETWEEN = "~"  # It stands between a job's id and the event of a delivery; no caller's id has it.
 
 
@@ -30,7 +31,7 @@ class Webhook:
 class Submission:
     """A transcription that a caller asks for, to be done later."""
 
-    audio: Json  # {"url": …} | {"upload": name} | {"path": …}
+    audio: Json  # {"url": …} | {"upload": name, "seconds": …} | {"path": …}
     options: Options
     client: str = ""  # name of the API key
     dialect: str = "native"  # whose shape the webhook's body has
@@ -65,8 +66,13 @@ class Submission:
             created_at=now,
             due_at=now,
             deadline_at=None if self.deadline_s is None else now + self.deadline_s,
-            audio_seconds=self.audio_seconds,
+            audio_seconds=self.audio_seconds or _seconds(self.audio),
         )
+
+
+def _seconds(audio: Json) -> float:
+    found = audio.get("seconds")
+    return min(found, MOST_SECONDS) if isinstance(found, float) and found > 0 else 0.0
 
 
 def checked_id(job_id: str) -> str:

@@ -25,6 +25,7 @@ from asr.resources.memory_budget import BodyMemory
 from asr.resources.spool import SpoolCheck
 from asr.server.docs import add_docs
 from asr.server.idle_memory import give_back_when_idle
+from asr.server.jobs import jobs
 from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
 from asr.transcription.service import LoadEngine, open_service
@@ -55,6 +56,7 @@ def create_app(
     app.cleanup_ctx.append(_outbound)
     app.cleanup_ctx.append(_spool_check)
     app.cleanup_ctx.append(_service(load_engine))
+    app.cleanup_ctx.append(jobs)
     app.cleanup_ctx.append(give_back_when_idle)
     app.on_response_prepare.extend([name_request, name_origin, close_unread])
     for dialect in dialects:

@@ -19,6 +19,7 @@ from asr.http.app_keys import SCHEDULER
 from asr.resources.descriptors import connection_limit, raise_limit
 from asr.server.connection_pool import ConnectionPool
 from asr.server.event_loop import new_event_loop
+from asr.server.jobs import JOB_WORK
 from asr.server.listener import BACKLOG, open_port, reserve
 from asr.server.logs import RepeatedErrors, watch_libraries
 from asr.startup import StartupTimer
@@ -131,10 +132,11 @@ def _freeze_loaded_objects() -> None:
 
 
 async def _drain(app: web.Application, callers: RequestsInFlight, seconds: float) -> None:
-    """Answer the requests in flight; after `seconds` they fail."""
+    """Answer the requests in flight, which fail after `seconds`; jobs are put back then."""
     limit = f"DRAIN_TIMEOUT_S={seconds:g}"
     log.info("stopping: waiting for %d requests, at most %s", callers.count, limit)
-    if await callers.drain(seconds):
+    are_answered, _ = await asyncio.gather(callers.drain(seconds), app[JOB_WORK].drain(seconds))
+    if are_answered:
         return
     log.warning("stopping: %d requests are not done after %s", callers.count, limit)
     app[SCHEDULER].end(f"the server is shutting down and {limit} has passed")

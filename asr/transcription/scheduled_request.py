@@ -254,6 +254,7 @@ class Timings:
     queue: float = 0.0  # from the first window's submission until the engine took it
     model: float = 0.0  # from then until the last window was transcribed
     audio: float = 0.0  # seconds of audio decoded
+    declared: float | None = None  # seconds of audio, by the file's own header
     taken_at: float | None = None  # when the engine took the first window
     windows: int = 0  # that are cut so far
     done: float = 0.0  # seconds of audio, from its start, that are transcribed

@@ -83,6 +83,7 @@ class WindowStream:
     def _take(self, block: Samples) -> None:
         self._samples += len(block)
         self._timings.audio = self._samples / SAMPLE_RATE
+        self._timings.declared = self._damage.declared
         self._setup.metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
         if self._feed is not None:
             self._feed.take(block)

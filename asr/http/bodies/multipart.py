@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -29,6 +37,7 @@ FIELD_BYTES = 2**20  # The text fields of a form together may have so many bytes
 FIELD_COMMAS = 10_000  # They may have so many commas, because lists are cut at them.
 
 Fields = dict[str, list[str]]
+Store = Callable[[AsyncIterator[bytes]], Awaitable[Source]]
 
 
 @dataclass
@@ -49,6 +58,7 @@ class Upload:
 
     Args:
         names: of the parts that may be the file; one of them is.
+        store: takes the file of a form that is read whole; None: it lies in memory or on disk.
     """
 
     def __init__(
@@ -57,10 +67,12 @@ class Upload:
         limits: BodyLimits,
         stack: contextlib.AsyncExitStack,
         names: Sequence[str] = (FILE,),
+        store: Store | None = None,
     ) -> None:
         self._names = names
         self._stack = stack
         self._limits = limits
+        self._store = store or self._stored
         self._events = _events(request, limits)
         stack.push_async_callback(self._events.aclose)
         self._file: AsyncIterator[bytes] | None = None  # the file's bytes, where they come next
@@ -82,7 +94,8 @@ class Upload:
 
     async def rest(self) -> Form:
         """The file, whole, and the fields after it."""
-        file = None if self._file is None else await self._stored(self._file)
+        file = None if self._file is None else await self._store(self._file)
+        self._file = None
         form = await self._read()
         return Form(form.fields, file or form.file)
 
@@ -109,7 +122,8 @@ class Upload:
                 self._file = await raw_pcm.without_raw(data, part.media_type)
                 if stops_before_file:
                     break
-                form.file = await self._stored(self._file)
+                form.file = await self._store(self._file)
+                self._file = None
                 continue
             text = await self._text(part, data)
             if part.name != CHARSET:
@@ -140,7 +154,6 @@ class Upload:
 
     async def _stored(self, file: AsyncIterator[bytes]) -> Source:
         """The file's bytes, in memory if they are few, else in a file without a name."""
-        self._file = None
         held: list[bytes] = []
         held_bytes = 0
         on_disk: Spool | None = None

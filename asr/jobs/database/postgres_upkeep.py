@@ -7,7 +7,7 @@ import logging
 import time
 
 from asr.jobs.database.postgres import Connection, Failures, PostgresDatabase
-from asr.jobs.database.postgres_queue import Entry, row_of
+from asr.jobs.database.postgres_queue import Entry, JobQueue, row_of
 from asr.jobs.database.postgres_rows import rows
 from asr.jobs.database.rows import COLUMNS, job_of
 
