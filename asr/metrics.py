@@ -50,6 +50,12 @@ class Metrics:
         self.texts_rejected = Counter(
             "asr_texts_rejected", "Texts dropped, by reason", ["reason"], registry=registry
         )
+        self.webhook_attempts = Counter(
+            "asr_webhook_attempts",
+            "Attempts to deliver webhooks: delivered, again (another follows), failed (for good)",
+            ["verdict"],
+            registry=registry,
+        )
         self.stage_seconds = Histogram(
             "asr_stage_seconds",
             "Time of a request's stages: fetch, decode, queue, model",

@@ -301,31 +301,25 @@ async def test_a_job_that_is_forgotten_is_not_told_of(
 
 
 async def test_a_newer_delivery_ends_one_that_waits(store: SqliteStore, receiver: Receiver) -> None:
-    receiver.answers = [status(500), status(204)]
     job_id = await ended(store, receiver.url)
-    async with running(store, pace=Pace((3600,), 0.01)) as runner:
-        await receiver.arrived(1)
-        job = await store.get("j")
-        assert job is not None
-        newer = await store.add(delivery(job, JobState.COMPLETED, 2))
-        runner.wake()
-        assert statuses(await delivered(store, newer.id)) == [204]
-    waiting = await store.take("me", JobKind.DELIVERY, ())
-    assert waiting is None  # the older one is due in an hour
-    async with running(DueAtOnce(store)):
+    job = await store.get("j")
+    assert job is not None
+    newer = delivery(job, JobState.COMPLETED, 2)
+
+    async def answer(request: Any) -> Any:
+        await store.add(newer)
+        return await status(500)(request)
+
+    receiver.answers = [answer, status(204)]
+    async with running(store):
         older = await delivered(store, job_id)
+        assert statuses(await delivered(store, newer.id)) == [204]
     assert older.state is JobState.CANCELLED
+    assert older.error is not None
+    assert older.error["message"] == "a newer delivery replaces it"
     assert statuses(older) == [500]
     assert len(receiver.received) == 2
-
-
-class DueAtOnce(Away):
-    """A store whose next delivery is the one that waits, as if its time had come."""
-
-    def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
-        if name == "take":
-            self._store._execute("UPDATE jobs SET due_at = 0", [])  # type: ignore[attr-defined]
-        return super().__getattr__(name)
+    assert {received.headers["webhook-id"] for received in receiver.received} == {job_id}
 
 
 FAULTS = {
