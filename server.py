@@ -1,19 +1,11 @@
 """Start the service with the settings of the environment."""
 
 import argparse
-import logging
 import os
 import sys
-from functools import partial
 
-from asr.config import Config
-from asr.config_settings import without_effect
-from asr.engines.load import load
 from asr.errors import ConfigError
-from asr.resources import cpu
-from asr.server import logs
-from asr.server.app import create_app
-from asr.server.run import run
+from asr.server.start import serve
 from asr.startup import StartupTimer
 
 
@@ -25,12 +17,7 @@ def main() -> None:
         "README.md has a table of them.",
     ).parse_args()
     try:
-        config = Config.from_environment(os.environ)
-        logs.configure(config.log_level)
-        for notice in without_effect(os.environ):
-            logging.warning(notice)
-        cpu.configure_openmp(os.environ)
-        run(create_app(config, partial(load, start=start)), config, start)
+        serve(os.environ, start)
     except ConfigError as error:
         sys.exit(f"configuration: {error}")
 

@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 from tests.support.house_size import measure
 
 LAYERS = [  # "" holds the files directly in asr/
+    {"cli"},
     {"server"},
     {"api"},
     {"http"},
@@ -21,7 +22,7 @@ LAYERS = [  # "" holds the files directly in asr/
 MODEL_LIBRARIES = {"torch", "transformers"}
 MODEL_PACKAGES = {"engines"}
 HTTP_LIBRARIES = {"aiohttp"}
-HTTP_PACKAGES = {"outbound", "http", "api", "server"}
+HTTP_PACKAGES = {"outbound", "http", "api", "server", "cli"}
 HOUSE = ROOT / "asr"
 
 
@@ -48,6 +49,8 @@ def imports(tree: ast.AST, names: set[str]) -> list[str]:
 
 def package_of(name: str, names: set[str]) -> str:
     """The folder in asr/ that a module lies in, "" for the files beside the folders."""
+    if name == "asr.__main__":
+        return "cli"  # where `python -m asr` begins
     parts = name.split(".")
     is_folder = len(parts) > 2 or any(other.startswith(name + ".") for other in names)
     return parts[1] if len(parts) > 1 and is_folder else ""
@@ -124,6 +127,8 @@ def test_imports_point_down():
         ("resources/spool.py", "from asr.audio.decoder import Decoder"),
         ("pcm.py", "from asr.text import split_words\nfrom asr.concurrency import Threads"),
         ("metrics.py", "from asr.text import split_words"),
+        ("server/app.py", "from asr.cli import app"),
+        ("startup.py", "from asr import __main__"),
     ],
 )
 def test_what_is_planted_is_found(tmp_path, place, line):

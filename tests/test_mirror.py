@@ -16,6 +16,7 @@ OF_THE_HOUSE = {  # tests of no single module
     "engines/whisper/test_gpu.py": "the whole engine on an NVIDIA GPU",
 }
 TESTED_ELSEWHERE = {
+    "__main__.py": "by cli/test_transcribe, which runs it",
     "capabilities.py": "data alone",
     "options.py": "data alone",
     "transcript.py": "data alone",
@@ -32,6 +33,8 @@ TESTED_ELSEWHERE = {
     "config_parsers.py": "by test_config, setting by setting",
     "errors.py": "by behaviour, message by message",
     "metrics.py": "by api/test_health",
+    "server/start.py": "by behaviour/test_process, which starts it",
+    "cli/serve.py": "by cli/test_app",
     "api/native/schemas.py": "by api/native/test_routes",
     "api/insanely_fast/schemas.py": "by api/insanely_fast/test_routes",
     "api/insanely_fast/openapi.py": "by server/test_docs",

@@ -13,6 +13,7 @@ SECTIONS = [
     "Models",
     "API",
     "OpenAI's clients",
+    "Command line",
     "Errors",
     "Settings",
     "Images",

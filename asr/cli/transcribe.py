@@ -1,0 +1,187 @@
+"""`python -m asr transcribe`: files in, text files out, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from asr.capabilities import EngineInfo
+from asr.cli.batch import Batch, FileResult
+from asr.cli.output import Format
+from asr.cli.progress import AudioBar, say
+from asr.cli.recordings import Recording, find
+from asr.config import Config
+from asr.errors import BadRequest
+from asr.metrics import Metrics
+from asr.options import Options, Task, Timestamps
+from asr.resources import cpu
+from asr.server import logs
+from asr.transcription.languages import allowed_languages, language_code
+from asr.transcription.policy import check
+from asr.transcription.service import open_service
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the command was asked for."""
+
+    paths: tuple[Path, ...]
+    formats: tuple[Format, ...]
+    directory: Path | None
+    overwrite: bool
+    is_json: bool
+    is_quiet: bool
+    language: str | None
+    languages: str
+    task: Task
+    timestamps: Timestamps
+    prompt: str | None
+    temperature: float
+    audio_track: int | None
+
+    def options(self, info: EngineInfo) -> Options:
+        """How to transcribe.
+
+        Raises:
+            click.UsageError: the model cannot do it.
+        """
+        try:
+            allowed = [name for name in self.languages.split(",") if name.strip()]
+            options = Options(
+                language=language_code(self.language, info),
+                languages=allowed_languages(allowed, "languages", info),
+                task=self.task,
+                timestamps=self.timestamps,
+                prompt=self.prompt,
+                temperature=self.temperature,
+                audio_track=self.audio_track,
+            )
+            check(options, info)
+        except BadRequest as error:
+            raise click.UsageError(error.message) from error
+        return options
+
+
+@click.command("transcribe")
+@click.argument(
+    "paths",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, path_type=Path),
+)
+@click.option(
+    "-f",
+    "--format",
+    "formats",
+    multiple=True,
+    default=("text",),
+    show_default=True,
+    type=click.Choice(get_args(Format)),
+    help="What is written; may be repeated.",
+)
+@click.option(
+    "-o",
+    "--output",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Directory for what is written; without it, each output lies beside its audio.",
+)
+@click.option("--overwrite", is_flag=True, help="Also transcribe what has been written before.")
+@click.option("--json", "is_json", is_flag=True, help="Print a JSON object for each file.")
+@click.option("--quiet", "is_quiet", is_flag=True, help="Show no progress.")
+@click.option("--language", help="Language that is spoken; without it, it is detected.")
+@click.option("--languages", default="", help="Those that may be detected, with commas.")
+@click.option("--task", default="transcribe", type=click.Choice(get_args(Task)), show_default=True)
+@click.option(
+    "--timestamps",
+    default="segment",
+    type=click.Choice(get_args(Timestamps)),
+    show_default=True,
+    help="`word`: times of words, too, at which subtitles are divided.",
+)
+@click.option("--prompt", help="Text in the style of the audio, or names that occur in it.")
+@click.option("--temperature", default=0.0, type=click.FloatRange(0, 1), show_default=True)
+@click.option("--audio-track", type=click.IntRange(0), help="Track of the file, from 0.")
+@click.option("--model", help="As the setting MODEL_ID: an id on the hub, a path, or `demo`.")
+@click.option("--device", help="As the setting DEVICE: `cpu`, `cuda`, `cuda:N` or `auto`.")
+@click.option("--dtype", help="As the setting DTYPE: `float32`, `float16`, `bfloat16` or `auto`.")
+def transcribe_command(
+    model: str | None, device: str | None, dtype: str | None, **given: Any
+) -> int:
+    """Transcribe files, and all audio in folders, in this process.
+
+    What has been written before, and is newer than its audio, is left as it is: after Ctrl-C the
+    same command goes on. Every file is written whole or not at all. All settings of the server
+    (MODEL_ID, CACHE_DIR, DTYPE, VAD...) are read from the environment.
+    """
+    wanted = Wanted(**given)
+    found = find(wanted.paths, wanted.formats, wanted.directory)
+    asked = {"MODEL_ID": model, "DEVICE": device, "DTYPE": dtype}
+    environment = {**os.environ, **{name: value for name, value in asked.items() if value}}
+    todo = [each for each in found if wanted.overwrite or not each.is_done]
+    kept = {each.audio for each in found} - {each.audio for each in todo}
+    skipped = [FileResult(each.audio, "skipped") for each in found if each.audio in kept]
+    for result in skipped:
+        _report(result, wanted)
+    results = asyncio.run(_transcribed(wanted, environment, todo)) if todo else []
+    failed = sum(result.status == "failed" for result in results)
+    if not wanted.is_quiet:
+        written = len(results) - failed
+        say(f"{written} written, {len(skipped)} skipped, {failed} failed", err=True)
+    return int(failed > 0)
+
+
+async def _transcribed(
+    wanted: Wanted, environment: Mapping[str, str], todo: Sequence[Recording]
+) -> list[FileResult]:
+    """Transcribe what is to be done, and report each file as soon as it is."""
+    config = _config(environment)
+    if not wanted.is_quiet:
+        say(f"loading the model {config.model_id}", err=True)
+    results: list[FileResult] = []
+    async with open_service(config, Metrics()) as service:
+        batch = Batch(service, wanted.options(service.engine.info))
+        with AudioBar(shown=not wanted.is_quiet) as bar:
+            async with contextlib.aclosing(batch.results(todo)) as coming:
+                async for result in coming:
+                    if result is not None:
+                        results.append(result)
+                        _report(result, wanted)
+                    bar.show(f"{len(results)}/{len(todo)} files", batch.done, batch.total)
+    return results
+
+
+def _config(environment: Mapping[str, str]) -> Config:
+    """The settings, for one caller who has the whole engine.
+
+    Raises:
+        ConfigError: a setting cannot be used.
+    """
+    config = Config.from_environment(environment)
+    logs.configure(config.log_level if "LOG_LEVEL" in environment else "WARNING")
+    cpu.configure_openmp(os.environ)
+    if not environment.get("MAX_AUDIO_SECONDS"):
+        config = replace(config, max_audio_seconds=0.0)
+    return replace(config, jobs_share=1.0)
+
+
+def _report(result: FileResult, wanted: Wanted) -> None:
+    if wanted.is_json:
+        shown = {name: value for name, value in asdict(result).items() if value not in (None, ())}
+        say(json.dumps(shown, default=str, ensure_ascii=False))
+        return
+    for path in result.outputs:
+        say(str(path))
+    for warning in result.warnings:
+        say(f"{result.file}: {warning}", err=True)
+    if result.error is not None:
+        say(f"{result.file}: {result.error}", err=True)

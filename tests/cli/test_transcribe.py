@@ -1,0 +1,96 @@
+"""`python -m asr transcribe`, as a process with the demo model."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from asr.cli import transcribe
+from asr.cli.app import run
+from asr.cli.transcribe import open_service
+from tests.conftest import PATIENCE_SECONDS, ROOT, tone, wav
+from tests.support.fake_engine import FakeEngine
+
+SAMPLE = ROOT / "models/demo/samples/en-short.flac"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav(tone(1.0)))
+    return tmp_path
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """Let the command have the fake engine; return the settings of each start."""
+    monkeypatch.setenv("VAD", "off")
+    configs = []
+
+    def open_with_fake_engine(config, metrics):
+        configs.append(config)
+        return open_service(config, metrics, lambda _: FakeEngine())
+
+    monkeypatch.setattr(transcribe, "open_service", open_with_fake_engine)
+    return configs
+
+
+def test_a_folder_is_transcribed_a_bad_file_is_named_and_the_rest_is_skipped_next_time(tmp_path):
+    shutil.copy(SAMPLE, tmp_path)
+    (tmp_path / "bad.wav").write_text("no audio")
+    command = [sys.executable, "-m", "asr", "transcribe", str(tmp_path), "-f", "srt"]
+    first, second = (
+        subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "MODEL_ID": "demo"},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+        )
+        for _ in range(2)
+    )
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert first.stdout == f"{tmp_path}/en-short.srt\n"
+    assert "2/2 files 100%" in first.stderr
+    assert f"{tmp_path}/bad.wav: " in first.stderr
+    assert "1 written, 0 skipped, 1 failed" in first.stderr
+    assert "September." in (tmp_path / "en-short.srt").read_text()
+    assert second.stdout == ""
+    assert "0 written, 1 skipped, 1 failed" in second.stderr
+
+
+def test_settings_come_from_options_and_from_the_environment(folder, starts, monkeypatch):
+    monkeypatch.setenv("CHUNK_LENGTH_S", "20")
+    assert run(["transcribe", str(folder), "--model", "demo", "--device", "cpu"]) == 0
+    [config] = starts
+    assert (config.model_id, config.device, config.chunk_length_s) == ("demo", "cpu", 20.0)
+    assert (config.max_audio_seconds, config.jobs_share) == (0.0, 1.0)
+
+
+def test_json_has_a_line_for_each_file(folder, starts, capsys):
+    command = ["transcribe", str(folder), "-f", "srt", "-f", "json", "--json", "--quiet"]
+    assert run(command) == 0
+    written = json.loads(capsys.readouterr().out)
+    assert written == {
+        "file": f"{folder}/a.wav",
+        "status": "written",
+        "outputs": [f"{folder}/a.srt", f"{folder}/a.json"],
+        "seconds": 1.0,
+        "language": "en",
+    }
+    assert run(command) == 0  # and no engine is loaded
+    again = capsys.readouterr()
+    assert json.loads(again.out) == {"file": f"{folder}/a.wav", "status": "skipped"}
+    assert again.err == ""
+    assert len(starts) == 1
+    assert run([*command, "--overwrite"]) == 0
+    assert len(starts) == 2
+
+
+def test_what_the_model_cannot_do_is_a_usage_error(folder, starts, capsys):
+    assert run(["transcribe", str(folder), "--language", "klingon"]) == 2
+    assert "does not know the language 'klingon'; it knows en, es" in capsys.readouterr().err
+    assert len(starts) == 1
