@@ -16,8 +16,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from asr.errors import NotFound, StoreUnavailable
+from asr.jobs import sqlite_store
 from asr.jobs.job import Job, JobKind, JobState, Outcome
-from asr.jobs.sqlite_store import SqliteStore, open_store
+from asr.jobs.sqlite_store import SqliteStore
+from asr.jobs.store import JobStore
 from asr.jobs.submission import delivery
 from asr.jobs.webhooks.message import envelope, written
 from asr.jobs.webhooks.runner import (
@@ -31,6 +33,7 @@ from asr.jobs.webhooks.runner import (
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.outbound.webhook import WebhookAnswer, WebhookSender
 from tests.conftest import PATIENCE_SECONDS, eventually, free_port
+from tests.support.job_stores import Opener
 from tests.support.origin import Names, Origin
 from tests.support.receiver import Receiver, hang, redirect, status
 
@@ -42,7 +45,7 @@ Body = Callable[[Job], Awaitable[bytes]]
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
-    async with open_store(tmp_path) as store:
+    async with sqlite_store.open_store(tmp_path) as store:
         yield store
 
 
@@ -69,9 +72,7 @@ async def running(
     await outbound.close()
 
 
-async def ended(
-    store: SqliteStore, url: str, state: JobState = JobState.COMPLETED, **how: Any
-) -> str:
+async def ended(store: JobStore, url: str, state: JobState = JobState.COMPLETED, **how: Any) -> str:
     """End a job with a webhook; return the id of its delivery."""
     webhook = {"url": url, "secret": None, "headers": {}, **how.pop("webhook", {})}
     job = Job(**{"id": "j", "kind": JobKind.TRANSCRIPTION, "request": {"webhook": webhook}, **how})
@@ -140,12 +141,13 @@ async def test_a_dead_receiver_loses_no_result(store: SqliteStore) -> None:
 
 
 async def test_every_attempt_has_the_same_id_and_a_signature_of_its_very_bytes(
-    store: SqliteStore, receiver: Receiver
+    open_store: Opener, receiver: Receiver
 ) -> None:
     receiver.answers = [status(500), hang, status(429, Retry_After="0"), status(204)]
-    job_id = await ended(store, receiver.url, id="a.b", webhook={"secret": SECRET})
-    async with running(store, secret=OTHERS, timeout_s=0.2):
-        delivery = await delivered(store, job_id)
+    async with open_store() as store:
+        job_id = await ended(store, receiver.url, id="a.b", webhook={"secret": SECRET})
+        async with running(store, secret=OTHERS, timeout_s=0.2):
+            delivery = await delivered(store, job_id)
     assert statuses(delivery) == [500, None, 429, 204]
     assert [attempt["number"] for attempt in attempts_of(delivery)] == [1, 2, 3, 4]
     assert [received.headers["webhook-id"] for received in receiver.received] == [
@@ -264,11 +266,11 @@ async def test_an_interrupted_delivery_is_taken_again_with_the_same_id(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     receiver.answers = [status(500), hang, status(204)]
-    async with open_store(tmp_path) as store:
+    async with sqlite_store.open_store(tmp_path) as store:
         job_id = await ended(store, receiver.url)
         async with running(store):
             await receiver.arrived(2)
-    async with open_store(tmp_path) as store, running(store):
+    async with sqlite_store.open_store(tmp_path) as store, running(store):
         delivery = await delivered(store, job_id)
     assert statuses(delivery) == [500, 204]  # what came of the second one nobody knows
     assert {received.headers["webhook-id"] for received in receiver.received} == {"j~completed"}
