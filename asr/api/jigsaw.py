@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Iterator
 from typing import ClassVar, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
-from asr.audio.streams import Source
+from asr.api.jigsaw_jobs import NotedDoor, RequestAudio
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, BadUrl, Forbidden
 from asr.formats.pipeline_json import Json, pipeline_json
@@ -61,15 +62,24 @@ Parameters = TypeVar("Parameters", bound=JigsawParameters)
 
 async def read(
     request: web.Request, stack: contextlib.AsyncExitStack, kind: type[Parameters]
-) -> tuple[Source, Parameters]:
+) -> tuple[RequestAudio, Parameters]:
     """The request's audio and its parameters.
 
     Raises:
         CallerError: the audio cannot be had.
         pydantic.ValidationError: a parameter cannot be used.
     """
+    door = NotedDoor(request, stack)
+    with explained(request):
+        source, asked = await requests.read(request, stack, kind, door)
+    return RequestAudio(source, door.url), asked
+
+
+@contextlib.contextmanager
+def explained(request: web.Request) -> Iterator[None]:
+    """Call what is neither a URL nor may be a path here an invalid URL, as JigsawStack does."""
     try:
-        return await requests.read(request, stack, kind)
+        yield
     except Forbidden as error:
         if request.app[CONFIG].audio_root is not None:
             raise

@@ -28,7 +28,8 @@ PATHS = [
     "/docs/static/../../../etc/passwd", "/docs/static/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
     "/v1/models", "/v1/models/x", "/v1/audio/transcriptions", "/v1/audio/translations",
     "/api/v1/audio/transcriptions", "/v1/audio/language", "/detect-language", "/" + "a" * 5000,
-    "/upload", "/production/predict", "/asr?" + "a=b&" * 1000, "/asr?url=%ff",
+    "/upload", "/production/predict", "/async_predict", "/tasks", "/status/x", "/status/%00",
+    "/cancel/x", "/cancel/%ff%2f", "/asr?" + "a=b&" * 1000, "/asr?url=%ff",
 ]  # fmt: skip
 SLOW_SOCKETS = 120
 BODY_TIMEOUT = 3

@@ -44,7 +44,7 @@ def test_every_route_is_in_the_table_and_every_row_is_a_route():
             first.add(paths[0])
             every.update(paths)
     rows = "".join(re.findall(r"^\|.+$", section("API").split("\n```")[0], re.M))
-    named = set(re.findall(r"`(?:GET |POST )?(/[^`? ]*)`", rows)) - {"/api/v1"}
+    named = set(re.findall(r"`(?:GET |POST |DELETE )?(/[^`? ]*)`", rows)) - {"/api/v1"}
     assert first <= named
     assert named <= every
 

@@ -1,6 +1,6 @@
 """The dialect of JigsawStack's Truss: its routes, with and without Baseten's prefix."""
 
-from asr.api.truss import openapi, routes
+from asr.api.truss import openapi, routes, webhook
 from asr.api.truss.problem import problem
 from asr.http.dialect import Dialect, Route
 
@@ -14,6 +14,15 @@ DIALECT = Dialect(
             openapi.prediction,
             aliases=("/predict",),
         ),
+        Route(
+            "POST",
+            "/production/async_predict",
+            routes.predict_later,
+            openapi.later_prediction,
+            aliases=("/async_predict",),
+        ),
     ),
     problem=problem,
+    name=webhook.NAME,
+    webhook_body=webhook.webhook_body,
 )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from asr.api.truss.schemas import PredictForm, Prediction, PredictProblem, PredictRequest
+from asr.api.truss.schemas import (
+    AsyncAnswer,
+    AsyncRequest,
+    PredictForm,
+    Prediction,
+    PredictProblem,
+    PredictRequest,
+)
 from asr.errors import Invalid
 from asr.http import openapi
 from asr.http.openapi import ANSWER_HEADERS, SECURITY, Json
@@ -22,6 +29,26 @@ def prediction() -> Json:
                 "description": "The text and its chunks; silence gives an empty text",
                 "headers": openapi.headers(ANSWER_HEADERS),
                 "content": {"application/json": openapi.content(Prediction)},
+            },
+            **openapi.problems(PredictProblem, Invalid.status),
+        },
+        "security": SECURITY,
+    }
+
+
+def later_prediction() -> Json:
+    return {
+        "tags": TAGS,
+        "summary": "Transcribe audio later, and post the output to a webhook",
+        "operationId": "asyncPredict",
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": openapi.content(AsyncRequest)},
+        },
+        "responses": {
+            "202": {
+                "description": "It is kept",
+                "content": {"application/json": openapi.content(AsyncAnswer)},
             },
             **openapi.problems(PredictProblem, Invalid.status),
         },

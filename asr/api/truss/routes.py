@@ -13,12 +13,16 @@ import time
 import pydantic
 from aiohttp import web
 
-from asr.api import jigsaw
-from asr.api.truss.schemas import PredictParameters
+from asr.api import jigsaw, jigsaw_jobs
+from asr.api.truss.schemas import AsyncRequest, PredictParameters
+from asr.api.truss.webhook import MODEL, NAME
 from asr.errors import AsrError, Failure
-from asr.http.app_keys import CONFIG, DIALECTS, ENGINE, REQUEST_ID, TRANSCRIBER
+from asr.http import requests
+from asr.http.app_keys import CONFIG, DIALECTS, ENGINE, JOBS, REQUEST_ID, TRANSCRIBER
 from asr.http.dialect import Handler, dialect_of
+from asr.http.parameters import Location
 from asr.http.responses import answer_headers, log_request, warning_header
+from asr.jobs.submission import Submission, Webhook
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +52,9 @@ async def predict(request: web.Request) -> web.StreamResponse:
     """`POST /production/predict`: the URL of audio in, the pipeline's output out."""
     started = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
-        source, asked = await jigsaw.read(request, stack, PredictParameters)
+        audio, asked = await jigsaw.read(request, stack, PredictParameters)
         options = jigsaw.options(asked, request.app[ENGINE].info)
-        transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
+        transcript, timings = await request.app[TRANSCRIBER].transcribe(audio.source, options)
     text = await jigsaw.written(transcript, asked.timestamps)
     elapsed = time.monotonic() - started
     log_request(request, timings, elapsed)
@@ -60,3 +64,31 @@ async def predict(request: web.Request) -> web.StreamResponse:
         headers=answer_headers(request, timings, elapsed, transcript.coverage)
         | warning_header(warnings),
     )
+
+
+@with_status_200
+async def predict_later(request: web.Request) -> web.StreamResponse:
+    """`POST /production/async_predict`: the same for later, told to a webhook."""
+    sent = AsyncRequest.model_validate(await requests.read_object(request))
+    info = request.app[ENGINE].info
+    url = Location.model_validate(sent.model_input).url
+    asked = PredictParameters.model_validate(sent.model_input)
+    options = jigsaw.options(asked, info)
+    request.app[TRANSCRIBER].check(options)
+    async with contextlib.AsyncExitStack() as stack:
+        with jigsaw.explained(request):
+            place, fingerprint = await jigsaw_jobs.kept(request, stack, url, asked)
+        webhook = sent.webhook_endpoint
+        job = await request.app[JOBS].submit(
+            Submission(
+                audio=place,
+                options=options,
+                client=jigsaw_jobs.client_of(request),
+                dialect=NAME,
+                fingerprint=fingerprint,
+                webhook=None if not webhook else Webhook(webhook),
+                priority=-sent.priority,
+                extra={MODEL: info.model_id},
+            )
+        )
+    return web.json_response({"request_id": job.id}, status=202)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
@@ -51,6 +51,22 @@ class PredictRequest(PredictParameters, Location):
 
 class PredictForm(PredictParameters, AudioFile):
     """A multipart form with the audio file."""
+
+
+class AsyncRequest(BaseModel):
+    """A prediction whose output is sent to a webhook."""
+
+    model_input: dict[str, Any] = Field(description="The JSON of `/predict`")
+    webhook_endpoint: str | None = Field(
+        None,
+        description="URL that the output is posted to; unset: only `/jobs` and `/status` have it",
+        examples=["https://example.com/transcribed"],
+    )
+    priority: int = Field(0, ge=0, le=2, description="Those with 0 are done first, 2 last")
+
+
+class AsyncAnswer(BaseModel):
+    request_id: str
 
 
 class PredictChunk(BaseModel):

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import FormData
 
 from asr.api.insanely_fast.schemas import CompletedTask, TaskProblem
+from asr.config_keys import parse_keys
 from asr.engines.engine import WindowResult
+from asr.http.app_keys import SCHEDULER
 from asr.transcript import Segment, Word
-from tests.conftest import eventually, tone, wav
+from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
 
 CLIP = wav(tone(2.0))
 URI = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
 CHUNK = {"timestamp": [0.0, 2.0], "text": " 2.00 s"}
 OUTPUT = {"text": " 2.00 s", "chunks": [CHUNK]}
 PATHS = ["/", "/upload"]
-HOOK = "https://example.com/hook"
+HOOK = "http://127.0.0.1:9/hook"  # nobody answers there
 
 
 def form(part: str = "audio", **fields: str) -> FormData:
@@ -123,21 +127,8 @@ async def test_a_bad_request_is_told_in_the_detail(
         ({"url": URI, "batch_size": "many"}, ["batch_size"], "int_parsing", "whole number"),
         ({"url": URI, "timestamp": "letter"}, ["timestamp"], "literal_error", "chunk, word"),
         ({"url": URI, "webhook": {}}, ["webhook", "url"], "missing", "is missing"),
-        ({"url": URI, "webhook": "hook"}, ["webhook", "url"], "webhook", "begin with http://"),
         ({"url": URI, "webhook": "{broken"}, ["webhook"], "webhook", "a URL or a JSON object"),
         ({"url": URI, "webhook": "{" * 20_000}, ["webhook"], "webhook", "at most"),
-        (
-            {"url": URI, "webhook": {"url": HOOK, "header": {"a b": "c"}}},
-            ["webhook", "header"],
-            "webhook",
-            "a name that no header can have",
-        ),
-        (
-            {"url": URI, "webhook": {"url": HOOK, "header": {"a": "b\r\nc: d"}}},
-            ["webhook", "header"],
-            "webhook",
-            "a value that no header can have",
-        ),
         (
             {"url": URI, "webhook": {"url": HOOK, "header": {"a": 5}}},
             ["webhook", "header", "a"],
@@ -206,3 +197,165 @@ async def test_the_root_has_no_page_and_unknown_paths_are_the_services_own(clien
     assert (await refused(await client.get("/")))[0] == 405
     unknown = await client.get("/nothing")
     assert (unknown.status, list(json.loads(await unknown.text()))) == (404, ["error"])
+
+
+@pytest.fixture
+async def jobs_client(make_client: Any, tmp_path: Path) -> Any:
+    """Return a client of an app that keeps jobs, and may reach private addresses."""
+    return await make_client(jobs_dir=tmp_path / "jobs", allow_private_urls=True)
+
+
+HELD: dict[str, Any] = {"url": URI, "is_async": True, "webhook": HOOK}
+
+
+async def status_of(client: Any, task_id: str) -> dict[str, Any]:
+    """Ask until the task has ended."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            answer = await (await client.get(f"/status/{task_id}")).json()
+            if answer["status"] != "processing":
+                return answer  # type: ignore[no-any-return]
+            await asyncio.sleep(0.05)  # the store is polled: nothing tells of a job's end
+
+
+async def test_a_task_in_the_background_is_listed_and_its_output_stays(
+    jobs_client: Any, engine: Any
+) -> None:
+    engine.gate.clear()
+    answer = await (await jobs_client.post("/", json=HELD)).json()
+    task_id = answer["task_id"]
+    assert answer == {
+        "detail": "Task is being processed in the background",
+        "status": "processing",
+        "task_id": task_id,
+    }
+    assert await (await jobs_client.get("/tasks")).json() == {"tasks": [task_id]}
+    assert await (await jobs_client.get(f"/status/{task_id}")).json() == {"status": "processing"}
+    engine.gate.set()
+    completed = {"status": "completed", "output": OUTPUT}
+    assert await status_of(jobs_client, task_id) == completed
+    assert await status_of(jobs_client, task_id) == completed
+    assert await (await jobs_client.get("/tasks")).json() == {"tasks": []}
+    late = await jobs_client.delete(f"/cancel/{task_id}")
+    assert (late.status, await late.json()) == (200, completed)
+
+
+async def test_a_file_is_kept_for_a_task(jobs_client: Any) -> None:
+    data = form("file", is_async="true", webhook=json.dumps({"url": HOOK, "header": {"a": "b"}}))
+    task_id = (await (await jobs_client.post("/upload", data=data)).json())["task_id"]
+    assert (await status_of(jobs_client, task_id))["output"] == OUTPUT
+
+
+async def test_a_cancelled_task_frees_the_engine_and_says_so(jobs_client: Any, engine: Any) -> None:
+    engine.gate.clear()
+    long = "data:audio/wav;base64," + base64.b64encode(wav(tone(90.0))).decode()
+    sent = io.BytesIO(json.dumps({**HELD, "url": long}).encode())
+    task_id = (await (await jobs_client.post("/", data=sent)).json())["task_id"]
+    await eventually(lambda: engine.steps)
+    response = await jobs_client.delete(f"/cancel/{task_id}")
+    assert (response.status, await response.json()) == (200, {"status": "cancelled"})
+    assert await (await jobs_client.get(f"/status/{task_id}")).json() == {"status": "cancelled"}
+    assert await (await jobs_client.get("/tasks")).json() == {"tasks": []}
+    engine.gate.set()
+    await eventually(lambda: jobs_client.app[SCHEDULER].is_idle)
+    assert await (await jobs_client.get(f"/status/{task_id}")).json() == {"status": "cancelled"}
+
+
+async def test_a_task_that_fails_says_why(jobs_client: Any) -> None:
+    answer = await jobs_client.post("/", json={**HELD, "url": "data:,x"})
+    found = await status_of(jobs_client, (await answer.json())["task_id"])
+    assert found["status"] == "error"
+    assert "decoded" in found["error"]
+
+
+@pytest.mark.parametrize("more", [{"webhook": HOOK}, {"managed_task_id": "mine-1"}])
+async def test_a_request_that_can_be_asked_for_later_is_answered_and_kept(
+    jobs_client: Any, more: dict[str, Any]
+) -> None:
+    answer = await completed(await jobs_client.post("/", json={"url": URI, **more}))
+    assert answer.output.model_dump(mode="json") == OUTPUT
+    assert answer.task_id == more.get("managed_task_id", answer.task_id)
+    assert (await status_of(jobs_client, answer.task_id))["output"] == OUTPUT
+
+
+async def test_a_waiting_request_that_fails_has_the_status_of_its_failure(
+    jobs_client: Any, engine: Any
+) -> None:
+    bad = await jobs_client.post("/", json={"url": "data:,x", "managed_task_id": "a"})
+    status, detail = await refused(bad)
+    assert (status, "decoded" in detail) == (400, True)
+    engine.transcribe = lambda window: WindowResult(window, error=ValueError("secret"))
+    failed = await jobs_client.post("/", json={"url": URI, "managed_task_id": "b"})
+    assert (await refused(failed))[0] == 500
+
+
+async def test_a_request_that_waits_is_no_background_task_and_goes_on_without_its_caller(
+    jobs_client: Any, engine: Any
+) -> None:
+    engine.gate.clear()
+    sent = {"url": URI, "managed_task_id": "mine", "webhook": HOOK}
+    waiting = asyncio.create_task(jobs_client.post("/", json=sent))
+    await eventually(lambda: engine.steps)
+    assert await (await jobs_client.get("/tasks")).json() == {"tasks": ["mine"]}
+    status, detail = await refused(await jobs_client.delete("/cancel/mine"))
+    assert (status, "Not a background task" in detail) == (400, True)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    engine.gate.set()
+    assert (await status_of(jobs_client, "mine"))["output"] == OUTPUT
+    again = await completed(await jobs_client.post("/", json=sent))
+    assert again.task_id == "mine"
+
+
+async def test_an_id_that_is_used_again_is_the_same_task_or_is_refused(
+    jobs_client: Any, engine: Any
+) -> None:
+    sent = {**HELD, "managed_task_id": "mine"}
+    first = await (await jobs_client.post("/", json=sent)).json()
+    assert first["task_id"] == "mine"
+    await status_of(jobs_client, "mine")
+    again = await (await jobs_client.post("/", json=sent)).json()
+    assert (again["status"], again["task_id"]) == ("completed", "mine")
+    other = await jobs_client.post("/", json={**sent, "language": "es"})
+    status, detail = await refused(other)
+    assert (status, "'mine'" in detail) == (422, True)
+    assert len(engine.steps) == 1
+    assert (await status_of(jobs_client, "mine"))["output"] == OUTPUT
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "named"),
+    [
+        ({"managed_task_id": "a/b"}, 422, "id"),
+        ({"webhook": "ftp://a.example/b"}, 400, "http"),
+        ({"webhook": "http://me:secret@127.0.0.1/"}, 400, "user or password"),
+        ({"webhook": {"url": HOOK, "header": {"a b": "c"}}}, 400, "header"),
+        ({"language": "klingon"}, 400, "klingon"),
+    ],
+)
+async def test_a_task_that_could_never_end_well_is_refused_at_once(
+    jobs_client: Any, fields: dict[str, Any], status: int, named: str
+) -> None:
+    found, detail = await refused(await jobs_client.post("/", json={**HELD, **fields}))
+    assert (found, named in detail) == (status, True), detail
+    assert await (await jobs_client.get("/tasks")).json() == {"tasks": []}
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/status/x"), ("DELETE", "/cancel/x")])
+async def test_an_unknown_task_is_not_found(jobs_client: Any, method: str, path: str) -> None:
+    status, detail = await refused(await jobs_client.request(method, path))
+    assert (status, detail.startswith("Task not found")) == (404, True)
+
+
+async def test_tasks_are_the_clients_own(make_client: Any, engine: Any, tmp_path: Path) -> None:
+    client = await make_client(
+        jobs_dir=tmp_path / "jobs", api_keys=parse_keys("a=k1,b=k2"), allow_private_urls=True
+    )
+    engine.gate.clear()
+    first, second = {"x-admin-api-key": "k1"}, {"x-admin-api-key": "k2"}
+    answer = await (await client.post("/", json=HELD, headers=first)).json()
+    path = f"/status/{answer['task_id']}"
+    assert (await client.get(path, headers=first)).status == 200
+    assert (await client.get(path, headers=second)).status == 404
+    assert await (await client.get("/tasks", headers=second)).json() == {"tasks": []}
+    engine.gate.set()

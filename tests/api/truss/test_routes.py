@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import base64
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from asr.api.truss.schemas import PredictProblem
+from asr.api.truss.webhook import webhook_body
+from asr.http.app_keys import JOBS
+from asr.jobs.job import Job, JobState
 from tests.conftest import tone, wav
 
 CLIP = wav(tone(2.0))
@@ -73,3 +78,69 @@ async def test_the_key_is_wanted_whatever_the_setting(make_client: Any) -> None:
     client = await make_client(truss_errors_as_200=True, api_key="k")
     response = await client.post("/predict", json={"url": URI})
     assert (response.status, "API key" in await problem(response)) == (401, True)
+
+
+@pytest.fixture
+async def jobs_client(make_client: Any, tmp_path: Path) -> Any:
+    """Return a client of an app that keeps jobs, and may reach private addresses."""
+    return await make_client(jobs_dir=tmp_path / "jobs", allow_private_urls=True)
+
+
+async def ended(client: Any, request_id: str) -> tuple[Job, dict[str, Any]]:
+    """Wait for a prediction; return its job, and what its webhook is told."""
+    jobs = client.app[JOBS]
+    await jobs.wait(request_id, "")
+    job = await jobs.get(request_id, "", with_result=True)
+    transcript = await jobs.transcript(job) if job.state is JobState.COMPLETED else None
+    return job, json.loads(json.dumps(webhook_body(job, transcript)))
+
+
+@pytest.mark.parametrize("path", ["/production/async_predict", "/async_predict"])
+async def test_a_prediction_for_later_is_told_in_basetens_shape(
+    jobs_client: Any, path: str
+) -> None:
+    hook = "http://127.0.0.1:9/hook"  # nobody answers there
+    sent = {"model_input": {"url": URI, "language": ""}, "webhook_endpoint": hook, "priority": 2}
+    response = await jobs_client.post(path, json=sent)
+    answer = await response.json()
+    assert (response.status, list(answer)) == (202, ["request_id"])
+    job, told = await ended(jobs_client, answer["request_id"])
+    assert (job.priority, job.request["webhook"]["url"]) == (-2, hook)  # type: ignore[index]
+    assert told.pop("time").endswith("Z")
+    assert told == {
+        "request_id": job.id,
+        "model_id": "fake",
+        "deployment_id": "production",
+        "type": "async_request_completed",
+        "data": OUTPUT,
+        "errors": [],
+    }
+
+
+async def test_a_prediction_that_fails_later_is_told_as_predict_tells_it(jobs_client: Any) -> None:
+    response = await jobs_client.post("/async_predict", json={"model_input": {"url": "data:,x"}})
+    _, told = await ended(jobs_client, (await response.json())["request_id"])
+    assert told["data"]["error"] is True
+    assert "decoded" in told["data"]["detail"]
+    [error] = told["errors"]
+    assert (error["code"], error["message"]) == ("bad_audio", told["data"]["detail"])
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "named"),
+    [
+        ({"url": URI}, 422, "model_input"),
+        ({"model_input": {}}, 422, "url"),
+        ({"model_input": {"url": "not-a-url"}}, 400, "Invalid URL"),
+        ({"model_input": {"url": URI}, "priority": 3}, 422, "priority"),
+        ({"model_input": {"url": URI}, "webhook_endpoint": "ftp://a.example"}, 400, "http"),
+        ({"model_input": {"url": URI, "diarise_audio": True}}, 400, "diarizer"),
+        ({"model_input": {"url": URI, "timestamp": "word"}}, 400, "word timestamps"),
+    ],
+)
+async def test_a_prediction_for_later_that_cannot_be_is_refused_at_once(
+    jobs_client: Any, sent: dict[str, Any], status: int, named: str
+) -> None:
+    response = await jobs_client.post("/async_predict", json=sent)
+    assert response.status == status
+    assert named in await problem(response)
