@@ -82,6 +82,7 @@ class JobWork:
             WebhookSender(app[app_keys.OUTBOUND], config.webhook_timeout_s).post,
             WebhookBodies(bodies, service.transcript).make,
             config.webhook_secret,
+            count=lambda verdict: app[app_keys.METRICS].webhook_attempts.labels(verdict).inc(),
         )
 
     def _means(self) -> JobMeans:
