@@ -1,0 +1,122 @@
+"""A server tells the webhook of a job how it ended, and a dead receiver keeps nothing up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook as Verifier
+
+from asr.audio.streams import stream_of
+from asr.config import Config
+from asr.http import app_keys
+from asr.http.dialect import Dialect
+from asr.jobs.job import Job, JobState
+from asr.jobs.service import JobService
+from asr.jobs.submission import Submission, Webhook
+from asr.jobs.webhooks.message import envelope
+from asr.options import Options
+from asr.server.app import DIALECTS, create_app
+from asr.transcript import Transcript
+from tests.conftest import eventually, free_port, tone, wav
+from tests.support.fake_engine import FakeEngine
+from tests.support.receiver import Receiver, hang
+
+CLIP = wav(tone(2.0))
+SECRET = "whsec_" + "QUJD" * 8
+MakeServer = Callable[..., Awaitable[Any]]
+
+
+def told(job: Job, transcript: Transcript | None) -> Any:
+    text = transcript and "".join(segment.text for segment in transcript.segments)
+    return envelope(job, {"id": job.id, "state": str(job.state), "text": text})
+
+
+@pytest.fixture
+def make_server(aiohttp_client: Any, engine: FakeEngine, tmp_path: Path) -> MakeServer:
+    """Return a function that makes clients of a server with a dialect that tells webhooks."""
+    dialect = Dialect(("/told/",), (), name="told", webhook_body=told)
+
+    async def make(**settings: Any) -> Any:
+        config = Config(**{"vad": "off", "jobs_dir": tmp_path / "jobs", **settings})
+        return await aiohttp_client(create_app(config, lambda _: engine, (*DIALECTS, dialect)))
+
+    return make
+
+
+async def submitted(client: Any, url: str, **how: Any) -> Job:
+    jobs = service(client)
+    upload = await jobs.keep(stream_of([CLIP]))
+    job = Submission({"upload": upload}, Options(), dialect="told", webhook=Webhook(url))
+    return await jobs.submit(replace(job, **how))
+
+
+def service(client: Any) -> JobService:
+    found: JobService = client.app[app_keys.JOBS]
+    return found
+
+
+async def test_a_job_that_is_completed_is_told_with_its_text_and_a_signature(
+    make_server: MakeServer, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    client = await make_server(webhook_secret=SECRET, allow_private_urls=True)
+    job = await submitted(client, receiver.url)
+    [received] = await receiver.arrived(1)
+    told = Verifier(SECRET).verify(received.body, dict(received.headers))
+    assert told["type"] == "job.completed"
+    assert told["data"]["id"] == job.id
+    assert told["data"]["text"].strip()
+    assert received.headers["webhook-id"] == f"{job.id}~completed"
+    await eventually(lambda: "delivered (204)" in caplog.text)
+    metrics = await (await client.get("/metrics")).text()
+    assert 'asr_webhook_attempts_total{verdict="delivered"} 1.0' in metrics
+    assert SECRET[6:] not in caplog.text
+
+
+async def test_a_job_that_is_cancelled_is_told_as_cancelled(
+    make_server: MakeServer, receiver: Receiver, engine: FakeEngine
+) -> None:
+    engine.gate.clear()
+    client = await make_server(allow_private_urls=True)
+    job = await submitted(client, receiver.url)
+    await service(client).cancel(job.id, "")
+    [received] = await receiver.arrived(1)
+    assert json.loads(received.body)["type"] == "job.cancelled"
+    assert received.headers["webhook-id"] == f"{job.id}~cancelled"
+    engine.gate.set()
+
+
+async def test_a_redelivery_has_the_id_of_the_first_delivery(
+    make_server: MakeServer, receiver: Receiver
+) -> None:
+    client = await make_server(allow_private_urls=True)
+    job = await submitted(client, receiver.url)
+    await receiver.arrived(1)
+    delivery = await service(client).redeliver(job.id, "")
+    assert delivery.id == f"{job.id}~completed~2"
+    first, second = await receiver.arrived(2)
+    assert first.body == second.body
+    assert first.headers["webhook-id"] == second.headers["webhook-id"] == f"{job.id}~completed"
+
+
+async def test_receivers_that_hang_or_refuse_delay_no_transcription(
+    make_server: MakeServer, receiver: Receiver
+) -> None:
+    receiver.answers = [hang]
+    client = await make_server(allow_private_urls=True)
+    refusing = f"http://127.0.0.1:{free_port()}/"
+    jobs = [
+        await submitted(client, url) for url in [receiver.url] * 20 + [refusing] * 4
+    ]  # more than may be delivered at once
+    for job in jobs:
+        ended = await service(client).wait(job.id, "")
+        assert ended.state is JobState.COMPLETED
+    response = await client.post("/asr", data=CLIP)
+    assert response.status == 200
+    assert await response.json()
