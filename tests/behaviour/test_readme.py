@@ -14,6 +14,7 @@ SECTIONS = [
     "API",
     "OpenAI's clients",
     "Command line",
+    "Webhooks",
     "Errors",
     "Settings",
     "Images",

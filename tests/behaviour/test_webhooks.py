@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from standardwebhooks import Webhook as Verifier
+from standardwebhooks import WebhookVerificationError
 
 from asr.audio.streams import stream_of
 from asr.config import Config
@@ -19,14 +22,16 @@ from asr.http.dialect import Dialect
 from asr.jobs.job import Job, JobState
 from asr.jobs.service import JobService
 from asr.jobs.submission import Submission, Webhook
-from asr.jobs.webhooks.message import envelope
+from asr.jobs.webhooks.message import envelope, signed
+from asr.jobs.webhooks.runner import DELAYS, LONGEST_WISH
 from asr.options import Options
 from asr.server.app import DIALECTS, create_app
 from asr.transcript import Transcript
-from tests.conftest import eventually, free_port, tone, wav
+from tests.conftest import ROOT, eventually, free_port, tone, wav
 from tests.support.fake_engine import FakeEngine
 from tests.support.receiver import Receiver, hang
 
+README = (ROOT / "README.md").read_text()
 CLIP = wav(tone(2.0))
 SECRET = "whsec_" + "QUJD" * 8
 MakeServer = Callable[..., Awaitable[Any]]
@@ -120,3 +125,21 @@ async def test_receivers_that_hang_or_refuse_delay_no_transcription(
     response = await client.post("/asr", data=CLIP)
     assert response.status == 200
     assert await response.json()
+
+
+def test_the_readmes_lines_verify_what_is_sent() -> None:
+    [lines] = re.findall(r"```python\n(from standardwebhooks.*?)```", README, re.S)
+    names: dict[str, Any] = {}
+    exec(lines.replace("whsec_…", SECRET), names)
+    sent = signed("a~completed", SECRET, datetime.now(UTC), b'{"a": 1}')
+    assert names["receive"](b'{"a": 1}', sent) == {"a": 1}
+    with pytest.raises(WebhookVerificationError):
+        names["receive"](b'{"a": 2}', sent)
+
+
+def test_the_readme_has_the_delays() -> None:
+    minutes = [seconds / 60 for seconds in DELAYS]
+    assert minutes == [5 / 60, 0.5, 2, 10, 30, 60, 180, 360, 720, 1440]
+    told = "5 s, 30 s, 2, 10 and 30 minutes, 1, 3, 6, 12 and 24 hours"
+    assert told in " ".join(README.split())
+    assert f"up to {LONGEST_WISH / 3600:g} hours" in README
