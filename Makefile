@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := demo
-.PHONY: help demo serve test real test-images clients check format bench accuracy engines card first-words reliability soak clean
+.PHONY: help demo serve test real test-images clients check format bench accuracy engines card first-words reliability soak kill-test clean
 
 help:                          ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,9 @@ check: .venv/developed         ## check format, lint and types
 format: .venv/developed        ## format the code, and repair what the linter can repair
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+kill-test: .venv/developed     ## kill the servers of jobs at random moments, and count what is lost
+	@$(BIN)/python -m tests.jobs.kill_test
 
 bench: .venv/developed         ## measure a running server under load: make bench ARGS="--concurrency 1,8"
 	$(BIN)/python -m benchmark.load $(ARGS)

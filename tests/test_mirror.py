@@ -12,6 +12,7 @@ NO_MIRROR |= {"real", "support"}
 OF_THE_HOUSE = {  # tests of no single module
     "test_layers.py": "all imports of the house",
     "test_mirror.py": "where all tests lie",
+    "jobs/test_kill.py": "stores whose servers are killed",
     "jobs/test_store_contract.py": "what every store of jobs promises",
     "engines/whisper/test_gpu.py": "the whole engine on an NVIDIA GPU",
 }
