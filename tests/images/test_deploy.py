@@ -3,21 +3,27 @@
 `make test-images` installs those packages; without them the tests that need one are skipped.
 """
 
+import asyncio
 import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 import yaml
 
 from asr.config import Config
+from asr.jobs.postgres_store import open_store
 from asr.metrics import Metrics
 from tests.conftest import ROOT
+from tests.support.job_stores import job
 
 DEPLOY = ROOT / "images" / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.suffix in {".json", ".yaml"})
 TAGS = (Path(__file__).parent / "tags.txt").read_text().replace("VERSION", "latest").split()
+OF_OTHERS = {"HF_HUB_OFFLINE", "PORT_HEALTH", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER"}
 ROUTES = {"/asr", "/hc", "/health", "/metrics"}
 
 
@@ -56,7 +62,7 @@ def test_every_variable_is_a_setting_and_its_value_is_taken(path):
     named |= dict(re.findall(r"^ +([A-Z][A-Z_0-9]+): (\S+)$", text, re.MULTILINE))
     named |= dict(re.findall(r'name: ([A-Z][A-Z_0-9]+)\n +value: "?([^"\n]*)"?', text))
     settings = {field.upper() for field in Config.__dataclass_fields__}
-    assert named.keys() <= settings | {"HF_HUB_OFFLINE", "PORT_HEALTH"}
+    assert named.keys() <= settings | OF_OTHERS
     Config.from_environment(named)
 
 
@@ -99,16 +105,75 @@ def test_baseten_takes_the_configuration():
     assert config.docker_server.predict_endpoint == document["docker_server"]["predict_endpoint"]
 
 
-@pytest.mark.parametrize("name", ["compose.cpu.yaml", "compose.gpu.yaml"])
+@pytest.mark.parametrize(
+    "name", ["compose/compose.cpu.yaml", "compose/compose.gpu.yaml", "compose.cluster.yaml"]
+)
 def test_compose_takes_the_file(name):
     package = pytest.importorskip("check_jsonschema")
     jsonschema = pytest.importorskip("jsonschema")
     vendored = Path(package.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
-    [document] = documents(DEPLOY / "compose" / name)
+    [document] = documents(DEPLOY / name)
     jsonschema.validate(document, json.loads(vendored.read_text()))
 
 
-@pytest.mark.parametrize("name", ["asr-api.yaml", "hpa.yaml"])
+def test_the_servers_of_the_cluster_share_database_and_uploads_behind_one_gateway():
+    [document] = documents(DEPLOY / "compose.cluster.yaml")
+    services = document["services"]
+    servers, database = services["asr"], services["postgres"]["environment"]
+    assert servers["deploy"]["replicas"] == 3
+    assert [name for name, one in services.items() if "ports" in one] == ["gateway"]
+    password = database["POSTGRES_PASSWORD"]
+    url = urlsplit(servers["environment"]["JOBS_URL"].replace(password, "secret"))
+    assert (url.hostname, url.username) == ("postgres", database["POSTGRES_USER"])
+    assert url.path == f"/{database['POSTGRES_DB']}"
+    assert url.password == "secret"
+    [volume] = servers["volumes"]
+    assert servers["environment"]["UPLOADS_URL"].startswith(volume.partition(":")[2])
+    gateway = document["configs"]["gateway"]["content"]
+    assert "least_conn;" in gateway
+    assert "server asr:8000 resolve" in gateway
+
+
+def test_kustomize_is_given_files_that_are_there_and_a_patch_that_fits():
+    folder = DEPLOY / "kubernetes"
+    [document] = documents(folder / "kustomization.yaml")
+    resources = [one for name in document["resources"] for one in documents(folder / name)]
+    [patch] = [yaml.safe_load(one["patch"]) for one in document["patches"]]
+    [deployment] = [one for one in resources if one["kind"] == "Deployment"]
+    named = patch["kind"], patch["metadata"]["name"]
+    assert named == ("Deployment", deployment["metadata"]["name"])
+    pod, patched = (one["spec"]["template"]["spec"] for one in (deployment, patch))
+    assert [one["name"] for one in patched["containers"]] == [
+        one["name"] for one in pod["containers"]
+    ]
+    names = {one["metadata"]["name"] for one in resources}
+    for name, value in leaves(patch):
+        assert name != "claimName" or value in names
+    [container] = patched["containers"]
+    secret = container["env"][0]["valueFrom"]["secretKeyRef"]
+    [kept] = [one for one in resources if one["kind"] == "Secret"]
+    assert (secret["name"], secret["key"]) == (kept["metadata"]["name"], *kept["stringData"])
+    settings = {field.upper() for field in Config.__dataclass_fields__}
+    assert {one["name"] for one in container["env"]} <= settings
+
+
+def test_pods_are_scaled_by_a_query_that_the_store_answers(postgres):
+    [_, scaled] = documents(DEPLOY / "kubernetes" / "keda-jobs.yaml")
+    query = scaled["spec"]["triggers"][0]["metadata"]["query"]
+
+    async def depth() -> float:
+        async with open_store(postgres.url) as store:
+            await store.add(job("long", audio_seconds=7200.0))
+            await store.add(job("short"))
+            await store.add(job("later", due_at=4e9))
+        with psycopg.connect(postgres.url) as connection:
+            row = connection.execute(query).fetchone()
+            return 0.0 if row is None else float(row[0])
+
+    assert asyncio.run(depth()) == 7260.0
+
+
+@pytest.mark.parametrize("name", ["asr-api.yaml", "hpa.yaml", "jobs.yaml"])
 def test_kubernetes_takes_the_objects(name):
     kubernetes_validate = pytest.importorskip("kubernetes_validate")
     for document in documents(DEPLOY / "kubernetes" / name):
