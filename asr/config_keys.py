@@ -82,6 +82,7 @@ class KeySettings:
         config_parsers.secret,
         "Requests must send this key as `Authorization: Bearer KEY` or `x-admin-api-key: "
         "KEY`; unset: no key is needed",
+        "ADMIN_KEY",
         protects=True,
         hidden=True,
     )

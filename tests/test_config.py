@@ -232,6 +232,13 @@ def test_another_servers_variable_counts_where_ours_is_unset(other, setting, val
     assert getattr(read(**{other: value, setting: str(ours)}), setting.lower()) == ours
 
 
+def test_the_key_of_insanely_fast_whisper_protects_as_ours_does():
+    assert read(ADMIN_KEY="theirs").api_key == "theirs"
+    assert read(ADMIN_KEY="theirs", API_KEY="ours").api_key == "ours"
+    with pytest.raises(ConfigError, match=r"ADMIN_KEY=.*would protect nothing"):
+        read(ADMIN_KEY="")
+
+
 def test_a_bad_value_is_named_with_the_variable_that_held_it():
     with pytest.raises(ConfigError, match=r"^VLLM_DTYPE='int3' is not one of"):
         read(VLLM_DTYPE="int3")
