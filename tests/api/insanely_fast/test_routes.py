@@ -13,12 +13,14 @@ from typing import Any
 import pytest
 from aiohttp import FormData
 
-from asr.api.insanely_fast.schemas import CompletedTask, TaskProblem
+from asr.api.insanely_fast.answers import webhook_body
+from asr.api.insanely_fast.schemas import CompletedTask, TaskProblem, TaskRequest
 from asr.config_keys import parse_keys
 from asr.engines.engine import WindowResult
-from asr.http.app_keys import SCHEDULER
+from asr.http.app_keys import JOBS, SCHEDULER
 from asr.transcript import Segment, Word
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
+from tests.hardening.test_messages import ODD, assert_plain
 
 CLIP = wav(tone(2.0))
 URI = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
@@ -359,3 +361,47 @@ async def test_tasks_are_the_clients_own(make_client: Any, engine: Any, tmp_path
     assert (await client.get(path, headers=second)).status == 404
     assert await (await client.get("/tasks", headers=second)).json() == {"tasks": []}
     engine.gate.set()
+
+
+async def test_on_fly_a_task_and_its_webhook_name_the_machine(
+    make_client: Any, tmp_path: Path
+) -> None:
+    client = await make_client(
+        jobs_dir=tmp_path / "jobs", allow_private_urls=True, fly_machine_id="d891"
+    )
+    answer = await (await client.post("/", json=HELD)).json()
+    assert answer["fly_machine_id"] == "d891"
+    await status_of(client, answer["task_id"])
+    job = await client.app[JOBS].get(answer["task_id"], "", with_result=True)
+    told = webhook_body(job, await client.app[JOBS].transcript(job))
+    assert told == {**told, "output": OUTPUT, "status": "completed", "fly_machine_id": "d891"}
+    assert told.keys() == {"output", "status", "task_id", "fly_machine_id"}
+
+
+async def test_who_waits_for_a_task_that_is_cancelled_is_told(
+    jobs_client: Any, engine: Any
+) -> None:
+    engine.gate.clear()
+    sent = {"url": URI, "managed_task_id": "mine"}
+    waiting = asyncio.create_task(jobs_client.post("/", json=sent))
+    await eventually(lambda: engine.steps)
+    await jobs_client.app[JOBS].cancel("mine", "")
+    status, detail = await refused(await waiting)
+    assert (status, detail) == (409, "the task was cancelled")
+    engine.gate.set()
+
+
+@pytest.mark.parametrize("name", TaskRequest.model_fields)
+async def test_odd_values_of_every_field_are_refused_in_plain_words(
+    jobs_client: Any, name: str
+) -> None:
+    for value in ODD:
+        sent = io.BytesIO(json.dumps({**HELD, "url": "data:,x", name: value}).encode())
+        response = await jobs_client.post("/", data=sent)
+        assert response.status in {200, 400, 403, 422}, (value, await response.text())
+        if response.status != 200:
+            _, detail = await refused(response)
+            messages = [detail] if isinstance(detail, str) else [each.msg for each in detail]
+            for message in messages:
+                if "cannot be decoded" not in message:  # the field is fine, the audio is not
+                    assert_plain(message, value)
