@@ -63,6 +63,9 @@ class Metrics:
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
+        self._add_jobs(registry)
+
+    def _add_jobs(self, registry: CollectorRegistry) -> None:
         self.jobs_queued = Gauge("asr_jobs_queued", "Jobs that wait to be run", registry=registry)
         self.jobs_running = Gauge(
             "asr_jobs_running", "Jobs that this server runs", registry=registry

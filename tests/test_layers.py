@@ -118,7 +118,7 @@ def test_imports_point_down():
         ("transcription/cutter.py", "from asr.http.sources import body"),
         ("vad/energy.py", "from asr.audio.decoder import Decoder"),
         ("engines/hub.py", "from asr.formats import writers"),
-        ("api/native/schemas.py", "from asr.api.openai.schemas import Model"),
+        ("api/native/routes.py", "from asr.api.openai.schemas import Model"),
         ("audio/wav.py", "import torch"),
         ("transcription/scheduler.py", "from transformers import pipeline"),
         ("transcription/scheduler.py", "def late():\n    import aiohttp"),

@@ -11,7 +11,7 @@ from typing import ClassVar, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
-from asr.api.jigsaw_jobs import NotedDoor, RequestAudio
+from asr.api.jigsaw_jobs import RequestAudio
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, BadUrl, Forbidden
 from asr.formats.pipeline_json import Json, pipeline_json
@@ -69,7 +69,7 @@ async def read(
         CallerError: the audio cannot be had.
         pydantic.ValidationError: a parameter cannot be used.
     """
-    door = NotedDoor(request, stack)
+    door = requests.NotedDoor(request, stack)
     with explained(request):
         source, asked = await requests.read(request, stack, kind, door)
     return RequestAudio(source, door.url), asked

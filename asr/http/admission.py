@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -24,8 +25,12 @@ CONTINUE = "100-continue"  # The only expectation that there is: RFC 9110, secti
 RequestFactory = Callable[..., web.BaseRequest]
 
 
-def admitted(handler: Handler) -> Handler:
-    """Let `handler` read a request's body only where nothing in its head refuses it."""
+def admitted(handler: Handler, is_for_later: bool = False) -> Handler:
+    """Let `handler` read a request's body only where nothing in its head refuses it.
+
+    Args:
+        is_for_later: the request takes no room in the queue of those that are answered at once.
+    """
 
     @functools.wraps(handler)
     async def admit(request: web.Request) -> web.StreamResponse:
@@ -33,7 +38,7 @@ def admitted(handler: Handler) -> Handler:
         encoding_of(request)
         memory = request.app[MEMORY]
         with (
-            request.app[SCHEDULER].expect(),
+            contextlib.nullcontext() if is_for_later else request.app[SCHEDULER].expect(),
             memory.reserve(expected_bytes(request)) as reservation,
         ):
             request[RESERVATION] = reservation

@@ -40,6 +40,7 @@ class Route:
     handler: Handler
     operation: Callable[[], Json] | None = None  # OpenAPI's Operation Object; None: undocumented
     aliases: tuple[str, ...] = ()  # other paths of the same handler, after the prefix
+    is_for_later: bool = False  # Its audio is for a job, so a full queue does not refuse it.
 
 
 @dataclass(frozen=True)

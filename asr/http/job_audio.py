@@ -7,13 +7,14 @@ import hashlib
 import json
 from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel
 
 from asr.audio import mp3, wav
 from asr.audio.streams import Source, stream_of
+from asr.concurrency import run_in_thread
 from asr.errors import BadAudio, StoreUnavailable
 from asr.http import requests, sources
 from asr.http.app_keys import CONFIG, JOBS
@@ -26,6 +27,7 @@ from asr.outbound.fetch import checked_url
 
 Parameters = TypeVar("Parameters", bound=BaseModel)
 
+READ_BYTES = 2**20  # So much of a form's file is read at once.
 HEAD_BYTES = 64 * 1024  # The duration is read from so many bytes, where they tell it.
 USUAL_BYTES = 16_000  # Otherwise a second is taken to have so many bytes: 128 kbit/s.
 LEAST_BYTES = 200  # A header is not believed that claims a second in fewer bytes.
@@ -51,9 +53,23 @@ async def kept(
     await request.app[JOBS].ready()
     door = Keep(request, stack)
     _, parameters = await requests.read(request, stack, kind, door)
-    asked = json.dumps(parameters.model_dump(mode="json"), sort_keys=True)
-    door.digest.update(asked.encode())
-    return door.audio, parameters, door.digest.hexdigest()
+    return door.audio, parameters, door.fingerprint(parameters)
+
+
+async def kept_after_all(
+    request: web.Request,
+    stack: contextlib.AsyncExitStack,
+    audio: Source | str | DataUri,
+    parameters: BaseModel,
+) -> tuple[Json, str]:
+    """Keep audio that might have been transcribed at once, its bytes or its URL, as `kept` does."""
+    await request.app[JOBS].ready()
+    door = Keep(request, stack)
+    if isinstance(audio, str | DataUri):
+        await door.located(audio)
+    else:
+        await door.received(audio if isinstance(audio, AsyncIterator) else _bytes_of(audio))
+    return door.audio, door.fingerprint(parameters)
 
 
 class Keep(requests.Door):
@@ -93,6 +109,11 @@ class Keep(requests.Door):
     def upload(self, names: Sequence[str]) -> Upload:
         request = self._request
         return Upload(request, body_limits(request), self._stack, names, self.received)
+
+    def fingerprint(self, parameters: BaseModel) -> str:
+        """Of the audio and of what is asked of it."""
+        asked = json.dumps(parameters.model_dump(mode="json"), sort_keys=True)
+        return hashlib.sha256(self.digest.digest() + asked.encode()).hexdigest()
 
     async def _counted(self, audio: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for data in audio:
@@ -134,3 +155,8 @@ def _stream(
     found = sources.locate(request, url, stack)
     assert isinstance(found, AsyncIterator)
     return found
+
+
+async def _bytes_of(file: BinaryIO) -> AsyncIterator[bytes]:
+    while data := await run_in_thread(file.read, READ_BYTES):
+        yield data

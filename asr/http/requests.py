@@ -65,6 +65,16 @@ class Open(Door):
         return Upload(self._request, body_limits(self._request), self._stack, names)
 
 
+class NotedDoor(Open):
+    """Audio that may be transcribed at once; its URL is noted, lest it becomes a job."""
+
+    url: str | DataUri | None = None
+
+    async def located(self, url: str | DataUri) -> Source:
+        self.url = url
+        return await super().located(url)
+
+
 async def read(
     request: web.Request,
     stack: contextlib.AsyncExitStack,

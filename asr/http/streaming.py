@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -20,6 +20,7 @@ from asr.transcription.scheduled_request import Timings
 
 log = logging.getLogger(__name__)
 
+EVENT_ID = "event_id"  # The key of an event's id, by which a client goes on after it.
 FIRST_SECONDS = 1.0  # A failure within so many seconds is answered with its own status.
 
 
@@ -31,13 +32,19 @@ class Framing:
     before: bytes  # These bytes precede each event.
     after: bytes  # These bytes end it.
     heartbeat: bytes  # These bytes are sent when no event comes for long.
+    has_ids: bool = False  # An event's EVENT_ID is not written with it, but before it.
 
     def frame(self, event: Event) -> bytes:
-        return self.before + json.dumps(event).encode() + self.after
+        if not self.has_ids:
+            return self.before + json.dumps(event).encode() + self.after
+        data = {name: value for name, value in event.items() if name != EVENT_ID}
+        identity = f"id: {event[EVENT_ID]}\n".encode() if EVENT_ID in event else b""
+        return identity + self.before + json.dumps(data).encode() + self.after
 
 
 # https://html.spec.whatwg.org/multipage/server-sent-events.html: a colon opens a comment
 SERVER_SENT_EVENTS = Framing("text/event-stream; charset=utf-8", b"data: ", b"\n\n", b": wait\n\n")
+IDENTIFIED_EVENTS = replace(SERVER_SENT_EVENTS, has_ids=True)
 JSON_LINES = Framing("application/x-ndjson", b"", b"\n", b'{"type": "heartbeat"}\n')
 
 
@@ -52,12 +59,12 @@ class EventStream:
 
 
 async def send(
-    request: web.Request, stream: EventStream, timings: Timings, started: float
+    request: web.Request, stream: EventStream, timings: Timings | None, started: float
 ) -> web.StreamResponse:
     """Send each event when it comes, and a heartbeat when none comes for long.
 
     A failure after the first byte is sent as the last event. A stream that does not fail is
-    logged with its `timings`.
+    logged with its `timings`, if it has any.
 
     Args:
         started: when the request began, by the monotonic clock.
@@ -89,7 +96,8 @@ async def send(
             await response.write_eof()
         return response
     await response.write_eof()
-    log_request(request, timings, time.monotonic() - started)
+    if timings is not None:
+        log_request(request, timings, time.monotonic() - started)
     return response
 
 

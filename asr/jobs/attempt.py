@@ -49,7 +49,7 @@ class JobMeans:
     open_file: Callable[[str], BinaryIO]  # a file inside AUDIO_ROOT
 
 
-class Attempt:
+class JobAttempt:
     """An attempt at a job, from its audio to its outcome."""
 
     def __init__(self, job: Job, place: JobPlace, means: JobMeans) -> None:

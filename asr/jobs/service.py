@@ -139,6 +139,11 @@ class JobService:
             data = base64.b64decode(str(job.result[RESULT]))
         return await asyncio.to_thread(unpacked, data)
 
+    async def text(self, job: Job) -> str:
+        """The text of a job so far; the whole text of a completed one."""
+        events = await (await self._place()).store.events(job.id, 0, 0)
+        return "".join(str(event.data.get("text", "")) for event in events)
+
     async def events(
         self, job_id: str, client: str, after: tuple[int, int] | None = None
     ) -> AsyncGenerator[JobEvent]:

@@ -9,12 +9,11 @@ import os
 import socket
 import time
 import uuid
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from asr.errors import StoreUnavailable
-from asr.jobs.attempt import Attempt, JobMeans
+from asr.jobs.attempt import JobAttempt, JobMeans
 from asr.jobs.job import Job, JobKind, JobState, Outcome
 from asr.jobs.service import JobPlace
 from asr.metrics import Metrics
@@ -34,7 +33,7 @@ STOP_SECONDS = 5.0  # When the process ends, jobs are put back within so many se
 class Running:
     """An attempt that this worker runs."""
 
-    attempt: Attempt
+    attempt: JobAttempt
     task: asyncio.Task[None] | None = None
     is_finishing: bool = False  # Its outcome is on its way to the store.
     is_lost: bool = False  # The job was cancelled, has expired or was taken by another server.
@@ -45,7 +44,8 @@ class WorkerLimits:
     """How many jobs a worker runs at once."""
 
     most: int  # together; one is the least
-    of_client: Mapping[str, int] = field(default_factory=dict)  # by name; absent: no limit
+    # Of the clients of all jobs that run here, those who may have no more.
+    busy: Callable[[Iterable[str]], Collection[str]] = lambda _: ()
 
 
 class Worker:
@@ -114,9 +114,8 @@ class Worker:
     async def _take_all(self) -> None:
         while self._has_room():
             try:
-                job = await self._place.store.take(
-                    self._owner, JobKind.TRANSCRIPTION, self._busy_clients()
-                )
+                busy = self._limits.busy(each.attempt.job.client for each in self._running.values())
+                job = await self._place.store.take(self._owner, JobKind.TRANSCRIPTION, busy)
             except StoreUnavailable:
                 self._strays = self._strays or set()  # it may have been taken nevertheless
                 raise
@@ -133,15 +132,8 @@ class Worker:
         beginning = sum(not each.attempt.has_begun for each in self._running.values())
         return not self._running or self._scheduler.missing_job_windows > beginning
 
-    def _busy_clients(self) -> list[str]:
-        counts = Counter(each.attempt.job.client for each in self._running.values())
-        limits = self._limits.of_client
-        return [
-            client for client, count in counts.items() if count >= limits.get(client, count + 1)
-        ]
-
     def _begin(self, job: Job) -> None:
-        running = Running(Attempt(job, self._place, self._means))
+        running = Running(JobAttempt(job, self._place, self._means))
         self._running[job.id] = running
         self._metrics.jobs_running.set(len(self._running))
         self._metrics.jobs_attempts.inc()

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from aiohttp import web
 
 from asr.api.insanely_fast import dialect as insanely_fast
+from asr.api.jobs import dialect as own_jobs
 from asr.api.native import dialect as native
 from asr.api.openai import dialect as openai
 from asr.api.truss import dialect as truss
@@ -30,7 +31,7 @@ from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
 from asr.transcription.service import LoadEngine, open_service
 
-DIALECTS = (native.DIALECT, openai.DIALECT, insanely_fast.DIALECT, truss.DIALECT)
+DIALECTS = (native.DIALECT, own_jobs.DIALECT, openai.DIALECT, insanely_fast.DIALECT, truss.DIALECT)
 
 
 def create_app(
@@ -71,7 +72,7 @@ def _add_route(app: web.Application, route: Route, path: str) -> None:
     if route.method == "GET":  # and HEAD, which `add_route` would leave out
         app.router.add_get(path, route.handler)
     else:
-        app.router.add_route(route.method, path, admitted(route.handler))
+        app.router.add_route(route.method, path, admitted(route.handler, route.is_for_later))
 
 
 async def _outbound(app: web.Application) -> AsyncIterator[None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -80,7 +80,7 @@ def document(dialects: Sequence[Dialect]) -> dict[str, Any]:
                 "version": asr.__version__,
                 "description": "Automatic speech recognition: send audio, get text.",
             },
-            "paths": dict(_paths(dialects)),
+            "paths": _paths(dialects),
             "components": {
                 "securitySchemes": {
                     "bearer": {"type": "http", "scheme": "bearer"},
@@ -93,12 +93,16 @@ def document(dialects: Sequence[Dialect]) -> dict[str, Any]:
     return whole.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _paths(dialects: Sequence[Dialect]) -> Iterable[tuple[str, Json]]:
+def _paths(dialects: Sequence[Dialect]) -> Json:
+    """The operations of all routes, by path and method."""
+    found: dict[str, Json] = {}
     for dialect in dialects:
         for route in dialect.routes:
             if route.operation is not None:
                 path, *aliases = dialect.paths(route)
-                yield _template(path), {route.method.lower(): _operation(route, aliases)}
+                methods = found.setdefault(_template(path), {})
+                methods[route.method.lower()] = _operation(route, aliases)
+    return found
 
 
 def _operation(route: Route, aliases: Sequence[str]) -> Json:

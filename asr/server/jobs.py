@@ -54,7 +54,8 @@ class JobWork:
         config, metrics = self._app[app_keys.CONFIG], self._app[app_keys.METRICS]
         scheduler = self._app[app_keys.SCHEDULER]
         most = min(scheduler.most_jobs, max(1, config.decoders // DECODERS_SHARE))
-        worker = Worker(place, scheduler, self._means(), metrics, WorkerLimits(most))
+        limits = WorkerLimits(most, self._app[app_keys.CLIENTS].excluded)
+        worker = Worker(place, scheduler, self._means(), metrics, limits)
         expiry = Expiry(place, config.jobs_ttl_hours * HOUR, metrics, worker.wake)
         expiring = asyncio.create_task(expiry.run())
         self._worker, self._webhooks = worker, self._webhook_runner(place)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
-from asr.api.native.schemas import AsrAnswer, Chunk
+from asr.api.asr_schemas import AsrAnswer, Chunk
 from asr.audio.decoder import Decoder
 from asr.config_parsers import Vad
 from asr.engines.engine import Window, WindowResult

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from aiohttp import FormData
 
+from asr.api.asr_schemas import AsrRequest
 from asr.api.language import DetectionParameters
-from asr.api.native.schemas import AsrRequest
 from asr.api.openai.schemas import AudioForm, ServerVad
 from tests.conftest import tone, wav
 

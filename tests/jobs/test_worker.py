@@ -150,7 +150,7 @@ async def test_a_client_runs_no_more_jobs_at_once_than_it_may(jobs, engine, work
     engine.capacity = 16
     first, second = [await uploaded(jobs, client="one") for _ in range(2)]
     other = await uploaded(jobs, client="two")
-    worker = workers(of_client={"one": 1})
+    worker = workers(busy=lambda clients: {"one"} & set(clients))
     await eventually(lambda: engine.steps)
     await eventually(lambda: len(worker._running) == 2)
     assert (await jobs.get(other.id, "two")).state is JobState.RUNNING

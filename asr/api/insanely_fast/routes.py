@@ -19,10 +19,11 @@ from asr.api import jigsaw
 from asr.api.insanely_fast import answers
 from asr.api.insanely_fast.answers import IS_ASYNC, MACHINE, NAME
 from asr.api.insanely_fast.schemas import TaskParameters
-from asr.api.jigsaw_jobs import RequestAudio, TaskFailed, client_of, kept
+from asr.api.jigsaw_jobs import RequestAudio, TaskFailed, client_of
 from asr.errors import BadRequest, NotFound
 from asr.formats.pipeline_json import Json
 from asr.http.app_keys import CONFIG, ENGINE, JOBS, TRANSCRIBER
+from asr.http.job_audio import kept_after_all
 from asr.http.responses import (
     answer_headers,
     decimals,
@@ -99,7 +100,7 @@ async def _submitted(
     asked: TaskParameters,
 ) -> Job:
     request.app[TRANSCRIBER].check(options)
-    place, fingerprint = await kept(request, stack, audio.for_a_job, asked)
+    place, fingerprint = await kept_after_all(request, stack, audio.for_a_job, asked)
     webhook = asked.webhook
     return await request.app[JOBS].submit(
         Submission(

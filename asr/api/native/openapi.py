@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asr.api import language
-from asr.api.native.schemas import AsrAnswer, AsrForm, AsrParameters, AsrRequest
+from asr.api.asr_schemas import AsrAnswer, AsrForm, AsrParameters, AsrRequest
 from asr.errors import Invalid
 from asr.http import openapi
 from asr.http.dialect import Problem

@@ -20,6 +20,7 @@ from asr.errors import AsrError, Failure
 from asr.http import requests
 from asr.http.app_keys import CONFIG, DIALECTS, ENGINE, JOBS, REQUEST_ID, TRANSCRIBER
 from asr.http.dialect import Handler, dialect_of
+from asr.http.job_audio import kept_after_all
 from asr.http.parameters import Location
 from asr.http.responses import answer_headers, log_request, warning_header
 from asr.jobs.submission import Submission, Webhook
@@ -77,7 +78,7 @@ async def predict_later(request: web.Request) -> web.StreamResponse:
     request.app[TRANSCRIBER].check(options)
     async with contextlib.AsyncExitStack() as stack:
         with jigsaw.explained(request):
-            place, fingerprint = await jigsaw_jobs.kept(request, stack, url, asked)
+            place, fingerprint = await kept_after_all(request, stack, url, asked)
         webhook = sent.webhook_endpoint
         job = await request.app[JOBS].submit(
             Submission(

@@ -26,7 +26,7 @@ async def test_countless_words_are_written_off_the_loop(make_client, engine, mon
         threads.append(threading.current_thread())
         return words_of(segment)
 
-    monkeypatch.setattr("asr.api.native.routes.words_of", noted)
+    monkeypatch.setattr("asr.api.asr_answer.words_of", noted)
     engine.info = replace(engine.info, has_words=True)
     client = await make_client()
     response = await client.post("/asr", data=SPEECH, params={"timestamps": "word"})

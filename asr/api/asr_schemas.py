@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pydantic import AliasChoices, BaseModel, Field
 
 from asr.http.parameters import (
     AudioFile,
@@ -43,6 +43,14 @@ class AsrParameters(StrictParameters, DecodingParameters, TrackParameters):
     )
     stream: bool = Field(
         False, description="Answer with JSON lines, one event each, while the audio is transcribed"
+    )
+    is_async: bool = Field(
+        False,
+        validation_alias=AliasChoices("async", "is_async"),
+        description=(
+            "`true`: the request becomes a job, and the answer is that of `POST /jobs`, whose keys "
+            "may be sent, too"
+        ),
     )
 
 

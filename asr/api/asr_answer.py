@@ -1,0 +1,108 @@
+"""What `/asr` and its jobs share: parameters become options, transcripts become answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Literal
+
+from aiohttp import web
+from pydantic import TypeAdapter
+
+from asr.api.asr_schemas import AsrAnswer, AsrParameters, Chunk
+from asr.capabilities import EngineInfo
+from asr.errors import BadRequest
+from asr.formats import openai_json, writers
+from asr.formats.captions import Layout, words_of
+from asr.http.app_keys import ENGINE, TRANSCRIBER
+from asr.http.parameters import refuse_unknown
+from asr.jobs.job import Job
+from asr.options import Options, Timestamps
+from asr.transcript import Transcript
+from asr.transcription.languages import allowed_languages, language_code, overruled
+
+ResponseFormat = Literal["json", "text", "srt", "vtt", "tsv", "verbose_json"]
+FORMAT: TypeAdapter[ResponseFormat] = TypeAdapter(ResponseFormat)
+
+
+def options_of(parameters: AsrParameters, info: EngineInfo) -> Options:
+    """The options that the parameters ask for.
+
+    Raises:
+        BadRequest: they cannot be understood; where they are `strict`, one has no effect.
+    """
+    refuse_unknown(parameters)
+    ignored = parameters.without_effect(info)
+    if parameters.strict and ignored:
+        raise BadRequest(
+            f"{', '.join(ignored)}: the model {info.model_id} gives no probabilities on this "
+            "engine: leave them out, or leave 'strict' out",
+            ignored[0],
+        )
+    return Options(
+        language=language_code(parameters.language, info),
+        languages=allowed_languages(parameters.languages, "languages", info),
+        task=parameters.task,
+        timestamps=parameters.timestamps,
+        prompt=parameters.prompt,
+        temperature=parameters.temperature,
+        seed=parameters.seed,
+        thresholds=parameters.thresholds,
+        audio_track=parameters.audio_track,
+        condition_on_previous_text=parameters.condition_on_previous_text,
+    )
+
+
+def overruled_languages(request: web.Request, asked: AsrParameters) -> list[str]:
+    """The warnings about languages that were asked for and that LANGUAGE_FORCE overrules.
+
+    Raises:
+        BadRequest: there are some, and the request is strict.
+    """
+    forced = request.app[TRANSCRIBER].server_info.forced_language
+    names = overruled(forced, asked.language, asked.languages, request.app[ENGINE].info)
+    if names and asked.strict:
+        raise BadRequest(
+            f"{', '.join(names)} has no effect, because the server has "
+            f"LANGUAGE_FORCE={forced}: leave it out, or leave 'strict' out",
+            names[0],
+        )
+    reason = f"has no effect: the server has LANGUAGE_FORCE={forced}"
+    return [f"{name} {reason}" for name in names]
+
+
+def answer(transcript: Transcript, timestamps: Timestamps) -> AsrAnswer:
+    """The answer of `/asr`; four hours of words take 200 ms."""
+    timed: list[Chunk] = []
+    for segment in transcript.segments if timestamps != "none" else ():
+        parts = words_of(segment) if timestamps == "word" else (segment,)
+        timed += [Chunk(timestamp=(part.start, part.end), text=part.text) for part in parts]
+    return AsrAnswer(text=transcript.text, chunks=timed)
+
+
+def formatted(
+    transcript: Transcript, wanted: ResponseFormat, options: Options, info: EngineInfo
+) -> tuple[str, str]:
+    """The content type and the text of a transcript in a format; to be called in a thread."""
+    if wanted == "json":
+        return "application/json", answer(transcript, options.timestamps).model_dump_json()
+    if wanted != "verbose_json":
+        return "text/plain", writers.written(transcript.segments, wanted, Layout())
+    code = "en" if options.task == "translate" else transcript.language or ""
+    found = openai_json.verbose_json(
+        transcript,
+        options.task,
+        info.languages.get(code, code or "unknown"),
+        {"segment", options.timestamps} - {"none"},
+        options.temperature,
+    )
+    if transcript.warnings:
+        found["warnings"] = list(transcript.warnings)
+    return "application/json", json.dumps(found)
+
+
+def format_of(job: Job) -> ResponseFormat:
+    """The format in which the job's result is told where nobody names another one."""
+    extra = job.request["extra"]
+    assert isinstance(extra, Mapping)
+    return FORMAT.validate_python(extra["response_format"])
