@@ -50,12 +50,6 @@ class Metrics:
         self.texts_rejected = Counter(
             "asr_texts_rejected", "Texts dropped, by reason", ["reason"], registry=registry
         )
-        self.webhook_attempts = Counter(
-            "asr_webhook_attempts",
-            "Attempts to deliver webhooks: delivered, again (another follows), failed (for good)",
-            ["verdict"],
-            registry=registry,
-        )
         self.stage_seconds = Histogram(
             "asr_stage_seconds",
             "Time of a request's stages: fetch, decode, queue, model",
@@ -80,5 +74,11 @@ class Metrics:
             "asr_jobs_wait_seconds",
             "Time from a job's submission to its first attempt",
             buckets=JOB_WAIT_BUCKETS,
+            registry=registry,
+        )
+        self.webhook_attempts = Counter(
+            "asr_webhook_attempts",
+            "Attempts to deliver webhooks: delivered, again (another follows), failed (for good)",
+            ["verdict"],
             registry=registry,
         )

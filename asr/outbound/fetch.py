@@ -19,6 +19,7 @@ from yarl import URL
 from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
 from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, parsed_address
+from asr.outbound.lookups import Lookups
 from asr.resources.exhaustion import run_out
 from asr.text import quoted
 
@@ -46,11 +47,12 @@ class Outbound:
 
     def __init__(self, limits: FetchLimits, resolver: AbstractResolver | None = None) -> None:
         self._limits = limits
+        self._lookups = Lookups()
         self._resolver = resolver
         self._session: aiohttp.ClientSession | None = None
 
     async def open(self) -> None:
-        resolver = self._resolver or aiohttp.ThreadedResolver()
+        resolver = self._resolver or self._lookups.resolver()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
                 resolver=GuardedResolver(resolver, self._limits.allow_private),
@@ -67,6 +69,7 @@ class Outbound:
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+        self._lookups.close()
 
     def _socket(self, address: AddrInfoType) -> socket.socket:
         """Open the socket for `address`, after a last check that it is public."""

@@ -19,8 +19,9 @@ from asr.jobs.job import JobState
 from asr.jobs.opening import JobOpener, is_opened_at_start, open_place
 from asr.jobs.service import JobPlace, JobService
 from asr.jobs.webhooks.message import WebhookBodies
-from asr.jobs.webhooks.runner import WebhookRunner
+from asr.jobs.webhooks.runner import Post, WebhookRunner
 from asr.jobs.worker import Worker, WorkerLimits
+from asr.outbound.fetch import FetchLimits, Outbound
 from asr.outbound.webhook import WebhookSender
 
 HOUR = 3600.0  # seconds
@@ -58,10 +59,10 @@ class JobWork:
         worker = Worker(place, scheduler, self._means(), metrics, limits)
         expiry = Expiry(place, config.jobs_ttl_hours * HOUR, metrics, worker.wake)
         expiring = asyncio.create_task(expiry.run())
-        self._worker, self._webhooks = worker, self._webhook_runner(place)
+        self._worker = worker
         worker.start()
         try:
-            async with self._webhooks.running():
+            async with self._deliveries(place):
                 yield
         finally:
             self._worker = None
@@ -69,7 +70,21 @@ class JobWork:
             await asyncio.gather(expiring, return_exceptions=True)
             await worker.stop()
 
-    def _webhook_runner(self, place: JobPlace) -> WebhookRunner:
+    @contextlib.asynccontextmanager
+    async def _deliveries(self, place: JobPlace) -> AsyncIterator[None]:
+        """Deliver webhooks, with lookups of names that no download waits for."""
+        config = self._app[app_keys.CONFIG]
+        outbound = Outbound(FetchLimits(0, config.webhook_timeout_s, config.allow_private_urls))
+        await outbound.open()
+        try:
+            post = WebhookSender(outbound, config.webhook_timeout_s).post
+            self._webhooks = self._webhook_runner(place, post)
+            async with self._webhooks.running():
+                yield
+        finally:
+            await outbound.close()
+
+    def _webhook_runner(self, place: JobPlace, post: Post) -> WebhookRunner:
         app = self._app
         config, service = app[app_keys.CONFIG], app[app_keys.JOBS]
         bodies = {
@@ -80,7 +95,7 @@ class JobWork:
         return WebhookRunner(
             place.store,
             f"webhooks-{uuid.uuid4().hex}",
-            WebhookSender(app[app_keys.OUTBOUND], config.webhook_timeout_s).post,
+            post,
             WebhookBodies(bodies, service.transcript).make,
             config.webhook_secret,
             count=lambda verdict: app[app_keys.METRICS].webhook_attempts.labels(verdict).inc(),
