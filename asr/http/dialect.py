@@ -55,6 +55,7 @@ class Dialect:
     invalid_status: int = Invalid.status  # of a field that is missing or of the wrong kind
     name: str = ""  # of those dialects whose jobs have webhooks; a job keeps it
     webhook_body: WebhookBody | None = None  # what those webhooks say
+    webhooks: Callable[[], Json] | None = None  # OpenAPI's Path Items of them, by event
 
     def paths(self, route: Route) -> list[str]:
         """All paths of `route`, the documented one first."""

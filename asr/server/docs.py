@@ -81,6 +81,7 @@ def document(dialects: Sequence[Dialect]) -> dict[str, Any]:
                 "description": "Automatic speech recognition: send audio, get text.",
             },
             "paths": _paths(dialects),
+            "webhooks": _webhooks(dialects) or None,
             "components": {
                 "securitySchemes": {
                     "bearer": {"type": "http", "scheme": "bearer"},
@@ -102,6 +103,15 @@ def _paths(dialects: Sequence[Dialect]) -> Json:
                 path, *aliases = dialect.paths(route)
                 methods = found.setdefault(_template(path), {})
                 methods[route.method.lower()] = _operation(route, aliases)
+    return found
+
+
+def _webhooks(dialects: Sequence[Dialect]) -> Json:
+    """The Path Items of all webhooks, by event."""
+    found: Json = {}
+    for dialect in dialects:
+        if dialect.webhooks is not None:
+            found |= dialect.webhooks()
     return found
 
 

@@ -7,6 +7,10 @@ import re
 import pytest
 from openapi_pydantic import OpenAPI
 
+from asr.http import openapi
+from asr.http.dialect import Dialect, Problem
+from asr.server.docs import document
+
 
 async def test_the_openapi_document_is_valid_and_names_every_route(client):
     response = await client.get("/openapi.json")
@@ -51,6 +55,23 @@ async def test_every_operation_has_its_statuses_and_examples(client):
     ]
     assert sorted(responses) == expected
     assert "examples" in str(document["paths"]["/asr"]["post"]["requestBody"])
+
+
+def test_a_dialects_webhooks_are_in_the_document_with_their_shapes():
+    operation = {
+        "requestBody": {"content": {"application/json": openapi.content(Problem)}},
+        "responses": {},
+    }
+    described = document(
+        [Dialect(("/x/",), (), webhooks=lambda: {"job.ended": {"post": operation}})]
+    )
+    assert OpenAPI.model_validate(described).webhooks
+    content = described["webhooks"]["job.ended"]["post"]["requestBody"]["content"][
+        "application/json"
+    ]
+    assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+    assert "Problem" in described["components"]["schemas"]
+    assert "webhooks" not in document([])
 
 
 async def test_the_documentation_page_loads_nothing_from_elsewhere(client):
