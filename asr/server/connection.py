@@ -201,7 +201,8 @@ class Connection(WatchedConnection):
         headers = {"X-Request-ID": uuid.uuid4().hex, **SAFE_HEADERS}
         if failure.retry_after is not None:
             headers["Retry-After"] = str(failure.retry_after)
-        problem = dialect_of(request.path, self._dialects).problem
+        path = "" if self._is_broken else request.path  # what is not parsed gets the path "/"
+        problem = dialect_of(path, self._dialects).problem
         response = web.json_response(
             problem(failure), status=status or failure.status, headers=headers
         )
