@@ -54,6 +54,7 @@ format: .venv/developed        ## format the code, and repair what the linter ca
 
 kill-test: .venv/developed     ## kill the servers of jobs at random moments, and count what is lost
 	@$(BIN)/python -m tests.jobs.kill_test
+	@$(BIN)/python -m tests.jobs.kill_servers $(ARGS)
 
 bench: .venv/developed         ## measure a running server under load: make bench ARGS="--concurrency 1,8"
 	$(BIN)/python -m benchmark.load $(ARGS)

@@ -2,7 +2,8 @@
 
 Tests start it as a process. `ENGINE_CONTROL` names a directory. While it holds a file `hold`, the
 engine waits in its step, once it has transcribed as many windows as the file says; where it holds
-`die`, the step raises; every window transcribed is a line of `transcribed` there.
+`die`, the step raises; every window transcribed is a line of `transcribed` there. A step takes
+`ENGINE_STEP_SECONDS` (0).
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class Controlled(FakeEngine):
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         while self.count >= self._most():
             time.sleep(POLL_SECONDS)
+        time.sleep(float(os.environ.get("ENGINE_STEP_SECONDS", "0")))
         if (self.control / "die").exists():
             raise RuntimeError("CUDA error: device-side assert triggered")
         with (self.control / "transcribed").open("a") as record:
