@@ -223,7 +223,7 @@ def frozen(servers: Servers, jobs: int) -> Count:
 
 
 def main(jobs: int, kills: int) -> None:
-    print(HEAD, flush=True)
+    print(HEAD.replace("work repeated", "begun again"), flush=True)
     with servers_of(1) as servers:
         print(killed(servers, jobs, kills).row("SQLite, 1 whole server"), flush=True)
     with running_postgres(options=()) as database:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
+import psycopg
 import pytest
 
 from asr.jobs.database import postgres_upkeep
@@ -13,6 +14,7 @@ from asr.jobs.database.postgres_upkeep import DEAD_SECONDS, repair
 from asr.jobs.job import JobKind, JobState, Outcome
 from asr.jobs.postgres_store import PostgresStore, open_store
 from tests.support.job_stores import job
+from tests.support.processes import until
 
 TRANSCRIPTION = JobKind.TRANSCRIPTION
 COMPLETED = Outcome(JobState.COMPLETED, {})
@@ -107,6 +109,21 @@ async def test_after_an_outage_all_may_beat_before_anybody_is_dead(
     assert attempt is not None
     assert await busy.beat("one") == {"a"}
     assert await busy.finish(attempt, COMPLETED)
+
+
+async def test_a_server_whose_event_loop_is_busy_beats_all_the_same(
+    postgres_with_tables, monkeypatch
+):
+    monkeypatch.setattr(postgres_upkeep, "BEAT_SECONDS", 0.05)
+
+    def last_beat() -> object:
+        with psycopg.connect(postgres_with_tables.url) as connection:
+            query = "SELECT last_heartbeat FROM asr.procrastinate_workers"
+            return connection.execute(query).fetchone()
+
+    async with open_store(postgres_with_tables.url):
+        first = last_beat()
+        until(lambda: last_beat() != first)  # the loop stands still meanwhile
 
 
 async def test_a_server_that_ends_leaves_its_jobs_to_others_at_once(
