@@ -83,6 +83,8 @@ class Upkeep:
                     await self._database.transaction(repair)
         except Failures as error:
             log.warning("the job store does not answer: %s: %s", type(error).__name__, error)
+        except Exception:  # the boundary: a server that beats no more would look dead
+            log.exception("the jobs of dead servers cannot be looked for")
 
     async def _beat(self, connection: Connection) -> None:
         manager = await JobQueue(connection).manager()

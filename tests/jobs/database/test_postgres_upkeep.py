@@ -126,6 +126,19 @@ async def test_a_server_whose_event_loop_is_busy_beats_all_the_same(
         until(lambda: last_beat() != first)  # the loop stands still meanwhile
 
 
+async def test_a_server_that_cannot_look_for_the_dead_beats_all_the_same(
+    stores, clock, monkeypatch, caplog
+):
+    async def broken(_: Connection) -> None:
+        raise KeyError("worker_id")
+
+    monkeypatch.setattr(stores[0]._upkeep, "_take_over", broken)
+    await beat(stores[0], clock, DEAD_SECONDS + 2)
+    assert "the jobs of dead servers cannot be looked for" in caplog.text
+    await stores[0].add(job("a"))
+    assert await stores[0].take("one", TRANSCRIPTION, ()) is not None
+
+
 async def test_a_server_that_ends_leaves_its_jobs_to_others_at_once(
     postgres_with_tables, stores, clock
 ):
