@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Iterator
 from typing import ClassVar, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
 from asr.api.jigsaw_jobs import RequestAudio
+from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
-from asr.errors import BadRequest, BadUrl, Forbidden
+from asr.config import Config
+from asr.errors import BadRequest, BadUrl
 from asr.formats.pipeline_json import Json, pipeline_json
 from asr.http import requests
 from asr.http.app_keys import CONFIG, ENGINE, TRANSCRIBER
+from asr.http.bodies.json_object import DataUri
 from asr.options import Options, Task, Timestamps
 from asr.transcript import Transcript
 from asr.transcription.languages import language_code, overruled
@@ -57,6 +59,20 @@ class JigsawParameters(BaseModel):
         raise NotImplementedError
 
 
+class PipelineChunk(BaseModel):
+    timestamp: tuple[float, float] = Field(
+        description="Start and end, in seconds from the start of the audio", examples=[(0.0, 2.1)]
+    )
+    text: str = Field(examples=[" hello world"])
+
+
+class PipelineOutput(BaseModel):
+    """What Transformers' pipeline makes of audio."""
+
+    text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
+    chunks: list[PipelineChunk]
+
+
 Parameters = TypeVar("Parameters", bound=JigsawParameters)
 
 
@@ -69,25 +85,37 @@ async def read(
         CallerError: the audio cannot be had.
         pydantic.ValidationError: a parameter cannot be used.
     """
-    door = requests.NotedDoor(request, stack)
-    with explained(request):
-        source, asked = await requests.read(request, stack, kind, door)
+    door = UrlDoor(request, stack)
+    source, asked = await requests.read(request, stack, kind, door)
     return RequestAudio(source, door.url), asked
 
 
-@contextlib.contextmanager
-def explained(request: web.Request) -> Iterator[None]:
-    """Call what is neither a URL nor may be a path here an invalid URL, as JigsawStack does."""
-    try:
-        yield
-    except Forbidden as error:
-        if request.app[CONFIG].audio_root is not None:
-            raise
+class UrlDoor(requests.NotedDoor):
+    """Audio that may be transcribed at once or kept; its URL is noted, and must be one."""
+
+    def __init__(self, request: web.Request, stack: contextlib.AsyncExitStack) -> None:
+        super().__init__(request, stack)
+        self._config = request.app[CONFIG]
+
+    async def located(self, url: str | DataUri) -> Source:
+        check_url(url, self._config)
+        return await super().located(url)
+
+
+def check_url(url: str | DataUri, config: Config) -> None:
+    """Refuse what is no URL, in JigsawStack's words; a path may be one where AUDIO_ROOT is set.
+
+    Raises:
+        BadUrl: it is none.
+    """
+    if isinstance(url, DataUri) or config.audio_root is not None:
+        return
+    if url.partition(":")[0].lower() not in {"http", "https", "data"}:
         raise BadUrl(
             "Invalid URL: 'url' must begin with http:// or https://, or be a data URI; paths "
             "need AUDIO_ROOT on the server",
             "url",
-        ) from error
+        )
 
 
 def options(asked: JigsawParameters, info: EngineInfo) -> Options:

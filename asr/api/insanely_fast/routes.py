@@ -55,7 +55,7 @@ async def create(request: web.Request) -> web.Response:
         return web.json_response(
             answers.known(job) if job.state.has_ended else answers.processing(job)
         )
-    return await _awaited(request, job, started)
+    return await _awaited(request, job, asked, started)
 
 
 def _options(request: web.Request, asked: TaskParameters) -> Options:
@@ -117,7 +117,9 @@ async def _submitted(
     )
 
 
-async def _awaited(request: web.Request, job: Job, started: float) -> web.Response:
+async def _awaited(
+    request: web.Request, job: Job, asked: TaskParameters, started: float
+) -> web.Response:
     """The answer to a request that waits for its job; the job goes on where the caller leaves."""
     ended = await request.app[JOBS].wait(job.id, client_of(request))
     if ended.state is not JobState.COMPLETED:
@@ -129,7 +131,7 @@ async def _awaited(request: web.Request, job: Job, started: float) -> web.Respon
         **server_headers(request),
         "X-Processing-Time": decimals(time.monotonic() - started),
         "X-Audio-Length": str(transcript.duration),
-        **warning_header(transcript.warnings),
+        **warning_header([*jigsaw.overruled_language(request, asked), *transcript.warnings]),
     }
     return web.json_response(text=text, headers=headers)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from asr.api.jigsaw import JigsawParameters
+from asr.api.jigsaw import JigsawParameters, PipelineOutput
 from asr.http.parameters import Location
 from asr.options import Timestamps
 
@@ -86,20 +86,8 @@ class TaskForm(TaskParameters):
     )
 
 
-class TaskChunk(BaseModel):
-    timestamp: tuple[float, float] = Field(
-        description="Start and end, in seconds from the start of the audio", examples=[(0.0, 2.1)]
-    )
-    text: str = Field(examples=[" hello world"])
-
-
-class TaskOutput(BaseModel):
-    text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
-    chunks: list[TaskChunk]
-
-
 class CompletedTask(BaseModel):
-    output: TaskOutput
+    output: PipelineOutput
     status: Literal["completed"]
     task_id: str
     fly_machine_id: str | None = Field(None, description="FLY_MACHINE_ID, where it is set")
@@ -120,7 +108,7 @@ class Tasks(BaseModel):
 
 class TaskStatus(BaseModel):
     status: Literal["processing", "completed", "error", "cancelled"]
-    output: TaskOutput | None = Field(None, description="Of a completed task")
+    output: PipelineOutput | None = Field(None, description="Of a completed task")
     error: str | None = Field(None, description="Why the task has no output")
 
 

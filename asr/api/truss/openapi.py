@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from asr.api.jigsaw import PipelineOutput
 from asr.api.truss.schemas import (
     AsyncAnswer,
     AsyncRequest,
     PredictForm,
-    Prediction,
     PredictProblem,
     PredictRequest,
 )
@@ -28,7 +28,7 @@ def prediction() -> Json:
             "200": {
                 "description": "The text and its chunks; silence gives an empty text",
                 "headers": openapi.headers(ANSWER_HEADERS),
-                "content": {"application/json": openapi.content(Prediction)},
+                "content": {"application/json": openapi.content(PipelineOutput)},
             },
             **openapi.problems(PredictProblem, Invalid.status),
         },

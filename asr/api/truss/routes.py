@@ -18,11 +18,11 @@ from asr.api.truss.schemas import AsyncRequest, PredictParameters
 from asr.api.truss.webhook import MODEL, NAME
 from asr.errors import AsrError, Failure
 from asr.http import requests
-from asr.http.app_keys import CONFIG, DIALECTS, ENGINE, JOBS, REQUEST_ID, TRANSCRIBER
+from asr.http.app_keys import CONFIG, DIALECTS, ENGINE, JOBS, TRANSCRIBER
 from asr.http.dialect import Handler, dialect_of
 from asr.http.job_audio import kept_after_all
 from asr.http.parameters import Location
-from asr.http.responses import answer_headers, log_request, warning_header
+from asr.http.responses import answer_headers, caller, log_request, warning_header
 from asr.jobs.submission import Submission, Webhook
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def with_status_200(handler: Handler) -> Handler:
             failure = dialect.invalid(error)
         except AsrError as error:
             failure = Failure.of(error)
-        log.info("%s %s: as 200: %r", request[REQUEST_ID], request.path, failure.message)
+        log.info("%s %s: as 200: %r", caller(request), request.path, failure.message)
         return web.json_response(dialect.problem(failure))
 
     return answer
@@ -73,12 +73,12 @@ async def predict_later(request: web.Request) -> web.StreamResponse:
     sent = AsyncRequest.model_validate(await requests.read_object(request))
     info = request.app[ENGINE].info
     url = Location.model_validate(sent.model_input).url
+    jigsaw.check_url(url, request.app[CONFIG])
     asked = PredictParameters.model_validate(sent.model_input)
     options = jigsaw.options(asked, info)
     request.app[TRANSCRIBER].check(options)
     async with contextlib.AsyncExitStack() as stack:
-        with jigsaw.explained(request):
-            place, fingerprint = await kept_after_all(request, stack, url, asked)
+        place, fingerprint = await kept_after_all(request, stack, url, asked)
         webhook = sent.webhook_endpoint
         job = await request.app[JOBS].submit(
             Submission(

@@ -69,18 +69,6 @@ class AsyncAnswer(BaseModel):
     request_id: str
 
 
-class PredictChunk(BaseModel):
-    timestamp: tuple[float, float] = Field(
-        description="Start and end, in seconds from the start of the audio", examples=[(0.0, 2.1)]
-    )
-    text: str = Field(examples=[" hello world"])
-
-
-class Prediction(BaseModel):
-    text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
-    chunks: list[PredictChunk]
-
-
 class PredictProblem(BaseModel):
     """Any failure; its status is 200 too where the server has TRUSS_ERRORS_AS_200."""
 

@@ -104,7 +104,7 @@ async def test_translation_and_language_reach_the_engine(client: Any, engine: An
     ("fields", "status", "named"),
     [
         ({"url": "not-a-url"}, 400, "Invalid URL"),
-        ({"url": "ftp://a/b"}, 400, "use http"),
+        ({"url": "ftp://a/b"}, 400, "begin with http://"),
         ({"url": "http://127.0.0.1/a"}, 403, "127.0.0.1"),
         ({"url": "data:,x"}, 400, "decoded"),
         ({"url": URI, "diarise_audio": True}, 400, "diarizer"),

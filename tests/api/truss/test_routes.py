@@ -117,6 +117,13 @@ async def test_a_prediction_for_later_is_told_in_basetens_shape(
     }
 
 
+async def test_a_private_address_is_forbidden_now_and_later(client: Any) -> None:
+    sent = {"url": "http://127.0.0.1/a.wav"}
+    for path, body in (("/predict", sent), ("/async_predict", {"model_input": sent})):
+        response = await client.post(path, json=body)
+        assert (response.status, "not public" in await problem(response)) == (403, True)
+
+
 async def test_a_prediction_that_fails_later_is_told_as_predict_tells_it(jobs_client: Any) -> None:
     response = await jobs_client.post("/async_predict", json={"model_input": {"url": "data:,x"}})
     _, told = await ended(jobs_client, (await response.json())["request_id"])
