@@ -143,3 +143,41 @@ def test_the_readme_has_the_delays() -> None:
     told = "5 s, 30 s, 2, 10 and 30 minutes, 1, 3, 6, 12 and 24 hours"
     assert told in " ".join(README.split())
     assert f"up to {LONGEST_WISH / 3600:g} hours" in README
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"webhook": "http://127.0.0.1/"},
+        {"webhook": "https://me:s3cr3t@a.example/"},
+        {"webhook": "https://a.example/", "webhook_secret": "no base64"},
+    ],
+    ids=str,
+)
+async def test_nothing_is_kept_of_a_job_whose_webhook_cannot_be_used(
+    make_server: MakeServer, tmp_path: Path, query: dict[str, str]
+) -> None:
+    client = await make_server()
+    response = await client.post("/jobs", data=CLIP, params=query)
+    assert response.status in {400, 403}
+    assert "s3cr3t" not in await response.text()
+    assert [*(tmp_path / "jobs" / "uploads").glob("*")] == []
+    assert (await (await client.get("/jobs")).json())["jobs"] == []
+
+
+async def test_no_answer_shows_the_secret_of_a_webhook(
+    make_server: MakeServer, receiver: Receiver
+) -> None:
+    client = await make_server(allow_private_urls=True)
+    asked = {"webhook": receiver.url, "webhook_secret": SECRET}
+    submitted = await client.post("/jobs", data=CLIP, params=asked)
+    job = await submitted.json()
+    await receiver.arrived(1)
+    answers = [
+        await submitted.text(),
+        await (await client.get("/jobs")).text(),
+        await (await client.get(f"/jobs/{job['id']}")).text(),
+        await (await client.post(f"/jobs/{job['id']}/redeliver")).text(),
+    ]
+    assert [answer for answer in answers if SECRET[6:] in answer] == []
+    assert all(job["id"] in answer for answer in answers)

@@ -74,6 +74,21 @@ def test_a_dialects_webhooks_are_in_the_document_with_their_shapes():
     assert "webhooks" not in document([])
 
 
+async def test_the_document_has_the_webhooks_of_jobs(client):
+    document = await (await client.get("/openapi.json")).json()
+    assert sorted(document["webhooks"]) == [
+        "job.cancelled",
+        "job.completed",
+        "job.expired",
+        "job.failed",
+    ]
+    for item in document["webhooks"].values():
+        headers = {parameter["name"] for parameter in item["post"]["parameters"]}
+        assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
+        shape = item["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+        assert shape.rpartition("/")[2] in document["components"]["schemas"]
+
+
 async def test_the_documentation_page_loads_nothing_from_elsewhere(client):
     page = await (await client.get("/docs")).text()
     assert "http://" not in page

@@ -17,4 +17,5 @@ DIALECT = Dialect(
     ),
     name=job_submission.DIALECT,
     webhook_body=webhook.body,
+    webhooks=openapi.webhooks,
 )

@@ -7,13 +7,20 @@ from pydantic import BaseModel
 from asr.api.job_answer import JobAnswer
 from asr.api.job_submission import KEY, JobForm, JobParameters, JobRequest
 from asr.api.jobs.routes import JobPage, PageParameters, ResultParameters
+from asr.api.jobs.webhook import JobEnded
 from asr.errors import Invalid
 from asr.http import openapi
 from asr.http.dialect import Problem
 from asr.http.openapi import SECURITY, TEXT, Json
+from asr.jobs.job import JobState
 
 TAGS = ["Jobs"]
 ID: Json = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+SIGNED_HEADERS = {  # of Standard Webhooks
+    "webhook-id": "The same in every attempt",
+    "webhook-timestamp": "When this attempt began, in seconds since 1970",
+    "webhook-signature": "`v1,` and base64; absent where there is no secret",
+}
 MEANINGS = {
     401: "The API key is missing or wrong",
     404: "There is no such job, or it is another client's",
@@ -76,6 +83,34 @@ def events() -> Json:
     last = {"name": "Last-Event-ID", "in": "header", "description": "The last event you have"}
     found["responses"]["204"] = {"description": "You have its last event"}
     return found | {"parameters": [ID, {**last, **TEXT}]}
+
+
+def webhooks() -> Json:
+    """What the webhook of a job is told, by event."""
+    return {
+        f"job.{state}": {
+            "post": {
+                "tags": TAGS,
+                "summary": f"A job is {state}" if state != JobState.FAILED else "A job has failed",
+                "operationId": f"job_{state}",
+                "parameters": [
+                    {"name": name, "in": "header", "description": meaning, **TEXT}
+                    for name, meaning in SIGNED_HEADERS.items()
+                ],
+                "requestBody": {"required": True, "content": {"application/json": ended}},
+                "responses": {
+                    "2XX": {"description": "It is delivered"},
+                    "410": {"description": "It is not sent again, nor after any other 3xx and 4xx"},
+                    "default": {
+                        "description": "After 408, 425, 429 and 5xx it is sent again, for two days"
+                    },
+                },
+            }
+        }
+        for ended in [openapi.content(JobEnded)]
+        for state in JobState
+        if state.has_ended
+    }
 
 
 def _operation(

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import FormData, web
 from standardwebhooks import Webhook
 
+from asr.api.jobs.webhook import JobEnded
 from asr.config_keys import parse_keys
 from asr.http.app_keys import JOBS, SCHEDULER
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
@@ -291,6 +292,7 @@ async def test_the_end_is_told_to_the_webhook_signed(make_client, aiohttp_server
     body = Webhook(SECRET).verify(text, {name.lower(): v for name, v in headers.items()})
     assert (body["type"], body["data"]["id"]) == ("job.completed", job["id"])
     assert body["data"]["result"].startswith("1\n00:00:00,000 --> 00:00:02,000")
+    JobEnded.model_validate(body, strict=True, extra="forbid")
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = await (await client.get(f"/jobs/{job['id']}")).json()
