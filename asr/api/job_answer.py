@@ -12,6 +12,7 @@ from asr.http.app_keys import JOBS, SCHEDULER
 from asr.jobs.job import Job, JobState
 from asr.jobs.webhooks.message import iso
 from asr.jobs.webhooks.runner import attempts_of
+from asr.outbound.fetch import shown
 
 
 class JobProgress(BaseModel):
@@ -51,7 +52,10 @@ class JobSummary(BaseModel):
     error: dict[str, Any] | None = Field(
         description="Of a job that failed or has expired: `message`, `code` and `status`"
     )
-    webhook: str | None = Field(description="Where its end is told")
+    webhook: str | None = Field(
+        description="The server that is told of its end; path and query may be secrets",
+        examples=["https://example.com/…"],
+    )
 
 
 class JobAnswer(JobSummary):
@@ -90,7 +94,7 @@ def job_summary(request: web.Request, job: Job) -> JobSummary:
         ended_at=_time(job.ended_at),
         deadline_at=_time(job.deadline_at),
         error=None if job.error is None else dict(job.error),
-        webhook=str(webhook["url"]) if isinstance(webhook, Mapping) else None,
+        webhook=shown(str(webhook["url"])) if isinstance(webhook, Mapping) else None,
     )
 
 
