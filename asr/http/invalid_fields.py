@@ -36,6 +36,7 @@ CHECKS: Mapping[str, str] = {  # pydantic's kind of error → what the field has
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",
     "literal_error": "must be one of {expected}",
+    "enum": "must be one of {expected}",
     "union_tag_invalid": "must have as {discriminator} one of {expected_tags}",
     "union_tag_not_found": "must have the key {discriminator}",
 }

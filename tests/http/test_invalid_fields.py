@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
 import pytest
@@ -19,10 +20,16 @@ class Square(BaseModel):
     shape: Literal["square"]
 
 
+class Size(StrEnum):
+    SMALL = "small"
+    LARGE = "large"
+
+
 class Order(BaseModel):
     count: int = Field(1, ge=1, le=9)
     weight: float = Field(1.0, gt=0.5, lt=2**63, allow_inf_nan=False)
     colour: Literal["red", "green"] = "red"
+    size: Size = Size.SMALL
     name: str = Field("a", min_length=1, max_length=5)
     gift: bool = False
     tags: list[str] = []
@@ -45,6 +52,7 @@ class Order(BaseModel):
         ("weight", 0.5, "must be greater than 0.5"),
         ("weight", 1e300, "must be less than 9.22337e+18"),
         ("colour", "blue", "must be one of red, green"),
+        ("size", "huge", "must be one of small, large"),
         ("name", "", "must not be empty"),
         ("name", "abcdef", "must have at most 5 characters"),
         ("name", 5, "must be text"),
