@@ -36,6 +36,7 @@ TESTED_ELSEWHERE = {
     "metrics.py": "by api/test_health",
     "server/start.py": "by behaviour/test_process, which starts it",
     "cli/serve.py": "by cli/test_app",
+    "cli/options.py": "by cli/test_app",
     "api/asr_schemas.py": "by api/native/test_routes",
     "api/insanely_fast/schemas.py": "by api/insanely_fast/test_routes",
     "api/insanely_fast/openapi.py": "by server/test_docs",

@@ -17,6 +17,11 @@ INTERRUPTED = 130  # The exit code after Ctrl-C, as shells have it: 128 and the 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {  # name → its module in this package, and its line in the help
         "transcribe": ("transcribe", "Transcribe files and folders in this process, no server."),
+        "submit": ("submit", "Submit files, folders and URLs as jobs of a server."),
+        "wait": ("wait", "Wait for jobs, and fetch their results."),
+        "status": ("jobs", "Show how far jobs are."),
+        "cancel": ("jobs", "Cancel jobs: the server stops working on them at once."),
+        "list": ("jobs", "List the jobs of a server, newest first."),
         "serve": ("serve", "Run the server; its settings are environment variables."),
     }
 )

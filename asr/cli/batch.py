@@ -11,7 +11,8 @@ from typing import BinaryIO, Literal
 
 import soundfile
 
-from asr.cli.output import Format, rendered, write_whole
+from asr.api.asr_answer import formatted
+from asr.cli.output import write_whole
 from asr.cli.recordings import Recording
 from asr.errors import AsrError
 from asr.options import Options
@@ -125,9 +126,9 @@ class Batch:
 
     def _write(self, transcript: Transcript, recording: Recording) -> None:
         info = self._service.engine.info
-        formats: Sequence[tuple[Format, Path]] = list(recording.outputs.items())  # type: ignore[arg-type]
-        for output_format, path in formats:
-            write_whole(path, rendered(transcript, output_format, self._options, info))
+        for wanted, path in recording.outputs.items():
+            _, text = formatted(transcript, wanted, self._options, info)
+            write_whole(path, text)
 
     async def _measure(self, recordings: Sequence[Recording]) -> None:
         """Look up how long the recordings are, where their headers say it."""

@@ -14,14 +14,19 @@ LOG_SECONDS = 10.0  # Where stderr is a file, a line is added to it so often.
 
 
 class AudioBar:
-    """Shows how much audio is done of how much; drawn only where it is `shown`."""
+    """Shows how much audio is done of how much; drawn only where it is `shown`.
 
-    def __init__(self, shown: bool) -> None:
+    Args:
+        delay: seconds before it is drawn first.
+    """
+
+    def __init__(self, shown: bool, delay: float = 0.0) -> None:
         is_terminal = sys.stderr.isatty()
         self._bar = tqdm(
             total=0.0,
             bar_format=FORM,
             disable=not shown,
+            delay=delay,
             dynamic_ncols=is_terminal,
             mininterval=TERMINAL_SECONDS if is_terminal else LOG_SECONDS,
             file=sys.stderr,

@@ -8,8 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from types import MappingProxyType
+from typing import Literal
 
 import click
+
+Format = Literal["text", "srt", "vtt", "tsv", "json", "verbose_json"]
 
 # In a folder, files with these suffixes are audio; a file that is named is taken as it is.
 AUDIO_SUFFIXES = {
@@ -20,7 +23,7 @@ AUDIO_SUFFIXES = {
         *("oga", "ogg", "opus", "ra", "ts", "tta", "w64", "wav", "webm", "wma", "wmv"),
     )
 }
-SUFFIXES: Mapping[str, str] = MappingProxyType(
+SUFFIXES: Mapping[Format, str] = MappingProxyType(
     {
         "text": ".txt",
         "srt": ".srt",
@@ -37,7 +40,7 @@ class Recording:
     """An audio file and its outputs, by format."""
 
     audio: Path
-    outputs: Mapping[str, Path]
+    outputs: Mapping[Format, Path]
 
     @property
     def is_done(self) -> bool:
@@ -49,7 +52,9 @@ class Recording:
             return False
 
 
-def find(paths: Sequence[Path], formats: Sequence[str], directory: Path | None) -> list[Recording]:
+def find(
+    paths: Sequence[Path], formats: Sequence[Format], directory: Path | None
+) -> list[Recording]:
     """The recordings that are named or lie in folders that are, in order.
 
     Args:
@@ -61,7 +66,7 @@ def find(paths: Sequence[Path], formats: Sequence[str], directory: Path | None) 
     """
     places: dict[Path, Path] = {}
     for path in paths:
-        for audio, below in _audio(path):
+        for audio, below in audio_at(path):
             places.setdefault(audio, audio if directory is None else directory / below)
     if not places:
         raise click.UsageError("there is no audio: name files, or folders that have some")
@@ -76,7 +81,7 @@ def find(paths: Sequence[Path], formats: Sequence[str], directory: Path | None) 
     return recordings
 
 
-def _audio(path: Path) -> Iterator[tuple[Path, PurePath]]:
+def audio_at(path: Path) -> Iterator[tuple[Path, PurePath]]:
     """The audio files at `path`, each with its place below the folder that was named."""
     if not path.is_dir():
         yield path, PurePath(path.name)

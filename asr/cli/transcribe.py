@@ -15,9 +15,9 @@ import click
 
 from asr.capabilities import EngineInfo
 from asr.cli.batch import Batch, FileResult
-from asr.cli.output import Format
+from asr.cli.options import JSON, QUIET, transcription_options
 from asr.cli.progress import AudioBar, say
-from asr.cli.recordings import Recording, find
+from asr.cli.recordings import Format, Recording, find
 from asr.config import Config
 from asr.errors import BadRequest
 from asr.metrics import Metrics
@@ -40,7 +40,7 @@ class Wanted:
     is_json: bool
     is_quiet: bool
     language: str | None
-    languages: str
+    languages: str | None
     task: Task
     timestamps: Timestamps
     prompt: str | None
@@ -54,7 +54,7 @@ class Wanted:
             click.UsageError: the model cannot do it.
         """
         try:
-            allowed = [name for name in self.languages.split(",") if name.strip()]
+            allowed = [name for name in (self.languages or "").split(",") if name.strip()]
             options = Options(
                 language=language_code(self.language, info),
                 languages=allowed_languages(allowed, "languages", info),
@@ -96,21 +96,9 @@ class Wanted:
     help="Directory for what is written; without it, each output lies beside its audio.",
 )
 @click.option("--overwrite", is_flag=True, help="Also transcribe what has been written before.")
-@click.option("--json", "is_json", is_flag=True, help="Print a JSON object for each file.")
-@click.option("--quiet", "is_quiet", is_flag=True, help="Show no progress.")
-@click.option("--language", help="Language that is spoken; without it, it is detected.")
-@click.option("--languages", default="", help="Those that may be detected, with commas.")
-@click.option("--task", default="transcribe", type=click.Choice(get_args(Task)), show_default=True)
-@click.option(
-    "--timestamps",
-    default="segment",
-    type=click.Choice(get_args(Timestamps)),
-    show_default=True,
-    help="`word`: times of words, too, at which subtitles are divided.",
-)
-@click.option("--prompt", help="Text in the style of the audio, or names that occur in it.")
-@click.option("--temperature", default=0.0, type=click.FloatRange(0, 1), show_default=True)
-@click.option("--audio-track", type=click.IntRange(0), help="Track of the file, from 0.")
+@JSON
+@QUIET
+@transcription_options
 @click.option("--model", help="As the setting MODEL_ID: an id on the hub, a path, or `demo`.")
 @click.option("--device", help="As the setting DEVICE: `cpu`, `cuda`, `cuda:N` or `auto`.")
 @click.option("--dtype", help="As the setting DTYPE: `float32`, `float16`, `bfloat16` or `auto`.")

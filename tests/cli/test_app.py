@@ -23,6 +23,19 @@ def test_the_help_lists_every_command_and_imports_none():
     assert imported.isdisjoint({"torch", "transformers", "numpy", "aiohttp", "pydantic", "tqdm"})
 
 
+def test_commands_that_speak_to_a_server_need_neither_torch_nor_numpy():
+    found = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "import asr.cli.submit, asr.cli.wait"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = {line.rpartition("|")[2].strip() for line in found.stderr.splitlines()}
+    assert "asr.cli.client" in imported
+    assert imported.isdisjoint({"torch", "transformers", "numpy", "soundfile"})
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_help_that_begins_with_what_it_does(name, capsys):
     assert run([name, "--help"]) == 0
@@ -37,6 +50,10 @@ def test_every_command_has_a_help_that_begins_with_what_it_does(name, capsys):
         (["transcribe", "/nowhere/a.wav"], "'/nowhere/a.wav' does not exist"),
         (["transcribe", "-f", "doc", __file__], "'doc' is not one of 'text', 'srt'"),
         (["transcibe"], "No such command 'transcibe'"),
+        (["submit", "/nowhere/a.wav"], "there is no file '/nowhere/a.wav', and it is no URL"),
+        (["submit", "--id", "one", "http://a/1", "http://a/2"], "--id is for one job"),
+        (["status", "one", "--server", "ftp://host"], "is no URL of a server, such as http://"),
+        (["list", "--state", "done"], "'done' is not one of 'queued', 'running'"),
     ],
 )
 def test_what_cannot_be_understood_is_a_usage_error(arguments, message, capsys):

@@ -1,0 +1,58 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, get_args
+
+import click
+
+from asr.options import Task, Timestamps
+
+Command = Callable[..., Any]
+
+SERVER = click.option(
+    "--server",
+    envvar="ASR_SERVER",
+    default="http://localhost:8000",
+    show_default=True,
+    help="URL of the server; also ASR_SERVER.",
+)
+API_KEY = click.option(
+    "--api-key", envvar="ASR_API_KEY", help="Its key, if it needs one; also ASR_API_KEY."
+)
+JSON = click.option("--json", "is_json", is_flag=True, help="Print JSON, an object in each line.")
+QUIET = click.option("--quiet", "is_quiet", is_flag=True, help="Show no progress.")
+TRANSCRIPTION = (
+    click.option("--language", help="Language that is spoken; without it, it is detected."),
+    click.option("--languages", help="Languages that may be detected, with commas."),
+    click.option(
+        "--task",
+        default="transcribe",
+        type=click.Choice(get_args(Task)),
+        show_default=True,
+        help="`translate`: into English.",
+    ),
+    click.option(
+        "--timestamps",
+        default="segment",
+        type=click.Choice(get_args(Timestamps)),
+        show_default=True,
+        help="`word`: times of words, too, at which subtitles are divided.",
+    ),
+    click.option("--prompt", help="Text in the style of the audio, or names that occur in it."),
+    click.option("--temperature", default=0.0, type=click.FloatRange(0, 1), show_default=True),
+    click.option("--audio-track", type=click.IntRange(0), help="Track of a file, from 0."),
+)
+
+
+def server_options(command: Command) -> Command:
+    """Add what every command that speaks to a server has."""
+    return SERVER(API_KEY(JSON(command)))
+
+
+def transcription_options(command: Command) -> Command:
+    """Add how audio is to be transcribed."""
+    for option in reversed(TRANSCRIPTION):
+        command = option(command)
+    return command
