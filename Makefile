@@ -11,13 +11,16 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := demo
-.PHONY: help demo serve test real test-images clients check format bench accuracy engines card first-words reliability soak kill-test clean
+.PHONY: help demo demo-jobs serve test real test-images clients check format bench accuracy engines card first-words reliability soak kill-test clean
 
 help:                          ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: .venv/installed          ## transcribe the shipped samples with the embedded model
 	@MODEL_ID=demo $(BIN)/python -m benchmark.demo
+
+demo-jobs: .venv/installed     ## show jobs: 20 minutes with progress, a cancel, a signed webhook
+	@MODEL_ID=demo $(BIN)/python -m benchmark.demo_jobs
 
 serve: .venv/installed         ## run the server; settings are environment variables, such as PORT=8000
 	@echo "serving MODEL_ID=$(MODEL_ID)" \
