@@ -75,7 +75,7 @@ class JobOpener:
 
 def is_opened_at_start(config: Config) -> bool:
     """Whether jobs may be waiting there already, or the settings ask for that very place."""
-    if config.jobs_url is not None:
+    if config.jobs_url is not None or config.uploads_url is not None:
         return True
     directory = config.jobs_dir
     return directory is not None and (not _is_default(config) or (directory / FILE).exists())
@@ -90,9 +90,16 @@ async def open_place(config: Config) -> AsyncIterator[JobPlace]:
     """
     async with contextlib.AsyncExitStack() as stack:
         store, directory = await _opened(config, stack)
-        uploads = Uploads(config.uploads_url or str(directory / "uploads"))
+        uploads = _uploads(config.uploads_url or str(directory / "uploads"))
         stack.callback(uploads.close)
         yield JobPlace(store, uploads)
+
+
+def _uploads(url: str) -> Uploads:
+    try:
+        return Uploads(url)
+    except (ValueError, ImportError) as error:  # no such kind of place, or its package is missing
+        raise ConfigError(f"UPLOADS_URL={url!r} cannot be used: {error}") from error
 
 
 async def _opened(config: Config, stack: contextlib.AsyncExitStack) -> tuple[JobStore, Path]:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import sys
 from dataclasses import replace
 
 import pytest
@@ -110,3 +111,14 @@ async def test_audio_is_transcribed_while_jobs_cannot_be_kept(make_client, tmp_p
     assert int(response.headers["Retry-After"]) > 0
     assert (await client.post("/asr", data=speech)).status == 200
     assert (await client.get("/hc")).status == 200
+
+
+@pytest.mark.parametrize("url", ["nowhere://bucket/path", "s3://bucket/path"])
+async def test_a_place_for_uploads_that_cannot_be_used_stops_the_start(tmp_path, url, monkeypatch):
+    monkeypatch.setitem(sys.modules, "s3fs", None)  # it is not installed
+    config = replace(default(tmp_path), uploads_url=url)
+    assert is_opened_at_start(config)
+    opener = JobOpener(lambda: open_place(config), no_work)
+    with pytest.raises(ConfigError, match=f"UPLOADS_URL='{url}' cannot be used"):
+        await opener.open()
+    await opener.aclose()

@@ -6,7 +6,7 @@ import base64
 import pytest
 
 from asr.audio.streams import stream_of
-from asr.errors import BadRequest, CallerError, IdConflict, NotCompleted, NotFound
+from asr.errors import BadRequest, CallerError, IdConflict, NotCompleted, NotFound, ShuttingDown
 from asr.jobs.job import JobKind, JobState, Outcome
 from asr.jobs.requests import packed
 from asr.jobs.submission import Webhook
@@ -167,3 +167,20 @@ async def test_the_worker_is_woken_for_new_jobs_and_for_cancelled_ones(jobs, mon
     job = await jobs.submit(asked())
     await jobs.cancel(job.id, "")
     assert len(news) == 2
+
+
+async def test_who_follows_a_job_is_told_when_the_server_ends(jobs):
+    job = await jobs.submit(asked())
+    following = [asyncio.create_task(_all(jobs.events(job.id, "")))]
+    following += [asyncio.create_task(jobs.wait(job.id, ""))]
+    await asyncio.sleep(0)
+    jobs.end()
+    for task in following:
+        with pytest.raises(ShuttingDown, match="follow the job on another server"):
+            await task
+
+
+async def test_the_text_so_far_is_that_of_the_segments(jobs, place):
+    job = await jobs.submit(asked())
+    await place.store.progress(await taken(place), 1.0, 3.0, [{"text": " one"}, {"text": " two"}])
+    assert await jobs.text(job) == " one two"
