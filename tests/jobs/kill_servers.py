@@ -214,12 +214,26 @@ def killed(servers: Servers, jobs: int, kills: int) -> Count:
     return counted(servers, jobs, f"{kills} x kill -9", harmed_at)
 
 
+@contextlib.contextmanager
+def submitting(servers: Servers, jobs: int) -> Iterator[None]:
+    """Submit jobs meanwhile; go on once a quarter of them is done."""
+    thread = threading.Thread(target=servers.submit, args=(jobs,))
+    thread.start()
+    until(lambda: servers.told() >= jobs / 4, ENOUGH_SECONDS)
+    yield
+    thread.join()
+
+
 def frozen(servers: Servers, jobs: int) -> Count:
-    servers.submit(jobs)
+    with submitting(servers, jobs):
+        freeze(servers)
+    return counted(servers, jobs, f"frozen for {FROZEN_SECONDS:g} s", time.monotonic())
+
+
+def freeze(servers: Servers) -> None:
     servers.processes[0].send_signal(signal.SIGSTOP)
     time.sleep(FROZEN_SECONDS)
     servers.processes[0].send_signal(signal.SIGCONT)
-    return counted(servers, jobs, f"frozen for {FROZEN_SECONDS:g} s", time.monotonic())
 
 
 def main(jobs: int, kills: int) -> None:
@@ -235,10 +249,10 @@ def main(jobs: int, kills: int) -> None:
             print(frozen(servers, jobs).row(name), flush=True)
         database.execute("DROP SCHEMA asr CASCADE")
         with servers_of(3, JOBS_URL=database.url) as servers:
-            servers.submit(jobs)
-            database.stop(signal.SIGQUIT)
-            time.sleep(AWAY_SECONDS)
-            database.start()
+            with submitting(servers, jobs):
+                database.stop(signal.SIGQUIT)
+                time.sleep(AWAY_SECONDS)
+                database.start()
             harm = f"store dead for {AWAY_SECONDS:g} s"
             print(counted(servers, jobs, harm, time.monotonic()).row(name), flush=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from asr.jobs import postgres_store, sqlite_store
+from asr.jobs.database import sqlite
 from asr.jobs.job import Job, JobKind
 from asr.jobs.store import JobStore
 from tests.support.postgres import Postgres
@@ -18,8 +19,11 @@ Opener = Callable[[], contextlib.AbstractAsyncContextManager[JobStore]]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
+def open_store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Opener:
     """Opens the one store of a test, as often as it asks."""
+    monkeypatch.setattr(sqlite, "CALL_SECONDS", 60.0)  # a busy machine fails no test
     if request.param == "sqlite":
         return lambda: sqlite_store.open_store(tmp_path / "jobs")
     server: Postgres = request.getfixturevalue("postgres_with_tables")
@@ -27,14 +31,14 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Opener:
 
 
 @pytest.fixture
-def postgres_with_tables(postgres_server: Postgres) -> Postgres:
+def postgres_with_tables(patient_postgres: Postgres) -> Postgres:
     """Gives a database whose tables of jobs, if it has them, are empty."""
-    postgres_server.execute(
+    patient_postgres.execute(
         "DO $$ BEGIN IF to_regclass('asr.jobs') IS NOT NULL THEN "
         "TRUNCATE asr.jobs, asr.procrastinate_jobs, asr.procrastinate_workers CASCADE; "
         "END IF; END $$"
     )
-    return postgres_server
+    return patient_postgres
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from asr.jobs.database import postgres as database
+from asr.jobs.database import postgres_schema
 from tests.conftest import PATIENCE_SECONDS, free_port
 from tests.support.processes import until
 
@@ -132,7 +134,16 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def postgres(postgres_server: Postgres) -> Postgres:
-    """Gives the server with a database that has no tables of jobs."""
-    postgres_server.execute("DROP SCHEMA IF EXISTS asr CASCADE")
+def patient_postgres(postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> Postgres:
+    """Gives the server, and calls of its stores more time: a busy machine fails no test."""
+    path = f"-c search_path={postgres_schema.SCHEMA}"
+    for name, value in (("POOL_SECONDS", 60.0), ("CALL_SECONDS", 60.0), ("OPTIONS", path)):
+        monkeypatch.setattr(database, name, value)
     return postgres_server
+
+
+@pytest.fixture
+def postgres(patient_postgres: Postgres) -> Postgres:
+    """Gives the server with a database that has no tables of jobs."""
+    patient_postgres.execute("DROP SCHEMA IF EXISTS asr CASCADE")
+    return patient_postgres

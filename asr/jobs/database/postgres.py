@@ -127,7 +127,7 @@ class PostgresDatabase:
         """Give a connection that works, and is cut when its time is over."""
         assert self._pool is not None
         for _ in range(CONNECTIONS + 1):  # all others were cut since they were used last
-            async with self._pool.connection() as connection:
+            async with self._pool.connection(POOL_SECONDS) as connection:
                 end = self._loop.call_later(CALL_SECONDS, _cut, connection)
                 try:
                     if await _works(connection):
@@ -144,7 +144,6 @@ class PostgresDatabase:
                 kwargs={**self._parameters, "row_factory": dict_row},
                 min_size=0,
                 max_size=CONNECTIONS,
-                timeout=POOL_SECONDS,
                 reconnect_timeout=POOL_SECONDS,
                 open=False,
             )

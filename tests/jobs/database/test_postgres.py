@@ -30,11 +30,8 @@ def url(postgres_with_tables, line):
 
 
 @pytest.fixture
-async def database(url, monkeypatch):
-    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.5)
-    monkeypatch.setattr(postgres, "CALL_SECONDS", 0.5)
+async def database(url):
     async with open_database(url) as opened:
-        monkeypatch.setattr(postgres, "CALL_SECONDS", 30.0)
         yield opened
 
 
@@ -74,14 +71,15 @@ async def test_a_frozen_database_is_given_up(database, line, monkeypatch):
     line.stop()
     with pytest.raises(StoreUnavailable, match="away or too slow"):
         await database.call(one)
-    monkeypatch.setattr(postgres, "CALL_SECONDS", 30.0)
+    monkeypatch.setattr(postgres, "CALL_SECONDS", 60.0)
     await line.mend()
     await answers(database)
 
 
-async def test_a_database_that_has_died_is_refused_and_found_again(database, line):
+async def test_a_database_that_has_died_is_refused_and_found_again(database, line, monkeypatch):
     await database.call(one)
     await line.cut()
+    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.3)
     with pytest.raises(StoreUnavailable, match="away or too slow"):
         await database.call(one)
     await line.mend()
@@ -95,13 +93,14 @@ async def test_the_first_call_after_a_restart_succeeds(database, line):
     assert await asyncio.gather(*(database.call(one) for _ in range(10))) == [1] * 10
 
 
-async def test_what_a_caller_may_read_tells_nothing_of_the_database(database, line):
+async def test_what_a_caller_may_read_tells_nothing_of_the_database(database, line, monkeypatch):
     async def call(connection: Connection) -> None:
         await connection.execute("SELECT nonsense FROM secrets")
 
     with pytest.raises(StoreUnavailable, match="refuses the call") as refused:
         await database.call(call)
     await line.cut()
+    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.3)
     with pytest.raises(StoreUnavailable) as away:
         await database.call(one)
     for error in (refused.value, away.value):
@@ -146,7 +145,7 @@ async def test_a_url_that_cannot_work_stops_the_start(url, change, message):
 
 
 async def test_a_database_that_is_away_at_the_start_may_come_later(url, line, monkeypatch):
-    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.5)
+    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.3)
     await line.cut()
     async with open_database(url) as database:
         with pytest.raises(StoreUnavailable):
