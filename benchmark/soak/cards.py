@@ -19,7 +19,7 @@ TRANSCRIPTIONS, TRANSLATIONS = "/v1/audio/transcriptions", "/v1/audio/translatio
 PART_BYTES = 16_384  # A chunked upload comes in parts of so many bytes.
 OK = frozenset({200})
 FAULTY = frozenset({200, 400})  # Half a file may still have some text.
-BARE = ("/hc", "/health", "/metrics", "/docs", "/openapi.json", "/v1/models", "/tasks")
+BARE = ("/hc", "/health", "/metrics", "/docs", "/openapi.json", "/v1/models", "/tasks", "/jobs")
 
 
 def of_object(body: bytes) -> str:
@@ -157,21 +157,25 @@ WAYS = (
 def deck(clips: Sequence[Clip]) -> list[Card]:
     """Return all requests that the server is to answer: clips, bare paths and faulty ones."""
     spoken = [way.card(clip) for clip, way in zip(clips, cycle(WAYS), strict=False)]
-    return [*spoken, *(bare(path) for path in BARE), later(clips[0]), *faulty(clips[0])]
+    return [*spoken, *(bare(path) for path in BARE), *later(clips[0]), *faulty(clips[0])]
 
 
 def bare(path: str, status: int = 200, method: str = "GET") -> Card:
     return Card(f"{method} {path}", path, method, frozenset({status}), of_nothing)
 
 
-def later(clip: Clip) -> Card:
-    """Return a request for a job, whose text nobody fetches."""
+def later(clip: Clip) -> list[Card]:
+    """Return requests for jobs, whose texts nobody fetches."""
+    accepted = frozenset({202})
 
-    def body() -> dict[str, Any]:
+    def predict() -> dict[str, Any]:
         return {"json": {"model_input": uri(clip, {})["json"]}}
 
     path = "/production/async_predict"
-    return Card(f"{path} {clip.name}", path, "POST", frozenset({202}), of_nothing, body)
+    return [
+        Card(f"{path} {clip.name}", path, "POST", accepted, of_nothing, predict),
+        Way("/jobs", raw, read=of_nothing).card(clip, accepted),
+    ]
 
 
 def faulty(clip: Clip) -> list[Card]:
@@ -185,6 +189,9 @@ def faulty(clip: Clip) -> list[Card]:
         Card("a private URL", "/asr", statuses=frozenset({403}), body=_private),
         bare("/v1/models/whisper-1", 404),
         bare("/nothing", 404),
+        *(bare(f"/jobs/nothing{end}", 404) for end in ("", "/result", "/events")),
+        bare("/jobs/nothing", 404, "DELETE"),
+        bare("/jobs/nothing/redeliver", 404, "POST"),
         bare("/status/nothing", 404),
         bare("/cancel/nothing", 404, "DELETE"),
         bare("/asr", 405),

@@ -15,4 +15,5 @@ DIALECT = Dialect(
     problem=problem,
     name=answers.NAME,
     webhook_body=answers.webhook_body,
+    webhooks=openapi.webhooks,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asr.api.insanely_fast.schemas import (
     BackgroundTask,
     CompletedTask,
+    FailedTask,
     TaskForm,
     TaskProblem,
     TaskRequest,
@@ -76,6 +77,19 @@ def cancellation() -> Json:
         "description": "Its webhook is told. Of a task that has ended, the answer is its status.",
         "responses": {"200": operation["responses"]["200"], **background, **operation["responses"]},
     }
+
+
+def webhooks() -> Json:
+    """What the `webhook` of a task is sent."""
+    body = {"application/json": content(CompletedTask, FailedTask)}
+    operation = {
+        "tags": TAGS,
+        "summary": "A task has ended",
+        "description": "Sent to its `webhook`, with the headers of a job's webhook beside its own.",
+        "requestBody": {"required": True, "content": body},
+        "responses": {"2XX": {"description": "It is not sent again"}},
+    }
+    return {"task": {"post": operation}}
 
 
 def _of_a_task(summary: str, answer: type[TaskStatus]) -> Json:

@@ -93,6 +93,15 @@ class CompletedTask(BaseModel):
     fly_machine_id: str | None = Field(None, description="FLY_MACHINE_ID, where it is set")
 
 
+class FailedTask(BaseModel):
+    """What the webhook of a task without an output is told."""
+
+    error: str
+    status: Literal["error", "cancelled"]
+    task_id: str
+    fly_machine_id: str | None = Field(None, description="FLY_MACHINE_ID, where it is set")
+
+
 class BackgroundTask(BaseModel):
     """The answer where the text is sent to the webhook."""
 

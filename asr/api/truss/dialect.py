@@ -25,4 +25,5 @@ DIALECT = Dialect(
     problem=problem,
     name=webhook.NAME,
     webhook_body=webhook.webhook_body,
+    webhooks=openapi.webhooks,
 )

@@ -6,6 +6,7 @@ from asr.api.jigsaw import PipelineOutput
 from asr.api.truss.schemas import (
     AsyncAnswer,
     AsyncRequest,
+    EndedPrediction,
     PredictForm,
     PredictProblem,
     PredictRequest,
@@ -54,3 +55,15 @@ def later_prediction() -> Json:
         },
         "security": SECURITY,
     }
+
+
+def webhooks() -> Json:
+    """What the `webhook_endpoint` of a prediction is sent."""
+    body = {"application/json": openapi.content(EndedPrediction)}
+    operation = {
+        "tags": TAGS,
+        "summary": "A prediction has ended",
+        "requestBody": {"required": True, "content": body},
+        "responses": {"2XX": {"description": "It is not sent again"}},
+    }
+    return {"prediction": {"post": operation}}

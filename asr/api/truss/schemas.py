@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from asr.api.jigsaw import JigsawParameters
+from asr.api.jigsaw import JigsawParameters, PipelineOutput
 from asr.http.parameters import AudioFile, Location
 from asr.options import Timestamps
 
@@ -74,3 +74,20 @@ class PredictProblem(BaseModel):
 
     error: Literal[True]
     detail: str
+
+
+class PredictionError(BaseModel):
+    code: str
+    message: str
+
+
+class EndedPrediction(BaseModel):
+    """What a webhook is told, in Baseten's shape."""
+
+    request_id: str
+    model_id: str
+    deployment_id: str
+    type: Literal["async_request_completed"]
+    time: str = Field(description="When it ended", examples=["2026-11-29T17:30:00.000Z"])
+    data: PipelineOutput | PredictProblem
+    errors: list[PredictionError]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from asr.api.truss.schemas import PredictProblem
+from asr.api.truss.schemas import EndedPrediction, PredictProblem
 from asr.api.truss.webhook import webhook_body
 from asr.http.app_keys import JOBS
 from asr.jobs.job import Job, JobState
@@ -105,6 +105,7 @@ async def test_a_prediction_for_later_is_told_in_basetens_shape(
     answer = await response.json()
     assert (response.status, list(answer)) == (202, ["request_id"])
     job, told = await ended(jobs_client, answer["request_id"])
+    EndedPrediction.model_validate(told, extra="forbid")
     assert (job.priority, job.request["webhook"]["url"]) == (-2, hook)  # type: ignore[index]
     assert told.pop("time").endswith("Z")
     assert told == {
@@ -127,6 +128,7 @@ async def test_a_private_address_is_forbidden_now_and_later(client: Any) -> None
 async def test_a_prediction_that_fails_later_is_told_as_predict_tells_it(jobs_client: Any) -> None:
     response = await jobs_client.post("/async_predict", json={"model_input": {"url": "data:,x"}})
     _, told = await ended(jobs_client, (await response.json())["request_id"])
+    EndedPrediction.model_validate(told, extra="forbid")
     assert told["data"]["error"] is True
     assert "decoded" in told["data"]["detail"]
     [error] = told["errors"]
