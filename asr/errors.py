@@ -142,8 +142,8 @@ class TooManyRequests(CallerError):
     def __init__(self, client: str, limit: int) -> None:
         wait = spread(CLIENT_RETRY_SECONDS)
         super().__init__(
-            f"{client} has {limit} requests in flight, and the server allows it no more at once: "
-            f"wait until one is answered, or try again in {math.ceil(wait)} s"
+            f"{client} has as many requests in flight as it may have at once ({limit}): wait until "
+            f"one is answered, or try again in {math.ceil(wait)} s"
         )
         self.retry_after = wait
 

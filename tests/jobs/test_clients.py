@@ -29,7 +29,7 @@ def test_a_client_has_no_more_requests_in_flight_than_its_limit():
             clients.request("bob").__enter__()
         assert no.value.status == 429
         assert no.value.retry_after is not None
-        assert "bob has 2 requests in flight" in no.value.message
+        assert "bob has as many requests in flight as it may have at once (2)" in no.value.message
         with clients.request("bob"):  # one has been answered
             pass
 
