@@ -27,6 +27,7 @@ def ci(tmp_path: Path):
         codes = f"test) exit {test};; real) exit {real};; test-images) exit {images};;"
         where = "$WHISPER_CHECKPOINT $SPEECH_FOLDER"
         programs = {
+            "bin/apt-get": "exit 100",
             "bin/docker": f"echo 'no daemon here' >&2; exit {docker}",
             "bin/make": f'echo make $*; [ $1 = real ] && echo "{where}"; case $1 in {codes} esac',
         }
