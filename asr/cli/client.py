@@ -139,8 +139,12 @@ class JobsClient:
             Unreachable, and those of LOST: the connection is lost.
         """
         headers = {"Last-Event-ID": last} if last else {}
-        async with self._answer("GET", _path(job_id) + "/events", headers=headers) as answer:
-            async for identity in _event_ids(answer):
+        path = _path(job_id) + "/events"
+        async with (
+            self._answer("GET", path, headers=headers) as answer,
+            contextlib.aclosing(_event_ids(answer)) as identities,
+        ):
+            async for identity in identities:
                 yield identity
 
     async def _json(self, method: str, path: str, **how: Any) -> Json:
