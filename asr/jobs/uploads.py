@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable
@@ -22,6 +24,8 @@ Result = TypeVar("Result")
 
 THREADS = 4  # So many files are written or read at once; one that hangs holds up few others.
 PIECE_BYTES = 2**20  # A file is written and read so many bytes at a time.
+# Files of other names are not ours: they are never removed. Very long results have a dash.
+NAME = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
 PRIVATE = 0o700  # Others on the machine cannot list the directory.
 
 
@@ -110,7 +114,7 @@ class Uploads:
             await self._run(self._files.rm_file, self._path(name))
 
     async def older(self, seconds: float) -> list[str]:
-        """The names of the files that were written more than so many seconds ago."""
+        """The names of our files that were written more than so many seconds ago."""
         with contextlib.suppress(NotFound):
             return await self._run(self._older, time.time() - seconds)
         return []
@@ -136,9 +140,16 @@ class Uploads:
             yield data
 
     def _older(self, before: float) -> list[str]:
-        paths = self._files.ls(self._place, detail=False)
-        old = [path for path in paths if self._files.modified(path).timestamp() < before]
-        return [path.rpartition("/")[2] for path in old]
+        found = [path.rpartition("/")[2] for path in self._files.ls(self._place, detail=False)]
+        ours = [name for name in found if NAME.fullmatch(name)]
+        return [name for name in ours if self._written_at(name) < before]
+
+    def _written_at(self, name: str) -> float:
+        """Seconds since 1970; a file that was removed meanwhile is new."""
+        try:
+            return float(self._files.modified(self._path(name)).timestamp())
+        except FileNotFoundError:
+            return math.inf
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         try:

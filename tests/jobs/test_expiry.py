@@ -66,14 +66,23 @@ async def test_a_job_that_ended_long_ago_is_forgotten_with_its_result(jobs, plac
 async def test_old_files_that_no_job_has_are_removed(jobs, place, expiry):
     _, queued = await uploaded(jobs)
     old, new = [await jobs.keep(stream_of([b"audio"])) for _ in range(2)]
-    await place.uploads.put("0a-1", b"result")
-    await place.uploads.put("0b-1", b"result")
-    ages = {queued: 3 * DAY, old: 1.1 * DAY, "0a-1": 1.5 * DAY, "0b-1": 2.5 * DAY}
+    young, forgotten = "a" * 32 + "-1", "b" * 32 + "-1"
+    await place.uploads.put(young, b"result")
+    await place.uploads.put(forgotten, b"result")
+    await place.uploads.put("talk.wav", b"somebody's own")
+    ages = {
+        queued: 3 * DAY,
+        old: 1.1 * DAY,
+        young: 1.5 * DAY,
+        forgotten: 2.5 * DAY,
+        "talk.wav": 9 * DAY,
+    }
     for name, seconds in ages.items():
         then = time.time() - seconds
         os.utime(place.uploads._path(name), (then, then))
     await expiry.sweep()
-    assert set(await place.uploads.older(-60)) == {queued, new, "0a-1"}
+    assert set(await place.uploads.older(-60)) == {queued, new, young}
+    assert await place.uploads.get("talk.wav")
 
 
 async def test_the_jobs_that_wait_are_counted(jobs, place, expiry, monkeypatch):

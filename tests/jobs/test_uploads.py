@@ -11,6 +11,7 @@ from asr.errors import NotFound, StorageFailed, StorageFull, TooLarge
 from asr.jobs.uploads import PIECE_BYTES, Uploads
 
 FULL = "/dev/full"  # Every write to this device fails as on a full disk.
+RESULT = "0" * 32 + "-1"  # The name of a very long result.
 
 
 @pytest.fixture
@@ -41,17 +42,23 @@ async def test_what_was_written_is_read_and_removed(uploads):
     data = os.urandom(PIECE_BYTES + 10)
     name = await uploads.write(stream_of([data[:5], b"", data[5:], b"end"]))
     assert await content(uploads, name) == data + b"end"
-    await uploads.put("result", b"a")
-    await uploads.put("result", b"b")
-    assert await uploads.get("result") == b"b"
-    assert set(await uploads.older(-60)) == {name, "result"}
+    await uploads.put(RESULT, b"a")
+    await uploads.put(RESULT, b"b")
+    assert await uploads.get(RESULT) == b"b"
+    assert set(await uploads.older(-60)) == {name, RESULT}
     assert await uploads.older(60) == []
     await uploads.remove(name)
     await uploads.remove(name)  # it is not there any more
     for read in (content(uploads, name), uploads.get(name)):
         with pytest.raises(NotFound, match="not there any more"):
             await read
-    assert await uploads.older(-60) == ["result"]
+    assert await uploads.older(-60) == [RESULT]
+
+
+async def test_files_that_are_not_of_jobs_are_not_seen_as_old(uploads):
+    for name in ("talk.wav", "a-1", "0" * 31, "F" * 32):
+        await uploads.put(name, b"somebody's own")
+    assert await uploads.older(-60) == []
 
 
 async def test_a_place_without_files_has_no_old_ones(uploads):
