@@ -69,9 +69,9 @@ async def job_answer(request: web.Request, job: Job, with_text: bool = True) -> 
     """A job with all that is known of it."""
     jobs = request.app[JOBS]
     text = await jobs.text(job) if with_text else ""
-    deliveries = await jobs.deliveries(job.id, job.client) if _has_deliveries(job) else []
+    deliveries = await jobs.deliveries(job.public_id, job.client) if _has_deliveries(job) else []
     found = [
-        Delivery(id=each.id, state=each.state, attempts=_plain(attempts_of(each)))
+        Delivery(id=each.public_id, state=each.state, attempts=_plain(attempts_of(each)))
         for each in deliveries
     ]
     return JobAnswer(**job_summary(request, job).model_dump(), text=text, deliveries=found)
@@ -82,7 +82,7 @@ def job_summary(request: web.Request, job: Job) -> JobSummary:
     pace, ahead = request.app[SCHEDULER].pace, job.seconds_ahead
     webhook = job.request.get("webhook")
     return JobSummary(
-        id=job.id,
+        id=job.public_id,
         state=job.state,
         priority=job.priority,
         position=ahead,

@@ -109,7 +109,7 @@ async def _submitted(
             options=options,
             client=client,
             dialect=DIALECT,
-            id=parameters.id or _id_of_key(request, client),
+            id=parameters.id or _id_of_key(request),
             fingerprint=fingerprint,
             webhook=_webhook(parameters),
             priority=parameters.priority,
@@ -121,7 +121,7 @@ async def _submitted(
     return web.json_response(
         text=found.model_dump_json(),
         status=200 if job.state.has_ended else 202,
-        headers={"Location": f"/jobs/{job.id}", **server_headers(request)}
+        headers={"Location": f"/jobs/{job.public_id}", **server_headers(request)}
         | warning_header(warnings),
     )
 
@@ -134,12 +134,11 @@ def _webhook(parameters: JobParameters) -> Webhook | None:
     return None
 
 
-def _id_of_key(request: web.Request, client: str) -> str | None:
-    """The id that belongs to the client's Idempotency-Key, if it sends one."""
+def _id_of_key(request: web.Request) -> str | None:
+    """The id that belongs to the request's Idempotency-Key, if it has one."""
     key = request.headers.get(KEY)
     if key is None:
         return None
     if not 0 < len(key) <= MOST_KEY_CHARS:
         raise BadRequest(f"the header {KEY} may have 1 to {MOST_KEY_CHARS} characters")
-    named = f"{client}\0{key}".encode("utf-8", "surrogateescape")
-    return hashlib.sha256(named).hexdigest()[:32]
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:32]

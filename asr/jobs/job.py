@@ -8,6 +8,8 @@ from enum import StrEnum
 
 Json = Mapping[str, object]
 
+AFTER_CLIENT = "/"  # It ends the client's name in the store's id of a job; neither part has it.
+
 
 class JobKind(StrEnum):
     """What a worker does with a job."""
@@ -35,7 +37,7 @@ class JobState(StrEnum):
 class Job:
     """A job as its store has it; all times are seconds since 1970."""
 
-    id: str
+    id: str  # the store's: no two clients have the same one
     kind: JobKind
     request: Json  # what its worker needs, as JSON
     client: str = ""  # the name of the API key that it belongs to; "": there are no keys
@@ -53,6 +55,16 @@ class Job:
     seconds_ahead: float | None = None  # of audio in the jobs before it, while it is queued
     result: Json | None = None  # of a completed job; None too where it was not asked for
     error: Json | None = None  # of a failed or expired job
+
+    @property
+    def public_id(self) -> str:
+        """The id by which its client knows it."""
+        return self.id.rpartition(AFTER_CLIENT)[2]
+
+
+def store_id(client: str, public_id: str) -> str:
+    """The id by which the store knows a client's job: two clients may choose the same one."""
+    return f"{client}{AFTER_CLIENT}{public_id}" if client else public_id
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import dataclass
 
 from asr.errors import AsrError, BadRequest, IdConflict, NotCompleted, NotFound, ShuttingDown
-from asr.jobs.job import Job, JobEvent, JobKind, JobState
+from asr.jobs.job import Job, JobEvent, JobKind, JobState, store_id
 from asr.jobs.requests import unpacked
 from asr.jobs.store import JobStore, Page
-from asr.jobs.submission import Submission, deliveries_of, delivery
+from asr.jobs.submission import ID, Submission, deliveries_of, delivery
 from asr.jobs.uploads import Uploads
 from asr.jobs.webhooks.message import check_webhook
 from asr.text import quoted
@@ -96,13 +96,12 @@ class JobService:
         store = (await self._place()).store
         found = await store.add(job)
         if found.request["audio"] != job.request["audio"]:  # it was there before
-            await self.drop(submission.audio)
-        if found.kind is not job.kind or found.client != job.client:
-            raise IdConflict(f"the id {quoted(job.id)} is taken: choose another one", "id")
+            with contextlib.suppress(AsrError):  # then it is removed by the next sweep
+                await self.drop(submission.audio)
         if found.request["fingerprint"] != submission.fingerprint:
             raise IdConflict(
-                f"the job {quoted(job.id)} was submitted with other audio or options: choose "
-                "another id, or repeat that request",
+                f"the job {quoted(job.public_id)} was submitted with other audio or options: "
+                "choose another id, or repeat that request",
                 "id",
             )
         self._wake()
@@ -110,7 +109,10 @@ class JobService:
 
     async def get(self, job_id: str, client: str, with_result: bool = False) -> Job:
         """A transcription of this client."""
-        job = await (await self._place()).store.get(job_id, with_result)
+        job = None
+        if ID.fullmatch(job_id):  # so no store sees what it could not even look for
+            store = (await self._place()).store
+            job = await store.get(store_id(client, job_id), with_result)
         if job is None or job.kind is not JobKind.TRANSCRIPTION or job.client != client:
             raise NotFound(f"there is no job {quoted(job_id)}: it was never there, or is forgotten")
         return job
@@ -118,9 +120,11 @@ class JobService:
     async def page(
         self, client: str, states: Collection[JobState], after: str | None, limit: int
     ) -> Page:
-        """Transcriptions of this client, newest first."""
+        """Transcriptions of this client, newest first; `after` is the public id of one of them."""
         store = (await self._place()).store
-        return await store.page(JobKind.TRANSCRIPTION, client, states, after, limit)
+        last = None if after is None else (await self.get(after, client)).id
+        found = await store.page(JobKind.TRANSCRIPTION, client, states, last, limit)
+        return Page(found.jobs, found.jobs[-1].public_id if found.after else None)
 
     async def transcript(self, job: Job) -> Transcript:
         """The transcript of a job that was got with its result.
@@ -131,7 +135,8 @@ class JobService:
         """
         if job.state is not JobState.COMPLETED or job.result is None:
             raise NotCompleted(
-                f"the job {quoted(job.id)} is {job.state}: there is a result once it is completed"
+                f"the job {quoted(job.public_id)} is {job.state}: there is a result once it is "
+                "completed"
             )
         if (name := job.result.get(RESULT_FILE)) is not None:
             data = await (await self._place()).uploads.get(str(name))
@@ -155,7 +160,7 @@ class JobService:
         attempt, number = after or (0, 0)
         while True:
             job = await self.get(job_id, client)
-            for event in await (await self._place()).store.events(job_id, attempt, number):
+            for event in await (await self._place()).store.events(job.id, attempt, number):
                 attempt, number = event.attempt, event.number
                 yield event
             if job.state.has_ended:
@@ -180,7 +185,7 @@ class JobService:
         """End a job, unless it has ended; return it as it was before."""
         known = await self.get(job_id, client)
         place = await self._place()
-        job = await place.store.cancel(job_id, deliveries_of(known, JobState.CANCELLED))
+        job = await place.store.cancel(known.id, deliveries_of(known, JobState.CANCELLED))
         self._wake()
         if job is None:
             raise NotFound(f"there is no job {quoted(job_id)}: it is forgotten")
@@ -210,9 +215,11 @@ class JobService:
         """
         job = await self.get(job_id, client)
         if job.request.get("webhook") is None:
-            raise BadRequest(f"the job {quoted(job.id)} was submitted without a webhook")
+            raise BadRequest(f"the job {quoted(job.public_id)} was submitted without a webhook")
         if not job.state.has_ended:
-            raise NotCompleted(f"the job {quoted(job.id)} is {job.state}: there is nothing to tell")
+            raise NotCompleted(
+                f"the job {quoted(job.public_id)} is {job.state}: there is nothing to tell"
+            )
         number = len(await self.deliveries(job_id, client)) + 1
         added = await (await self._place()).store.add(delivery(job, job.state, number))
         self._wake()

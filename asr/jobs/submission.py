@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from asr.errors import Invalid
-from asr.jobs.job import Job, JobKind, JobState, Json
+from asr.jobs.job import Job, JobKind, JobState, Json, store_id
 from asr.jobs.requests import options_to_json
 from asr.options import Options
 
@@ -50,8 +50,9 @@ class Submission:
             Invalid: its id cannot be used.
         """
         now = time.time()
+        public_id = uuid.uuid4().hex if self.id is None else checked_id(self.id)
         return Job(
-            id=uuid.uuid4().hex if self.id is None else checked_id(self.id),
+            id=store_id(self.client, public_id),
             kind=JobKind.TRANSCRIPTION,
             request={
                 "audio": dict(self.audio),
@@ -100,12 +101,18 @@ def deliveries_of(job: Job, state: JobState) -> Sequence[Job]:
 def delivery(job: Job, state: JobState, number: int) -> Job:
     """The `number`th delivery of the webhook that tells how `job` ended."""
     now = time.time()
-    webhook_id = f"{job.id}{BETWEEN}{state}"  # the same in every attempt
+    webhook_id = f"{job.public_id}{BETWEEN}{state}"  # the same in every attempt
     return Job(
-        id=webhook_id if number == 1 else f"{webhook_id}{BETWEEN}{number}",
+        id=delivery_id(job.id, state, number),
         kind=JobKind.DELIVERY,
         request={"job": job.id, "event": str(state), "webhook_id": webhook_id},
         client=job.client,
         created_at=now,
         due_at=now,
     )
+
+
+def delivery_id(job_id: str, state: str, number: int) -> str:
+    """The store's id of the `number`th delivery that tells of a job's end."""
+    first = f"{job_id}{BETWEEN}{state}"
+    return first if number == 1 else f"{first}{BETWEEN}{number}"

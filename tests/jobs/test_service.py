@@ -15,6 +15,7 @@ from asr.transcript import Segment, Transcript
 from tests.support.jobs import asked, taken
 
 HOOK = Webhook("https://example.com")
+CLIENTS = ("one", "two", "")
 TRANSCRIPT = Transcript((Segment(0.0, 1.0, " hi"),), "en", 1.0)
 
 
@@ -50,12 +51,50 @@ async def test_the_same_request_under_the_same_id_is_one_job(jobs, place):
 
 async def test_another_request_under_the_same_id_is_refused_and_not_kept(jobs, place):
     await jobs.submit(asked(id="a", client="one", fingerprint="f"))
-    for how in ({"client": "one", "fingerprint": "g"}, {"client": "two", "fingerprint": "f"}):
-        name = await jobs.keep(stream_of([b"audio"]))
-        with pytest.raises(IdConflict) as raised:
-            await jobs.submit(asked(id="a", audio={"upload": name}, **how))
-        assert raised.value.status == 422
+    name = await jobs.keep(stream_of([b"audio"]))
+    again = asked(id="a", client="one", fingerprint="g", audio={"upload": name})
+    with pytest.raises(IdConflict, match="the job 'a' was submitted") as raised:
+        await jobs.submit(again)
+    assert raised.value.status == 422
     assert await place.uploads.older(-60) == []
+
+
+async def test_clients_choose_ids_without_knowing_those_of_others(jobs):
+    sent = [await jobs.submit(asked(id="a", client=client, webhook=HOOK)) for client in CLIENTS]
+    assert len({job.id for job in sent}) == len(CLIENTS)
+    assert {job.public_id for job in sent} == {"a"}
+    await jobs.cancel("a", "two")
+    states = [(await jobs.get("a", client)).state for client in CLIENTS]
+    assert states == [JobState.QUEUED, JobState.CANCELLED, JobState.QUEUED]
+    assert (await jobs.redeliver("a", "two")).public_id == "a~cancelled~2"
+    told = await jobs.deliveries("a", "two")
+    assert [each.request["webhook_id"] for each in told] == ["a~cancelled"] * 2
+    for client, job_id in (("", "one/a"), ("two", "one/a"), ("on", "e/a")):
+        with pytest.raises(NotFound):
+            await jobs.get(job_id, client)
+
+
+async def test_a_list_goes_on_after_a_job_of_the_same_client_alone(jobs):
+    for job_id in ("a", "b", "c"):
+        await jobs.submit(asked(id=job_id, client="one"))
+    first = await jobs.page("one", (), None, 2)
+    assert ([job.public_id for job in first.jobs], first.after) == (["c", "b"], "b")
+    rest = await jobs.page("one", (), first.after, 2)
+    assert ([job.public_id for job in rest.jobs], rest.after) == (["a"], None)
+    await jobs.submit(asked(id="d", client="two"))
+    with pytest.raises(NotFound):
+        await jobs.page("two", (), "b", 2)
+
+
+@pytest.mark.parametrize(
+    "job_id", ["a\0b", "a\ud800", "", "a/b", "%00", "a" * 10_000, "a~completed"]
+)
+async def test_what_is_no_id_is_not_looked_for(jobs, job_id):
+    for ask in (jobs.get, jobs.cancel, jobs.redeliver):
+        with pytest.raises(NotFound, match="there is no job"):
+            await ask(job_id, "")
+    with pytest.raises(NotFound):
+        await jobs.page("", (), job_id, 10)
 
 
 async def test_the_result_of_a_completed_job_is_its_transcript(jobs, place):

@@ -16,7 +16,7 @@ def processing(job: Job) -> Json:
     return {
         "detail": "Task is being processed in the background",
         "status": "processing",
-        "task_id": job.id,
+        "task_id": job.public_id,
         **machine(job),
     }
 
@@ -24,9 +24,9 @@ def processing(job: Job) -> Json:
 def known(job: Job) -> Json:
     """The answer to a task that was sent before, and has ended since."""
     return {
-        "detail": f"Task has ended: GET /status/{job.id} has the result",
+        "detail": f"Task has ended: GET /status/{job.public_id} has the result",
         "status": _status(job),
-        "task_id": job.id,
+        "task_id": job.public_id,
         **machine(job),
     }
 
@@ -43,7 +43,7 @@ def status(job: Job, transcript: Transcript | None) -> Json:
 def webhook_body(job: Job, transcript: Transcript | None) -> Json:
     """What the webhook of a task is told; of a cancelled one, too, which the original forgot."""
     outcome = _outcome(job, transcript)
-    return {**outcome, "status": _status(job), "task_id": job.id, **machine(job)}
+    return {**outcome, "status": _status(job), "task_id": job.public_id, **machine(job)}
 
 
 def machine(job: Job) -> Json:

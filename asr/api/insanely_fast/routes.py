@@ -121,10 +121,10 @@ async def _awaited(
     request: web.Request, job: Job, asked: TaskParameters, started: float
 ) -> web.Response:
     """The answer to a request that waits for its job; the job goes on where the caller leaves."""
-    ended = await request.app[JOBS].wait(job.id, client_of(request))
+    ended = await request.app[JOBS].wait(job.public_id, client_of(request))
     if ended.state is not JobState.COMPLETED:
         raise TaskFailed(ended)
-    job = await _task(request, ended.id)
+    job = await _task(request, ended.public_id)
     transcript = await request.app[JOBS].transcript(job)
     text = await asyncio.to_thread(lambda: _text(answers.webhook_body(job, transcript)))
     headers = {
@@ -141,10 +141,10 @@ async def tasks(request: web.Request) -> web.Response:
     jobs, client = request.app[JOBS], client_of(request)
     ids: list[str] = []
     page = await jobs.page(client, ACTIVE, None, PAGE_TASKS)
-    ids += [job.id for job in page.jobs]
+    ids += [job.public_id for job in page.jobs]
     while page.after is not None and len(ids) < MOST_TASKS:
         page = await jobs.page(client, ACTIVE, page.after, PAGE_TASKS)
-        ids += [job.id for job in page.jobs]
+        ids += [job.public_id for job in page.jobs]
     return web.json_response({"tasks": ids[::-1]})
 
 
@@ -162,9 +162,9 @@ async def cancel(request: web.Request) -> web.Response:
         raise BadRequest(
             "Not a background task: a request waits for it; DELETE /jobs/ID stops it all the same"
         )
-    before = await request.app[JOBS].cancel(job.id, client_of(request))
+    before = await request.app[JOBS].cancel(job.public_id, client_of(request))
     if before.state.has_ended:  # meanwhile
-        return await _stands(request, await _task(request, job.id))
+        return await _stands(request, await _task(request, job.public_id))
     return web.json_response({"status": "cancelled"})
 
 

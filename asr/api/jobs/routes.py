@@ -88,7 +88,7 @@ async def result(request: web.Request) -> web.Response:
     asked = ResultParameters.model_validate(dict(request.query))
     jobs, job = request.app[JOBS], await _job(request, with_result=True)
     if job.state is JobState.FAILED and job.error is not None:
-        raise NotCompleted(f"the job {job.id} has failed: {job.error['message']}")
+        raise NotCompleted(f"the job {job.public_id} has failed: {job.error['message']}")
     transcript = await jobs.transcript(job)
     options = options_from_json(job.request["options"])
     wanted = asked.format or format_of(job)
@@ -125,13 +125,13 @@ async def _events(
     request: web.Request, job: Job, after: tuple[int, int] | None
 ) -> AsyncGenerator[Event]:
     jobs, client = request.app[JOBS], _client(request)
-    async for event in jobs.events(job.id, client, after):
+    async for event in jobs.events(job.public_id, client, after):
         yield {streaming.EVENT_ID: f"{event.attempt}.{event.number}", **event.data}
-    ended = await jobs.get(job.id, client)
+    ended = await jobs.get(job.public_id, client)
     yield {
         streaming.EVENT_ID: f"{ended.attempt}.end",
         "type": f"job.{ended.state}",
-        "id": ended.id,
+        "id": ended.public_id,
         "state": ended.state,
         "error": ended.error,
     }

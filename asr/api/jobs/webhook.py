@@ -46,7 +46,7 @@ def body(job: Job, transcript: Transcript | None) -> Mapping[str, object]:
     return envelope(
         job,
         {
-            "id": job.id,
+            "id": job.public_id,
             "state": job.state,
             "seconds": job.audio_seconds,
             "attempt": job.attempt,

@@ -92,4 +92,4 @@ async def predict_later(request: web.Request) -> web.StreamResponse:
                 extra={MODEL: info.model_id},
             )
         )
-    return web.json_response({"request_id": job.id}, status=202)
+    return web.json_response({"request_id": job.public_id}, status=202)

@@ -25,7 +25,7 @@ def webhook_body(job: Job, transcript: Transcript | None) -> Json:
     else:
         data = pipeline_json(transcript, timestamps_of(job))
     return {
-        "request_id": job.id,
+        "request_id": job.public_id,
         "model_id": extra.get(MODEL, ""),
         "deployment_id": DEPLOYMENT,
         "type": "async_request_completed",

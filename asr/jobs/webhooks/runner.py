@@ -18,7 +18,7 @@ from asr.concurrency import run_in_thread
 from asr.errors import AsrError, CallerError, StoreUnavailable
 from asr.jobs.job import Job, JobKind, JobState, Json, Outcome
 from asr.jobs.store import JobStore
-from asr.jobs.submission import BETWEEN
+from asr.jobs.submission import BETWEEN, delivery_id
 from asr.jobs.webhooks.message import iso, signed, usual
 from asr.outbound.webhook import WebhookAnswer
 
@@ -167,7 +167,7 @@ class WebhookRunner:
 
     async def _attempt(self, delivery: Job) -> None:
         job_id, webhook_id = str(delivery.request["job"]), str(delivery.request["webhook_id"])
-        if attempts_of(delivery) and await self._is_replaced(delivery, webhook_id):
+        if attempts_of(delivery) and await self._is_replaced(delivery):
             await self._end(delivery, JobState.CANCELLED, "a newer delivery replaces it")
             return
         job = await self._patiently(lambda: self._store.get(job_id, with_result=True))
@@ -222,9 +222,11 @@ class WebhookRunner:
             outcome = Outcome(state, error=error, due_at=due_at or 0.0)
         await self._patiently(lambda: self._store.finish(delivery, outcome))
 
-    async def _is_replaced(self, delivery: Job, webhook_id: str) -> bool:
-        number = int(delivery.id.removeprefix(webhook_id).removeprefix(BETWEEN) or 1)
-        newer = f"{webhook_id}{BETWEEN}{number + 1}"
+    async def _is_replaced(self, delivery: Job) -> bool:
+        job_id, event = str(delivery.request["job"]), str(delivery.request["event"])
+        first = delivery_id(job_id, event, 1)
+        number = int(delivery.id.removeprefix(first).removeprefix(BETWEEN) or 1)
+        newer = delivery_id(job_id, event, number + 1)
         return await self._patiently(lambda: self._store.get(newer)) is not None
 
     async def _end(self, delivery: Job, state: JobState, reason: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import errno
+import io
 import json
 import os
 
@@ -197,6 +198,34 @@ async def test_another_clients_job_is_not_there(make_client):
     listed = await (await client.get("/jobs", headers=theirs)).json()
     assert listed == {"jobs": [], "after": None}
     assert (await client.get(path, headers=mine)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "task"),
+    [
+        ("/jobs", {"id": "mine"}, "/jobs/{}"),
+        ("/upload", {"managed_task_id": "mine"}, "/status/{}"),
+    ],
+)
+async def test_two_clients_may_choose_the_same_id(make_client, path, form, task):
+    client = await make_client(api_keys=keys("one", "two"))
+    found = []
+    for name, audio in (("one", SPEECH), ("two", LONG)):
+        headers = {"x-admin-api-key": f"key-{name}" * 4}
+        data = FormData({**form, "file": io.BytesIO(audio)})
+        response = await client.post(path, data=data, headers=headers)
+        job = await response.json()
+        assert (response.status < 300, job.get("id", job.get("task_id"))) == (True, "mine"), job
+        await client.app[JOBS].wait("mine", name)
+        found.append(await (await client.get(task.format("mine"), headers=headers)).text())
+        events = await client.get("/jobs/mine/events", headers=headers)
+        assert (await read_events(events))[-1][1]["id"] == "mine"
+        result = await client.get("/jobs/mine/result?format=text", headers=headers)
+        found.append(await result.text())
+        [listed] = (await (await client.get("/jobs", headers=headers)).json())["jobs"]
+        assert listed["id"] == "mine"
+    assert len(set(found)) == len(found) == 4
+    assert all(name + "/" not in text for text in found for name in ("one", "two"))
 
 
 async def test_jobs_are_listed_by_state_and_page_by_page(client, engine):
