@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+)
 from dataclasses import dataclass
 
 from asr.errors import AsrError, BadRequest, IdConflict, NotCompleted, NotFound, ShuttingDown
@@ -19,6 +27,7 @@ from asr.text import quoted
 from asr.transcript import Transcript
 
 POLL_SECONDS = 0.5  # Who waits for news of a job asks for them so often.
+POLLS_A_SECOND = 200  # All who wait ask together at most so often, each more rarely then.
 RESULT, RESULT_FILE = "transcript", "file"  # keys of a result: it is there, or in a file
 
 
@@ -55,6 +64,7 @@ class JobService:
         self._allow_private = allow_private
         self._count_ended = count_ended
         self._is_ending = asyncio.Event()
+        self._followers = 0  # those who wait for news of a job
 
     def end(self) -> None:
         """Let those leave who follow jobs, because the server ends."""
@@ -158,25 +168,34 @@ class JobService:
             after: attempt and number of the last event that is known.
         """
         attempt, number = after or (0, 0)
-        while True:
-            job = await self.get(job_id, client)
-            for event in await (await self._place()).store.events(job.id, attempt, number):
-                attempt, number = event.attempt, event.number
-                yield event
-            if job.state.has_ended:
-                return
-            await self._pause()
+        with self._following():
+            while True:
+                job = await self.get(job_id, client)
+                for event in await (await self._place()).store.events(job.id, attempt, number):
+                    attempt, number = event.attempt, event.number
+                    yield event
+                if job.state.has_ended:
+                    return
+                await self._pause()
 
     async def wait(self, job_id: str, client: str) -> Job:
         """The job, once it has ended."""
-        while True:
-            if (job := await self.get(job_id, client)).state.has_ended:
-                return job
-            await self._pause()
+        with self._following():
+            while not (job := await self.get(job_id, client)).state.has_ended:
+                await self._pause()
+        return job
+
+    @contextlib.contextmanager
+    def _following(self) -> Iterator[None]:
+        self._followers += 1
+        try:
+            yield
+        finally:
+            self._followers -= 1
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
+            async with asyncio.timeout(max(POLL_SECONDS, self._followers / POLLS_A_SECOND)):
                 await self._is_ending.wait()
         if self._is_ending.is_set():
             raise ShuttingDown("the server is shutting down: follow the job on another server")

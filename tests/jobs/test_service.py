@@ -12,6 +12,7 @@ from asr.jobs.requests import packed
 from asr.jobs.submission import Webhook
 from asr.jobs.webhooks.runner import attempts_of
 from asr.transcript import Segment, Transcript
+from tests.conftest import eventually
 from tests.support.jobs import asked, taken
 
 HOOK = Webhook("https://example.com")
@@ -206,6 +207,30 @@ async def test_the_worker_is_woken_for_new_jobs_and_for_cancelled_ones(jobs, mon
     job = await jobs.submit(asked())
     await jobs.cancel(job.id, "")
     assert len(news) == 2
+
+
+async def test_many_who_follow_jobs_ask_more_rarely(jobs, place, monkeypatch):
+    monkeypatch.setattr("asr.jobs.service.POLLS_A_SECOND", 1e-3)
+    job = await jobs.submit(asked())
+    asks, get = [], place.store.get
+
+    async def counted(*how, **more):
+        asks.append(how)
+        return await get(*how, **more)
+
+    monkeypatch.setattr(place.store, "get", counted)
+    reader = jobs.events(job.id, "")
+    waiting = [asyncio.create_task(jobs.wait(job.id, "")) for _ in range(3)]
+    waiting += [asyncio.create_task(anext(reader))]
+    await eventually(lambda: len(asks) == len(waiting))
+    for _ in range(50):  # of calls that take turns in the store's one thread
+        await get(job.id)
+    assert len(asks) == len(waiting)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    await reader.aclose()
+    assert jobs._followers == 0
 
 
 async def test_who_follows_a_job_is_told_when_the_server_ends(jobs):

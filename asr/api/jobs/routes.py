@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import AsyncGenerator
@@ -125,8 +126,9 @@ async def _events(
     request: web.Request, job: Job, after: tuple[int, int] | None
 ) -> AsyncGenerator[Event]:
     jobs, client = request.app[JOBS], _client(request)
-    async for event in jobs.events(job.public_id, client, after):
-        yield {streaming.EVENT_ID: f"{event.attempt}.{event.number}", **event.data}
+    async with contextlib.aclosing(jobs.events(job.public_id, client, after)) as found:
+        async for event in found:
+            yield {streaming.EVENT_ID: f"{event.attempt}.{event.number}", **event.data}
     ended = await jobs.get(job.public_id, client)
     yield {
         streaming.EVENT_ID: f"{ended.attempt}.end",
