@@ -20,6 +20,7 @@ AsrError
 └── ServerError                     the fault of this server or of a far one
     ├── TranscriptionFailed   500   the model failed on this audio
     ├── DecoderFailed         500   the audio decoder was killed, hung or ended without a reason
+    ├── UploadMissing         500   a job's audio is not where this server looks for it
     ├── FetchFailed           502   the far server closed the connection or answered an error
     ├── EngineDead            503   the engine has ended; the process must be restarted
     ├── ShuttingDown          503   the process is about to end and accepts no more requests
@@ -158,6 +159,10 @@ class TranscriptionFailed(ServerError):
 
 class DecoderFailed(ServerError):
     code = "decoder_failed"
+
+
+class UploadMissing(ServerError):
+    code = "upload_missing"
 
 
 class FetchFailed(ServerError):

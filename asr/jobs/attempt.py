@@ -17,10 +17,12 @@ from asr.errors import (
     AsrError,
     EngineDead,
     Failure,
+    NotFound,
     OutOfResources,
     QueueFull,
     ShuttingDown,
     StoreUnavailable,
+    UploadMissing,
 )
 from asr.formats.events import segment_event
 from asr.jobs.job import Job, JobState, Json, Outcome
@@ -106,8 +108,17 @@ class JobAttempt:
             stack.push_async_callback(fetched.aclose)
             return fetched
         if "upload" in audio:
-            return await self._place.uploads.open(audio["upload"], stack)
+            return await self._upload(audio["upload"], stack)
         return stack.enter_context(self._means.open_file(audio["path"]))
+
+    async def _upload(self, name: str, stack: contextlib.AsyncExitStack) -> Source:
+        try:
+            return await self._place.uploads.open(name, stack)
+        except NotFound as error:
+            raise UploadMissing(
+                "the job's audio is not where this server looks for it: submit the job again; "
+                "servers that share their jobs (JOBS_URL) need one UPLOADS_URL"
+            ) from error
 
     async def _result(self, transcript: Transcript) -> Json:
         data, size = await asyncio.to_thread(packed, transcript)

@@ -90,6 +90,12 @@ async def open_place(config: Config) -> AsyncIterator[JobPlace]:
     """
     async with contextlib.AsyncExitStack() as stack:
         store, directory = await _opened(config, stack)
+        if config.jobs_url is not None and config.uploads_url is None:
+            log.warning(
+                "UPLOADS_URL is unset: other servers of JOBS_URL fail at the jobs whose audio is "
+                "uploaded here, unless they share %s",
+                directory,
+            )
         uploads = _uploads(config.uploads_url or str(directory / "uploads"))
         stack.callback(uploads.close)
         yield JobPlace(store, uploads)

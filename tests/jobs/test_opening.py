@@ -10,6 +10,7 @@ import pytest
 
 from asr.config import Config
 from asr.errors import ConfigError, StoreUnavailable
+from asr.jobs import postgres_store
 from asr.jobs.opening import JobOpener, is_opened_at_start, open_place
 from asr.jobs.service import JobService
 from asr.jobs.sqlite_store import open_store
@@ -82,6 +83,17 @@ async def test_a_chosen_directory_that_another_server_has_stops_the_start(tmp_pa
         with pytest.raises(ConfigError, match="used by another server"):
             await opener.open()
         await opener.aclose()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+async def test_servers_that_share_jobs_and_no_uploads_are_warned(
+    tmp_path, caplog, monkeypatch, shared
+):
+    monkeypatch.setattr(postgres_store, "open_store", lambda _: open_store(tmp_path / "jobs"))
+    uploads = str(tmp_path / "uploads") if shared else None
+    config = replace(default(tmp_path), jobs_url="postgresql://h/d", uploads_url=uploads)
+    async with open_place(config):
+        assert ("UPLOADS_URL is unset" in caplog.text) is not shared
 
 
 async def test_a_place_that_cannot_be_opened_is_tried_again(tmp_path):

@@ -292,6 +292,16 @@ async def test_a_job_that_ended_the_server_again_and_again_fails(jobs, place, wo
     assert "begun 20 times" in found.error["message"]
 
 
+async def test_a_job_whose_upload_is_on_another_server_fails_and_says_why(jobs, place, workers):
+    job = await uploaded(jobs)
+    await place.uploads.remove(job.request["audio"]["upload"])
+    workers()
+    found = await jobs.wait(job.id, "")
+    assert (found.state, found.error["status"]) == (JobState.FAILED, 500)
+    assert "UPLOADS_URL" in found.error["message"]
+    assert found.attempt == 1
+
+
 async def test_the_late_result_of_a_job_that_was_taken_over_is_dropped(
     jobs, place, engine, workers, monkeypatch
 ):
