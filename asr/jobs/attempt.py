@@ -21,6 +21,8 @@ from asr.errors import (
     OutOfResources,
     QueueFull,
     ShuttingDown,
+    StorageFailed,
+    StorageFull,
     StoreUnavailable,
     UploadMissing,
 )
@@ -37,9 +39,18 @@ from asr.transcription.transcriber import Transcriber
 log = logging.getLogger(__name__)
 
 IN_STORE_BYTES = 8 * 10**6  # A result of more JSON is a file beside the uploads.
-AGAIN_SECONDS = 5.0  # What failed for the moment is tried again after so many seconds.
-MOST_ATTEMPTS = 20  # A job that ended the server so often fails: the next attempt would, too.
-PASSING = (QueueFull, EngineDead, ShuttingDown, StoreUnavailable, OutOfResources)
+AGAIN_SECONDS = 5.0  # What failed for the moment is tried again after so many seconds,
+LONGEST_AGAIN_SECONDS = 900.0  # each time after twice as many, up to these.
+MOST_ATTEMPTS = 20  # A job that was begun so often fails: the next attempt would, too.
+PASSING = (
+    QueueFull,
+    EngineDead,
+    ShuttingDown,
+    StoreUnavailable,
+    StorageFailed,
+    StorageFull,
+    OutOfResources,
+)
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class JobAttempt:
             return self._ended(JobState.COMPLETED, await self._result(transcript))
         except PASSING as error:
             log.warning("job %s is put back: %s", self.job.id, error)
-            return Outcome(JobState.QUEUED, due_at=_due_again(error))
+            return Outcome(JobState.QUEUED, due_at=_due_again(error, self.job.attempt))
         except Exception as error:  # the boundary: every job has an outcome
             return self._ended(JobState.FAILED, error=self._described(error))
 
@@ -147,16 +158,17 @@ def result_file(job: Job) -> str:
     return f"{hashlib.sha256(job.id.encode()).hexdigest()[:32]}-{job.attempt}"
 
 
-def _due_again(error: AsrError) -> float:
+def _due_again(error: AsrError, attempt: int) -> float:
     """When a job is to be taken again; at once where this server alone is at fault."""
     if isinstance(error, EngineDead | ShuttingDown):
         return 0.0
-    return time.time() + (AGAIN_SECONDS if error.retry_after is None else error.retry_after)
+    wait = AGAIN_SECONDS if error.retry_after is None else error.retry_after
+    return time.time() + min(wait * 2.0 ** (attempt - 1), LONGEST_AGAIN_SECONDS)
 
 
 def _given_up(job: Job) -> Json:
     message = (
-        f"the job was begun {job.attempt - 1} times, and each time the server ended in mid-job: "
-        "send other audio, or give the server more memory"
+        f"the job was begun {job.attempt - 1} times and never ended, because the server ended in "
+        "mid-job or had no room (its log says which): send other audio, or give it more memory"
     )
     return {"message": message, "code": AsrError.code, "status": AsrError.status}

@@ -1,11 +1,13 @@
 """Jobs are run in the lowest lane, end once, and leave the engine as soon as they are not ours."""
 
 import asyncio
+import time
+from dataclasses import replace
 
 import pytest
 
 from asr.audio.streams import stream_of
-from asr.errors import BadUrl, EngineDead, StoreUnavailable
+from asr.errors import BadUrl, EngineDead, OutOfResources, StorageFailed, StoreUnavailable
 from asr.jobs import worker as module
 from asr.jobs.attempt import JobMeans
 from asr.jobs.job import JobKind, JobState, Outcome
@@ -290,6 +292,34 @@ async def test_a_job_that_ended_the_server_again_and_again_fails(jobs, place, wo
     found = await jobs.wait(job.id, "")
     assert found.state is JobState.FAILED
     assert "begun 20 times" in found.error["message"]
+
+
+@pytest.mark.parametrize("passing", [StorageFailed("away"), OutOfResources("no memory")])
+async def test_a_job_waits_longer_each_time_while_its_upload_cannot_be_read(
+    jobs, place, workers, monkeypatch, passing
+):
+    monkeypatch.setattr("asr.jobs.attempt.LONGEST_AGAIN_SECONDS", 60.0)
+    job = await uploaded(jobs)
+    opened, waits = place.uploads.open, []
+
+    async def failing(*arguments):
+        if len(waits) < 5:
+            raise passing
+        return await opened(*arguments)
+
+    finish = place.store.finish
+
+    async def noted(attempt, outcome):
+        if outcome.state is JobState.QUEUED:
+            waits.append(outcome.due_at - time.time())
+        return await finish(attempt, replace(outcome, due_at=0.0))
+
+    monkeypatch.setattr(place.uploads, "open", failing)
+    monkeypatch.setattr(place.store, "finish", noted)
+    workers()
+    assert (await jobs.wait(job.id, "")).state is JobState.COMPLETED
+    assert waits == sorted(waits)
+    assert 0 < waits[0] < waits[-1] / 4 < 60.0
 
 
 async def test_a_job_whose_upload_is_on_another_server_fails_and_says_why(jobs, place, workers):
