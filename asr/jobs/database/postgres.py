@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -42,6 +43,7 @@ KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
 }
+PORTS = re.compile(r"\d+(,\d*)*")  # With anything else, a part of the password was taken for it.
 PASSING = ("starting up", "shutting down", "recovery", "too many", "reserved")
 Failures = (psycopg.Error, ConnectorException, OSError, TimeoutError)
 
@@ -53,10 +55,7 @@ async def open_database(url: str) -> AsyncIterator[PostgresDatabase]:
     Raises:
         ConfigError: the URL is wrong, or the server does not let us in.
     """
-    try:
-        given = conninfo_to_dict(url)
-    except psycopg.Error as error:
-        raise ConfigError(f"JOBS_URL cannot be used: {error}") from error
+    given = _parameters(url)
     parameters = {**KEEPALIVES, **given, "options": f"{OPTIONS} {given.get('options') or ''}"}
     with _running_loop() as loop:
         database = PostgresDatabase(loop, parameters)
@@ -65,6 +64,21 @@ async def open_database(url: str) -> AsyncIterator[PostgresDatabase]:
             yield database
         finally:
             await database.close()
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """What a URL says; no message quotes it, as the library's own do, because of its password."""
+    try:
+        given = conninfo_to_dict(url)
+    except psycopg.Error:
+        given = {"port": ""}
+    if not PORTS.fullmatch(str(given.get("port", "1"))):
+        raise ConfigError(
+            "JOBS_URL cannot be used: write it as postgresql://user:password@host:5432/name, and "
+            "special characters of the password as %XX (/ as %2F, @ as %40, % as %25); only "
+            "parameters of libpq may follow a ?"
+        )
+    return given
 
 
 @contextlib.contextmanager

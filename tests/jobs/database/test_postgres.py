@@ -46,6 +46,23 @@ async def answers(database: PostgresDatabase) -> None:
                 await asyncio.sleep(0.02)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me:s3cr3t%zz@host/name",
+        "postgresql://me:s3cr3t@[::1/name",
+        "postgresql://me:s3cr3t/more@host/name",
+        "postgresql://me:s3cr3t@host/name?s3cr3t",
+    ],
+)
+async def test_a_url_that_cannot_be_read_is_not_quoted(url, caplog):
+    with pytest.raises(ConfigError, match="as %XX") as raised:
+        await open_database(url).__aenter__()
+    assert "s3cr3t" not in str(raised.value)
+    assert raised.value.__cause__ is raised.value.__context__ is None
+    assert "s3cr3t" not in caplog.text
+
+
 async def test_more_calls_at_once_than_connections_are_all_answered(database):
     assert await asyncio.gather(*(database.call(one) for _ in range(40))) == [1] * 40
 
@@ -131,11 +148,10 @@ async def test_a_caller_that_leaves_does_not_stop_its_call(database):
     [
         (("secret", "wrong"), "password authentication failed"),
         (("/postgres", "/nowhere"), 'database "nowhere" does not exist'),
-        (("?", "?"), "cannot be used: invalid URI query parameter"),
     ],
 )
 async def test_a_url_that_cannot_work_stops_the_start(url, change, message):
-    wrong = f"{url}?nonsense=1" if change[0] == "?" else url.replace(*change, 1)
+    wrong = url.replace(*change, 1)
     if change[0] == "/postgres":
         wrong = url.removesuffix("/postgres") + "/nowhere"
     with pytest.raises(ConfigError, match=message) as stopped:
