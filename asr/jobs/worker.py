@@ -116,7 +116,7 @@ class Worker:
             try:
                 busy = self._limits.busy(each.attempt.job.client for each in self._running.values())
                 job = await self._place.store.take(self._owner, JobKind.TRANSCRIPTION, busy)
-            except StoreUnavailable:
+            except Exception:
                 self._strays = self._strays or set()  # it may have been taken nevertheless
                 raise
             if job is None:
@@ -157,7 +157,8 @@ class Worker:
                 await self._put_back(attempt.job)
             raise
         except Exception:  # the boundary: one job's failure ends no other, and the next try is new
-            log.exception("job %s cannot be ended", attempt.job.id)
+            log.exception("job %s cannot be ended now: it is put back", attempt.job.id)
+            self._strays = self._strays or set()
         finally:
             telling.cancel()
             del self._running[attempt.job.id]
@@ -244,13 +245,16 @@ class Worker:
     # --- the store ---
 
     async def _patiently(self, call: Callable[[], Awaitable[object]]) -> None:
-        """Call the store; while it is away, say so once and go on."""
+        """Call the store; while it is away, say so once and go on, as after any failure."""
         try:
             await call()
         except StoreUnavailable as error:
             if not self._is_away:
                 log.warning("the job store is away, running jobs go on: %s", error)
             self._is_away = True
+            return
+        except Exception:  # the boundary: whoever calls goes on, and the next call may succeed
+            log.exception("jobs go on, but a look at their store failed")
             return
         if self._is_away:
             log.info("the job store is back")

@@ -253,6 +253,46 @@ async def test_while_the_store_is_away_jobs_go_on_and_end_when_it_is_back(
     assert (found.state, found.attempt) == (JobState.COMPLETED, 1)
 
 
+async def test_a_job_whose_end_the_store_cannot_take_is_put_back(jobs, place, workers):
+    class Faulty(Away):
+        async def finish(self, *arguments):
+            if not self.calls:
+                self.calls = 1
+                raise RuntimeError("a fault")
+            return await self._store.finish(*arguments)
+
+    workers(type(place)(Faulty(place.store), place.uploads))
+    job = await uploaded(jobs)
+    found = await jobs.wait(job.id, "")
+    assert (found.state, found.attempt) == (JobState.COMPLETED, 2)
+
+
+@pytest.mark.parametrize("name", ["take", "beat", "progress"])
+async def test_a_fault_in_a_call_of_the_store_ends_no_loop(jobs, place, engine, workers, name):
+    class Faulty(Away):
+        def __getattr__(self, called):
+            call = super().__getattr__(called)
+
+            async def once(*arguments, **more):
+                if called == name and not self.calls:
+                    self.calls = 1
+                    raise RuntimeError("a fault")
+                return await call(*arguments, **more)
+
+            return once
+
+    engine.gate.clear()
+    store = Faulty(place.store)
+    worker = workers(type(place)(store, place.uploads))
+    job = await uploaded(jobs, LONG)
+    await eventually(lambda: worker._running and store.calls)
+    await jobs.cancel(job.id, "")
+    await eventually(lambda: not worker._running)
+    engine.gate.set()
+    again = await uploaded(jobs)
+    assert (await jobs.wait(again.id, "")).state is JobState.COMPLETED
+
+
 async def test_an_outcome_whose_answer_was_lost_counts_once(jobs, place, workers, monkeypatch):
     class Deaf(Away):
         async def finish(self, job, outcome):
