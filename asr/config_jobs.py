@@ -38,7 +38,7 @@ class JobSettings:
         hidden=True,
     )
     jobs_ttl_hours: float = _setting(
-        24.0,
+        72.0,  # Attempts at a webhook go on for up to 56 hours.
         config_parsers.positive,
         "A job that has ended is kept, with its result, for this many hours",
     )

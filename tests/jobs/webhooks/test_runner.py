@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from asr.config import Config
 from asr.errors import NotFound, StoreUnavailable
 from asr.jobs import sqlite_store
 from asr.jobs.job import Job, JobKind, JobState, Outcome
@@ -416,6 +417,10 @@ def test_attempts_go_on_for_two_days_further_and_further_apart() -> None:
     assert waits != [*DELAYS]
     assert delay(len(DELAYS) + 1, refused, DELAYS) is None
     assert sum(DELAYS) > 46 * 3600
+
+
+def test_a_job_is_kept_until_the_last_attempt_at_its_webhook() -> None:
+    assert Config().jobs_ttl_hours * 3600 > 1.2 * (sum(DELAYS) + 3600)
 
 
 @pytest.mark.parametrize(
