@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 Json = Mapping[str, object]
 
+BETWEEN = "~"  # It stands between a job's id and the event of a delivery; no caller's id has it.
+MOST_DELIVERIES = 20  # A job's webhook is told of its end so often at most, retries not counted.
 AFTER_CLIENT = "/"  # It ends the client's name in the store's id of a job; neither part has it.
 
 
@@ -65,6 +67,19 @@ class Job:
 def store_id(client: str, public_id: str) -> str:
     """The id by which the store knows a client's job: two clients may choose the same one."""
     return f"{client}{AFTER_CLIENT}{public_id}" if client else public_id
+
+
+def delivery_id(job_id: str, state: str, number: int) -> str:
+    """The id of the `number`th delivery that tells how a job ended."""
+    first = f"{job_id}{BETWEEN}{state}"
+    return first if number == 1 else f"{first}{BETWEEN}{number}"
+
+
+def delivery_ids(jobs: Iterable[Job]) -> list[str]:
+    """The ids that deliveries of these jobs, which have ended, may have."""
+    told = [job for job in jobs if job.request.get("webhook") is not None]
+    numbers = range(1, MOST_DELIVERIES + 1)
+    return [delivery_id(job.id, job.state, number) for job in told for number in numbers]
 
 
 @dataclass(frozen=True)

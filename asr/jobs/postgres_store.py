@@ -31,7 +31,7 @@ from asr.jobs.database.rows import (
     job_of,
     text_of,
 )
-from asr.jobs.job import Job, JobEvent, JobKind, JobState, Json, Outcome
+from asr.jobs.job import Job, JobEvent, JobKind, JobState, Json, Outcome, delivery_ids
 from asr.jobs.store import EXPIRE_JOBS, Page
 
 LATE_SECONDS = 30.0  # An entry whose job is about to expire is not looked at again for so long.
@@ -44,6 +44,11 @@ DELETE FROM jobs WHERE sequence IN (
     SELECT sequence FROM jobs WHERE ended_at < %s
     ORDER BY ended_at LIMIT {EXPIRE_JOBS} FOR UPDATE SKIP LOCKED
 ) RETURNING {COLUMNS}
+"""
+TOLD = """
+DELETE FROM jobs WHERE sequence IN (
+    SELECT sequence FROM jobs WHERE id = ANY(%s) FOR UPDATE SKIP LOCKED
+) RETURNING entry
 """
 RUNNING = f"""
 SELECT worker_id, {", ".join(f"jobs.{name}" for name in NAMES)}
@@ -248,6 +253,8 @@ class PostgresStore:
     ) -> Sequence[Job]:
         async def call(connection: Connection) -> Sequence[Job]:
             old = await jobs(connection, OLD, [ended_before])
+            told = await rows(connection, TOLD, [delivery_ids(old)])
+            await JobQueue(connection).remove([row["entry"] for row in told])
             late = await rows(connection, LATE, [time.time()])
             ended = [job_of(row) for row in late]
             more = [follower for job in ended for follower in followers(job)]

@@ -17,7 +17,7 @@ from collections.abc import (
 from dataclasses import dataclass
 
 from asr.errors import AsrError, BadRequest, IdConflict, NotCompleted, NotFound, ShuttingDown
-from asr.jobs.job import Job, JobEvent, JobKind, JobState, store_id
+from asr.jobs.job import MOST_DELIVERIES, Job, JobEvent, JobKind, JobState, delivery_ids, store_id
 from asr.jobs.requests import unpacked
 from asr.jobs.store import JobStore, Page
 from asr.jobs.submission import ID, Submission, deliveries_of, delivery
@@ -219,17 +219,17 @@ class JobService:
         job = await self.get(job_id, client)
         store = (await self._place()).store
         found: list[Job] = []
-        while True:
-            sought = delivery(job, job.state, len(found) + 1).id
+        for sought in delivery_ids([job]):
             if (next_one := await store.get(sought, with_result=True)) is None:
-                return found
+                break
             found.append(next_one)
+        return found
 
     async def redeliver(self, job_id: str, client: str) -> Job:
         """Tell the webhook of a job's end once more; return the new delivery.
 
         Raises:
-            BadRequest: the job has no webhook.
+            BadRequest: the job has no webhook, or it was told too often.
             NotCompleted: it has not ended.
         """
         job = await self.get(job_id, client)
@@ -240,6 +240,11 @@ class JobService:
                 f"the job {quoted(job.public_id)} is {job.state}: there is nothing to tell"
             )
         number = len(await self.deliveries(job_id, client)) + 1
+        if number > MOST_DELIVERIES:
+            raise BadRequest(
+                f"the webhook of the job {quoted(job.public_id)} was told {MOST_DELIVERIES} times, "
+                "each with all its attempts: GET the job's result instead"
+            )
         added = await (await self._place()).store.add(delivery(job, job.state, number))
         self._wake()
         return added

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asr.jobs.database.rows import COLUMNS, MISSED, NAMES, job_of, text_of, values_of
 from asr.jobs.database.sqlite import Row, SqliteDatabase, open_database
-from asr.jobs.job import Job, JobEvent, JobKind, JobState, Json, Outcome
+from asr.jobs.job import Job, JobEvent, JobKind, JobState, Json, Outcome, delivery_ids
 from asr.jobs.store import EXPIRE_JOBS, Page
 
 LATE = f"""
@@ -176,6 +176,8 @@ class SqliteStore:
             for job in old:
                 self._database.execute("DELETE FROM jobs WHERE id = ?", [job.id])
                 self._database.execute("DELETE FROM events WHERE job_id = ?", [job.id])
+            told = [(each,) for each in delivery_ids(old)]
+            self._database.execute_many("DELETE FROM jobs WHERE id = ?", told)
             late = self._jobs(LATE, [time.time()])
             for job in late:
                 self._end(job, JobState.EXPIRED, MISSED, followers(job))

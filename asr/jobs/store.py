@@ -92,7 +92,8 @@ class JobStore(Protocol):
         Only EXPIRE_JOBS of each: what is left waits for the next call.
 
         Args:
-            ended_before: jobs that ended earlier than this are forgotten, with their results.
+            ended_before: jobs that ended earlier than this are forgotten, with their results and
+                their deliveries, which would be taken for those of a new job of the same id.
             followers: the jobs to be added in the same transaction, for each that expires.
 
         Returns:

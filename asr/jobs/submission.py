@@ -9,13 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from asr.errors import Invalid
-from asr.jobs.job import Job, JobKind, JobState, Json, store_id
+from asr.jobs.job import Job, JobKind, JobState, Json, delivery_id, store_id
 from asr.jobs.requests import options_to_json
 from asr.options import Options
 
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@=+-]{0,127}")  # A caller's own id looks like this.
 MOST_SECONDS = 1e7  # A file's own header may declare any length; more than this is not believed.
-BETWEEN = "~"  # It stands between a job's id and the event of a delivery; no caller's id has it.
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def deliveries_of(job: Job, state: JobState) -> Sequence[Job]:
 def delivery(job: Job, state: JobState, number: int) -> Job:
     """The `number`th delivery of the webhook that tells how `job` ended."""
     now = time.time()
-    webhook_id = f"{job.public_id}{BETWEEN}{state}"  # the same in every attempt
+    webhook_id = delivery_id(job.public_id, state, 1)  # the same in every attempt
     return Job(
         id=delivery_id(job.id, state, number),
         kind=JobKind.DELIVERY,
@@ -110,9 +109,3 @@ def delivery(job: Job, state: JobState, number: int) -> Job:
         created_at=now,
         due_at=now,
     )
-
-
-def delivery_id(job_id: str, state: str, number: int) -> str:
-    """The store's id of the `number`th delivery that tells of a job's end."""
-    first = f"{job_id}{BETWEEN}{state}"
-    return first if number == 1 else f"{first}{BETWEEN}{number}"

@@ -174,6 +174,16 @@ async def test_a_webhook_is_told_again_on_demand(jobs):
         await jobs.redeliver(silent.id, "")
 
 
+async def test_a_webhook_is_told_so_often_and_no_more(jobs, monkeypatch):
+    monkeypatch.setattr("asr.jobs.service.MOST_DELIVERIES", 2)
+    job = await jobs.submit(asked(webhook=HOOK))
+    await jobs.cancel(job.id, "")
+    added = await asyncio.gather(*(jobs.redeliver(job.id, "") for _ in range(3)))
+    assert len({each.id for each in added}) == 1  # who asks at once asks for the same
+    with pytest.raises(BadRequest, match="told 2 times"):
+        await jobs.redeliver(job.id, "")
+
+
 async def test_a_webhook_that_could_never_be_sent_is_refused_and_nothing_is_kept(jobs):
     for webhook in (
         Webhook("http://127.0.0.1/"),

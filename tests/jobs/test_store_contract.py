@@ -391,6 +391,24 @@ async def test_a_forgotten_id_can_be_used_again(store):
     assert (again.id, again.attempt) == ("a", 1)
 
 
+async def test_a_job_is_forgotten_with_its_deliveries_and_a_new_one_of_its_id_is_told_of(store):
+    told = {"request": {"webhook": {"url": "https://a.example"}}}
+    first, again = job("a~completed", DELIVERY), job("a~completed~2", DELIVERY)
+    outcome = dataclasses.replace(COMPLETED, followers=[first])
+    await store.add(job("a", **told))
+    await store.finish(await taken(store), outcome)
+    for other in (again, job("aa~completed", DELIVERY), job("b~completed", DELIVERY)):
+        await store.add(other)
+    assert [one.id for one in await store.expire(time.time() + 60, nobody)] == ["a"]
+    assert [await state(store, one.id) for one in (first, again)] == [None, None]
+    assert await state(store, "aa~completed") is JobState.QUEUED
+    await store.add(job("a", **told))
+    await store.finish(await taken(store), outcome)
+    given = [await store.take("one", DELIVERY, ()) for _ in range(4)]
+    given_ids = [None if one is None else one.id for one in given]
+    assert given_ids == ["aa~completed", "b~completed", "a~completed", None]
+
+
 async def test_a_call_expires_no_more_than_it_says(store):
     past = time.time() - 60
     followers = [job(f"{n}", deadline_at=past) for n in range(EXPIRE_JOBS + 1)]

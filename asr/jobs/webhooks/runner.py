@@ -16,9 +16,8 @@ from typing import Any, TypeVar
 
 from asr.concurrency import run_in_thread
 from asr.errors import AsrError, CallerError, StoreUnavailable
-from asr.jobs.job import Job, JobKind, JobState, Json, Outcome
+from asr.jobs.job import BETWEEN, Job, JobKind, JobState, Json, Outcome, delivery_id
 from asr.jobs.store import JobStore
-from asr.jobs.submission import BETWEEN, delivery_id
 from asr.jobs.webhooks.message import iso, signed, usual
 from asr.outbound.webhook import WebhookAnswer
 
