@@ -5,11 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from aiohttp import web
-
 from asr.audio.streams import Source
 from asr.errors import AsrError
-from asr.http.app_keys import CLIENT
 from asr.http.bodies.json_object import DataUri
 from asr.jobs.job import Job, JobState
 from asr.options import Timestamps
@@ -29,12 +26,6 @@ class RequestAudio:
     def for_a_job(self) -> Source | str | DataUri:
         """Its URL, where it has one, or its bytes."""
         return self.source if self.url is None else self.url
-
-
-def client_of(request: web.Request) -> str:
-    """The name of the request's API key; "" where there are none."""
-    client: str = request.get(CLIENT, "")
-    return client
 
 
 def timestamps_of(job: Job) -> Timestamps:

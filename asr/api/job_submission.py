@@ -97,7 +97,7 @@ async def submit(
 async def _submitted(
     request: web.Request, audio: Json, parameters: JobParameters, fingerprint: str
 ) -> web.Response:
-    jobs, transcriber, client = request.app[JOBS], request.app[TRANSCRIBER], request.get(CLIENT, "")
+    jobs, transcriber, client = request.app[JOBS], request.app[TRANSCRIBER], request[CLIENT]
     if parameters.stream:
         raise BadRequest("a job has no stream: leave 'stream' out, and GET its events", "stream")
     warnings = overruled_languages(request, parameters)

@@ -19,10 +19,10 @@ from asr.api import jigsaw
 from asr.api.insanely_fast import answers
 from asr.api.insanely_fast.answers import IS_ASYNC, MACHINE, NAME
 from asr.api.insanely_fast.schemas import TaskParameters
-from asr.api.jigsaw_jobs import RequestAudio, TaskFailed, client_of
+from asr.api.jigsaw_jobs import RequestAudio, TaskFailed
 from asr.errors import BadRequest, NotFound
 from asr.formats.pipeline_json import Json
-from asr.http.app_keys import CONFIG, ENGINE, JOBS, TRANSCRIBER
+from asr.http.app_keys import CLIENT, CONFIG, ENGINE, JOBS, TRANSCRIBER
 from asr.http.job_audio import kept_after_all
 from asr.http.responses import (
     answer_headers,
@@ -106,7 +106,7 @@ async def _submitted(
         Submission(
             audio=place,
             options=options,
-            client=client_of(request),
+            client=request[CLIENT],
             dialect=NAME,
             id=asked.managed_task_id,
             fingerprint=fingerprint,
@@ -121,7 +121,7 @@ async def _awaited(
     request: web.Request, job: Job, asked: TaskParameters, started: float
 ) -> web.Response:
     """The answer to a request that waits for its job; the job goes on where the caller leaves."""
-    ended = await request.app[JOBS].wait(job.public_id, client_of(request))
+    ended = await request.app[JOBS].wait(job.public_id, request[CLIENT])
     if ended.state is not JobState.COMPLETED:
         raise TaskFailed(ended)
     job = await _task(request, ended.public_id)
@@ -138,7 +138,7 @@ async def _awaited(
 
 async def tasks(request: web.Request) -> web.Response:
     """`GET /tasks`: the ids of those that are processed, oldest first."""
-    jobs, client = request.app[JOBS], client_of(request)
+    jobs, client = request.app[JOBS], request[CLIENT]
     ids: list[str] = []
     page = await jobs.page(client, ACTIVE, None, PAGE_TASKS)
     ids += [job.public_id for job in page.jobs]
@@ -162,7 +162,7 @@ async def cancel(request: web.Request) -> web.Response:
         raise BadRequest(
             "Not a background task: a request waits for it; DELETE /jobs/ID stops it all the same"
         )
-    before = await request.app[JOBS].cancel(job.public_id, client_of(request))
+    before = await request.app[JOBS].cancel(job.public_id, request[CLIENT])
     if before.state.has_ended:  # meanwhile
         return await _stands(request, await _task(request, job.public_id))
     return web.json_response({"status": "cancelled"})
@@ -177,7 +177,7 @@ async def _stands(request: web.Request, job: Job) -> web.Response:
 
 async def _task(request: web.Request, task_id: str) -> Job:
     try:
-        return await request.app[JOBS].get(task_id, client_of(request), with_result=True)
+        return await request.app[JOBS].get(task_id, request[CLIENT], with_result=True)
     except NotFound as error:
         raise NotFound(
             f"Task not found: {quoted(task_id)} was never kept, or is kept no longer "

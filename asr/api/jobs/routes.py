@@ -62,7 +62,7 @@ async def page(request: web.Request) -> web.Response:
     """`GET /jobs`: this client's jobs."""
     asked = PageParameters.model_validate(dict(request.query))
     jobs = request.app[JOBS]
-    found = await jobs.page(_client(request), set(asked.state), asked.after, asked.limit)
+    found = await jobs.page(request[CLIENT], set(asked.state), asked.after, asked.limit)
     listed = JobPage(jobs=[job_summary(request, job) for job in found.jobs], after=found.after)
     return web.json_response(text=listed.model_dump_json())
 
@@ -74,13 +74,13 @@ async def get(request: web.Request) -> web.Response:
 
 async def cancel(request: web.Request) -> web.Response:
     """`DELETE /jobs/{id}`: end a job; one that has ended stays as it is."""
-    await request.app[JOBS].cancel(request.match_info["id"], _client(request))
+    await request.app[JOBS].cancel(request.match_info["id"], request[CLIENT])
     return await _told(request, await _job(request))
 
 
 async def redeliver(request: web.Request) -> web.Response:
     """`POST /jobs/{id}/redeliver`: tell the webhook of the job's end once more."""
-    await request.app[JOBS].redeliver(request.match_info["id"], _client(request))
+    await request.app[JOBS].redeliver(request.match_info["id"], request[CLIENT])
     return await _told(request, await _job(request), status=202)
 
 
@@ -125,7 +125,7 @@ async def events(request: web.Request) -> web.StreamResponse:
 async def _events(
     request: web.Request, job: Job, after: tuple[int, int] | None
 ) -> AsyncGenerator[Event]:
-    jobs, client = request.app[JOBS], _client(request)
+    jobs, client = request.app[JOBS], request[CLIENT]
     async with contextlib.aclosing(jobs.events(job.public_id, client, after)) as found:
         async for event in found:
             yield {streaming.EVENT_ID: f"{event.attempt}.{event.number}", **event.data}
@@ -149,9 +149,4 @@ async def _told(request: web.Request, job: Job, status: int = 200) -> web.Respon
 
 
 async def _job(request: web.Request, with_result: bool = False) -> Job:
-    return await request.app[JOBS].get(request.match_info["id"], _client(request), with_result)
-
-
-def _client(request: web.Request) -> str:
-    client: str = request.get(CLIENT, "")
-    return client
+    return await request.app[JOBS].get(request.match_info["id"], request[CLIENT], with_result)

@@ -13,12 +13,12 @@ import time
 import pydantic
 from aiohttp import web
 
-from asr.api import jigsaw, jigsaw_jobs
+from asr.api import jigsaw
 from asr.api.truss.schemas import AsyncRequest, PredictParameters
 from asr.api.truss.webhook import MODEL, NAME
 from asr.errors import AsrError, Failure
 from asr.http import requests
-from asr.http.app_keys import CONFIG, DIALECTS, ENGINE, JOBS, TRANSCRIBER
+from asr.http.app_keys import CLIENT, CONFIG, DIALECTS, ENGINE, JOBS, TRANSCRIBER
 from asr.http.dialect import Handler, dialect_of
 from asr.http.job_audio import kept_after_all
 from asr.http.parameters import Location
@@ -84,7 +84,7 @@ async def predict_later(request: web.Request) -> web.StreamResponse:
             Submission(
                 audio=place,
                 options=options,
-                client=jigsaw_jobs.client_of(request),
+                client=request[CLIENT],
                 dialect=NAME,
                 fingerprint=fingerprint,
                 webhook=None if not webhook else Webhook(webhook),
