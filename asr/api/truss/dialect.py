@@ -20,6 +20,7 @@ DIALECT = Dialect(
             routes.predict_later,
             openapi.later_prediction,
             aliases=("/async_predict",),
+            is_for_later=True,
         ),
     ),
     problem=problem,

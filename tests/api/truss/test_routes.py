@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -13,7 +14,7 @@ from asr.api.truss.schemas import EndedPrediction, PredictProblem
 from asr.api.truss.webhook import webhook_body
 from asr.http.app_keys import JOBS
 from asr.jobs.job import Job, JobState
-from tests.conftest import tone, wav
+from tests.conftest import eventually, tone, wav
 
 CLIP = wav(tone(2.0))
 URI = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
@@ -63,6 +64,18 @@ async def test_a_failure_has_its_status(
     response = await client.post("/production/predict", json=fields)
     assert response.status == status
     assert named in await problem(response)
+
+
+async def test_a_full_queue_refuses_no_prediction_for_later(make_client: Any, engine: Any) -> None:
+    client = await make_client(max_queue_seconds=1.0)
+    engine.gate.clear()
+    asking = asyncio.create_task(client.post("/predict", json={"url": URI}))
+    await eventually(lambda: engine.steps)
+    assert (await client.post("/predict", json={"url": URI})).status == 429
+    response = await client.post("/async_predict", json={"model_input": {"url": URI}})
+    assert response.status == 202
+    engine.gate.set()
+    await asking
 
 
 async def test_with_the_setting_failures_are_200(make_client: Any) -> None:
