@@ -140,6 +140,7 @@ class Uploads:
             yield data
 
     def _older(self, before: float) -> list[str]:
+        self._files.invalidate_cache()  # a bucket's has nothing of what other servers did
         found = [path.rpartition("/")[2] for path in self._files.ls(self._place, detail=False)]
         ours = [name for name in found if NAME.fullmatch(name)]
         return [name for name in ours if self._written_at(name) < before]
