@@ -47,6 +47,7 @@ class JobSettings:
         config_parsers.text,
         "Audio of jobs and very long results are kept here: a directory that all servers share, or "
         "a bucket as `s3://name/path`; unset: `uploads` in `JOBS_DIR`",
+        hidden=True,
     )
     jobs_share: float = _setting(
         0.25,

@@ -141,6 +141,7 @@ def test_a_bad_value_is_reported_with_what_to_do(name, value, remedy):
 
 def test_a_secret_is_not_shown_with_the_other_settings():
     secrets = {"WEBHOOK_SECRET": "QUJD" * 8, "JOBS_URL": "postgresql://me:QUJD@host/jobs"}
+    secrets |= {"UPLOADS_URL": "sftp://me:QUJD@host/jobs"}
     assert "QUJD" not in repr(read(**secrets))
 
 

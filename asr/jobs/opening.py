@@ -105,7 +105,8 @@ def _uploads(url: str) -> Uploads:
     try:
         return Uploads(url)
     except (ValueError, ImportError) as error:  # no such kind of place, or its package is missing
-        raise ConfigError(f"UPLOADS_URL={url!r} cannot be used: {error}") from error
+        kind = url.partition("://")[0]  # the rest may have a password
+        raise ConfigError(f"UPLOADS_URL={kind}://… cannot be used: {error}") from error
 
 
 async def _opened(config: Config, stack: contextlib.AsyncExitStack) -> tuple[JobStore, Path]:

@@ -125,12 +125,14 @@ async def test_audio_is_transcribed_while_jobs_cannot_be_kept(make_client, tmp_p
     assert (await client.get("/hc")).status == 200
 
 
-@pytest.mark.parametrize("url", ["nowhere://bucket/path", "s3://bucket/path"])
+@pytest.mark.parametrize("url", ["nowhere://me:s3cr3t@bucket/path", "s3://s3cr3t@bucket/path"])
 async def test_a_place_for_uploads_that_cannot_be_used_stops_the_start(tmp_path, url, monkeypatch):
     monkeypatch.setitem(sys.modules, "s3fs", None)  # it is not installed
     config = replace(default(tmp_path), uploads_url=url)
     assert is_opened_at_start(config)
     opener = JobOpener(lambda: open_place(config), no_work)
-    with pytest.raises(ConfigError, match=f"UPLOADS_URL='{url}' cannot be used"):
+    kind = url.partition("://")[0]
+    with pytest.raises(ConfigError, match=f"UPLOADS_URL={kind}://… cannot be used") as raised:
         await opener.open()
+    assert "s3cr3t" not in str(raised.value)
     await opener.aclose()
