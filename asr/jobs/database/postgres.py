@@ -43,7 +43,7 @@ KEEPALIVES = {
     "keepalives_count": 3,
     "tcp_user_timeout": 5000,
 }
-PORTS = re.compile(r"\d+(,\d*)*")  # With anything else, a part of the password was taken for it.
+PORTS = re.compile(r"[\d,]*")  # With anything else, a part of the password was taken for it.
 PASSING = ("starting up", "shutting down", "recovery", "too many", "reserved")
 Failures = (psycopg.Error, ConnectorException, OSError, TimeoutError)
 
@@ -68,17 +68,15 @@ async def open_database(url: str) -> AsyncIterator[PostgresDatabase]:
 
 def _parameters(url: str) -> dict[str, Any]:
     """What a URL says; no message quotes it, as the library's own do, because of its password."""
-    try:
+    with contextlib.suppress(psycopg.Error):
         given = conninfo_to_dict(url)
-    except psycopg.Error:
-        given = {"port": ""}
-    if not PORTS.fullmatch(str(given.get("port", "1"))):
-        raise ConfigError(
-            "JOBS_URL cannot be used: write it as postgresql://user:password@host:5432/name, and "
-            "special characters of the password as %XX (/ as %2F, @ as %40, % as %25); only "
-            "parameters of libpq may follow a ?"
-        )
-    return given
+        if PORTS.fullmatch(str(given.get("port", ""))):
+            return given
+    raise ConfigError(
+        "JOBS_URL cannot be used: write it as postgresql://user:password@host:5432/name, and "
+        "special characters of the password as %XX (/ as %2F, @ as %40, % as %25); only "
+        "parameters of libpq may follow a ?"
+    )
 
 
 @contextlib.contextmanager
