@@ -47,8 +47,15 @@ async def _finished(future: asyncio.Future[Result]) -> Result:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
+        future.add_done_callback(_seen)
         await asyncio.wait([future])
         raise
+
+
+def _seen(future: asyncio.Future[Result]) -> None:
+    """Mark a failure as seen: who has left does not wait for it, and asyncio would log it."""
+    if not future.cancelled():
+        future.exception()
 
 
 class WaitBudget:

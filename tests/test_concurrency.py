@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -57,6 +59,27 @@ async def test_who_is_cancelled_waits_for_the_thread(threads: ThreadPool) -> Non
     may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_failure_after_its_caller_has_left_is_not_logged(threads: ThreadPool) -> None:
+    began, may_end = threading.Event(), threading.Event()
+    logged: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+
+    def work() -> None:
+        began.set()
+        may_end.wait(60)
+        raise FileNotFoundError
+
+    task = asyncio.create_task(threads.run(work))
+    await asyncio.to_thread(began.wait, 60)
+    task.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    gc.collect()
+    assert logged == []
 
 
 async def test_patience_counts_waiting_alone(clock: Clock) -> None:

@@ -76,13 +76,9 @@ def test_a_dialects_webhooks_are_in_the_document_with_their_shapes():
 
 async def test_the_document_has_the_webhooks_of_jobs(client):
     document = await (await client.get("/openapi.json")).json()
-    assert sorted(document["webhooks"]) == [
-        "job.cancelled",
-        "job.completed",
-        "job.expired",
-        "job.failed",
-    ]
-    for item in document["webhooks"].values():
+    of_jobs = {name: item for name, item in document["webhooks"].items() if "." in name}
+    assert sorted(of_jobs) == ["job.cancelled", "job.completed", "job.expired", "job.failed"]
+    for item in of_jobs.values():
         headers = {parameter["name"] for parameter in item["post"]["parameters"]}
         assert headers == {"webhook-id", "webhook-timestamp", "webhook-signature"}
         shape = item["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
