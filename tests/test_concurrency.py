@@ -75,8 +75,8 @@ async def test_a_failure_after_its_caller_has_left_is_not_logged(threads: Thread
     await asyncio.to_thread(began.wait, 60)
     task.cancel()
     may_end.set()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
+    assert task.cancelled()
     del task
     gc.collect()
     assert logged == []
