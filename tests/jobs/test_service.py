@@ -32,11 +32,11 @@ def completed():
 
 async def test_a_job_is_got_by_its_client_alone(jobs):
     job = await jobs.submit(asked(client="one"))
-    assert (await jobs.get(job.id, "one")).state is JobState.QUEUED
+    assert (await jobs.get(job.public_id, "one")).state is JobState.QUEUED
     for other in ("two", ""):
         for ask in (jobs.get, jobs.wait, jobs.cancel, jobs.deliveries, jobs.redeliver):
             with pytest.raises(NotFound, match="there is no job"):
-                await ask(job.id, other)
+                await ask(job.public_id, other)
         assert (await jobs.page(other, (), None, 10)).jobs == ()
     assert [each.id for each in (await jobs.page("one", (), None, 10)).jobs] == [job.id]
 

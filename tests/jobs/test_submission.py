@@ -49,8 +49,8 @@ def test_an_id_that_a_path_cannot_have_is_refused(own):
 def test_a_delivery_follows_the_end_of_a_job_with_a_webhook_alone():
     job = asked(id="a", client="team", webhook=Webhook("https://example.com")).job()
     [found] = deliveries_of(job, JobState.FAILED)
-    assert (found.id, found.kind, found.client) == ("a~failed", JobKind.DELIVERY, "team")
-    assert found.request == {"job": "a", "event": "failed", "webhook_id": "a~failed"}
+    assert (found.id, found.kind, found.client) == ("team/a~failed", JobKind.DELIVERY, "team")
+    assert found.request == {"job": "team/a", "event": "failed", "webhook_id": "a~failed"}
     assert deliveries_of(asked().job(), JobState.FAILED) == ()
     assert deliveries_of(found, JobState.FAILED) == ()
 

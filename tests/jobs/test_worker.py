@@ -155,11 +155,11 @@ async def test_a_client_runs_no_more_jobs_at_once_than_it_may(jobs, engine, work
     worker = workers(busy=lambda clients: {"one"} & set(clients))
     await eventually(lambda: engine.steps)
     await eventually(lambda: len(worker._running) == 2)
-    assert (await jobs.get(other.id, "two")).state is JobState.RUNNING
-    assert (await jobs.get(first.id, "one")).state is JobState.RUNNING
-    assert (await jobs.get(second.id, "one")).state is JobState.QUEUED
+    assert (await jobs.get(other.public_id, "two")).state is JobState.RUNNING
+    assert (await jobs.get(first.public_id, "one")).state is JobState.RUNNING
+    assert (await jobs.get(second.public_id, "one")).state is JobState.QUEUED
     engine.gate.set()
-    await jobs.wait(second.id, "one")
+    await jobs.wait(second.public_id, "one")
 
 
 async def test_no_more_jobs_are_taken_than_the_engine_has_room_for(jobs, engine, workers):
