@@ -28,6 +28,7 @@ from asr.jobs.database.rows import (
     MISSED,
     NAMES,
     event_of,
+    is_open,
     job_of,
     text_of,
 )
@@ -110,6 +111,8 @@ class PostgresStore:
         if states:
             conditions.append("state = ANY(%s)")
             values.append(list(states))
+        if is_open(states):
+            conditions.append("ended_at IS NULL")
         if after is not None:
             conditions.append("sequence < (SELECT sequence FROM jobs WHERE id = %s)")
             values.append(after)

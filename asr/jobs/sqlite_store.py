@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 
-from asr.jobs.database.rows import COLUMNS, MISSED, NAMES, job_of, text_of, values_of
+from asr.jobs.database.rows import COLUMNS, MISSED, NAMES, is_open, job_of, text_of, values_of
 from asr.jobs.database.sqlite import Row, SqliteDatabase, open_database
 from asr.jobs.job import Job, JobEvent, JobKind, JobState, Json, Outcome, delivery_ids
 from asr.jobs.store import EXPIRE_JOBS, Page
@@ -62,6 +62,8 @@ class SqliteStore:
         if states:
             conditions.append(f"state IN ({_marks(states)})")
             values.extend(states)
+        if is_open(states):
+            conditions.append("ended_at IS NULL")
         if after is not None:
             conditions.append("sequence < (SELECT sequence FROM jobs WHERE id = ?)")
             values.append(after)
@@ -207,7 +209,7 @@ class SqliteStore:
     def _seconds_ahead(self, row: Row) -> float:
         query = (
             "SELECT TOTAL(audio_seconds) AS seconds FROM jobs WHERE kind = ? AND state = 'queued' "
-            "AND (priority > ? OR (priority = ? AND sequence < ?))"
+            "AND priority >= ? AND (priority > ? OR sequence < ?)"
         )
         priority = row["priority"]
         total = self._database.row(query, [row["kind"], priority, priority, row["sequence"]])

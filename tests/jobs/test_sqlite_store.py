@@ -275,3 +275,27 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 test_the_store_does_what_a_plain_list_of_jobs_does = StoreMachine.TestCase
+
+
+async def test_no_look_at_jobs_reads_all_that_have_ended(tmp_path, monkeypatch):
+    async with sqlite_store.open_store(tmp_path) as store:
+        await store.add(job("a", client="one"))
+        database, plans = store._database, []
+        rows, row = database.rows, database.row
+
+        def explained(query, values, call):
+            plans.extend(each["detail"] for each in rows(f"EXPLAIN QUERY PLAN {query}", values))
+            return call(query, values)
+
+        monkeypatch.setattr(database, "rows", lambda *asked: explained(*asked, rows))
+        monkeypatch.setattr(database, "row", lambda *asked: explained(*asked, row))
+        await store.get("a")
+        await store.page(TRANSCRIPTION, "one", (), "a", 10)
+        await store.page(TRANSCRIPTION, "one", {JobState.FAILED}, None, 10)
+        await store.page(TRANSCRIPTION, None, {JobState.QUEUED, JobState.RUNNING}, None, 10)
+        await store.take("me", TRANSCRIPTION, {"two"})
+        await store.beat("me")
+        await store.expire(0.0, nobody)
+    assert plans
+    slow = [plan for plan in plans if "SCAN" in plan.replace("SCALAR", "") or "jobs_listed" in plan]
+    assert slow == []

@@ -20,7 +20,7 @@ ON CONFLICT (id) DO NOTHING RETURNING sequence, id
 """
 AHEAD = """
 SELECT COALESCE(SUM(audio_seconds), 0) AS seconds FROM jobs WHERE kind = %s AND state = 'queued'
-AND (priority > %s OR (priority = %s AND sequence < %s))
+AND priority >= %s AND (priority > %s OR sequence < %s)
 """
 # The clients with queued jobs, found one after the other by the index: few have many jobs.
 CLIENTS = """

@@ -51,6 +51,11 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (job, number)
     );
     """,
+    """
+    CREATE INDEX jobs_of_client ON jobs (kind, client, sequence) INCLUDE (state);
+    CREATE INDEX jobs_open ON jobs (kind, sequence) INCLUDE (client, state)
+        WHERE ended_at IS NULL;
+    """,
 )
 
 

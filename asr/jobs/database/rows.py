@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from asr.jobs.job import Job, JobEvent, JobKind, JobState, Json
@@ -40,3 +40,8 @@ def job_of(row: Mapping[str, Any], seconds_ahead: float | None = None) -> Job:
 
 def event_of(row: Mapping[str, Any]) -> JobEvent:
     return JobEvent(row["attempt"], row["number"], json.loads(row["data"]))
+
+
+def is_open(states: Collection[JobState]) -> bool:
+    """Whether no job in these states has ended: an index of its own has all such jobs."""
+    return bool(states) and not any(state.has_ended for state in states)

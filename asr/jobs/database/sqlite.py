@@ -62,6 +62,10 @@ MIGRATIONS = (
         PRIMARY KEY (job_id, number)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE INDEX jobs_of_client ON jobs (kind, client, sequence, state);
+    CREATE INDEX jobs_open ON jobs (kind, sequence, client, state) WHERE ended_at IS NULL;
+    """,
 )
 RECOVERY = "UPDATE jobs SET state = 'queued', done_seconds = 0 WHERE state = 'running'"
 
