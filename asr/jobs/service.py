@@ -27,7 +27,7 @@ from asr.text import quoted
 from asr.transcript import Transcript
 
 POLL_SECONDS = 0.5  # Who waits for news of a job asks for them so often.
-POLLS_A_SECOND = 200  # All who wait ask together at most so often, each more rarely then.
+POLLS_A_SECOND = 100  # All who wait ask together at most so often, each more rarely then.
 RESULT, RESULT_FILE = "transcript", "file"  # keys of a result: it is there, or in a file
 
 
