@@ -85,6 +85,7 @@ async def test_a_call_that_raises_changes_nothing(database):
 async def test_a_frozen_database_is_given_up(database, line, monkeypatch):
     await database.call(one)
     monkeypatch.setattr(postgres, "CALL_SECONDS", 0.3)
+    monkeypatch.setattr(postgres, "POOL_SECONDS", 0.3)
     line.stop()
     with pytest.raises(StoreUnavailable, match="away or too slow"):
         await database.call(one)
