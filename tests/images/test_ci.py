@@ -86,7 +86,8 @@ def test_with_the_tool_real_speech_is_tested(ci, tmp_path):
     ended = ci(model=0)
     assert f"make real\n{made}/whisper-base/transformers \n" in ended.stdout
     assert ended.returncode == 0
-    assert ci(model=0, real=2).returncode == 2
+    assert ci(model=0, real=2).returncode == 1
+    assert ci(model=0, real=124).returncode == 0
 
 
 def test_recordings_are_tested_where_a_folder_is_named(ci, monkeypatch):
