@@ -31,6 +31,24 @@ class VadOptions:
 
 
 @dataclass(frozen=True)
+class KnownSpeaker:
+    """A person whose voice is known."""
+
+    name: str
+    voice: tuple[float, ...]  # the unit vector that the server's diarizer made of a reference
+
+
+@dataclass(frozen=True)
+class SpeakerOptions:
+    """What is known of those who speak; None: nothing."""
+
+    count: int | None = None  # speakers
+    least: int | None = None  # speakers, at least
+    most: int | None = None  # speakers, at most
+    known: tuple[KnownSpeaker, ...] = ()  # whose names are given where their voices are heard
+
+
+@dataclass(frozen=True)
 class Options:
     """How a caller wants the audio transcribed; equal options may share a batch."""
 
@@ -48,5 +66,6 @@ class Options:
     audio_track: int | None = None  # among those of the file, from 0; for the decoder alone
     # Likewise: whether a window's prompt is the text before it; None: the server's setting.
     condition_on_previous_text: bool | None = None
+    speakers: SpeakerOptions | None = None  # likewise; None: nobody asks who speaks
     is_streamed: bool = field(default=False, compare=False)  # a caller waits for the first words
     is_job: bool = field(default=False, compare=False)  # nobody waits: all others go first

@@ -29,6 +29,39 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Speaker:
+    """One of those who speak in a recording."""
+
+    number: int  # from 0, in the order in which they begin to speak
+    name: str | None = None  # of a known speaker
+
+    @property
+    def label(self) -> str:
+        """The name, or such as "SPEAKER_00", which pyannote's users know."""
+        return f"SPEAKER_{self.number:02}" if self.name is None else self.name
+
+    @property
+    def letter(self) -> str:
+        """The name, or "A" to "Z", "AA", "AB" and so on, as in OpenAI's answers."""
+        if self.name is not None:
+            return self.name
+        letters, number = "", self.number + 1
+        while number:
+            number, place = divmod(number - 1, 26)
+            letters = chr(ord("A") + place) + letters
+        return letters
+
+
+@dataclass(frozen=True)
+class SpeakerTurn:
+    """A stretch of speech of one speaker; turns of different speakers may overlap."""
+
+    start: float  # seconds
+    end: float  # seconds
+    speaker: Speaker
+
+
+@dataclass(frozen=True)
 class Segment:
     """A piece of text with its times; unknown fields have their defaults."""
 
@@ -44,6 +77,7 @@ class Segment:
     token_logprobs: tuple[TokenLogprob, ...] = ()  # empty unless logprobs are wanted
     own_logprob: float | None = None  # as avg_logprob, over the tokens of its own text
     doubt: str | None = None  # why it stays only where a voice is sure, such as "unlikely"
+    speaker: Speaker | None = None  # of all its words; None: nobody asked, or nobody is known
 
     @property
     def timed_words(self) -> tuple[Word, ...]:
@@ -108,6 +142,8 @@ class Transcript:
         str, ...
     ] = ()  # what is wrong with the audio, a sentence each; in the last part
     ahead: tuple[Segment, ...] = ()  # whose text is final; they come again, with their words
+    # Who speaks when, by start; None: nobody asked. In the last part alone, for the whole audio.
+    turns: tuple[SpeakerTurn, ...] | None = None
 
     @property
     def text(self) -> str:

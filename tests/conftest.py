@@ -25,7 +25,7 @@ import torch
 from huggingface_hub.constants import ENDPOINT
 from hypothesis import HealthCheck, settings
 
-from asr.config import DEMO_MODEL, Config
+from asr.config.config import DEMO_MODEL, Config
 from asr.server.app import create_app
 from asr.vad.detector import Span
 from tests.support.fake_engine import FakeEngine

@@ -15,12 +15,13 @@ LAYERS = [  # "" holds the files directly in asr/
     {"http"},
     {"jobs"},
     {"transcription"},
-    {"engines", "vad", "audio", "formats", "outbound"},
+    {"engines", "diarization", "vad", "audio", "formats", "outbound"},
     {"resources"},
+    {"config"},
     {""},
 ]
 MODEL_LIBRARIES = {"torch", "transformers"}
-MODEL_PACKAGES = {"engines"}
+MODEL_PACKAGES = {"engines", "diarization"}
 HTTP_LIBRARIES = {"aiohttp"}
 HTTP_PACKAGES = {"outbound", "http", "api", "server", "cli"}
 HOUSE = ROOT / "asr"
@@ -113,7 +114,7 @@ def test_imports_point_down():
 @pytest.mark.parametrize(
     ("place", "line"),
     [
-        ("config.py", "from asr.server.app import create_app"),
+        ("config/config.py", "from asr.server.app import create_app"),
         ("http/sources.py", "from asr.api import health"),
         ("transcription/cutter.py", "from asr.http.sources import body"),
         ("vad/energy.py", "from asr.audio.decoder import Decoder"),

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import asr.startup
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from asr.startup import StartupTimer, process_age
 from tests.conftest import PATIENCE_SECONDS, ROOT, free_port
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, model_validator
 from asr.api.jigsaw_jobs import RequestAudio
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import BadRequest, BadUrl
 from asr.formats.pipeline_json import Json, pipeline_json
 from asr.http import requests

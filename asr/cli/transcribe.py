@@ -18,7 +18,7 @@ from asr.cli.batch import Batch, FileResult
 from asr.cli.options import JSON, QUIET, transcription_options
 from asr.cli.progress import AudioBar, say
 from asr.cli.recordings import Format, Recording, find
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.options import Options, Task, Timestamps

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from asr.capabilities import NO_CUDA
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ConfigError
 
 FLASH_ATTENTION_CAPABILITY = (8, 0)  # flash-attn 2 needs this compute capability: Ampere.

@@ -14,8 +14,8 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from asr.config import Config
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import check_settings_files, first_line, is_directory, is_file
 from asr.engines.model_layout import (
     TRANSFORMERS,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import Engine, Loaded
 from asr.engines.model_files import first_line
 from asr.engines.model_layout import ModelSource

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
-from asr.config import Config
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.setting import MODEL_FILE
 from asr.errors import ConfigError
 
 log = logging.getLogger(__name__)

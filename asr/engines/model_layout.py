@@ -8,7 +8,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr.config_settings import MODEL_FILE
+from asr.config.setting import MODEL_FILE
 
 HEAD_BYTES = 512  # So many bytes from a file's start on are enough to recognise it.
 GGML = b"lmgg"  # whisper.cpp's files begin with this: 0x67676d6c, little-endian.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import Engine
 from asr.http.dialect import Dialect
 from asr.jobs.clients import Clients

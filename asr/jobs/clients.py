@@ -8,7 +8,7 @@ import hmac
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from asr.config_keys import ApiKey
+from asr.config.keys import ApiKey
 from asr.errors import TooManyRequests
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ConfigError, StoreUnavailable
 from asr.jobs import sqlite_store
 from asr.jobs.database.sqlite import FILE

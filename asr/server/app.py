@@ -13,7 +13,7 @@ from asr.api.jobs import dialect as own_jobs
 from asr.api.native import dialect as native
 from asr.api.openai import dialect as openai
 from asr.api.truss import dialect as truss
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load
 from asr.http import app_keys
 from asr.http.admission import admitted, check_expectation, close_unread

@@ -14,7 +14,7 @@ from typing import Any
 
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ConfigError
 from asr.http.app_keys import DIALECTS
 from asr.http.sources import PARSER_SETTINGS

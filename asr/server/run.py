@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ShuttingDown
 from asr.http.app_keys import SCHEDULER
 from asr.resources.descriptors import connection_limit, raise_limit

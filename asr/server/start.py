@@ -6,8 +6,8 @@ import logging
 from collections.abc import MutableMapping
 from functools import partial
 
-from asr.config import Config
-from asr.config_settings import without_effect
+from asr.config.config import Config
+from asr.config.setting import without_effect
 from asr.engines.load import load
 from asr.resources import cpu
 from asr.server import logs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from asr.capabilities import EngineInfo
-from asr.config_parsers import TimestampRule
+from asr.config.parsers import TimestampRule
 from asr.errors import BadRequest
 from asr.options import Options, Thresholds
 from asr.transcription.languages import check_language

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from asr.audio.decoder import Decoder
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load
 from asr.engines.engine import Engine
 from asr.metrics import Metrics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asr.config_parsers import Vad
+from asr.config.parsers import Vad
 from asr.vad.detector import Detector
 from asr.vad.energy import Energy
 from asr.vad.silero import Silero

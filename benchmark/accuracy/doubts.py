@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from asr.audio.decoder import Decoder
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load
 from asr.engines.engine import Engine, Window, WindowResult
 from asr.metrics import Metrics

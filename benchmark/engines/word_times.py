@@ -19,7 +19,7 @@ if __name__ == "__main__":
 
 import torch
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load as engines
 from asr.engines.engine import Engine, Window
 from asr.options import Options, Timestamps

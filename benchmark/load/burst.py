@@ -24,7 +24,7 @@ if __name__ == "__main__":
 
     missing_packages.explain()
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from benchmark import recordings
 from benchmark.load.server_engines import PACED
 from benchmark.load.server_process import Setup, running_server

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import cycle
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load
 from asr.engines.engine import Engine, Window, WindowResult
 from asr.server.app import create_app

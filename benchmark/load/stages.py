@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from asr.api.asr_schemas import AsrAnswer, Chunk
 from asr.audio.decoder import Decoder
-from asr.config_parsers import Vad
+from asr.config.parsers import Vad
 from asr.engines.engine import Window, WindowResult
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Segment

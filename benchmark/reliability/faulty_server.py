@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.load import load
 from asr.engines.whisper import engine as whisper
 from asr.resources import cpu

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.load import load
 from asr.resources import cpu
 from asr.server.app import create_app

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load
 from asr.engines.engine import WindowResult
 from asr.formats import writers

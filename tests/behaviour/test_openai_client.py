@@ -11,7 +11,7 @@ import srt
 import webvtt
 from openai.types.audio import TranscriptionVerbose
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import WindowResult
 from asr.server.app import create_app
 from asr.transcript import Segment, Word

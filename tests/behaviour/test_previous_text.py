@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load
 from asr.engines.engine import WindowResult
 from asr.options import Options

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import WindowResult
 from asr.formats.pipeline_json import pipeline_json
 from asr.transcript import Segment, Transcript, Word

@@ -15,7 +15,7 @@ import jiwer
 import numpy as np
 import pytest
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from benchmark.recordings import flac
 from models.demo import synthesise
 from tests.conftest import RATE

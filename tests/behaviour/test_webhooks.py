@@ -16,7 +16,7 @@ from standardwebhooks import Webhook as Verifier
 from standardwebhooks import WebhookVerificationError
 
 from asr.audio.streams import stream_of
-from asr.config import Config
+from asr.config.config import Config
 from asr.http import app_keys
 from asr.http.dialect import Dialect
 from asr.jobs.job import Job, JobState

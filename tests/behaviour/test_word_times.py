@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load as engines
 from asr.engines.engine import Window
 from asr.options import Options

@@ -12,7 +12,7 @@ import pytest
 import torch
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.server.app import create_app
 from benchmark.engines.checkpoints import Size, random_checkpoint
 from benchmark.engines.goals import GOAL_TOKENS

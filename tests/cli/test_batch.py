@@ -6,7 +6,7 @@ import pytest
 
 from asr.cli.batch import Batch
 from asr.cli.recordings import find
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import WindowResult
 from asr.metrics import Metrics
 from asr.options import Options

@@ -8,7 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 
 Route = Literal["transcriptions", "translations", "models"]
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.hardware import Machine, choose
 from asr.errors import ConfigError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import hub, load
 from asr.engines.model_layout import CheckpointLayout
 from asr.errors import ConfigError
@@ -108,7 +108,7 @@ def test_what_can_be_no_model_is_reported_without_asking_anybody(
 
 LOCATE = """
 import sys
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.hub import locate
 from asr.errors import ConfigError
 try:

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load
 from asr.errors import ConfigError
 

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from asr.config import DEMO_MODEL, Config
+from asr.config.config import DEMO_MODEL, Config
 from asr.engines.engine import Engine, Window
 from asr.engines.load import load
 from asr.engines.model_files import SETTINGS_FILES, first_line, reading

@@ -16,7 +16,7 @@ import openai
 import pytest
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.http import app_keys
 from asr.server.app import create_app

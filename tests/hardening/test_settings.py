@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from asr.config import Config
-from asr.config_settings import environment_name
+from asr.config.config import Config
+from asr.config.setting import environment_name
 from asr.errors import ConfigError
 from asr.server.app import create_app
 from tests.conftest import PATIENCE_SECONDS, tone, wav

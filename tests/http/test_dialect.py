@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pydantic import BaseModel
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import Failure, NotFound
 from asr.http.dialect import Dialect, Route, dialect_of
 from asr.server.app import DIALECTS, create_app

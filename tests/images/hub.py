@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 
 OPEN = "example/whisper"
 GATED = "example/whisper-gated"

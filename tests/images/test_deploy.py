@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import yaml
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.jobs.postgres_store import open_store
 from asr.metrics import Metrics
 from tests.conftest import ROOT

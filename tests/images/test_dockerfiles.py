@@ -2,7 +2,7 @@
 
 import re
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from images import pin
 from tests.conftest import ROOT
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asr.config_keys import ApiKey
+from asr.config.keys import ApiKey
 from asr.errors import TooManyRequests
 from asr.jobs.clients import Clients
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ConfigError, StoreUnavailable
 from asr.jobs import postgres_store
 from asr.jobs.opening import JobOpener, is_opened_at_start, open_place

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 
-from asr.config import DEMO_MODEL, Config
+from asr.config.config import DEMO_MODEL, Config
 from asr.engines.engine import Window
 from asr.engines.hub import locate
 from asr.engines.load import load

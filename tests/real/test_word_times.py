@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.metrics import Metrics
 from asr.options import Options
 from asr.transcript import Transcript

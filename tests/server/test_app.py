@@ -1,6 +1,6 @@
 """The app as a whole: nothing is shared, and settings are fitted to the model."""
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.server.app import create_app
 from tests.conftest import tone, wav
 from tests.support.fake_engine import FakeEngine

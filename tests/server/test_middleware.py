@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from asr.config_keys import ApiKey
+from asr.config.keys import ApiKey
 from tests.conftest import eventually, tone, wav
 
 OPEN = ["/hc", "/health", "/docs", "/docs/", "/openapi.json"]

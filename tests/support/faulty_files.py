@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from tests.conftest import RATE, wav
 from tests.support.sounds import FFMPEG, PICTURE
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.errors import ConfigError
 from asr.server import logs

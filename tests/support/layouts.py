@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from asr.engines.whisper.decoding.tokens import BYTES
 from asr.engines.whisper.layouts.ctranslate2_names import ctranslate2_place
 from asr.engines.whisper.layouts.openai_names import openai_name

@@ -3,7 +3,7 @@
 import pytest
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ConfigError
 from asr.server.app import create_app
 

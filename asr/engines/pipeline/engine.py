@@ -13,8 +13,8 @@ from transformers import AutoConfig
 from transformers.utils import logging as transformers_logging
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.setting import MODEL_FILE
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.memory import is_fatal, lacks_memory

@@ -12,8 +12,8 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoTokenizer
 from transformers import pipeline as transformers_pipeline
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.setting import MODEL_FILE
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.model_files import FEATURES_FILE, TOKENIZER_FILE, reading

@@ -7,8 +7,8 @@ from typing import Any
 import transformers
 from transformers.models.auto import modeling_auto
 
-from asr.config import Config
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import reading, unusable
 from asr.engines.whisper.layouts.description import TensorSource
 from asr.engines.whisper.model.shapes import shapes

@@ -11,7 +11,7 @@ import torch
 from transformers import WhisperForConditionalGeneration
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
 from asr.engines.model_files import reading

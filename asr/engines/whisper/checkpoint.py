@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from asr.config import Config
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import reading
 from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
 from asr.engines.whisper.compatibility import check_tokens

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from asr.config import Config
-from asr.config_parsers import has_file
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.parsers import has_file
+from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import (
     FEATURES_FILE,
     GENERATION_FILE,

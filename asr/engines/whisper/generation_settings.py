@@ -9,7 +9,7 @@ from transformers import GenerationConfig
 from transformers.models.whisper.tokenization_whisper import LANGUAGES
 from transformers.utils.hub import cached_file
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.model_files import GENERATION_FILE, TOKENIZER_FILE, reading, unusable
 
 log = logging.getLogger(__name__)

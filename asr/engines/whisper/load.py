@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.hardware import Hardware
 from asr.engines.model_layout import TRANSFORMERS, ModelSource
 from asr.engines.whisper import checkpoint as checkpoints

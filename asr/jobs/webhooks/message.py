@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from standardwebhooks import Webhook as Signer
 
 import asr
-from asr import config_parsers
 from asr.concurrency import run_in_thread
+from asr.config import parsers as config_parsers
 from asr.errors import BadRequest, ConfigError
 from asr.jobs.job import Job, JobState, Json
 from asr.jobs.submission import Webhook

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 import transformers
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load as engines
 from asr.engines.engine import Engine, Window
 from asr.options import Options

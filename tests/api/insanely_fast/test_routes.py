@@ -15,7 +15,7 @@ from aiohttp import FormData
 
 from asr.api.insanely_fast.answers import webhook_body
 from asr.api.insanely_fast.schemas import CompletedTask, TaskProblem, TaskRequest
-from asr.config_keys import parse_keys
+from asr.config.keys import parse_keys
 from asr.engines.engine import WindowResult
 from asr.http.app_keys import JOBS, SCHEDULER
 from asr.transcript import Segment, Word

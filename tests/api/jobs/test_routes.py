@@ -12,7 +12,7 @@ from aiohttp import FormData, web
 from standardwebhooks import Webhook
 
 from asr.api.jobs.webhook import JobEnded
-from asr.config_keys import parse_keys
+from asr.config.keys import parse_keys
 from asr.http.app_keys import JOBS, SCHEDULER
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from aiohttp import web
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ConfigError
 from asr.server.app import create_app
 from tests.support.fake_engine import FakeEngine

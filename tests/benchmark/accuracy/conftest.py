@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from tests.conftest import RATE, tone
 
 SAMPLES = DEMO_MODEL.parent / "samples"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from asr.pcm import SAMPLE_RATE, Samples
 from benchmark.accuracy import corpus, evaluation, trials
 from benchmark.accuracy.client import Server, Timed, Transcription

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from benchmark.demo import DemoFailed
 from benchmark.load import first_words
 from benchmark.load.first_words import Streamed

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import hf_hub_download
 
 from asr.capabilities import EngineInfo
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines import load as engines
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Machine, choose

@@ -3,7 +3,7 @@
 import pytest
 import soundfile
 
-from asr.config import DEMO_MODEL, Config
+from asr.config.config import DEMO_MODEL, Config
 from asr.engines import load as engines
 from asr.engines.engine import Window
 from asr.options import Options, Thresholds

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from asr.config import DEMO_MODEL, Config
+from asr.config.config import DEMO_MODEL, Config
 from asr.engines.whisper import checkpoint
 
 CPU = torch.device("cpu")

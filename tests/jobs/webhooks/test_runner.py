@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import NotFound, StoreUnavailable
 from asr.jobs import sqlite_store
 from asr.jobs.job import Job, JobKind, JobState, Outcome

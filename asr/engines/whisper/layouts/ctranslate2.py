@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from transformers import WhisperConfig, WhisperFeatureExtractor
 
-from asr.config import Config
-from asr.config_parsers import has_file
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.parsers import has_file
+from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import (
     FEATURES_FILE,
     TOKENIZER_FILE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.model_layout import CheckpointLayout, ModelSource
 from asr.engines.whisper.layouts import ctranslate2, ggml, openai, transformers_files
 from asr.engines.whisper.layouts.description import Description

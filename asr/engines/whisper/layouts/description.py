@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor
 
-from asr.config_settings import MODEL_FILE
+from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import FEATURES_FILE, GENERATION_FILE, TOKENIZER_FILE
 from asr.engines.whisper.model.weights import NamedTensors
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from transformers import WhisperFeatureExtractor
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.model_files import UnusableFile, reading
 from asr.engines.model_layout import ModelSource
 from asr.engines.whisper.layouts import tokenizer_files

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.model_files import TOKENIZER_FILE, UnusableFile, first_line, reading, unusable
 from asr.engines.model_layout import ModelSource
 from asr.engines.whisper.generation_settings import ENGLISH_VOCABULARY

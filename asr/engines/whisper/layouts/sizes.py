@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtractor
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.model_files import UnusableFile, reading
 from asr.engines.whisper import generation_settings
 from asr.engines.whisper.compatibility import check_features, check_shape

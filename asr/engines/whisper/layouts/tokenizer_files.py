@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import WhisperTokenizer
 
-from asr.config_parsers import has_file
+from asr.config.parsers import has_file
 from asr.engines.model_files import TOKENIZER_FILE, UnusableFile
 from asr.engines.whisper.decoding.tokens import BYTES
 from asr.engines.whisper.generation_settings import token_id

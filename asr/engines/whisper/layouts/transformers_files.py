@@ -6,8 +6,8 @@ from functools import partial
 
 from transformers import WhisperConfig, WhisperFeatureExtractor, WhisperTokenizer
 
-from asr.config import Config
-from asr.config_settings import MODEL_FILE
+from asr.config.config import Config
+from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import FEATURES_FILE, TOKENIZER_FILE, reading
 from asr.engines.whisper import generation_settings
 from asr.engines.whisper.compatibility import (

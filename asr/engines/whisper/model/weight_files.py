@@ -16,7 +16,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.errors import ConfigError
 
 SAFETENSORS = "model.safetensors"  # A file of this name is taken first.

@@ -10,7 +10,7 @@ import soundfile
 import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
-from asr.config import DEMO_MODEL, Config
+from asr.config.config import DEMO_MODEL, Config
 from asr.engines.engine import Window
 from asr.engines.hardware import Hardware
 from asr.engines.whisper.decoding.tokens import BYTES, segments, token_bytes

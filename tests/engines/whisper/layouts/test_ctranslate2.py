@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.hub import locate
 from asr.engines.load import load
 from asr.engines.whisper.layouts.describe import describe

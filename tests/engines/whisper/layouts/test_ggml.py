@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.hub import locate
 from asr.engines.whisper.layouts.describe import describe
 from asr.engines.whisper.layouts.ggml import read

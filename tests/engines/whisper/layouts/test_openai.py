@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from asr.config import DEMO_MODEL, Config
+from asr.config.config import DEMO_MODEL, Config
 from asr.engines.hub import locate
 from asr.engines.whisper.layouts import openai
 from asr.engines.whisper.layouts.describe import describe

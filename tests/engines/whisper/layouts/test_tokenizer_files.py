@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from transformers import WhisperTokenizer
 
-from asr.config import DEMO_MODEL
+from asr.config.config import DEMO_MODEL
 from asr.engines.model_files import UnusableFile
 from asr.engines.whisper.layouts import tokenizer_files
 from tests.support.layouts import Model, write_tiktoken

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import WhisperForConditionalGeneration
 
-from asr.config import Config
+from asr.config.config import Config
 from asr.engines.whisper.model.weight_files import Tensors, find
 from asr.errors import ConfigError
 from tests.support.twins import Twins

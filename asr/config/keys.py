@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from asr import config_parsers
-from asr.config_settings import setting as _setting
+from asr.config import parsers as config_parsers
+from asr.config.setting import setting as _setting
 from asr.errors import ConfigError
 
 CLIENT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

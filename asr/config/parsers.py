@@ -14,6 +14,8 @@ from asr.errors import ConfigError
 TimestampRule = Literal["auto", "none", "segments"]  # auto: as the request asks
 Vad = Literal["auto", "silero", "energy", "off"]  # auto: by device
 
+DiarizerName = Literal["builtin", "pyannote", "off"]
+
 Meaning = TypeVar("Meaning")
 
 FEWEST_SECRET_BYTES, MOST_SECRET_BYTES = 24, 64  # A webhook's secret has so many, by its standard.
@@ -214,6 +216,11 @@ def timestamp_rule(value: str) -> TimestampRule:
 
 def vad(value: str) -> Vad:
     kinds: dict[str, Vad] = {"auto": "auto", "silero": "silero", "energy": "energy", "off": "off"}
+    return _one_of(kinds, value.strip().lower())
+
+
+def diarizer(value: str) -> DiarizerName:
+    kinds: dict[str, DiarizerName] = {"builtin": "builtin", "pyannote": "pyannote", "off": "off"}
     return _one_of(kinds, value.strip().lower())
 
 

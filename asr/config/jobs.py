@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from asr import config_parsers
-from asr.config_settings import setting as _setting
+from asr.config import parsers as config_parsers
+from asr.config.setting import setting as _setting
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from asr.config import Config
-from asr.config_keys import ApiKey
-from asr.config_settings import environment_name, without_effect
+from asr.config.config import Config
+from asr.config.keys import ApiKey
+from asr.config.setting import environment_name, without_effect
 from asr.errors import ConfigError
 from asr.options import Thresholds
 from tests.conftest import ROOT
@@ -63,6 +63,9 @@ def test_an_empty_environment_gives_the_defaults():
         ("WEBHOOK_SECRET", f"whsec_{'QUJD' * 8}\n", f"whsec_{'QUJD' * 8}"),
         ("WEBHOOK_SECRET", "QUJD" * 8 + "QQ", "QUJD" * 8 + "QQ"),
         ("WEBHOOK_TIMEOUT_S", "30", 30.0),
+        ("DIARIZER", "Off", "off"),
+        ("DIARIZER_MODEL", "pyannote/speaker-diarization-3.1", "pyannote/speaker-diarization-3.1"),
+        ("DIARIZER_PRELOAD", "1", True),
     ],
 )
 def test_a_value_is_read_with_its_meaning(name, value, expected):

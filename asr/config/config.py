@@ -6,23 +6,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from asr import config_parsers
-from asr.config_jobs import JobSettings
-from asr.config_keys import KeySettings
-from asr.config_parsers import TimestampRule, has_file
-from asr.config_settings import MODEL_FILE, read
-from asr.config_settings import setting as _setting
+from asr.config import parsers as config_parsers
+from asr.config.diarizer import DiarizerSettings
+from asr.config.jobs import JobSettings
+from asr.config.keys import KeySettings
+from asr.config.parsers import TimestampRule, has_file
+from asr.config.setting import MODEL_FILE, read
+from asr.config.setting import setting as _setting
 from asr.errors import ConfigError
 from asr.options import Thresholds
 
 __all__ = ["DEMO_MODEL", "Config", "ConfigError", "TimestampRule"]
 
-DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "weights"
+DEMO_MODEL = Path(__file__).resolve().parents[2] / "models" / "demo" / "weights"
 SHORTEST_STEP = 0.5  # With STRIDE_LENGTH_S, windows begin at least so many seconds apart.
 
 
 @dataclass(frozen=True)
-class Config(JobSettings, KeySettings):
+class Config(DiarizerSettings, JobSettings, KeySettings):
     """The settings of one process; the environment name is the field's name in capitals."""
 
     host: str = _setting(

@@ -7,7 +7,7 @@ from dataclasses import Field, field, fields
 from pathlib import Path
 from typing import Any
 
-from asr.config_parsers import has_file
+from asr.config.parsers import has_file
 from asr.errors import ConfigError
 
 MODEL_FILE = "config.json"  # A directory with a file of this name holds a model.

@@ -1,0 +1,1 @@
+"""Who speaks when, without a hub and without a token."""
