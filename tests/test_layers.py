@@ -1,6 +1,8 @@
 """A module imports from its own package or from layers below; outer libraries stay in theirs."""
 
 import ast
+import functools
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -36,15 +38,29 @@ def name_of(path: Path, house: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(tree: ast.AST, names: set[str]) -> list[str]:
+@functools.cache
+def statements(source: str) -> tuple[tuple[str | None, tuple[str, ...]], ...]:
+    """The imports anywhere in a file: where from (None: `import names`), and the names.
+
+    Most files of a copied house are those of the house itself, and are read once.
+    """
+    found: list[tuple[str | None, tuple[str, ...]]] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = str(node.module) if isinstance(node, ast.ImportFrom) else None
+            found.append((module, tuple(alias.name for alias in node.names)))
+    return tuple(found)
+
+
+def imports(source: str, names: set[str]) -> list[str]:
     """The modules that are imported anywhere in a file; of others' their whole names."""
-    found = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            whole = [f"{node.module}.{alias.name}" for alias in node.names]
-            found += [name if name in names else str(node.module) for name in whole]
+    found: list[str] = []
+    for module, imported in statements(source):
+        if module is None:
+            found += imported
+        else:
+            whole = [f"{module}.{name}" for name in imported]
+            found += [name if name in names else module for name in whole]
     return found
 
 
@@ -75,7 +91,7 @@ def faults(house: Path) -> list[str]:
     for path in modules(house):
         name = name_of(path, house)
         package = package_of(name, names)
-        wanted = imports(ast.parse(path.read_text()), names)
+        wanted = imports(path.read_text(), names)
         graph[name] = {other for other in wanted if other in names and other != "asr"}
         libraries = {other.split(".")[0] for other in wanted}
         if libraries & MODEL_LIBRARIES and package not in MODEL_PACKAGES:
@@ -93,18 +109,12 @@ def faults(house: Path) -> list[str]:
 
 
 def circles(graph: dict[str, set[str]]) -> list[str]:
-    """The modules that import themselves by way of others."""
-    found = []
-    for name in graph:
-        seen, waiting = set(), [*graph[name]]
-        while waiting:
-            other = waiting.pop()
-            if other not in seen:
-                seen.add(other)
-                waiting += graph.get(other, ())
-        if name in seen:
-            found.append(f"{name} imports itself by way of others")
-    return found
+    """The modules that import themselves by way of others, of one circle if there is any."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [f"{name} imports itself by way of others" for name in error.args[1][:-1]]
+    return []
 
 
 def test_imports_point_down():

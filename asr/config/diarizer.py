@@ -21,8 +21,8 @@ class DiarizerSettings:
     diarizer_model: str | None = _setting(
         None,
         config_parsers.text,
-        "The pipeline of `DIARIZER=pyannote`: its id on the Hugging Face hub or a directory; unset: "
-        "`pyannote/speaker-diarization-community-1`",
+        "The pipeline of `DIARIZER=pyannote`: its id on the Hugging Face hub or a directory; "
+        "unset: `pyannote/speaker-diarization-community-1`",
     )
     diarizer_preload: bool = _setting(
         False,
