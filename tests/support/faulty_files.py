@@ -20,6 +20,7 @@ import soxr
 
 from asr.config.config import DEMO_MODEL
 from tests.conftest import RATE, wav
+from tests.support.raw_audio import write_faults
 from tests.support.sounds import FFMPEG, PICTURE
 
 SAMPLES = DEMO_MODEL.parent / "samples"
@@ -116,6 +117,12 @@ def forged(name: str, sounds: Sounds) -> bytes:
     return made(name, "-i", "{whole}", "-c", "copy", "-bsf:a", jump, whole=whole)
 
 
+def quiet(_: str, sounds: Sounds) -> bytes:
+    """The loudest sample is at -55 dB."""
+    samples = sounds.speech / np.abs(sounds.speech).max() * 10 ** (-55 / 20)
+    return wav(samples.astype(np.float32), subtype="PCM_24")
+
+
 def _of(make: Callable[[np.ndarray], np.ndarray], *how: str) -> Callable[[str, Sounds], bytes]:
     return lambda name, sounds: encoded_as(name, make(sounds.speech), *how)
 
@@ -143,6 +150,7 @@ FAULTS: dict[str, Callable[[str, Sounds], bytes]] = {
     "lost-frames.ts": lossy,
     "clock-restarts.ts": restarted,
     "forged-year.mka": forged,
+    "quiet.wav": quiet,
 }
 
 
@@ -164,7 +172,7 @@ def read(path: Path) -> np.ndarray:
 
 
 def main(arguments: list[str]) -> None:
-    """Write every file into a directory."""
+    """Write every file into a directory; print the curl commands that send them."""
     directory, *sources = map(Path, arguments)
     demo = demo_sounds()
     given = [read(path) for path in sources]
@@ -172,7 +180,8 @@ def main(arguments: list[str]) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for name, make in FAULTS.items():
         (directory / name).write_bytes(make(name, sounds))
-        print(directory / name)
+        print(f"curl --data-binary @{directory / name} localhost:8000/asr")
+    print(*write_faults(directory, sounds.speech, RATE), sep="\n")
 
 
 if __name__ == "__main__":
