@@ -6,6 +6,8 @@
 import asyncio
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from tests.support.job_stores import job
 
 DEPLOY = ROOT / "images" / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.suffix in {".json", ".yaml"})
+COMPOSE = [path for path in FILES if path.name.startswith("compose.")]
 TAGS = (Path(__file__).parent / "tags.txt").read_text().replace("VERSION", "latest").split()
 OF_OTHERS = {"HF_HUB_OFFLINE", "PORT_HEALTH", "POSTGRES_DB", "POSTGRES_PASSWORD", "POSTGRES_USER"}
 ROUTES = {"/asr", "/hc", "/health", "/metrics"}
@@ -105,14 +108,12 @@ def test_baseten_takes_the_configuration():
     assert config.docker_server.predict_endpoint == document["docker_server"]["predict_endpoint"]
 
 
-@pytest.mark.parametrize(
-    "name", ["compose/compose.cpu.yaml", "compose/compose.gpu.yaml", "compose.cluster.yaml"]
-)
-def test_compose_takes_the_file(name):
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_the_schema_of_compose_takes_the_file(path):
     package = pytest.importorskip("check_jsonschema")
     jsonschema = pytest.importorskip("jsonschema")
     vendored = Path(package.__file__).parent / "builtin_schemas" / "vendor" / "compose-spec.json"
-    [document] = documents(DEPLOY / name)
+    [document] = documents(path)
     jsonschema.validate(document, json.loads(vendored.read_text()))
 
 
@@ -129,9 +130,25 @@ def test_the_servers_of_the_cluster_share_database_and_uploads_behind_one_gatewa
     assert url.password == "secret"
     [volume] = servers["volumes"]
     assert servers["environment"]["UPLOADS_URL"].startswith(volume.partition(":")[2])
-    gateway = document["configs"]["gateway"]["content"]
+
+
+def test_the_clusters_gateway_reads_its_configuration_from_the_file_beside_it():
+    [document] = documents(DEPLOY / "compose.cluster.yaml")
+    [mount] = document["services"]["gateway"]["volumes"]
+    source, target, mode = mount.split(":")
+    assert (target, mode) == ("/etc/nginx/conf.d/default.conf", "ro")
+    gateway = (DEPLOY / source).read_text()
     assert "least_conn;" in gateway
     assert "server asr:8000 resolve" in gateway
+    assert "configs" not in document  # Compose puts no text into a container that is read-only
+
+
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_docker_compose_itself_takes_the_file(path):
+    command = ["docker", "compose"]
+    if shutil.which("docker") is None or subprocess.run([*command, "version"]).returncode:
+        pytest.skip("Docker Compose 2 is not installed")
+    subprocess.run([*command, "-f", path, "config", "--quiet"], check=True)
 
 
 def test_kustomize_is_given_files_that_are_there_and_a_patch_that_fits():
