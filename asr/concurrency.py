@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -73,3 +74,52 @@ class WaitBudget:
                 yield
         finally:
             self._left -= time.monotonic() - started
+
+
+class Outage:
+    """Logs that calls fail, once until they succeed again.
+
+    A loop in the background ends for good with what it does not catch: here it catches all.
+
+    Args:
+        begins, ends: what is the case while calls fail by `passing`, and when they succeed again.
+        passing: errors whose cause is known; all others are faults of ours.
+    """
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        begins: str,
+        ends: str,
+        passing: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._log = log
+        self._begins, self._ends = begins, ends
+        self._passing = passing
+        self._failing: dict[str, type[Exception]] = {}  # what the last call of each name raised
+
+    @contextlib.contextmanager
+    def survived(self, call: str) -> Iterator[None]:
+        """Go on after the block, whatever fails in it."""
+        try:
+            yield
+        except Exception as error:  # the boundary: the next call may succeed
+            self.note(call, error)
+        else:
+            self.over(call)
+
+    def note(self, call: str, error: Exception) -> None:
+        """Log the failure of a call, unless it is known."""
+        is_known = self._failing.get(call) is type(error)
+        is_away = any(issubclass(each, self._passing) for each in self._failing.values())
+        self._failing[call] = type(error)
+        if not isinstance(error, self._passing):
+            if not is_known:
+                self._log.error("%s failed, and is tried again", call, exc_info=error)
+        elif not is_away:
+            self._log.warning("%s: %s", self._begins, error or type(error).__name__)
+
+    def over(self, call: str) -> None:
+        """Note the success of a call; the last one that failed says that it is over."""
+        if self._failing.pop(call, None) is not None and not self._failing:
+            self._log.info("%s", self._ends)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from asr.concurrency import ThreadPool, WaitBudget, run_in_thread
+from asr.concurrency import Outage, ThreadPool, WaitBudget, run_in_thread
 from tests.conftest import PATIENCE_SECONDS
 from tests.support.clock import Clock
 
@@ -116,3 +117,46 @@ async def test_a_file_is_not_closed_while_a_thread_still_writes_it() -> None:
     with pytest.raises(asyncio.CancelledError):
         await writer
     assert ended == [True]
+
+
+@pytest.fixture
+def outage(caplog: pytest.LogCaptureFixture) -> Outage:
+    caplog.set_level(logging.INFO)
+    return Outage(logging.getLogger("test"), "the store is away", "it is back", (OSError,))
+
+
+def tried(outage: Outage, call: str, error: Exception | None = None) -> None:
+    with outage.survived(call):
+        if error is not None:
+            raise error
+
+
+def test_an_outage_is_told_once_and_its_end_once(
+    outage: Outage, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried(outage, "read")
+    for _ in range(3):
+        tried(outage, "read", OSError("no answer"))
+        tried(outage, "write", ConnectionError("no answer"))
+    tried(outage, "read")
+    tried(outage, "write")
+    tried(outage, "write")
+    assert caplog.messages == ["the store is away: no answer", "it is back"]
+
+
+def test_a_fault_is_told_once_with_its_traceback_though_other_calls_succeed(
+    outage: Outage, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        tried(outage, "read", ZeroDivisionError())
+        tried(outage, "write")
+    tried(outage, "read", KeyError("another"))
+    tried(outage, "read", OSError("no answer"))
+    fault = "read failed, and is tried again"
+    assert caplog.messages == [fault, fault, "the store is away: no answer"]
+    assert [record.exc_info is not None for record in caplog.records] == [True, True, False]
+
+
+async def test_who_cancels_a_loop_is_not_survived(outage: Outage) -> None:
+    with pytest.raises(asyncio.CancelledError), outage.survived("read"):
+        raise asyncio.CancelledError

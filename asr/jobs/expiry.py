@@ -7,7 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from asr.errors import AsrError, StoreUnavailable
+from asr.concurrency import Outage
+from asr.errors import AsrError
 from asr.jobs.attempt import result_file
 from asr.jobs.job import Job, JobKind, JobState
 from asr.jobs.service import JobPlace
@@ -41,22 +42,18 @@ class Expiry:
         self._wake = wake
 
     async def run(self) -> None:
-        """Look again and again, until it is cancelled."""
+        """Look again and again, until it is cancelled; no step holds up the others."""
+        outage = Outage(log, "old jobs and their files stay", "old jobs are removed", (AsrError,))
         sweep_at = 0.0
         while True:
-            try:
+            with outage.survived("a look for late and old jobs"):
                 await self.expire()
+            with outage.survived("the count of jobs that wait"):
                 await self.count()
-                if time.monotonic() >= sweep_at:
-                    await self.sweep()
-                    sweep_at = time.monotonic() + SWEEP_SECONDS
-            except StoreUnavailable:
-                pass  # the worker says so
-            except AsrError as error:
-                log.warning("files of jobs cannot be removed now: %s", error)
+            if time.monotonic() >= sweep_at:
                 sweep_at = time.monotonic() + SWEEP_SECONDS
-            except Exception:  # the boundary: the next look may succeed
-                log.exception("old jobs cannot be removed")
+                with outage.survived("a look for files that no job has"):
+                    await self.sweep()
             await asyncio.sleep(LOOK_SECONDS)
 
     async def expire(self) -> None:

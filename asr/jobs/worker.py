@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from asr.concurrency import Outage
 from asr.errors import StoreUnavailable
 from asr.jobs.attempt import JobAttempt, JobMeans
 from asr.jobs.job import Job, JobKind, JobState, Outcome
@@ -71,7 +72,12 @@ class Worker:
         self._cancelled = asyncio.Event()
         self._one_ended = asyncio.Event()
         self._is_draining = False
-        self._is_away = False
+        self._outage = Outage(
+            log,
+            "the job store is away, running jobs go on",
+            "the job store is back",
+            (StoreUnavailable,),
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -106,7 +112,8 @@ class Worker:
     async def _take_jobs(self) -> None:
         while True:
             self._news.clear()
-            await self._patiently(self._take_all)
+            with self._outage.survived("a look for jobs"):
+                await self._take_all()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TAKE_SECONDS):
                     await self._news.wait()
@@ -169,7 +176,8 @@ class Worker:
     async def _tell(self, running: Running) -> None:
         while True:
             await asyncio.sleep(TELL_SECONDS)
-            await self._patiently(running.attempt.progress.tell)
+            with self._outage.survived("the report of a job's progress"):
+                await running.attempt.progress.tell()
 
     async def _finish(self, running: Running, outcome: Outcome) -> None:
         """Tell the store the last progress and the outcome, however long it is away."""
@@ -220,7 +228,8 @@ class Worker:
                     await self._cancelled.wait()
             self._cancelled.clear()
             if self._running or self._strays is not None:
-                await self._patiently(self._leave_lost)
+                with self._outage.survived("a look at the jobs that run"):
+                    await self._leave_lost()
 
     async def _leave_lost(self) -> None:
         before = dict(self._running)
@@ -243,22 +252,6 @@ class Worker:
         self._strays = found or None
 
     # --- the store ---
-
-    async def _patiently(self, call: Callable[[], Awaitable[object]]) -> None:
-        """Call the store; while it is away, say so once and go on, as after any failure."""
-        try:
-            await call()
-        except StoreUnavailable as error:
-            if not self._is_away:
-                log.warning("the job store is away, running jobs go on: %s", error)
-            self._is_away = True
-            return
-        except Exception:  # the boundary: whoever calls goes on, and the next call may succeed
-            log.exception("jobs go on, but a look at their store failed")
-            return
-        if self._is_away:
-            log.info("the job store is back")
-        self._is_away = False
 
     async def _until_it_answers(self, call: Callable[[], Awaitable[bool]]) -> bool:
         pause = RETRY_SECONDS

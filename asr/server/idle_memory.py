@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import sys
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
+from asr.concurrency import Outage
 from asr.http.app_keys import MEMORY
 from asr.resources.memory_budget import BodyMemory
+
+log = logging.getLogger(__name__)
 
 # A server counts as idle after so many seconds without a request. After 3,460 s of audio at once a
 # server of 258 MiB kept 400 MiB for good; glibc's malloc_trim gives all of that back.
@@ -26,10 +30,12 @@ async def give_back_when_idle(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _watch(moments: IdleMoments, trim: Callable[[int], object]) -> None:
+    outage = Outage(log, "memory is not given back", "memory is given back again")
     while True:
         await asyncio.sleep(IDLE_SECONDS)
-        if moments.has_come():
-            await asyncio.to_thread(trim, 0)
+        with outage.survived("giving memory back"):
+            if moments.has_come():
+                await asyncio.to_thread(trim, 0)
 
 
 class IdleMoments:

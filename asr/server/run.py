@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
 
+from asr.concurrency import Outage
 from asr.config.config import Config
 from asr.errors import ShuttingDown
 from asr.http.app_keys import SCHEDULER
@@ -169,10 +170,13 @@ async def _swept(pool: ConnectionPool, seconds: float) -> AsyncIterator[None]:
 
 
 async def _sweep(pool: ConnectionPool, errors: RepeatedErrors, seconds: float) -> None:
+    outage = Outage(log, "connections are not closed", "connections are closed again")
     while True:
         await asyncio.sleep(seconds)
-        pool.sweep()
-        errors.report()
+        with outage.survived("closing connections that take too long"):
+            pool.sweep()
+        with outage.survived("reporting repeated errors"):
+            errors.report()
 
 
 def _stop_signal() -> asyncio.Event:

@@ -96,7 +96,15 @@ async def test_the_jobs_that_wait_are_counted(jobs, place, expiry, monkeypatch):
 
 async def test_a_failed_look_does_not_end_it(jobs, expiry, monkeypatch):
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
-    counted = asyncio.Event()
+    counted, expire = asyncio.Event(), expiry.expire
+    faults = iter([RuntimeError("a fault")])
+
+    async def expire_later():
+        if (error := next(faults, None)) is not None:
+            raise error
+        await expire()
+
+    monkeypatch.setattr(expiry, "expire", expire_later)
     looks = iter([RuntimeError("a fault"), None])
 
     async def count():

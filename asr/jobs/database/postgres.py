@@ -19,6 +19,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
+from asr.concurrency import Outage
 from asr.errors import ConfigError, StoreUnavailable
 from asr.jobs.database import postgres_schema
 
@@ -101,6 +102,7 @@ class PostgresDatabase:
         self._parameters = parameters
         self._pool: AsyncConnectionPool[Connection] | None = None
         self._is_ready = False  # the tables are made
+        self._outage = Outage(log, "the job store fails", "the job store answers", Failures)
 
     async def call(self, work: Callable[[Connection], Awaitable[Result]]) -> Result:
         """Return what `work` returns, once its transaction is committed.
@@ -111,10 +113,12 @@ class PostgresDatabase:
             StoreUnavailable: the database does not answer in time, or refuses.
         """
         try:
-            return await self.run(self.transaction(work))
+            result = await self.run(self.transaction(work))
         except Failures as error:
-            log.warning("the job store fails: %s: %s", type(error).__name__, error)
+            self._outage.note("a call", error)
             raise StoreUnavailable(_reason(error)) from error
+        self._outage.over("a call")
+        return result
 
     async def run(self, work: Awaitable[Result]) -> Result:
         """Run `work` in the thread's loop; it goes on if its caller leaves."""

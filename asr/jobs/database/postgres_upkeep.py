@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 
+from asr.concurrency import Outage
 from asr.jobs.database.postgres import Connection, Failures, PostgresDatabase
 from asr.jobs.database.postgres_queue import Entry, JobQueue, row_of
 from asr.jobs.database.postgres_rows import rows
@@ -38,6 +39,9 @@ class Upkeep:
         self._steady_since: float | None = None  # since when it has been able to beat
         self._last_beat = 0.0
         self._next_repair = 0.0
+        self._outage = Outage(
+            log, "other servers take this one for dead", "other servers see this one", Failures
+        )
         self.worker: int | None = None  # its number among procrastinate's workers
 
     async def start(self) -> None:
@@ -71,7 +75,7 @@ class Upkeep:
         now = time.monotonic()
         if self._last_beat and now - self._last_beat > DEAD_SECONDS / 2:
             self._steady_since = None  # it was frozen, or the database was away
-        try:
+        with self._outage.survived("a look for dead servers"):  # or we would look dead, too
             await self._database.transaction(self._beat)
             self._last_beat = time.monotonic()
             self._steady_since = self._steady_since or self._last_beat
@@ -81,10 +85,6 @@ class Upkeep:
                 if now >= self._next_repair:
                     self._next_repair = now + REPAIR_SECONDS
                     await self._database.transaction(repair)
-        except Failures as error:
-            log.warning("the job store does not answer: %s: %s", type(error).__name__, error)
-        except Exception:  # the boundary: a server that beats no more would look dead
-            log.exception("the jobs of dead servers cannot be looked for")
 
     async def _beat(self, connection: Connection) -> None:
         manager = await JobQueue(connection).manager()

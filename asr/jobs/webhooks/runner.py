@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from asr.concurrency import run_in_thread
+from asr.concurrency import Outage, run_in_thread
 from asr.errors import AsrError, CallerError, StoreUnavailable
 from asr.jobs.job import BETWEEN, Job, JobKind, JobState, Json, Outcome, delivery_id
 from asr.jobs.store import JobStore
@@ -31,8 +31,11 @@ DELAYS = (5.0, 30.0, 120.0, 600.0, 1800.0, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, 
 JITTER = 0.2  # A delay is at random up to so much longer or shorter, as its share.
 LONGEST_WISH = 6 * HOUR  # A receiver that asks for a later attempt gets at most so many seconds.
 POLL_SECONDS = 1.0  # Deliveries that are due are looked for so often.
+FAULT = "this server cannot send it: its log has the details"
 AT_ONCE = 16  # So many attempts may run at once.
 SHARE = 0.75  # One client's attempts are at most this share of them.
+LONGEST_PAUSE_SECONDS = 8.0  # While the store is away, it is asked again after so long at most.
+MOST_TAKES = 50  # A delivery that was begun so often, and ended by a fault each time, fails.
 GONE = 410  # A receiver that answers so wants nothing more.
 AGAIN = {408, 425, 429}  # These statuses pass, as all from 500 on do.
 
@@ -109,6 +112,11 @@ class WebhookRunner:
         self._pace, self._count = pace, count
         self._free = asyncio.Semaphore(pace.at_once)
         self._clients: Counter[str] = Counter()  # attempts that run, by client
+        self._running: set[str] = set()  # the deliveries of these attempts, by their ids
+        self._strays: set[str] = set()  # deliveries that are ours, and that nobody runs
+        self._outage = Outage(
+            log, "webhooks wait for the job store", "webhooks go on", (StoreUnavailable,)
+        )
         self._news = asyncio.Event()
 
     def wake(self) -> None:
@@ -119,7 +127,6 @@ class WebhookRunner:
     async def running(self) -> AsyncIterator[None]:
         """Deliver while the block runs."""
         task = asyncio.create_task(self._deliver())
-        task.add_done_callback(_tell)
         try:
             yield
         finally:
@@ -133,21 +140,40 @@ class WebhookRunner:
                 await self._free.acquire()
                 job = await self._next()
                 self._clients[job.client] += 1
+                self._running.add(job.id)
                 group.create_task(self._run(job))
 
     async def _beat(self) -> None:
         while True:
-            await self._patiently(lambda: self._store.beat(self._owner))
+            with self._outage.survived("a look at the deliveries that run"):
+                await self._put_strays_back(await self._store.beat(self._owner))
             await asyncio.sleep(self._pace.poll_s)
+
+    async def _put_strays_back(self, owned: set[str]) -> None:
+        """Put back what the store gave us and nobody runs, once it was seen twice."""
+        strays = owned - self._running
+        for stray in strays & self._strays:
+            found = await self._store.get(stray)
+            if found is not None and found.owner == self._owner:
+                await self._store.finish(found, self._put_back(found))
+        self._strays = strays
+
+    def _put_back(self, delivery: Job) -> Outcome:
+        if delivery.attempt >= MOST_TAKES:
+            error = {"message": FAULT, "attempts": attempts_of(delivery)}
+            return Outcome(JobState.FAILED, error=error)
+        delays = self._pace.delays
+        wait = delays[min(delivery.attempt, len(delays)) - 1]
+        return Outcome(JobState.QUEUED, error=delivery.error, due_at=time.time() + wait)
 
     async def _next(self) -> Job:
         while True:
             self._news.clear()
             share = max(1, int(self._pace.at_once * SHARE))
             busy = {client for client, count in self._clients.items() if count >= share}
-            taken = await self._patiently(
-                lambda: self._store.take(self._owner, JobKind.DELIVERY, busy)  # noqa: B023
-            )
+            taken = None
+            with self._outage.survived("a look for deliveries"):
+                taken = await self._store.take(self._owner, JobKind.DELIVERY, busy)
             if taken is not None:
                 return taken
             with contextlib.suppress(TimeoutError):
@@ -158,9 +184,10 @@ class WebhookRunner:
         try:
             await self._attempt(delivery)
         except Exception:  # a fault of ours in one delivery must not end the others
-            log.exception("webhook %s was given up until the next start", delivery.id)
+            log.exception("webhook %s is put back after a fault", delivery.id)
         finally:
             self._clients[delivery.client] -= 1
+            self._running.remove(delivery.id)
             self._free.release()
             self.wake()  # for those of the same client that wait
 
@@ -191,7 +218,7 @@ class WebhookRunner:
             return WebhookAnswer(None, error.message, is_refused=isinstance(error, CallerError))
         except Exception:  # a fault of ours must end neither the runner nor the delivery
             log.exception("webhook %s cannot be sent", webhook_id)
-            return WebhookAnswer(None, "this server cannot send it: its log has the details")
+            return WebhookAnswer(None, FAULT)
 
     async def _note(self, delivery: Job, answer: WebhookAnswer, started: float) -> None:
         """Keep what came of an attempt, and when the next one is, if there is to be one."""
@@ -234,21 +261,17 @@ class WebhookRunner:
 
     async def _patiently(self, call: Callable[[], Awaitable[Result]]) -> Result:
         """Call the store until it answers: what an attempt came to must not be lost."""
-        is_told = False
+        pause, name = self._pace.poll_s, "a delivery"
         while True:
             try:
-                return await call()
+                result = await call()
             except StoreUnavailable as error:
-                if not is_told:
-                    log.warning("webhooks wait for the job store: %s", error.message)
-                is_told = True
-                await asyncio.sleep(self._pace.poll_s)
-
-
-def _tell(task: asyncio.Task[None]) -> None:
-    """Log what ended the runner, as nobody awaits its result before the end."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("webhooks are not delivered until the next start", exc_info=error)
+                self._outage.note(name, error)
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            else:
+                self._outage.over(name)
+                return result
 
 
 def _reason(answer: WebhookAnswer) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -22,6 +23,7 @@ from asr.jobs.job import Job, JobKind, JobState, Outcome
 from asr.jobs.sqlite_store import SqliteStore
 from asr.jobs.store import JobStore
 from asr.jobs.submission import delivery
+from asr.jobs.webhooks import runner as module
 from asr.jobs.webhooks.message import envelope, written
 from asr.jobs.webhooks.runner import (
     DELAYS,
@@ -353,28 +355,71 @@ async def test_a_fault_in_the_body_ends_no_runner(
 
 
 async def test_a_delivery_that_cannot_be_read_ends_no_runner(
-    store: SqliteStore, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    store: SqliteStore,
+    receiver: Receiver,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(module, "MOST_TAKES", 3)
     await store.add(Job("broken", JobKind.DELIVERY, {}))
     job_id = await ended(store, receiver.url)
     async with running(store):
         assert (await delivered(store, job_id)).state is JobState.COMPLETED
-    assert "webhook broken was given up until the next start" in caplog.text
+        broken = await delivered(store, "broken")  # it is taken again, but not for ever
+    assert (broken.state, broken.attempt) == (JobState.FAILED, 3)
+    assert caplog.text.count("webhook broken is put back after a fault") == 3
 
 
-async def test_a_fault_that_ends_the_runner_is_logged(
-    store: SqliteStore, caplog: pytest.LogCaptureFixture
-) -> None:
-    async with running(Broken(store)):
-        await eventually(lambda: caplog.records)
-    assert "webhooks are not delivered until the next start" in caplog.text
+class Faulty(Away):
+    """A store whose next calls of some names fail by a fault of ours."""
 
-
-class Broken(Away):
-    """A store with a fault."""
+    def __init__(self, store: SqliteStore, faults: dict[str, int], is_done: bool) -> None:
+        super().__init__(store)
+        self.faults = Counter(faults)
+        self.is_done = is_done  # what fails is done all the same
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
-        raise ZeroDivisionError(name)
+        answer = super().__getattr__(name)
+
+        async def call(*arguments: Any, **named: Any) -> object:
+            if self.faults[name]:
+                self.faults[name] -= 1
+                if self.is_done:
+                    await answer(*arguments, **named)
+                raise ZeroDivisionError(name)
+            return await answer(*arguments, **named)
+
+        return call
+
+
+@pytest.mark.parametrize("is_done", [False, True])
+@pytest.mark.parametrize("name", ["take", "beat", "get"])
+async def test_webhooks_go_on_after_faults_of_their_store(
+    store: SqliteStore,
+    receiver: Receiver,
+    name: str,
+    is_done: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faulty = Faulty(store, {name: 3}, is_done)
+    job_id = await ended(store, receiver.url)
+    async with running(faulty):
+        assert (await delivered(store, job_id)).state is JobState.COMPLETED
+        await eventually(lambda: not faulty.faults[name])
+        second = await ended(store, receiver.url, id="second")
+        assert (await delivered(store, second)).state is JobState.COMPLETED
+    faults = [each for each in caplog.records if each.exc_info and each.levelno == logging.ERROR]
+    assert 1 <= len(faults) <= (3 if name == "get" else 1)  # each attempt tells of itself
+
+
+async def test_an_attempt_whose_outcome_cannot_be_kept_is_made_again(
+    store: SqliteStore, receiver: Receiver
+) -> None:
+    faulty = Faulty(store, {"finish": 2}, is_done=False)
+    job_id = await ended(store, receiver.url)
+    async with running(faulty):
+        assert (await delivered(store, job_id)).state is JobState.COMPLETED
+    assert {received.headers["webhook-id"] for received in receiver.received} == {"j~completed"}
 
 
 async def test_the_callers_headers_are_sent_and_no_secret_is_logged(
