@@ -17,8 +17,8 @@ from asr.pcm import SAMPLE_RATE
 from asr.transcription.admission.job_lane import SHARE, JobLane
 from asr.transcription.admission.ledger import AudioLedger
 from asr.transcription.admission.retries import RetryTimes, far_off
+from asr.transcription.admission.turns import Rank, Turns
 from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
-from asr.transcription.turns import Rank, Turns
 
 log = logging.getLogger(__name__)
 

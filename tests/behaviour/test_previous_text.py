@@ -9,9 +9,9 @@ from asr.engines import load
 from asr.engines.engine import WindowResult
 from asr.options import Options
 from asr.transcript import Segment
+from asr.transcription.admission.turns import Rank
 from asr.transcription.policy import RequestPolicy
 from asr.transcription.scheduled_request import Timings
-from asr.transcription.turns import Rank
 from models.demo import synthesise
 from tests.behaviour.test_first_words import Held
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from asr.transcription.turns import Rank, Turns
+from asr.transcription.admission.turns import Rank, Turns
 
 
 def taken(turns: Turns[str], count: int, ranks: dict[str, Rank]) -> list[str]:
