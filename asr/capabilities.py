@@ -38,3 +38,4 @@ class ServerInfo:
     has_threshold: bool = False  # whether its threshold is a probability that can be set
     cuts_at_pauses: bool = True  # False: windows overlap instead
     forced_language: str | None = None  # used whatever a request says
+    has_diarizer: bool = False  # whether speakers are told apart on request

@@ -78,6 +78,8 @@ class Segment:
     own_logprob: float | None = None  # as avg_logprob, over the tokens of its own text
     doubt: str | None = None  # why it stays only where a voice is sure, such as "unlikely"
     speaker: Speaker | None = None  # of all its words; None: nobody asked, or nobody is known
+    # Words whose times nobody asked for: they tell who says what, and no answer shows them.
+    unasked_words: tuple[Word, ...] = ()
 
     @property
     def timed_words(self) -> tuple[Word, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from asr.audio.streams import Source
 from asr.capabilities import ServerInfo
+from asr.diarization.diarizer import Voice
 from asr.engines.engine import WindowResult
 from asr.errors import BadRequest
 from asr.options import Options
@@ -69,6 +70,30 @@ class Transcriber:
         )
         check(options, info)
         return await self._run(options, Timings()).detection(source)
+
+    async def speakers(self, source: Source, options: Options, timings: Timings) -> Transcript:
+        """Tell who speaks when in all of `source`; no text is decoded, no engine is used.
+
+        Returns:
+            A transcript with turns and without segments.
+
+        Raises:
+            CallerError: the audio or the options cannot be used.
+            ServerError: the diarizer or the far server failed.
+        """
+        raise NotImplementedError
+
+    async def voice(self, source: Source, name: str) -> Voice:
+        """The voice in a reference recording of one person, 2 to 10 s long.
+
+        Args:
+            name: of the field that it was sent in.
+
+        Raises:
+            BadRequest: it names the field, and the length where that is wrong.
+            ServerError: the diarizer failed.
+        """
+        raise NotImplementedError
 
     def parts(
         self, source: Source, options: Options, timings: Timings
