@@ -27,19 +27,25 @@ class Cue:
     start: int  # milliseconds
     end: int  # milliseconds
     lines: tuple[str, ...]
+    speaker: str | None = None  # label or name, where it is known
 
 
 class Captioner:
-    """Turns segments into cues that never overlap, are never empty and come in order."""
+    """Turns segments into cues that never overlap, are never empty and come in order.
 
-    def __init__(self, layout: Layout) -> None:
+    Args:
+        names_speakers: whether the text of each cue begins with its speaker, as "SPEAKER_00: ".
+    """
+
+    def __init__(self, layout: Layout, names_speakers: bool = False) -> None:
         self._layout = layout
+        self._names_speakers = names_speakers
         self._held: Cue | None = None  # its end depends on where the next cue starts
 
     def push(self, segment: Segment) -> list[Cue]:
         """Take the next segment; return the cues that are now final."""
         final = []
-        for cue in cues(segment, self._layout):
+        for cue in cues(segment, self._layout, self._names_speakers):
             if self._held is not None:
                 closed = _closed(self._held, cue.start)
                 cue = replace(cue, start=max(cue.start, closed.end))
@@ -61,16 +67,45 @@ def _closed(cue: Cue, following: int | None) -> Cue:
     return replace(cue, end=end if following is None else min(end, following))
 
 
-def cues(segment: Segment, layout: Layout) -> list[Cue]:
-    """Split one segment's text into as many cues as it needs, between words."""
-    parts = [part for word in words_of(segment) for part in _broken(word, layout.line_width)]
-    lines = _lines(parts, layout.line_width)
+def cues(segment: Segment, layout: Layout, names_speakers: bool = False) -> list[Cue]:
+    """Split one segment's text into as many cues as it needs, between words.
+
+    A speaker who is named takes room from the first line of each cue; a name that leaves less
+    than half of it has a line of its own.
+    """
+    speaker = None if segment.speaker is None else " ".join(segment.speaker.label.split())
+    prefix = f"{speaker}: " if speaker is not None and names_speakers else ""
+    width, count = layout.line_width, layout.line_count
+    has_own_line = 2 * len(prefix) > width
+    indent = 0 if has_own_line else len(prefix)
+    words = [part for word in words_of(segment) for part in _broken(word, width - indent)]
+    if has_own_line:
+        count = max(1, count - 1)
     split = []
-    for first in range(0, len(lines), layout.line_count):
-        held = lines[first : first + layout.line_count]
-        texts = tuple("".join(word.text for word in line).strip() for line in held)
-        split.append(Cue(round(held[0][0].start * 1000), round(held[-1][-1].end * 1000), texts))
+    for held in _groups(words, width, count, indent) if prefix else _chunks(words, width, count):
+        texts = ["".join(word.text for word in line).strip() for line in held]
+        texts = [prefix.strip(), *texts] if has_own_line else [prefix + texts[0], *texts[1:]]
+        start, end = held[0][0].start, held[-1][-1].end
+        split.append(Cue(round(start * 1000), round(end * 1000), tuple(texts), speaker))
     return split
+
+
+def _chunks(words: Sequence[Word], width: int, count: int) -> Iterator[list[list[Word]]]:
+    """Yield the lines of each cue, `count` at most, all of similar length."""
+    lines = _lines(words, width)
+    for first in range(0, len(lines), count):
+        yield lines[first : first + count]
+
+
+def _groups(
+    words: Sequence[Word], width: int, count: int, indent: int
+) -> Iterator[list[list[Word]]]:
+    """Yield the lines of each cue, the first of which is shorter by `indent`."""
+    place = 0
+    while place < len(words):
+        lines = _lines(words[place : place + width * count], width, indent)[:count]
+        yield lines
+        place += sum(map(len, lines))
 
 
 def words_of(segment: Segment) -> Iterator[Word]:
@@ -122,23 +157,23 @@ def _category(letter: str) -> str:
     return unicodedata.category(letter)[0]
 
 
-def _lines(words: Sequence[Word], width: int) -> list[list[Word]]:
+def _lines(words: Sequence[Word], width: int, indent: int = 0) -> list[list[Word]]:
     """Fill as few lines as `width` allows, of lengths as even as possible."""
-    fewest = len(_filled(words, width))
+    fewest = len(_filled(words, width, indent))
     narrower = range(1, width)
-    even = bisect_left(narrower, True, key=lambda w: len(_filled(words, w)) <= fewest)
-    return _filled(words, even + 1)
+    even = bisect_left(narrower, True, key=lambda w: len(_filled(words, w, indent)) <= fewest)
+    return _filled(words, even + 1, indent)
 
 
-def _filled(words: Sequence[Word], width: int) -> list[list[Word]]:
-    """Fill lines one after the other; a wider word has its own line."""
+def _filled(words: Sequence[Word], width: int, indent: int) -> list[list[Word]]:
+    """Fill lines one after the other, the first behind `indent`; a wider word has its own line."""
     lines: list[list[Word]] = []
-    used = 0
+    used = indent
     for word in words:
         if lines and used + len(word.text) <= width:
             lines[-1].append(word)
             used += len(word.text)
         else:
+            used = len(word.text.lstrip()) + (0 if lines else indent)
             lines.append([word])
-            used = len(word.text.lstrip())
     return lines

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from asr.formats.captions import words_of
-from asr.formats.openai_json import Logprobs, coverage_json, word_json
+from asr.formats.openai_json import Logprobs, coverage_json, letter, segment_id, word_json
 from asr.formats.writers import Writer
 from asr.transcript import Segment, Transcript
 
@@ -60,6 +62,48 @@ async def transcript_events(
     yield {**_done_event(deltas.sent, part, with_logprobs), **closing(part)}
 
 
+async def diarized_events(
+    parts: AsyncGenerator[Transcript],
+    writer: Writer,
+    granularities: Collection[str],
+    closing: Callable[[Transcript], Event],
+    assign: Callable[[Transcript], Transcript],
+    name: Callable[[Segment], str | None] = letter,
+    with_logprobs: bool = False,
+) -> AsyncGenerator[Event]:
+    """Yield a transcript's events where speakers are told apart, which takes all of its parts.
+
+    Text without times comes while the audio is transcribed; subtitles, which name the speakers,
+    and the events of segments come at the end.
+
+    Args:
+        assign: gives the segments of a whole transcript their speakers; called in a thread.
+        name: returns the speaker of a segment, as its event has it.
+
+    The others are those of `transcript_events`.
+    """
+    deltas = Deltas(writer, with_logprobs)
+    segments: list[Segment] = []
+    ahead = 0  # segments of the parts to come, whose text is written
+    async with contextlib.aclosing(parts) as coming:
+        async for part in coming:
+            new = part.ahead + part.segments[ahead:]
+            ahead = max(0, ahead - len(part.segments)) + len(part.ahead)
+            segments += part.segments
+            for segment in () if writer.has_times else new:
+                for event in deltas.push(segment):
+                    yield event
+    whole = await asyncio.to_thread(assign, replace(part, segments=tuple(segments)))
+    for segment in whole.segments if writer.has_times else ():
+        for event in deltas.push(segment):
+            yield event
+    for event in deltas.finish():
+        yield event
+    for number, segment in enumerate(whole.segments) if granularities else ():
+        yield segment_event(segment_id(number), segment, "word" in granularities, name)
+    yield {**_done_event(deltas.sent, part, with_logprobs), **closing(part)}
+
+
 class Deltas:
     """Makes the events of a writer's text, each with its tokens where they are wanted."""
 
@@ -98,15 +142,20 @@ def _done_event(deltas: Collection[Event], last: Transcript, with_logprobs: bool
     return event
 
 
-def segment_event(identity: str, segment: Segment, has_words: bool) -> Event:
-    """Return a segment's event; the speaker is empty, because there is no diarizer."""
+def segment_event(
+    identity: str,
+    segment: Segment,
+    has_words: bool,
+    name: Callable[[Segment], str | None] = letter,
+) -> Event:
+    """Return a segment's event; `name` returns its speaker, which is empty if unknown."""
     event: dict[str, Any] = {
         "type": "transcript.text.segment",
         "id": identity,
         "start": round(segment.start, 3),
         "end": round(segment.end, 3),
         "text": segment.text,
-        "speaker": "",
+        "speaker": name(segment) or "",
     }
     if has_words:
         event["words"] = [word_json(word) for word in words_of(segment)]

@@ -1,4 +1,4 @@
-"""Writes a transcript as OpenAI's JSON: plain, verbose, and tokens with logprobs."""
+"""Writes a transcript as OpenAI's JSON: plain, verbose, diarized, and tokens with logprobs."""
 
 from __future__ import annotations
 
@@ -65,6 +65,8 @@ def verbose_json(
 ) -> Json:
     """Return the text with its times, as `verbose_json` has it.
 
+    Where speakers are told apart, each segment and each word has its `speaker`, null if unknown.
+
     Args:
         language: full English name.
         granularities: "segment", "word" or both.
@@ -77,18 +79,64 @@ def verbose_json(
         "text": text(transcript),
         "usage": usage(transcript.duration),
     }
+    is_diarized = transcript.turns is not None
+
+    def speaker(segment: Segment) -> Json:
+        return {"speaker": label(segment)} if is_diarized else {}
+
     if "segment" in granularities:
         answer["segments"] = [
-            segment_json(number, segment, temperature)
+            segment_json(number, segment, temperature) | speaker(segment)
             for number, segment in enumerate(transcript.segments)
         ]
     if "word" in granularities:
         answer["words"] = [
-            word_json(word) for segment in transcript.segments for word in words_of(segment)
+            word_json(word) | speaker(segment)
+            for segment in transcript.segments
+            for word in words_of(segment)
         ]
     if transcript.coverage is not None:
         answer["coverage"] = coverage_json(transcript.coverage)
     return answer
+
+
+def diarized_json(transcript: Transcript, task: Task) -> Json:
+    """Return the text and who says what, as `diarized_json` has it.
+
+    Segments are such as end where the speaker changes; their texts joined are the text.
+    """
+    return {
+        "task": task,
+        "duration": transcript.duration,
+        "text": text(transcript),
+        "segments": [
+            {
+                "type": "transcript.text.segment",
+                "id": segment_id(number),
+                "start": round(segment.start, 3),
+                "end": round(segment.end, 3),
+                "text": segment.text,
+                "speaker": letter(segment),
+            }
+            for number, segment in enumerate(transcript.segments)
+        ],
+        "usage": usage(transcript.duration),
+    }
+
+
+def segment_id(number: int) -> str:
+    """Return the id of a diarized segment: "seg_001" is the one with the number 0."""
+    return f"seg_{number + 1:03}"
+
+
+def letter(segment: Segment) -> str:
+    """Return the speaker as OpenAI names it: "A" or a known name; "" where it is not known."""
+    return "" if segment.speaker is None else segment.speaker.letter
+
+
+def label(segment: Segment) -> str | None:
+    """Return the speaker as "SPEAKER_00" or a known name; None where it is not known."""
+    return None if segment.speaker is None else segment.speaker.label
 
 
 def segment_json(number: int, segment: Segment, temperature: float) -> Json:

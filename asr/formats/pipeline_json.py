@@ -1,4 +1,4 @@
-"""Writes a transcript as Transformers' pipeline does: its text, and chunks with timestamps."""
+"""Writes a transcript as Transformers' pipeline does: text, chunks with timestamps, speakers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,17 @@ Json = dict[str, Any]
 
 
 def pipeline_json(transcript: Transcript, timestamps: Timestamps) -> Json:
-    """Return the text with a chunk for each segment or word; "none": no chunks."""
+    """Return the text with a chunk for each segment or word; "none": no chunks.
+
+    Where speakers are told apart, `speakers` has the chunks whose speaker is known.
+    """
     chunks: list[Json] = []
+    speakers: list[Json] = []
     for segment in transcript.segments if timestamps != "none" else ():
         parts = words_of(segment) if timestamps == "word" else (segment,)
-        chunks += [{"timestamp": [part.start, part.end], "text": part.text} for part in parts]
-    return {"text": transcript.text, "chunks": chunks}
+        found = [{"timestamp": [part.start, part.end], "text": part.text} for part in parts]
+        chunks += found
+        if segment.speaker is not None:
+            speakers += [{"speaker": segment.speaker.label, **chunk} for chunk in found]
+    output: Json = {"text": transcript.text, "chunks": chunks}
+    return output if transcript.turns is None else {**output, "speakers": speakers}

@@ -1,7 +1,7 @@
 """Write a transcript as text, srt, vtt or tsv, one segment after the other.
 
 A stream and a whole answer use the same writers and cannot differ. All formats carry the same
-words.
+words. Subtitles name the speakers of segments that have one; text and tsv do not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Writer(Protocol):
 def writer(text_format: TextFormat, layout: Layout) -> Writer:
     """Return a new writer of `text_format`."""
     if text_format == "srt":
-        return Subtitles(Captioner(layout), "", _srt_cue)
+        return Subtitles(Captioner(layout, names_speakers=True), "", _srt_cue)
     if text_format == "vtt":
         return Subtitles(Captioner(layout), "WEBVTT\n\n", _vtt_cue)
     return Table() if text_format == "tsv" else PlainText()
@@ -110,11 +110,15 @@ def _srt_cue(number: int, cue: Cue) -> str:
 
 
 def _vtt_cue(_: int, cue: Cue) -> str:
-    """Write a cue of WebVTT, whose text escapes three characters: w3.org/TR/webvtt1."""
+    """Write a cue of WebVTT, with its speaker as a voice span: w3.org/TR/webvtt1."""
     times = f"{_clock(cue.start, '.')} --> {_clock(cue.end, '.')}"
-    text = "\n".join(cue.lines)
-    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return f"{times}\n{text}\n\n"
+    voice = "" if cue.speaker is None else f"<v {_escaped(cue.speaker)}>"
+    text = _escaped("\n".join(cue.lines))
+    return f"{times}\n{voice}{text}\n\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _clock(milliseconds: int, point: str) -> str:

@@ -1,5 +1,6 @@
 """Cues can be read: short lines, few of them, in order, none lost."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.formats.captions import SHORTEST_CUE, Captioner, Cue, Layout, cues, words_of
-from asr.transcript import Segment, Word
+from asr.transcript import Segment, Speaker, Word
 
 LETTERS = st.characters(categories=["L", "N", "P", "M", "S"])
 ANYTHING = st.characters(exclude_categories=["Cs"])  # controls and white space of all kinds too
@@ -123,3 +124,37 @@ def test_cues_that_start_at_once_follow_each_other():
 
 def test_silence_has_no_cue():
     assert captions([]) == captions([Segment(0.0, 1.0, " ")]) == []
+
+
+NAMES = st.one_of(st.none(), st.text(LETTERS, min_size=1, max_size=30))
+
+
+@settings(max_examples=150)
+@given(timed(), NAMES, st.integers(1, 60), st.integers(1, 3))
+def test_every_cue_of_a_speaker_begins_with_the_name_within_the_layout(segment, name, width, count):
+    segment = replace(segment, speaker=Speaker(3, name))
+    prefix = f"{name or 'SPEAKER_03'}: "
+    found = cues(segment, Layout(width, count), names_speakers=True)
+    shown = ["\n".join(cue.lines).removeprefix(prefix.strip()) for cue in found]
+    assert all("\n".join(cue.lines).startswith(prefix.strip()) for cue in found)
+    assert letters("".join(shown)) == letters(segment.text)
+    for cue in found:
+        lines = cue.lines if 2 * len(prefix) <= width else cue.lines[1:]
+        assert 1 <= len(lines) <= count
+        assert all(1 <= len(line) <= width for line in lines)
+
+
+def test_a_long_name_has_a_line_of_its_own():
+    segment = Segment(0.0, 2.0, " one two", speaker=Speaker(0, "The second chairwoman"))
+    [cue] = cues(segment, Layout(20, 2), names_speakers=True)
+    assert cue.lines == ("The second chairwoman:", "one two")
+
+
+def test_a_speakers_first_line_leaves_room_for_the_name():
+    segment = Segment(0.0, 2.0, " the quick brown fox jumps over the lazy old dog")
+    segment = replace(segment, speaker=Speaker(11))
+    [cue] = cues(segment, Layout(), names_speakers=True)
+    assert cue.lines == ("SPEAKER_11: the quick brown fox", "jumps over the lazy old dog")
+    [cue] = cues(segment, Layout())
+    assert cue.lines == ("the quick brown fox jumps", "over the lazy old dog")
+    assert cue.speaker == "SPEAKER_11"

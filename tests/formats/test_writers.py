@@ -4,6 +4,7 @@ import html
 import io
 import json
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 
 import imageio_ffmpeg
@@ -12,13 +13,14 @@ import srt
 import webvtt
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from openai.types.audio import TranscriptionDiarized, TranscriptionDiarizedSegment
 
 from asr.api.openai.schemas import VerboseAnswer
 from asr.formats.captions import Layout
-from asr.formats.openai_json import plain_json, segment_json, usage, verbose_json
+from asr.formats.openai_json import diarized_json, plain_json, segment_json, usage, verbose_json
 from asr.formats.writers import written
 from asr.text import compression_ratio
-from asr.transcript import Coverage, Gap, Segment, Transcript, Word
+from asr.transcript import Coverage, Gap, Segment, Speaker, SpeakerTurn, Transcript, Word
 from tests.clients.readers import readings
 from tests.formats.test_captions import letters, timed
 
@@ -184,3 +186,88 @@ def test_verbose_json_has_the_granularities_asked(granularities, present):
             {"word": "hello", "start": 0.1, "end": 0.4, "probability": 0.9877},
             {"word": "you", "start": 0.5, "end": 0.75},
         ]
+
+
+ADA, OTHER = Speaker(0, "Ada & <Co>"), Speaker(1)
+DIALOGUE = (
+    Segment(0.0, 1.5, " Hello.", speaker=ADA),
+    Segment(1.5, 2.5, " So --> there", speaker=OTHER),
+    Segment(3.0, 4.0, " and nobody"),
+)
+
+
+def test_subtitles_name_the_speakers():
+    assert written(DIALOGUE, "srt", LAYOUT) == (
+        "1\n00:00:00,000 --> 00:00:01,500\nAda & <Co>: Hello.\n\n"
+        "2\n00:00:01,500 --> 00:00:02,500\nSPEAKER_01: So --> there\n\n"
+        "3\n00:00:03,000 --> 00:00:04,000\nand nobody\n\n"
+    )
+    assert written(DIALOGUE, "vtt", LAYOUT) == (
+        "WEBVTT\n\n00:00:00.000 --> 00:00:01.500\n<v Ada &amp; &lt;Co&gt;>Hello.\n\n"
+        "00:00:01.500 --> 00:00:02.500\n<v SPEAKER_01>So --&gt; there\n\n"
+        "00:00:03.000 --> 00:00:04.000\nand nobody\n\n"
+    )
+
+
+def test_text_and_tsv_do_not_name_the_speakers():
+    without = [replace(segment, speaker=None) for segment in DIALOGUE]
+    for text_format in ("text", "tsv"):
+        assert written(DIALOGUE, text_format, LAYOUT) == written(without, text_format, LAYOUT)
+
+
+def test_other_programs_read_the_speakers_of_our_subtitles():
+    [first, second, _] = webvtt.from_buffer(io.StringIO(written(DIALOGUE, "vtt", LAYOUT))).captions
+    assert (first.text, second.voice) == ("Hello.", "SPEAKER_01")
+    segments = [Segment(0.0, 1.5, " Hello.", speaker=OTHER), Segment(2.0, 3.0, " Yes.")]
+    plain = readings("vtt", written(segments, "vtt", LAYOUT))["ffmpeg"]
+    assert plain == ["Hello.", "Yes."]
+    named = readings("srt", written(segments, "srt", LAYOUT))
+    assert set(map(tuple, named.values())) == {("SPEAKER_01:", "Hello.", "Yes.")}
+
+
+def diarized(*segments):
+    turns = tuple(SpeakerTurn(s.start, s.end, s.speaker) for s in segments if s.speaker is not None)
+    return replace(transcript(*segments), turns=turns)
+
+
+def test_diarized_json_is_what_openais_client_expects():
+    found = diarized_json(diarized(*DIALOGUE), "transcribe")
+    read = TranscriptionDiarized.model_validate_json(json.dumps(found), strict=True, extra="forbid")
+    assert (read.task, read.duration, read.usage.seconds) == ("transcribe", 9.5, 10)
+    assert "".join(segment.text for segment in read.segments).strip() == read.text
+    assert [segment.model_dump() for segment in read.segments[:2]] == [
+        {
+            "id": "seg_001",
+            "end": 1.5,
+            "speaker": "Ada & <Co>",
+            "start": 0.0,
+            "text": " Hello.",
+            "type": "transcript.text.segment",
+        },
+        {
+            "id": "seg_002",
+            "end": 2.5,
+            "speaker": "B",
+            "start": 1.5,
+            "text": " So --> there",
+            "type": "transcript.text.segment",
+        },
+    ]
+    assert [segment.speaker for segment in read.segments] == ["Ada & <Co>", "B", ""]
+    assert found["segments"][0].keys() == TranscriptionDiarizedSegment.model_fields.keys()
+    silence = diarized_json(diarized(), "transcribe")
+    assert (silence["segments"], silence["text"]) == ([], "")
+
+
+def test_verbose_json_has_the_speakers_of_segments_and_words_where_they_are_told_apart():
+    found = verbose_json(diarized(*DIALOGUE), "transcribe", "english", {"segment", "word"}, 0.0)
+    labels = ["Ada & <Co>", "SPEAKER_01", None]
+    assert [segment["speaker"] for segment in found["segments"]] == labels
+    words = {word["word"]: word["speaker"] for word in found["words"]}
+    assert words == {"Hello.": labels[0]} | dict.fromkeys(["So", "-->", "there"], labels[1]) | {
+        "and": None,
+        "nobody": None,
+    }
+    VerboseAnswer.model_validate(found, extra="forbid")
+    plain = verbose_json(transcript(*DIALOGUE), "transcribe", "english", {"segment", "word"}, 0.0)
+    assert not any("speaker" in each for each in plain["segments"] + plain["words"])

@@ -18,6 +18,8 @@ LISTS = frozenset({"languages", "keywords", "timestamp_granularities", "include"
 STRATEGY = "chunking_strategy"  # It is JSON, or has a field `chunking_strategy[name]` for each key.
 LONGEST_MS = 5000  # A longer padding or pause is refused: a cut is searched within ten seconds.
 
+SPEAKER_ANSWER = "With `diarize`: a label or the name of a known speaker; null if unknown"
+
 
 class Auto(BaseModel):
     """The server's default threshold and pauses are used."""
@@ -196,6 +198,7 @@ class SegmentAnswer(BaseModel):
     no_speech_prob: float = Field(
         description="Probability that the window has no speech; 0 if unknown"
     )
+    speaker: str | None = Field(None, description=SPEAKER_ANSWER, examples=["SPEAKER_00"])
 
 
 class WordAnswer(BaseModel):
@@ -203,6 +206,7 @@ class WordAnswer(BaseModel):
     start: float = Field(description="Seconds")
     end: float = Field(description="Seconds")
     probability: float | None = None
+    speaker: str | None = Field(None, description=SPEAKER_ANSWER, examples=["SPEAKER_00"])
 
 
 class GapAnswer(BaseModel):
