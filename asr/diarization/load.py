@@ -1,0 +1,32 @@
+"""Load the diarizer that the settings name."""
+
+from __future__ import annotations
+
+from asr.config.config import Config
+from asr.diarization.diarizer import Diarizer
+from asr.errors import ConfigError
+
+
+def load(config: Config) -> Diarizer:
+    """Load the diarizer of `config`; torch and the backend are imported here.
+
+    Raises:
+        ConfigError: there is none, or it cannot be loaded.
+    """
+    if config.diarizer == "off":
+        raise ConfigError("DIARIZER='off': there is no diarizer to load")
+    return _load_builtin(config)
+
+
+def _load_builtin(config: Config) -> Diarizer:
+    import torch
+
+    from asr.diarization import builtin
+
+    is_cuda = config.device != "cpu" and torch.cuda.is_available()
+    named = {"auto": "cuda:0", "cuda": "cuda:0"}.get(config.device, config.device)
+    device = torch.device(named if is_cuda else "cpu")
+    try:
+        return builtin.BuiltinDiarizer(device)
+    except OSError as error:
+        raise ConfigError(f"DIARIZER='builtin' lacks its weights: {error}") from error

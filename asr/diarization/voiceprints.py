@@ -1,0 +1,154 @@
+"""The voices of one recording as they are collected, and how many people they are of."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+
+from asr.diarization import clustering
+from asr.diarization.clustering import Labels, Merge, Numbers, Vectors
+from asr.options import SpeakerOptions
+
+# Voices are merged up to this distance, 1 less the mean cosine: above it they are different people.
+DISTANCE = 0.56
+MOST_HELD = 1_500  # With so many, the closest are merged: 0.1 s of one core, 9 MB for a while.
+KEPT = 500  # So many remain then: only pairs that are nearly equal have been merged.
+LEAST_SECONDS = 3.0  # A cluster with less speech than this is no speaker but goes to the closest.
+LEAST_SHARE = 0.1  # In a short recording one with this share of the speech is a speaker, too.
+
+
+@dataclass(frozen=True)
+class Speakers:
+    """The people that voices are of."""
+
+    labels: Labels  # of each voice in the order in which they were added
+    vectors: Vectors  # [speakers, size], unit vectors
+
+
+class Voiceprints:
+    """Collects the voices of local speakers; memory is bounded but for 8 bytes for each."""
+
+    def __init__(self, size: int) -> None:
+        self._vectors: Vectors = np.zeros((0, size), np.float32)
+        self._weights: Numbers = np.zeros(0, np.float32)
+        self._seconds: Numbers = np.zeros(0, np.float32)
+        self._new: list[tuple[Vectors, float]] = []  # added since these arrays were made
+        self._places = array("q")  # of each added voice in the arrays
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `fold` is due."""
+        return len(self._weights) + len(self._new) >= MOST_HELD
+
+    def add(self, vector: Vectors, seconds: float) -> int:
+        """Add a voice, a unit vector [size], and the seconds that it speaks; give its number."""
+        self._places.append(len(self._weights) + len(self._new))
+        self._new.append((vector, seconds))
+        return len(self._places) - 1
+
+    def fold(self) -> None:
+        """Merge the closest voices."""
+        self._collect()
+        merges = clustering.link(self._vectors, self._weights)
+        self._merge(clustering.labels(len(self._weights), merges[: len(self._weights) - KEPT]))
+
+    def speakers(self, asked: SpeakerOptions, overlap: float) -> Speakers:
+        """Decide who the speakers are.
+
+        Args:
+            asked: how many they may be.
+            overlap: in how many windows each second lies, in the mean.
+        """
+        self._collect()
+        if not len(self._places):
+            return Speakers(np.zeros(0, np.int64), self._vectors)
+        seconds = self._seconds / overlap
+        merges = clustering.link(self._vectors, self._weights)
+        cut = choose_cut(merges, seconds, asked)
+        found = _without_small(
+            clustering.labels(len(seconds), merges[: cut.merges]),
+            self._vectors,
+            self._weights,
+            seconds,
+            cut.least_seconds,
+        )
+        vectors, _ = clustering.means(self._vectors, self._weights, found)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return Speakers(found[np.asarray(self._places)], vectors / np.maximum(lengths, 1e-9))
+
+    def _collect(self) -> None:
+        if self._new:
+            added = np.stack([vector for vector, _ in self._new])
+            seconds = np.array([seconds for _, seconds in self._new], np.float32)
+            self._vectors = np.concatenate([self._vectors, added])
+            self._weights = np.concatenate([self._weights, np.ones(len(added), np.float32)])
+            self._seconds = np.concatenate([self._seconds, seconds])
+            self._new = []
+
+    def _merge(self, found: Labels) -> None:
+        self._vectors, self._weights = clustering.means(self._vectors, self._weights, found)
+        self._seconds = np.bincount(found, self._seconds).astype(np.float32)
+        self._places = array("q", found[np.asarray(self._places)].tobytes())
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Where merging ends."""
+
+    merges: int  # so many are made
+    least_seconds: float  # of speech, that a cluster must have to be a speaker
+
+
+def choose_cut(merges: list[Merge], seconds: Numbers, asked: SpeakerOptions) -> Cut:
+    """Merge up to DISTANCE, or to as many speakers as are asked for."""
+    least = min(LEAST_SECONDS, LEAST_SHARE * float(seconds.sum()))
+    speakers = _speakers_after(merges, seconds, least)
+    merged = sum(merge.distance <= DISTANCE for merge in merges)
+    wanted = _allowed(speakers[merged], asked)
+    if wanted == speakers[merged]:
+        return Cut(merged, least)
+    for smaller in (least, least / 3, 0.0):
+        speakers = _speakers_after(merges, seconds, smaller)
+        for merged in reversed(range(len(speakers))):
+            if speakers[merged] >= wanted:
+                return Cut(merged, smaller)
+    return Cut(0, 0.0)  # There are fewer voices than speakers that are asked for.
+
+
+def _allowed(speakers: int, asked: SpeakerOptions) -> int:
+    if asked.count is not None:
+        return asked.count
+    speakers = max(speakers, asked.least or 1)
+    return speakers if asked.most is None else min(speakers, asked.most)
+
+
+def _speakers_after(merges: list[Merge], seconds: Numbers, least: float) -> list[int]:
+    """How many clusters have enough speech, after each number of merges from 0."""
+    held = seconds.astype(float).tolist()
+    parents = list(range(len(held)))
+    large = [int(sum(value >= least for value in held))]
+    for merge in merges:
+        first, second = (
+            clustering.root(parents, merge.first),
+            clustering.root(parents, merge.second),
+        )
+        before = (held[first] >= least) + (held[second] >= least)
+        parents[second] = first
+        held[first] += held[second]
+        large.append(large[-1] - before + (held[first] >= least))
+    return large
+
+
+def _without_small(
+    found: Labels, vectors: Vectors, weights: Numbers, seconds: Numbers, least: float
+) -> Labels:
+    """Give each cluster with too little speech to the closest of the others."""
+    centres, _ = clustering.means(vectors, weights, found)
+    centres /= np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
+    totals = np.bincount(found, seconds)
+    large = np.flatnonzero(totals >= min(least, totals.max()))
+    closest: Labels = (centres @ centres[large].T).argmax(1)
+    closest[large] = np.arange(len(large))
+    return closest[found]
