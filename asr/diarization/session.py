@@ -22,7 +22,7 @@ from asr.diarization.segmentation import (
     Classes,
     Segmentation,
 )
-from asr.diarization.turns import NOBODY, Window, turns
+from asr.diarization.turns import NOBODY, SegmentedWindow, turns
 from asr.diarization.voiceprints import Speakers, Voiceprints
 from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE, Samples
@@ -92,7 +92,7 @@ class BuiltinSession:
         self._is_complete = False
         self._worked = 0  # samples that windows have covered
         self._next = 0  # where the next window begins
-        self._windows: list[Window] = []
+        self._windows: list[SegmentedWindow] = []
         self._voiceprints = Voiceprints(SIZE)
         self._open: _OpenWindow | None = None
 
@@ -160,7 +160,9 @@ class BuiltinSession:
 
     def _close_if_done(self, window: _OpenWindow) -> None:
         if not window.left:
-            self._windows.append(Window(window.start, window.classes, tuple(window.voices)))
+            self._windows.append(
+                SegmentedWindow(window.start, window.classes, tuple(window.voices))
+            )
             self._open = None
 
 

@@ -22,7 +22,7 @@ Frames = npt.NDArray[np.bool_]  # [frames, speakers]
 
 
 @dataclass(frozen=True)
-class Window:
+class SegmentedWindow:
     """What was found in one window."""
 
     start: int  # samples
@@ -36,7 +36,7 @@ class Window:
 
 
 def turns(
-    windows: Sequence[Window], speakers: npt.NDArray[np.int64], samples: int
+    windows: Sequence[SegmentedWindow], speakers: npt.NDArray[np.int64], samples: int
 ) -> list[VoiceTurn]:
     """The turns of all speakers, by start.
 
@@ -62,7 +62,7 @@ def turns(
 
 
 def _blocks(
-    windows: Sequence[Window], speakers: npt.NDArray[np.int64], count: int
+    windows: Sequence[SegmentedWindow], speakers: npt.NDArray[np.int64], count: int
 ) -> Iterator[tuple[int, Frames]]:
     """Who speaks in each frame, a block at a time, with the block's first frame."""
     end = windows[-1].first_frame + FRAMES
@@ -81,7 +81,7 @@ def _blocks(
 
 
 def _vote(
-    window: Window,
+    window: SegmentedWindow,
     speakers: npt.NDArray[np.int64],
     first: int,
     votes: npt.NDArray[np.uint8],
