@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -10,9 +9,10 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from asr.http.app_keys import EXPECTED, MEMORY, RESERVATION, SCHEDULER
+from asr.http.app_keys import EXPECTED, MEMORY, QUEUE_PLACE, RESERVATION, SCHEDULER
 from asr.http.bodies.compression import encoding_of
 from asr.http.dialect import Handler
+from asr.http.queue_place import IsForLater, QueuePlace
 from asr.http.sources import LENGTH_BYTES, body_limits, receive_at_most
 
 BUFFER_BYTES = 1024 * 1024  # A body that is read holds about so many bytes; the rest is on disk.
@@ -25,7 +25,7 @@ CONTINUE = "100-continue"  # The only expectation that there is: RFC 9110, secti
 RequestFactory = Callable[..., web.BaseRequest]
 
 
-def admitted(handler: Handler, is_for_later: bool = False) -> Handler:
+def admitted(handler: Handler, is_for_later: bool | IsForLater = False) -> Handler:
     """Let `handler` read a request's body only where nothing in its head refuses it.
 
     Args:
@@ -37,8 +37,9 @@ def admitted(handler: Handler, is_for_later: bool = False) -> Handler:
         check_length(request)
         encoding_of(request)
         memory = request.app[MEMORY]
+        place = request[QUEUE_PLACE] = QueuePlace(request.app[SCHEDULER], is_for_later)
         with (
-            contextlib.nullcontext() if is_for_later else request.app[SCHEDULER].expect(),
+            place.taken(request),
             memory.reserve(expected_bytes(request)) as reservation,
         ):
             request[RESERVATION] = reservation

@@ -7,6 +7,7 @@ from aiohttp import web
 from asr.config.config import Config
 from asr.engines.engine import Engine
 from asr.http.dialect import Dialect
+from asr.http.queue_place import QueuePlace
 from asr.jobs.clients import Clients
 from asr.jobs.service import JobService
 from asr.metrics import Metrics
@@ -30,5 +31,6 @@ STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
 CLIENT = web.RequestKey("CLIENT", str)  # the name of the API key; "": it has none
 EXPECTED = web.RequestKey("EXPECTED", str)  # the header Expect, which aiohttp does not see
+QUEUE_PLACE = web.RequestKey("QUEUE_PLACE", QueuePlace)
 RESERVATION = web.RequestKey("RESERVATION", Reservation)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

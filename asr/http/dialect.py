@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from asr.errors import Failure, Invalid
 from asr.http.invalid_fields import invalid_fields
 from asr.http.openapi import Json
+from asr.http.queue_place import IsForLater
 from asr.jobs.job import Job
 from asr.transcript import Transcript
 
@@ -40,7 +41,7 @@ class Route:
     handler: Handler
     operation: Callable[[], Json] | None = None  # OpenAPI's Operation Object; None: undocumented
     aliases: tuple[str, ...] = ()  # other paths of the same handler, after the prefix
-    is_for_later: bool = False  # Its audio is for a job, so a full queue does not refuse it.
+    is_for_later: bool | IsForLater = False  # It becomes a job: a full queue refuses none.
 
 
 @dataclass(frozen=True)

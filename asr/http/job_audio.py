@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import BinaryIO, TypeVar
 
@@ -109,6 +109,9 @@ class Keep(requests.Door):
     def upload(self, names: Sequence[str]) -> Upload:
         request = self._request
         return Upload(request, body_limits(request), self._stack, names, self.received)
+
+    def settle(self, fields: Mapping[str, object]) -> None:
+        """Do nothing: a job needs no place in the queue of other requests."""
 
     def fingerprint(self, parameters: BaseModel) -> str:
         """Of the audio and of what is asked of it."""

@@ -15,9 +15,10 @@ from asr.audio import raw_pcm
 from asr.audio.streams import Source, chained
 from asr.errors import BadRequest, TooLarge
 from asr.http import sources
+from asr.http.app_keys import QUEUE_PLACE
 from asr.http.bodies.compression import expect_uncompressed
 from asr.http.bodies.json_object import JSON_BYTES, DataUri, json_object
-from asr.http.bodies.multipart import FILE, Upload, without_file
+from asr.http.bodies.multipart import FILE, Fields, Upload, merged, without_file
 from asr.http.bodies.percent import form_fields
 from asr.http.parameters import Location
 from asr.http.sources import BodyLimits, body_limits
@@ -47,6 +48,13 @@ class Door(Protocol):
     def upload(self, names: Sequence[str]) -> Upload:
         """A reader of the request's form, whose file has one of the names."""
 
+    def settle(self, fields: Mapping[str, object]) -> None:
+        """Know the request's fields; of a form those before its file.
+
+        Raises:
+            QueueFull, EngineDead: it is to be answered at once, and cannot be.
+        """
+
 
 class Open(Door):
     """Audio that is transcribed at once, while it arrives."""
@@ -63,6 +71,9 @@ class Open(Door):
 
     def upload(self, names: Sequence[str]) -> Upload:
         return Upload(self._request, body_limits(self._request), self._stack, names)
+
+    def settle(self, fields: Mapping[str, object]) -> None:
+        self._request[QUEUE_PLACE].settle(fields)
 
 
 class NotedDoor(Open):
@@ -124,6 +135,7 @@ async def _read_body(
     has_text, start = is_text(head[:BLANK_BYTES]), head.lstrip(BLANK)
     media_type = request.headers.get("Content-Type", "")
     if raw_pcm.is_raw(media_type) and not (has_text and OBJECT.match(start)):
+        door.settle(query)
         parameters = kind.model_validate(query)
         audio = await raw_pcm.without_raw(chained(head, body), media_type)
         return await door.received(audio), parameters
@@ -141,6 +153,7 @@ async def _read_body(
             "the body is text, neither audio nor a JSON object: "
             'send {"url": "..."} or the bytes of an audio file'
         )
+    door.settle(query)
     parameters = kind.model_validate(query)
     return await door.received(chained(head, body)), parameters
 
@@ -149,19 +162,24 @@ async def _read_form(
     query: Mapping[str, object], door: Door, kind: type[Parameters]
 ) -> tuple[Source, Parameters]:
     names = _audio_parts(kind)
-    form = await door.upload(names).whole()
-    sent = _fields((name, value) for name, values in form.fields.items() for value in values)
-    fields = {**query, **sent}
+    upload = door.upload(names)
+    before = await upload.before()
+    if upload.has_file:  # its bytes are still to come
+        door.settle({**query, **_form_fields(before)})
+    form = await upload.rest()
+    sent = merged(before, form.fields)
+    fields = {**query, **_form_fields(sent)}
     if form.file is not None:
         return form.file, kind.model_validate(fields)
     if "url" in fields:
         return await _located(fields, door, kind)
-    raise without_file(form.fields, names)
+    raise without_file(sent, names)
 
 
 async def _located(
     fields: Mapping[str, object], door: Door, kind: type[Parameters]
 ) -> tuple[Source, Parameters]:
+    door.settle(fields)
     url = fields.get("url")
     part = next((name for name in _audio_parts(kind) if name in fields), None)
     if url is None and part is not None:
@@ -174,6 +192,10 @@ async def _located(
         url = Location.model_validate(fields).url
     parameters = kind.model_validate({k: value for k, value in fields.items() if k != "url"})
     return await door.located(url), parameters
+
+
+def _form_fields(fields: Fields) -> dict[str, object]:
+    return _fields((name, value) for name, values in fields.items() for value in values)
 
 
 def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:

@@ -7,7 +7,14 @@ from asr.http.dialect import Dialect, Route
 DIALECT = Dialect(
     prefixes=(),
     routes=(
-        Route("POST", "/", routes.create, openapi.creation, aliases=("/upload",)),
+        Route(
+            "POST",
+            "/",
+            routes.create,
+            openapi.creation,
+            aliases=("/upload",),
+            is_for_later=routes.is_job,
+        ),
         Route("GET", "/tasks", routes.tasks, openapi.tasks),
         Route("GET", "/status/{id}", routes.status, openapi.status),
         Route("DELETE", "/cancel/{id}", routes.cancel, openapi.cancellation),

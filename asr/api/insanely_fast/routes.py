@@ -24,6 +24,7 @@ from asr.errors import BadRequest, NotFound
 from asr.formats.pipeline_json import Json
 from asr.http.app_keys import CLIENT, CONFIG, ENGINE, JOBS, TRANSCRIBER
 from asr.http.job_audio import kept_after_all
+from asr.http.queue_place import Fields, is_true
 from asr.http.responses import (
     answer_headers,
     decimals,
@@ -37,6 +38,7 @@ from asr.options import Options
 from asr.text import quoted
 
 ACTIVE = (JobState.QUEUED, JobState.RUNNING)
+JOB_FIELDS = ("is_async", "webhook", "managed_task_id")  # Each of them makes a job.
 PAGE_TASKS = 500  # The store is asked for so many tasks at a time.
 MOST_TASKS = 10_000  # `/tasks` lists the newest ones, at most so many.
 WAITED_FOR = 1  # The priority of a job for which a request waits: it goes before the others.
@@ -48,7 +50,7 @@ async def create(request: web.Request) -> web.Response:
     async with contextlib.AsyncExitStack() as stack:
         audio, asked = await jigsaw.read(request, stack, TaskParameters)
         options = _options(request, asked)
-        if not (asked.is_async or asked.webhook or asked.managed_task_id):
+        if not is_job(asked.model_dump(include=set(JOB_FIELDS))):
             return await _transcribed(request, audio, options, asked, started)
         job = await _submitted(request, stack, audio, options, asked)
     if asked.is_async:
@@ -56,6 +58,12 @@ async def create(request: web.Request) -> web.Response:
             answers.known(job) if job.state.has_ended else answers.processing(job)
         )
     return await _awaited(request, job, asked, started)
+
+
+def is_job(fields: Fields) -> bool:
+    """Whether a request can be asked for later, by its fields, validated or not."""
+    asked = {name: fields.get(name) for name in JOB_FIELDS}
+    return is_true(asked.pop("is_async")) or any(asked.values())
 
 
 def _options(request: web.Request, asked: TaskParameters) -> Options:

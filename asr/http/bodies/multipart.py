@@ -84,10 +84,6 @@ class Upload:
         """Whether the file comes next."""
         return self._file is not None
 
-    async def whole(self) -> Form:
-        """The whole form."""
-        return await self._read()
-
     async def before(self) -> Fields:
         """The fields before the file; all of them where there is none."""
         return (await self._read(stops_before_file=True)).fields
