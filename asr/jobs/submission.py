@@ -100,7 +100,7 @@ def deliveries_of(job: Job, state: JobState) -> Sequence[Job]:
 def delivery(job: Job, state: JobState, number: int) -> Job:
     """The `number`th delivery of the webhook that tells how `job` ended."""
     now = time.time()
-    webhook_id = delivery_id(job.public_id, state, 1)  # the same in every attempt
+    webhook_id = delivery_id(job.id, state, 1)  # the same in every attempt, of no other client
     return Job(
         id=delivery_id(job.id, state, number),
         kind=JobKind.DELIVERY,

@@ -50,7 +50,11 @@ class WorkerLimits:
 
 
 class Worker:
-    """Takes jobs from the store and runs them; one for each process."""
+    """Takes jobs from the store and runs them; one for each process.
+
+    Args:
+        tell_end: tells whoever delivers webhooks that a job has ended.
+    """
 
     def __init__(
         self,
@@ -59,12 +63,14 @@ class Worker:
         means: JobMeans,
         metrics: Metrics,
         limits: WorkerLimits,
+        tell_end: Callable[[], None] = lambda: None,
     ) -> None:
         self._place = place
         self._scheduler = scheduler
         self._means = means
         self._metrics = metrics
         self._limits = limits
+        self._tell_end = tell_end
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._running: dict[str, Running] = {}  # by the job's id
         self._strays: set[str] | None = None  # jobs of ours that nobody runs; None: there are none
@@ -190,6 +196,7 @@ class Worker:
             log.info("job %s is not this server's any more: its result is dropped", job.id)
             await attempt.discard(outcome)
         elif outcome.state.has_ended:
+            self._tell_end()
             self._metrics.jobs_ended.labels(outcome.state).inc()
             log.info(
                 "job %s: %s, %.1f s of audio, attempt %d, %.1f s since its submission",

@@ -38,8 +38,13 @@ class JobWork:
 
     def wake(self) -> None:
         """Tell both that there is news of a job."""
-        if self._worker is not None and self._webhooks is not None:
+        if self._worker is not None:
             self._worker.wake()
+        self.wake_webhooks()
+
+    def wake_webhooks(self) -> None:
+        """Tell the delivery of webhooks that a job may have ended."""
+        if self._webhooks is not None:
             self._webhooks.wake()
 
     async def drain(self, seconds: float) -> None:
@@ -56,8 +61,8 @@ class JobWork:
         scheduler = self._app[app_keys.SCHEDULER]
         most = min(scheduler.most_jobs, max(1, config.decoders // DECODERS_SHARE))
         limits = WorkerLimits(most, self._app[app_keys.CLIENTS].excluded)
-        worker = Worker(place, scheduler, self._means(), metrics, limits)
-        expiry = Expiry(place, config.jobs_ttl_hours * HOUR, metrics, worker.wake)
+        worker = Worker(place, scheduler, self._means(), metrics, limits, self.wake_webhooks)
+        expiry = Expiry(place, config.jobs_ttl_hours * HOUR, metrics, self.wake)
         expiring = asyncio.create_task(expiry.run())
         self._worker = worker
         worker.start()
@@ -82,6 +87,7 @@ class JobWork:
             async with self._webhooks.running():
                 yield
         finally:
+            self._webhooks = None
             await outbound.close()
 
     def _webhook_runner(self, place: JobPlace, post: Post) -> WebhookRunner:

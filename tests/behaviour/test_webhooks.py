@@ -8,6 +8,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,12 @@ from asr.jobs.job import Job, JobState
 from asr.jobs.service import JobService
 from asr.jobs.submission import Submission, Webhook
 from asr.jobs.webhooks.message import envelope, signed
-from asr.jobs.webhooks.runner import DELAYS, LONGEST_WISH
+from asr.jobs.webhooks.runner import DELAYS, LONGEST_WISH, Pace, WebhookRunner
 from asr.options import Options
+from asr.server import jobs as server_jobs
 from asr.server.app import DIALECTS, create_app
 from asr.transcript import Transcript
-from tests.conftest import ROOT, eventually, free_port, tone, wav
+from tests.conftest import PATIENCE_SECONDS, ROOT, eventually, free_port, tone, wav
 from tests.support.fake_engine import FakeEngine
 from tests.support.receiver import Receiver, hang
 
@@ -82,6 +84,17 @@ async def test_a_job_that_is_completed_is_told_with_its_text_and_a_signature(
     metrics = await (await client.get("/metrics")).text()
     assert 'asr_webhook_attempts_total{verdict="delivered"} 1.0' in metrics
     assert SECRET[6:] not in caplog.text
+
+
+async def test_the_end_of_a_job_is_told_at_once(
+    make_server: MakeServer, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    never = Pace(poll_s=100 * PATIENCE_SECONDS)  # Nothing is found by looking for it.
+    monkeypatch.setattr(server_jobs, "WebhookRunner", partial(WebhookRunner, pace=never))
+    client = await make_server(allow_private_urls=True)
+    for count in (1, 2):
+        await submitted(client, receiver.url)
+        await receiver.arrived(count)
 
 
 async def test_a_job_that_is_cancelled_is_told_as_cancelled(

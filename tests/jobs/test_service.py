@@ -69,7 +69,7 @@ async def test_clients_choose_ids_without_knowing_those_of_others(jobs):
     assert states == [JobState.QUEUED, JobState.CANCELLED, JobState.QUEUED]
     assert (await jobs.redeliver("a", "two")).public_id == "a~cancelled~2"
     told = await jobs.deliveries("a", "two")
-    assert [each.request["webhook_id"] for each in told] == ["a~cancelled"] * 2
+    assert [each.request["webhook_id"] for each in told] == ["two/a~cancelled"] * 2
     for client, job_id in (("", "one/a"), ("two", "one/a"), ("on", "e/a")):
         with pytest.raises(NotFound):
             await jobs.get(job_id, client)

@@ -50,7 +50,7 @@ def test_a_delivery_follows_the_end_of_a_job_with_a_webhook_alone():
     job = asked(id="a", client="team", webhook=Webhook("https://example.com")).job()
     [found] = deliveries_of(job, JobState.FAILED)
     assert (found.id, found.kind, found.client) == ("team/a~failed", JobKind.DELIVERY, "team")
-    assert found.request == {"job": "team/a", "event": "failed", "webhook_id": "a~failed"}
+    assert found.request == {"job": "team/a", "event": "failed", "webhook_id": "team/a~failed"}
     assert deliveries_of(asked().job(), JobState.FAILED) == ()
     assert deliveries_of(found, JobState.FAILED) == ()
 
