@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import venv
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from benchmark.engines.contender import CannotRun, Entry
@@ -25,9 +25,11 @@ MISSING = (
 )
 
 
-def install(folder: Path = FOLDER) -> None:
-    """Make the environment of every contender that needs one."""
+def install(folder: Path = FOLDER, only: Collection[str] = ()) -> None:
+    """Make the environment of every contender that needs one, or `only` those named."""
     for name, requirements in pins(PINS.read_text()).items():
+        if only and name not in only:
+            continue
         print(f"installing {name} into {folder / name}", flush=True)
         if not (folder / name).exists():
             venv.create(folder / name, with_pip=True)

@@ -34,6 +34,7 @@ from benchmark.engines.contenders import ours, transformers_pipeline
 from benchmark.engines.contenders.ggml import ggml_name, mel_filters
 from benchmark.engines.rounds import Figures, Level, Results, compare, figures
 from benchmark.load import stages
+from benchmark.speakers import evaluation
 from tests.conftest import tone, wav
 
 ENTRY = Entry("nobody", "nothing", ("json",))
@@ -216,7 +217,8 @@ def test_every_stage_outside_the_model_has_its_cost() -> None:
 
 def test_every_environment_is_pinned() -> None:
     pins = environments.pins(environments.PINS.read_text())
-    assert set(pins) == {entry.environment for entry in ENTRIES if entry.environment}
+    entries = (*ENTRIES, evaluation.ENVIRONMENT)
+    assert set(pins) == {entry.environment for entry in entries if entry.environment}
     everything = [pin for requirements in pins.values() for pin in requirements]
     assert all("==" in pin for pin in everything)
     assert {pin for pin in everything if pin.startswith("torch=")} == {"torch==2.13.0"}

@@ -1,0 +1,1 @@
+"""Measures who speaks when, on files composed of single voices."""

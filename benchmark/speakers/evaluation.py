@@ -1,0 +1,187 @@
+"""Measures the diarizer: who speaks when, on files composed of the voices of a speech folder.
+
+Thresholds are chosen on one half of the voices (--tuning), the figures are those of the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark import provenance
+from benchmark.engines import environments
+from benchmark.engines.contender import CannotRun, Entry
+from benchmark.paths import CACHE, ROOT
+from benchmark.speakers import cases, compose, figures, sample, voices
+from benchmark.speakers.compose import Case, Composed, Reference
+from benchmark.speakers.figures import SAMPLE, Measured
+
+BUILTIN, SHERPA = "builtin", "sherpa-onnx"
+MODULES = {BUILTIN: "benchmark.speakers.builtin", SHERPA: "benchmark.speakers.sherpa"}
+ENVIRONMENT = Entry("diarization", "", ("pyannote",), environment="diarization")
+WORKER = "benchmark.speakers.worker"
+SCORER = "benchmark.speakers.der"
+KINDS = ("turns", "short turns", "overlaps", "noise", "single speaker", "sample")
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Names a file and says who speaks in it."""
+
+    name: str
+    kind: str
+    audio: Path
+    reference: Reference
+
+    @property
+    def speakers(self) -> int:
+        return len({name for _, _, name in self.reference})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Return exit code 0 where every mark that was measured is met."""
+    options = _parser().parse_args(arguments)
+    if options.install:
+        environments.install(only=[str(ENVIRONMENT.environment)])
+    try:
+        python = environments.program(ENVIRONMENT, dict(_pair(one) for one in options.python))
+        results = _compared(options, python)
+    except (CannotRun, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"commit {provenance.commit()}, {provenance.processor()}, one thread")
+    for system, files in results.items():
+        print(f"\n{system}\n\n{figures.table(files)}")
+    goals = figures.marks(results[BUILTIN])
+    print("\n" + "\n".join(one.judged() for one in goals))
+    if options.json:
+        plain = {system: [asdict(one) for one in files] for system, files in results.items()}
+        options.json.write_text(json.dumps(plain, indent=1) + "\n")
+    return int(any(one.judged().startswith("missed") for one in goals))
+
+
+def _compared(options: argparse.Namespace, python: str) -> dict[str, list[Measured]]:
+    recordings = list(_recordings(options))
+    if not recordings:
+        raise ValueError("nothing to measure: name a --folder of speech or more in --only")
+    results = {BUILTIN: measured(recordings, BUILTIN, sys.executable, python, options.told)}
+    if options.against:
+        own = [one for one in recordings if one.kind != figures.LONG]
+        results[options.against] = measured(own, options.against, python, python, options.told)
+    return results
+
+
+def measured(
+    recordings: Sequence[Recording], system: str, python: str, scorer: str, is_told: bool = False
+) -> list[Measured]:
+    """Diarize each recording in a process of its own, and score all of them.
+
+    Args:
+        python: runs the system.
+        scorer: a Python that has pyannote.metrics.
+        is_told: whether the system is told the number of speakers.
+    """
+    answers = []
+    for one in recordings:
+        speakers = {"count": one.speakers} if is_told else {}
+        heard = answer(python, MODULES.get(system, system), one.audio, speakers)
+        multiple = heard["seconds"] / max(heard["cpu_s"], 1e-9)
+        say = f"{system}: {one.name}: {heard['voices']} speakers, {multiple:.1f} x real time"
+        print(say, file=sys.stderr, flush=True)
+        answers.append(heard)
+    pairs = [
+        {"reference": one.reference, "turns": heard.pop("turns"), "seconds": heard["seconds"]}
+        for one, heard in zip(recordings, answers, strict=True)
+    ]
+    scores = json.loads(_run([scorer, "-m", SCORER], json.dumps(pairs)))
+    return [
+        Measured(one.name, one.kind, one.speakers, scores=score, **heard)
+        for one, heard, score in zip(recordings, answers, scores, strict=True)
+    ]
+
+
+def answer(python: str, module: str, audio: Path, speakers: dict[str, int]) -> dict[str, Any]:
+    """Return what `benchmark.speakers.worker` says of a file in a process of its own.
+
+    Raises:
+        CannotRun: it failed.
+    """
+    command = [python, "-m", WORKER, module, str(audio), json.dumps(speakers)]
+    said: dict[str, Any] = json.loads(_run(command))
+    return said
+
+
+def _run(command: Sequence[str], given: str = "") -> str:
+    """Run a program of ours, in one thread, with the settings of this process.
+
+    Raises:
+        CannotRun: it failed; its reason stands on standard error.
+    """
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    environment = {**os.environ, **threads, "PYTHONPATH": path}
+    done = subprocess.run(
+        command, input=given, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment
+    )
+    if done.returncode:
+        raise CannotRun(f"{' '.join(command[:4])} failed with exit code {done.returncode}")
+    return done.stdout
+
+
+def _recordings(options: argparse.Namespace) -> Iterator[Recording]:
+    if options.folder is not None:
+        chosen = voices.half(voices.read(options.folder), options.tuning)
+        print(f"voices: {', '.join(one.name for one in chosen)}", file=sys.stderr)
+        for case in _cases(options):
+            yield _written(compose.compose(case, voices.enough(chosen, case.speakers)), options)
+    if "sample" in options.only:
+        audio, reference = sample.fetch()
+        yield Recording(SAMPLE, SAMPLE, audio, reference)
+
+
+def _cases(options: argparse.Namespace) -> Iterator[Case]:
+    yield from (one for one in cases.composed(options.tuning) if one.kind in options.only)
+    yield from map(cases.long, options.hours)
+
+
+def _written(made: Composed, options: argparse.Namespace) -> Recording:
+    """Write a composed recording, for listeners too."""
+    half = "tuning" if options.tuning else "figures"
+    file = CACHE / "diarization" / half / f"{made.case.name.replace(' ', '-')}.flac"
+    made.write(file)
+    return Recording(made.case.name, made.case.kind, file, made.reference)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    return name, value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m benchmark.diarization", description=__doc__)
+    folder = os.environ.get("SPEECH_FOLDER")
+    add = parser.add_argument
+    add(
+        "--folder", type=Path, default=Path(folder) if folder else None, metavar="DIR",
+        help="speech by voices: clips/LANGUAGE/, english/, voices/NAME/ (SPEECH_FOLDER); "
+        "without it only pyannote's sample is measured",
+    )  # fmt: skip
+    add("--only", nargs="*", choices=KINDS, default=KINDS, help="kinds of recordings (all)")
+    add("--tuning", action="store_true", help="the half of the voices for choosing thresholds")
+    add("--told", action="store_true", help="the diarizer is told the number of speakers")
+    add(
+        "--long", dest="hours", nargs="*", type=int, default=[], metavar="HOURS",
+        help="also compose meetings of so many hours, such as 1 10",
+    )  # fmt: skip
+    add("--against", choices=[SHERPA], help="also measure this one")
+    add("--install", action="store_true", help="install pyannote.metrics and sherpa-onnx first")
+    add("--python", action="append", default=[], metavar="diarization=PATH", help="their Python")
+    add("--json", type=Path, metavar="OUT", help="write everything to this file too")
+    return parser
