@@ -14,6 +14,7 @@ from asr.capabilities import EngineInfo
 from asr.config.config import Config
 from asr.engines.engine import Window, WindowResult
 from asr.engines.hardware import Hardware
+from asr.engines.loudness import audible
 from asr.engines.model_files import reading
 from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
 from asr.engines.pipeline.text_stop import TextStop
@@ -165,7 +166,7 @@ class WhisperModel:
     def _features(self, windows: Sequence[Window]) -> torch.Tensor:
         """Return log-mel features, [windows, mels, frames], of 30 s each."""
         features: torch.Tensor = self._extractor(
-            [window.samples for window in windows],
+            [audible(window.samples) for window in windows],
             sampling_rate=SAMPLE_RATE,
             return_tensors="pt",
         ).input_features

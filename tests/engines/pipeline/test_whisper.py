@@ -10,6 +10,7 @@ from asr.options import Options, Thresholds
 from tests.conftest import RATE, tone
 from tests.support.models import Caller
 
+QUIET = 0.003  # Samples times this are 50 dB quieter.
 SAMPLES = DEMO_MODEL.parent / "samples"
 
 pytestmark = pytest.mark.usefixtures("needs_demo_model")
@@ -28,6 +29,7 @@ def sounds():
         samples, rate = soundfile.read(SAMPLES / f"{name}.flac", dtype="float32")
         assert rate == RATE
         yield samples[: 30 * RATE]
+        yield QUIET * samples[: 5 * RATE]
 
 
 @pytest.mark.parametrize(

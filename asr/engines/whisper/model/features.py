@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from asr.engines.loudness import LEAST_PEAK, MOST_GAIN, USUAL_PEAK
+
 MEL_FLOOR = 1e-10  # Powers below this count as this.
 DYNAMIC_RANGE = 8.0  # Powers are raised to at most this below the window's peak, in log10.
-USUAL_PEAK = 0.03  # A window whose highest sample is at least this, of 1, is taken as it is.
-LEAST_PEAK = 1e-4  # So is one whose samples are all below this, of 1: the noise of 16-bit files.
-MOST_GAIN = 100.0  # Any other is made louder, by at most this factor: 40 dB.
 
 
 @dataclass(frozen=True)
