@@ -24,10 +24,10 @@ class BuiltinDiarizer:
 
     name = "builtin"
 
-    def __init__(self, device: torch.device, weights: Path = WEIGHTS) -> None:
+    def __init__(self, device: torch.device) -> None:
         self._networks = Networks(
-            Segmentation.load(weights / "segmentation.safetensors", device),
-            CamPlusPlus.load(weights / "campplus.safetensors", device),
+            Segmentation.load(WEIGHTS / "segmentation.safetensors", device),
+            CamPlusPlus.load(WEIGHTS / "campplus.safetensors", device),
             OneCore(),
         )
 

@@ -1,0 +1,81 @@
+"""How many people voices are of."""
+
+import numpy as np
+import pytest
+
+from asr.diarization.voiceprints import KEPT, MOST_HELD, Voiceprints
+from asr.options import SpeakerOptions
+
+SIZE = 32
+
+
+def voice(person, number, spread=0.2):
+    """A voice of a person, who is a number, somewhat different each time."""
+    drawn = np.random.default_rng((person, number)).normal(size=SIZE) * spread / SIZE**0.5
+    drawn[person] += 1
+    return (drawn / np.linalg.norm(drawn)).astype(np.float32)
+
+
+def collected(people, seconds=2.0):
+    prints = Voiceprints(SIZE)
+    for number, person in enumerate(people):
+        prints.add(voice(person, number), seconds)
+    return prints
+
+
+def groups(labels):
+    return [list(labels).index(label) for label in labels]
+
+
+def test_voices_that_are_alike_are_one_persons():
+    people = [0, 1, 0, 2, 1, 1, 0, 2, 2, 0]
+    speakers = collected(people).speakers(SpeakerOptions(), 1)
+    assert groups(speakers.labels) == groups(people)
+    np.testing.assert_allclose(np.linalg.norm(speakers.vectors, axis=1), 1, rtol=1e-5)
+    assert [int(vector.argmax()) for vector in speakers.vectors[speakers.labels]] == people
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (SpeakerOptions(count=1), 1),
+        (SpeakerOptions(count=2), 2),
+        (SpeakerOptions(count=5), 5),
+        (SpeakerOptions(most=2), 2),
+        (SpeakerOptions(most=9), 4),
+        (SpeakerOptions(least=6), 6),
+        (SpeakerOptions(least=2), 4),
+        (SpeakerOptions(least=2, most=3), 3),
+        (SpeakerOptions(count=100), 24),  # more than there are voices
+    ],
+)
+def test_as_many_speak_as_are_asked_for(asked, expected):
+    speakers = collected([0, 1, 2, 3] * 6, seconds=4.0).speakers(asked, 1)
+    assert len(speakers.vectors) == expected
+    assert set(speakers.labels) == set(range(expected))
+
+
+def test_a_voice_of_a_moment_takes_no_place():
+    prints = collected([0, 1] * 8)
+    prints.add(voice(2, 0), 0.3)
+    assert len(prints.speakers(SpeakerOptions(), 1).vectors) == 2
+    assert len(prints.speakers(SpeakerOptions(count=2), 1).vectors) == 2
+    assert set(prints.speakers(SpeakerOptions(count=3), 1).labels) == {0, 1, 2}
+
+
+def test_nobody_is_no_speaker_and_one_voice_is_one():
+    assert len(Voiceprints(SIZE).speakers(SpeakerOptions(count=3), 1).vectors) == 0
+    assert list(collected([4]).speakers(SpeakerOptions(), 1).labels) == [0]
+
+
+def test_memory_is_bounded_and_who_speaks_stays():
+    people = [number % 7 for number in range(2 * MOST_HELD)]
+    prints = Voiceprints(SIZE)
+    for number, person in enumerate(people):
+        prints.add(voice(person, number), 2.0)
+        if prints.is_full:
+            prints.fold()
+            assert len(prints._vectors) == KEPT
+    assert len(prints._vectors) + len(prints._new) < MOST_HELD
+    speakers = prints.speakers(SpeakerOptions(), 4)
+    assert groups(speakers.labels) == groups(people)
