@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import time
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -39,6 +40,19 @@ class JobPlace:
     uploads: Uploads
 
 
+class Looks:
+    """Spreads the looks of all who wait, so that no turn of the event loop has many of them."""
+
+    def __init__(self) -> None:
+        self._last = 0.0  # when the last of the looks that are planned is, in seconds
+
+    def wait(self, now: float, waiting: int) -> float:
+        """The seconds until the next look of one of so many who wait."""
+        latest = now + POLL_SECONDS + waiting / POLLS_A_SECOND  # whoever has left
+        self._last = min(latest, max(now + POLL_SECONDS, self._last + 1 / POLLS_A_SECOND))
+        return self._last - now
+
+
 class JobService:
     """Keeps jobs for clients; every client sees its own alone.
 
@@ -65,6 +79,7 @@ class JobService:
         self._count_ended = count_ended
         self._is_ending = asyncio.Event()
         self._followers = 0  # those who wait for news of a job
+        self._looks = Looks()
 
     def end(self) -> None:
         """Let those leave who follow jobs, because the server ends."""
@@ -194,8 +209,9 @@ class JobService:
             self._followers -= 1
 
     async def _pause(self) -> None:
+        seconds = self._looks.wait(time.monotonic(), self._followers)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(POLL_SECONDS, self._followers / POLLS_A_SECOND)):
+            async with asyncio.timeout(seconds):
                 await self._is_ending.wait()
         if self._is_ending.is_set():
             raise ShuttingDown("the server is shutting down: follow the job on another server")

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from itertools import pairwise
 
 import pytest
 
@@ -9,6 +10,7 @@ from asr.audio.streams import stream_of
 from asr.errors import BadRequest, CallerError, IdConflict, NotCompleted, NotFound, ShuttingDown
 from asr.jobs.job import JobKind, JobState, Outcome
 from asr.jobs.requests import packed
+from asr.jobs.service import POLL_SECONDS, POLLS_A_SECOND, Looks
 from asr.jobs.submission import Webhook
 from asr.jobs.webhooks.runner import attempts_of
 from asr.transcript import Segment, Transcript
@@ -73,6 +75,22 @@ async def test_clients_choose_ids_without_knowing_those_of_others(jobs):
     for client, job_id in (("", "one/a"), ("two", "one/a"), ("on", "e/a")):
         with pytest.raises(NotFound):
             await jobs.get(job_id, client)
+
+
+def test_those_who_wait_look_one_after_the_other_and_those_who_left_delay_nobody(monkeypatch):
+    monkeypatch.setattr("asr.jobs.service.POLL_SECONDS", POLL_SECONDS)
+    looks = Looks()
+    assert [looks.wait(now, 1) for now in (0.0, 0.5, 1.0)] == [POLL_SECONDS] * 3
+    looks = Looks()
+    planned = sorted(5.0 + looks.wait(5.0, 1000) for _ in range(1000))  # all came at once
+    gaps = [later - earlier for earlier, later in pairwise(planned)]
+    assert min(gaps) == pytest.approx(1 / POLLS_A_SECOND)
+    assert planned[-1] - 5.0 <= POLL_SECONDS + 1000 / POLLS_A_SECOND
+    again = [now + looks.wait(now, 1000) for now in planned]
+    gaps = [later - earlier for earlier, later in pairwise(again)]
+    assert min(gaps) == pytest.approx(1 / POLLS_A_SECOND)
+    looks.wait(planned[0], 1000)
+    assert looks.wait(planned[0], 1) <= POLL_SECONDS + 1 / POLLS_A_SECOND + 1e-9  # the others left
 
 
 async def test_a_list_goes_on_after_a_job_of_the_same_client_alone(jobs):
@@ -219,23 +237,11 @@ async def test_the_worker_is_woken_for_new_jobs_and_for_cancelled_ones(jobs, mon
     assert len(news) == 2
 
 
-async def test_many_who_follow_jobs_ask_more_rarely(jobs, place, monkeypatch):
-    monkeypatch.setattr("asr.jobs.service.POLLS_A_SECOND", 1e-3)
+async def test_who_has_left_waits_no_more(jobs):
     job = await jobs.submit(asked())
-    asks, get = [], place.store.get
-
-    async def counted(*how, **more):
-        asks.append(how)
-        return await get(*how, **more)
-
-    monkeypatch.setattr(place.store, "get", counted)
     reader = jobs.events(job.id, "")
-    waiting = [asyncio.create_task(jobs.wait(job.id, "")) for _ in range(3)]
-    waiting += [asyncio.create_task(anext(reader))]
-    await eventually(lambda: len(asks) == len(waiting))
-    for _ in range(50):  # of calls that take turns in the store's one thread
-        await get(job.id)
-    assert len(asks) == len(waiting)
+    waiting = [asyncio.create_task(jobs.wait(job.id, "")), asyncio.create_task(anext(reader))]
+    await eventually(lambda: jobs._followers == 2)
     for task in waiting:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
