@@ -1,8 +1,9 @@
 # The server. For CUDA and for a CPU alike: the difference is the index that torch comes from, in
 # which torch 2.13.0+cpu, say, is preferred to the 2.13.0 (for CUDA 13.0) of PyPI.
-# Layers, from the one that changes least: Python, torch, the other packages, the code. Times of files
-# are fixed, bytecode is not compared with them, and directories come whole out of /layers, so that
-# equal contents are equal layers wherever and whenever they are built.
+# Layers, from the one that changes least: Python, torch, the other packages, the weights that tell
+# speakers apart, the code. Times of files are fixed, bytecode is not compared with them, and
+# directories come whole out of /layers, so that equal contents are equal layers wherever and
+# whenever they are built.
 # Of CUDA's gigabytes a fifth is left out: libraries that no library of torch is linked to, parts for
 # whoever compiles, and triton, which without a C compiler can only fail. Torch would use it all the
 # same, for products of vectors (rotary positions), where it finds it. Its name stays, or pip would
@@ -41,6 +42,11 @@ RUN python -m venv --without-pip /opt/venv \
  && ln -s /layers/packages/opt/venv /opt/venv \
  && find /layers/packages -exec touch --no-dereference --date @0 {} +
 
+FROM ${BUILDER} AS speakers
+WORKDIR /layers/speakers/app
+COPY models/speakers/weights models/speakers/weights
+RUN find /layers/speakers -exec touch --no-dereference --date @0 {} +
+
 FROM ${BUILDER} AS code
 WORKDIR /layers/code/app
 COPY server.py images/companion.py images/healthcheck.py images/ping.py images/reallocate.py ./
@@ -71,6 +77,7 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10m --retries=3 \
   CMD ["python", "-IS", "/app/healthcheck.py"]
 CMD ["python", "server.py"]
+COPY --from=speakers /layers/speakers/ /
 COPY --from=code /layers/code/ /
 ARG VERSION=unknown
 ARG REVISION=unknown

@@ -3,6 +3,7 @@
 import re
 
 from asr.config.config import DEMO_MODEL
+from asr.diarization.builtin import WEIGHTS
 from images import pin
 from tests.conftest import ROOT
 
@@ -32,6 +33,13 @@ def test_what_a_dockerfile_copies_is_sent_to_the_builder():
 def test_the_demo_model_lies_where_the_server_looks_for_it():
     place = DEMO_MODEL.relative_to(ROOT)
     assert f"ln -s /models/demo {place}" in (IMAGES / "server.Dockerfile").read_text()
+
+
+def test_the_weights_of_the_diarizer_lie_where_it_looks_for_them():
+    place = WEIGHTS.relative_to(ROOT)
+    lines = instructions("server.Dockerfile")
+    assert f"COPY {place} {place}" in lines
+    assert "COPY --from=speakers /layers/speakers/ /" in lines
 
 
 def test_the_pins_are_of_what_is_brought_along_and_of_nothing_else():
