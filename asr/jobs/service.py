@@ -21,7 +21,7 @@ from asr.errors import AsrError, BadRequest, IdConflict, NotCompleted, NotFound,
 from asr.jobs.job import MOST_DELIVERIES, Job, JobEvent, JobKind, JobState, delivery_ids, store_id
 from asr.jobs.requests import unpacked
 from asr.jobs.store import JobStore, Page
-from asr.jobs.submission import ID, Submission, deliveries_of, delivery
+from asr.jobs.submission import Submission, deliveries_of, delivery, is_sought_id
 from asr.jobs.uploads import Uploads
 from asr.jobs.webhooks.message import check_webhook
 from asr.text import quoted
@@ -56,8 +56,8 @@ class Looks:
 class JobService:
     """Keeps jobs for clients; every client sees its own alone.
 
-    Its methods raise NotFound for a job that is unknown or another client's, and
-    StoreUnavailable within seconds while the store does not answer.
+    Its methods raise NotFound for a job that is unknown or another client's, BadRequest for an
+    id that is no text, and StoreUnavailable within seconds while the store does not answer.
 
     Args:
         place: opens the place of jobs, the first time.
@@ -135,7 +135,7 @@ class JobService:
     async def get(self, job_id: str, client: str, with_result: bool = False) -> Job:
         """A transcription of this client."""
         job = None
-        if ID.fullmatch(job_id):  # so no store sees what it could not even look for
+        if is_sought_id(job_id):  # so no store sees what it could not even look for
             store = (await self._place()).store
             job = await store.get(store_id(client, job_id), with_result)
         if job is None or job.kind is not JobKind.TRANSCRIPTION or job.client != client:

@@ -8,12 +8,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from asr.errors import Invalid
+from asr.errors import BadRequest, Invalid
 from asr.jobs.job import Job, JobKind, JobState, Json, delivery_id, store_id
 from asr.jobs.requests import options_to_json
 from asr.options import Options
 
 ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@=+-]{0,127}")  # A caller's own id looks like this.
+ID_RULE = (
+    "a job's id may have up to 128 letters of ASCII, digits and the characters _ . : @ = + -, "
+    "and begins with a letter, a digit or _"
+)
+NO_TEXT = re.compile("[%\ufffd]")  # Bytes of a path and of a query that are no UTF-8 become these.
 MOST_SECONDS = 1e7  # A file's own header may declare any length; more than this is not believed.
 
 
@@ -82,12 +87,19 @@ def checked_id(job_id: str) -> str:
         Invalid: it has other characters than a path may have, or too many.
     """
     if not ID.fullmatch(job_id):
-        raise Invalid(
-            "a job's id may have up to 128 letters of ASCII, digits and the characters "
-            "_ . : @ = + -, and begins with a letter, a digit or _",
-            "id",
-        )
+        raise Invalid(ID_RULE, "id")
     return job_id
+
+
+def is_sought_id(job_id: str) -> bool:
+    """Whether there may be a job of this id.
+
+    Raises:
+        BadRequest: the bytes of a path are no text, or have what nobody can read.
+    """
+    if not job_id.isprintable() or NO_TEXT.search(job_id):
+        raise BadRequest(ID_RULE, "id")
+    return ID.fullmatch(job_id) is not None
 
 
 def deliveries_of(job: Job, state: JobState) -> Sequence[Job]:

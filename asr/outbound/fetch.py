@@ -29,6 +29,8 @@ URL_CHARS = 16_384  # A longer URL is refused.
 SHOWN_CHARS = 200  # A message shows at most so many characters of a URL's host.
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}:(//)?")
 HOST = re.compile(r"([\w.~%-]+|\[[0-9A-Fa-f:.]+\])(:\d{1,5})?")
+# RFC 1123 and RFC 5890; the underscore is not theirs, but names within networks have it.
+HOST_NAME = re.compile(r"(?=.{1,254}$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
 READ_BYTES = 64 * 1024  # A download waits where twice as many bytes are unread.
 REDIRECTS = {301, 302, 303, 307, 308}
 
@@ -171,6 +173,10 @@ def checked_url(url: str, allow_private: bool) -> URL:
     try:
         address = parsed_address(host)
     except ValueError:
+        if not HOST_NAME.fullmatch(target.raw_host or ""):
+            raise BadUrl(
+                f"{quoted(shown(url))} has a host that no server can have: check its spelling"
+            ) from None
         return target
     if not allow_private and not is_public(address):
         raise not_public(url)

@@ -159,6 +159,12 @@ URLS = {
     "http://a.example/" + "a" * 20_000: BadUrl,
     "https://me:secret@a.example/": BadUrl,
     "https://secret@a.example/": BadUrl,
+    "https://a b/": BadUrl,
+    "https://a%20b/": BadUrl,
+    "https://a..example/": BadUrl,
+    "https://*.example/": BadUrl,
+    "https://" + "a" * 64 + ".example/": BadUrl,
+    "https://" + "a." * 130 + "example/": BadUrl,
     "http://127.0.0.1/": Forbidden,
     "http://[::ffff:10.0.0.1]/": Forbidden,
     "http://169.254.169.254/": Forbidden,
@@ -204,5 +210,13 @@ def test_a_header_that_would_say_something_else_is_refused(headers: Mapping[str,
 def test_what_can_be_sent_is_not_refused() -> None:
     headers = {"Authorization": "Bearer abc", "X-Own": "a\tb", "Content-Type": "application/json"}
     check_target("https://a.example:8443/hook?key=1", headers, allow_private=False)
+    for host in (
+        "a_b.example",
+        "b\u00fccher.example",
+        "a.example.",
+        "1.a-b",
+        "a" * 63 + ".example",
+    ):
+        check_target(f"https://{host}/", {}, allow_private=False)
     check_target("http://localhost/hook", {}, allow_private=False)  # the guard asks for its address
     check_target("http://10.0.0.1/hook", {}, allow_private=True)

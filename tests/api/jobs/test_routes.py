@@ -10,6 +10,7 @@ import os
 import pytest
 from aiohttp import FormData, web
 from standardwebhooks import Webhook
+from yarl import URL
 
 from asr.api.jobs.webhook import JobEnded
 from asr.config.keys import parse_keys
@@ -198,6 +199,26 @@ async def test_another_clients_job_is_not_there(make_client):
     listed = await (await client.get("/jobs", headers=theirs)).json()
     assert listed == {"jobs": [], "after": None}
     assert (await client.get(path, headers=mine)).status == 200
+
+
+@pytest.mark.parametrize("job_id", ["%00", "a%0Ab", "%ED%A0%80", "%FF", "a%C3", "%EF%BF%BF"])
+async def test_bytes_that_are_no_text_are_no_unknown_id_but_a_400_that_says_what_an_id_is(
+    client, job_id
+):
+    for method, path in (
+        ("GET", f"/jobs/{job_id}"),
+        ("GET", f"/jobs/{job_id}/result"),
+        ("GET", f"/jobs/{job_id}/events"),
+        ("DELETE", f"/jobs/{job_id}"),
+        ("POST", f"/jobs/{job_id}/redeliver"),
+        ("GET", f"/jobs?after={job_id}"),
+        ("GET", f"/status/{job_id}"),
+        ("DELETE", f"/cancel/{job_id}"),
+    ):
+        response = await client.request(method, URL(path, encoded=True))
+        answer = await response.json()
+        assert (response.status, len(answer)) == (400, 1), path
+        assert "128 letters of ASCII" in next(iter(answer.values()))
 
 
 @pytest.mark.parametrize(
