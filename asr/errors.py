@@ -196,7 +196,8 @@ class StoreUnavailable(ServerError):
     status = 503
     code = "store_unavailable"
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, changed_nothing: bool = False) -> None:
+        self.changed_nothing = changed_nothing  # False: what was asked may have been done
         wait = spread(RETRY_SECONDS)
         super().__init__(
             f"the job store does not answer ({reason}): nothing was kept, try again in "

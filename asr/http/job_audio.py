@@ -146,7 +146,9 @@ class Keep(requests.Door):
         Where the store did not answer, or the caller left meanwhile, the job may be there: a
         file that no job has is removed later.
         """
-        is_refused = isinstance(error, Exception) and not isinstance(error, StoreUnavailable)
+        is_refused = isinstance(error, Exception)
+        if isinstance(error, StoreUnavailable):
+            is_refused = error.changed_nothing
         if kind is not None and is_refused:
             await self._request.app[JOBS].drop(self.audio)
         return False

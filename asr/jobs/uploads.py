@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import re
@@ -23,6 +24,9 @@ from asr.resources.spool import FULL
 Result = TypeVar("Result")
 
 THREADS = 4  # So many files are written or read at once; one that hangs holds up few others.
+# Audio leaves so much of a disk free, or the store beside it could not write that jobs have ended,
+# and no audio would ever be removed.
+RESERVE_BYTES = 16 * 2**20
 PIECE_BYTES = 2**20  # A file is written and read so many bytes at a time.
 # Files of other names are not ours: they are never removed. Very long results have a dash.
 NAME = re.compile(r"[0-9a-f]{32}(-[0-9]+)?")
@@ -56,11 +60,18 @@ class Uploads:
         try:
             async with self._new(name) as file:
                 async for piece in _pieces(data):
-                    await self._run(file.write, piece)
+                    await self._run(self._written, file, piece)
         except BaseException:
             await self.remove(name)
             raise
         return name
+
+    def _written(self, file: BinaryIO, piece: bytes) -> None:
+        if self._is_local:
+            disk = os.statvfs(self._place)
+            if disk.f_bavail * disk.f_frsize < RESERVE_BYTES + len(piece):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        file.write(piece)
 
     @contextlib.asynccontextmanager
     async def _new(self, name: str) -> AsyncIterator[BinaryIO]:

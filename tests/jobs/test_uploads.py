@@ -3,12 +3,13 @@
 import contextlib
 import os
 import stat
+from types import SimpleNamespace
 
 import pytest
 
 from asr.audio.streams import stream_of
 from asr.errors import NotFound, StorageFailed, StorageFull, TooLarge
-from asr.jobs.uploads import PIECE_BYTES, Uploads
+from asr.jobs.uploads import PIECE_BYTES, RESERVE_BYTES, Uploads
 
 FULL = "/dev/full"  # Every write to this device fails as on a full disk.
 RESULT = "0" * 32 + "-1"  # The name of a very long result.
@@ -82,6 +83,19 @@ async def test_a_full_disk_is_named_and_nothing_is_left(directory, monkeypatch):
         with pytest.raises(StorageFull, match="disk of jobs is full") as raised:
             await uploads.write(stream_of([b"x" * 100]))
         assert raised.value.status == 507
+        assert list(directory.iterdir()) == []
+
+
+async def test_audio_leaves_the_store_room_on_the_disk(directory, monkeypatch):
+    free = iter([RESERVE_BYTES + 3 * PIECE_BYTES, RESERVE_BYTES + PIECE_BYTES - 1])
+    monkeypatch.setattr(
+        "asr.jobs.uploads.os.statvfs",
+        lambda _: SimpleNamespace(f_bavail=next(free), f_frsize=1),
+    )
+    with contextlib.closing(Uploads(str(directory))) as uploads:
+        with pytest.raises(StorageFull, match="disk of jobs is full"):
+            await uploads.write(stream_of([b"x" * PIECE_BYTES] * 3))
+        assert next(free, None) is None
         assert list(directory.iterdir()) == []
 
 

@@ -45,6 +45,7 @@ KEEPALIVES = {
     "tcp_user_timeout": 5000,
 }
 PORTS = re.compile(r"[\d,]*")  # With anything else, a part of the password was taken for it.
+ENDING = ("08", "57P")  # Classes of errors that end a connection, perhaps amid a commit.
 PASSING = ("starting up", "shutting down", "recovery", "too many", "reserved")
 Failures = (psycopg.Error, ConnectorException, OSError, TimeoutError)
 
@@ -116,7 +117,7 @@ class PostgresDatabase:
             result = await self.run(self.transaction(work))
         except Failures as error:
             self._outage.note("a call", error)
-            raise StoreUnavailable(_reason(error)) from error
+            raise StoreUnavailable(_reason(error), _changed_nothing(error)) from error
         self._outage.over("a call")
         return result
 
@@ -207,6 +208,13 @@ def _cut(connection: Connection) -> None:
         socket.socket(fileno=os.dup(connection.fileno())) as same,
     ):
         same.shutdown(socket.SHUT_RDWR)
+
+
+def _changed_nothing(error: BaseException) -> bool:
+    """Whether the database itself has refused, as it does when its disk is full."""
+    cause = error.__cause__ if isinstance(error, ConnectorException) else error
+    state = str(getattr(cause, "sqlstate", None) or ENDING[0])
+    return not state.startswith(ENDING)
 
 
 def _reason(error: BaseException) -> str:

@@ -169,14 +169,15 @@ class SqliteDatabase:
         future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         try:
             done, _ = await asyncio.wait([future], timeout=CALL_SECONDS)
-            if not done and not turn.leave(unless=_Phase.COMMITTING):
+            is_committing = not done and not turn.leave(unless=_Phase.COMMITTING)
+            if is_committing:
                 done, _ = await asyncio.wait([future], timeout=COMMIT_SECONDS)
             if not done and turn.leave():
-                raise StoreUnavailable("its disk is too slow")
+                raise StoreUnavailable("its disk is too slow", changed_nothing=not is_committing)
             return await future
         except sqlite3.Error as error:
             full = getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
-            raise StoreUnavailable(FULL if full else str(error)) from error
+            raise StoreUnavailable(FULL if full else str(error), changed_nothing=full) from error
         except asyncio.CancelledError:
             turn.leave()
             raise

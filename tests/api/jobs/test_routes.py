@@ -14,6 +14,7 @@ from yarl import URL
 
 from asr.api.jobs.webhook import JobEnded
 from asr.config.keys import parse_keys
+from asr.errors import StoreUnavailable
 from asr.http.app_keys import JOBS, SCHEDULER
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
 
@@ -165,6 +166,20 @@ async def test_a_full_disk_is_a_507_and_nothing_is_half_kept(client, monkeypatch
     assert await place.uploads.older(-60) == []
     assert (await (await client.get("/jobs")).json())["jobs"] == []
     assert (await client.post("/asr", data=SPEECH)).status == 200
+
+
+@pytest.mark.parametrize("changed_nothing", [True, False])
+async def test_audio_is_dropped_where_the_store_has_surely_not_kept_its_job(
+    client, monkeypatch, changed_nothing
+):
+    async def refuse(_):
+        raise StoreUnavailable("the disk of JOBS_DIR is full", changed_nothing)
+
+    place = await client.app[JOBS]._place()
+    monkeypatch.setattr(place.store, "add", refuse)
+    response = await client.post("/jobs", data=SPEECH)
+    assert response.status == 503
+    assert len(await place.uploads.older(-60)) == (0 if changed_nothing else 1)
 
 
 async def test_a_repeated_request_is_the_same_job(client):

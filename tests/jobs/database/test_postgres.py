@@ -121,6 +121,7 @@ async def test_what_a_caller_may_read_tells_nothing_of_the_database(database, li
     monkeypatch.setattr(postgres, "POOL_SECONDS", 0.3)
     with pytest.raises(StoreUnavailable) as away:
         await database.call(one)
+    assert (refused.value.changed_nothing, away.value.changed_nothing) == (True, False)
     for error in (refused.value, away.value):
         assert not [word for word in ("127.0", "secret", "postgres") if word in error.message]
         assert error.retry_after > 0

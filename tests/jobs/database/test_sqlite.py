@@ -55,8 +55,9 @@ async def test_a_call_that_is_given_up_changes_nothing_later(database, held, mon
     monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.05)
     running = asyncio.create_task(database.call(lambda: held.wait(60) and note(database, "held")))
     await asyncio.sleep(0)  # it is first
-    with pytest.raises(StoreUnavailable, match="its disk is too slow"):
+    with pytest.raises(StoreUnavailable, match="its disk is too slow") as given_up:
         await database.call(lambda: note(database, "waiting"))
+    assert given_up.value.changed_nothing
     with pytest.raises(StoreUnavailable, match="its disk is too slow"):
         await running
     held.set()
@@ -98,9 +99,10 @@ async def test_a_call_given_up_in_its_commit_is_undone(database, held, monkeypat
     monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.05)
     monkeypatch.setattr(sqlite, "COMMIT_SECONDS", 0.05)
     undone: list[bool] = []
-    with pytest.raises(StoreUnavailable, match="its disk is too slow"):
+    with pytest.raises(StoreUnavailable, match="its disk is too slow") as given_up:
         await database.call(lambda: note(database, "a"), undone.append)
     assert committing.is_set()
+    assert not given_up.value.changed_nothing
     held.set()
     monkeypatch.setattr(sqlite, "CALL_SECONDS", 60.0)
     await notes(database)
