@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -42,6 +43,21 @@ async def run_in_thread(function: Callable[..., Result], *arguments: object) -> 
     """
     loop = asyncio.get_running_loop()
     return await _finished(loop.run_in_executor(None, function, *arguments))
+
+
+async def run_in_daemon(function: Callable[[], Result]) -> Result:
+    """Run `function` in a thread that the process does not wait for: SIGTERM ends it meanwhile."""
+    done: Future[Result] = Future()
+    done.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            done.set_result(function())
+        except BaseException as error:  # it is raised where the result is awaited
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="load", daemon=True).start()
+    return await asyncio.wrap_future(done)
 
 
 async def _finished(future: asyncio.Future[Result]) -> Result:

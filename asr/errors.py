@@ -19,10 +19,12 @@ AsrError
 │   └── TooManyRequests       429   a client has too many in flight; carries `retry_after`
 └── ServerError                     the fault of this server or of a far one
     ├── TranscriptionFailed   500   the model failed on this audio
+    ├── DiarizationFailed     500   the diarizer failed on this audio
     ├── DecoderFailed         500   the audio decoder was killed, hung or ended without a reason
     ├── UploadMissing         500   a job's audio is not where this server looks for it
     ├── FetchFailed           502   the far server closed the connection or answered an error
     ├── EngineDead            503   the engine has ended; the process must be restarted
+    ├── DiarizerUnavailable   503   the diarizer cannot be loaded
     ├── ShuttingDown          503   the process is about to end and accepts no more requests
     ├── StoreUnavailable      503   the job store does not answer; carries `retry_after`
     ├── OutOfResources        503   descriptors, processes or memory; carries `retry_after`
@@ -157,6 +159,10 @@ class TranscriptionFailed(ServerError):
     code = "transcription_failed"
 
 
+class DiarizationFailed(ServerError):
+    code = "diarization_failed"
+
+
 class DecoderFailed(ServerError):
     code = "decoder_failed"
 
@@ -173,6 +179,11 @@ class FetchFailed(ServerError):
 class EngineDead(ServerError):
     status = 503
     code = "engine_dead"
+
+
+class DiarizerUnavailable(ServerError):
+    status = 503
+    code = "diarizer_unavailable"
 
 
 class ShuttingDown(ServerError):

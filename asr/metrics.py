@@ -52,12 +52,28 @@ class Metrics:
         )
         self.stage_seconds = Histogram(
             "asr_stage_seconds",
-            "Time of a request's stages: fetch, decode, queue, model",
+            "Time of a request's stages: fetch, decode, queue, model, diarization",
             ["stage"],
             buckets=STAGE_BUCKETS,
             registry=registry,
         )
+        self._add_diarization(registry)
         self._add_jobs(registry)
+
+    def _add_diarization(self, registry: CollectorRegistry) -> None:
+        self.diarizations = Gauge(
+            "asr_diarizations", "Recordings whose speakers are told apart now", registry=registry
+        )
+        self.diarization_seconds = Counter(
+            "asr_diarization_seconds",
+            "Processor time of the diarizer's thread, in seconds",
+            registry=registry,
+        )
+        self.diarized_seconds = Counter(
+            "asr_diarized_audio_seconds",
+            "Audio whose speakers were told apart, in seconds",
+            registry=registry,
+        )
 
     def _add_jobs(self, registry: CollectorRegistry) -> None:
         self.jobs_queued = Gauge("asr_jobs_queued", "Jobs that wait to be run", registry=registry)

@@ -28,6 +28,7 @@ from hypothesis import HealthCheck, settings
 from asr.config.config import DEMO_MODEL, Config
 from asr.server.app import create_app
 from asr.vad.detector import Span
+from tests.support.fake_diarizer import FakeDiarizer
 from tests.support.fake_engine import FakeEngine
 
 pytest_plugins = [
@@ -140,15 +141,24 @@ def engine() -> FakeEngine:
 
 
 @pytest.fixture
-def make_client(aiohttp_client: Any, engine: FakeEngine) -> Callable[..., Any]:
-    """Return a function that makes clients of an app with the fake engine.
+def diarizer() -> FakeDiarizer:
+    return FakeDiarizer()
+
+
+@pytest.fixture
+def make_client(
+    aiohttp_client: Any, engine: FakeEngine, diarizer: FakeDiarizer
+) -> Callable[..., Any]:
+    """Return a function that makes clients of an app with the fake engine and the fake diarizer.
 
     Its arguments are settings. VAD is off unless they set it: a tone is speech to the app.
     """
 
     async def make(**settings: Any) -> Any:
         config = Config(**{"vad": "off", **settings})
-        return await aiohttp_client(create_app(config, lambda _: engine))
+        return await aiohttp_client(
+            create_app(config, lambda _: engine, load_diarizer=lambda _: diarizer)
+        )
 
     return make
 

@@ -64,7 +64,7 @@ class Wanted:
                 temperature=self.temperature,
                 audio_track=self.audio_track,
             )
-            check(options, info)
+            check(options, info, has_diarizer=False)
         except BadRequest as error:
             raise click.UsageError(error.message) from error
         return options

@@ -14,6 +14,7 @@ from asr.api.native import dialect as native
 from asr.api.openai import dialect as openai
 from asr.api.truss import dialect as truss
 from asr.config.config import Config
+from asr.diarization import load as diarizer_load
 from asr.engines import load
 from asr.http import app_keys
 from asr.http.admission import admitted, check_expectation, close_unread
@@ -29,7 +30,7 @@ from asr.server.idle_memory import give_back_when_idle
 from asr.server.jobs import jobs
 from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
-from asr.transcription.service import LoadEngine, open_service
+from asr.transcription.service import LoadDiarizer, LoadEngine, open_service
 
 DIALECTS = (native.DIALECT, own_jobs.DIALECT, openai.DIALECT, insanely_fast.DIALECT, truss.DIALECT)
 
@@ -38,6 +39,7 @@ def create_app(
     config: Config,
     load_engine: LoadEngine = load.load,
     dialects: Sequence[Dialect] = DIALECTS,
+    load_diarizer: LoadDiarizer = diarizer_load.load,
 ) -> web.Application:
     """The service as an aiohttp application; the model is loaded when it starts.
 
@@ -56,7 +58,7 @@ def create_app(
     app[app_keys.STARTED] = int(time.time())
     app.cleanup_ctx.append(_outbound)
     app.cleanup_ctx.append(_spool_check)
-    app.cleanup_ctx.append(_service(load_engine))
+    app.cleanup_ctx.append(_service(load_engine, load_diarizer))
     app.cleanup_ctx.append(jobs)
     app.cleanup_ctx.append(give_back_when_idle)
     app.on_response_prepare.extend([name_request, name_origin, close_unread])
@@ -91,10 +93,12 @@ async def _spool_check(app: web.Application) -> AsyncIterator[None]:
         yield
 
 
-def _service(load_engine: LoadEngine) -> Callable[[web.Application], AsyncIterator[None]]:
+def _service(
+    load_engine: LoadEngine, load_diarizer: LoadDiarizer
+) -> Callable[[web.Application], AsyncIterator[None]]:
     async def context(app: web.Application) -> AsyncIterator[None]:
         config, metrics = app[app_keys.CONFIG], app[app_keys.METRICS]
-        async with open_service(config, metrics, load_engine) as service:
+        async with open_service(config, metrics, load_engine, load_diarizer) as service:
             app[app_keys.ENGINE] = service.engine
             app[app_keys.MEMORY] = BodyMemory(service.budget.bodies)
             app[app_keys.SCHEDULER] = service.scheduler

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 from asr.capabilities import EngineInfo
 from asr.config.parsers import TimestampRule
 from asr.errors import BadRequest
-from asr.options import Options, Thresholds
+from asr.options import Options, SpeakerOptions, Thresholds
 from asr.transcription.languages import check_language
 
 
@@ -19,6 +20,14 @@ class RequestPolicy:
     timestamps: TimestampRule = "auto"
     thresholds: Thresholds = Thresholds()  # where a request names none
     condition_on_previous_text: bool = False  # where a request does not say
+
+    def timed(self, options: Options, info: EngineInfo) -> Options:
+        """`options` as they are carried out for one who asks who speaks: words need times."""
+        if options.speakers is None:
+            return options
+        if info.has_words:
+            return replace(options, timestamps="word")
+        return options if self.timestamps == "none" else replace(options, timestamps="segment")
 
     def apply(self, options: Options) -> Options:
         """`options` as they are to be carried out.
@@ -43,8 +52,8 @@ class RequestPolicy:
         return replace(options, timestamps="none")
 
 
-def check(options: Options, info: EngineInfo) -> None:
-    """Refuse what the loaded model cannot honour.
+def check(options: Options, info: EngineInfo, has_diarizer: bool) -> None:
+    """Refuse what the loaded model, or the server, cannot honour.
 
     Raises:
         BadRequest: names the option, the model and the remedy.
@@ -67,6 +76,24 @@ def check(options: Options, info: EngineInfo) -> None:
         raise BadRequest(
             f"{model} has no word timestamps on this engine: use timestamps 'segment' or 'none'",
             "timestamps",
+        )
+    if options.speakers is not None:
+        _check_speakers(options.speakers, has_diarizer)
+
+
+def _check_speakers(speakers: SpeakerOptions, has_diarizer: bool) -> None:
+    if not has_diarizer:
+        raise BadRequest(
+            "the server does not tell speakers apart (DIARIZER=off): do not ask who speaks",
+            "diarize",
+        )
+    count, least, most = speakers.count, speakers.least or 1, speakers.most or math.inf
+    if least > most:
+        raise BadRequest(f"min_speakers={least} is more than max_speakers={most}", "min_speakers")
+    if count is not None and not least <= count <= most:
+        raise BadRequest(
+            f"num_speakers={count} is not between min_speakers and max_speakers: leave these out",
+            "num_speakers",
         )
 
 

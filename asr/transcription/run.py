@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 
 from asr.audio.streams import Source
 from asr.engines.engine import Window, WindowResult
 from asr.options import Options, VadOptions
-from asr.transcript import LanguageDetection, Transcript
+from asr.transcript import LanguageDetection, SpeakerTurn, Transcript
+from asr.transcription.diarizing.means import named
+from asr.transcription.diarizing.recording import DiarizedRecording
 from asr.transcription.gaps import spliced
 from asr.transcription.joiner import Joiner
 from asr.transcription.policy import check
@@ -41,10 +44,14 @@ class TranscriptionRun:
         self._coverage = setup.coverage(options.vad)
         self._scheduled: asyncio.Queue[ScheduledWindow | None] = asyncio.Queue()
         self._previous: PreviousText | None = None  # where it is the windows' prompt
+        self._recording: DiarizedRecording | None = None  # where speakers are told apart
+        self._turns: tuple[SpeakerTurn, ...] | None = None  # known at the end
+        self._unheard: tuple[str, ...] = ()  # a warning for each name
 
     async def parts(self, source: Source) -> AsyncGenerator[Transcript]:
         """The transcript in parts, each as soon as no later window can change it."""
         timings, coverage = self._timings, self._coverage
+        shows_words = self._apply_policy()
         has_words = self._options.timestamps == "word"
         joiner = Joiner(self._setup.overlap, awaits_words=has_words)
         trimmer = TimeTrimmer(coverage.track)
@@ -67,16 +74,20 @@ class TranscriptionRun:
                     yield replace(part, segments=(), ahead=segments)
                     continue
                 coverage.record_text(segments)
-                yield part
+                yield part if shows_words else _without_words(part)
         self._observe()
         segments = trimmer.trim(joiner.finish())
         coverage.record_text(segments)
         language, duration = chosen or detected, round(timings.audio, 3)
-        warnings = coverage.damage.warnings
-        yield Transcript(segments, language, duration, coverage.coverage(), warnings)
+        warnings = (*coverage.damage.warnings, *self._unheard)
+        part = Transcript(
+            segments, language, duration, coverage.coverage(), warnings, turns=self._turns
+        )
+        yield part if shows_words else _without_words(part)
 
     async def results(self, source: Source) -> AsyncGenerator[WindowResult]:
         """Each window's result, in the order of the audio, as soon as it is known."""
+        self._apply_policy()
         async with contextlib.aclosing(self._news(source)) as news:
             async for result in news:
                 if result.is_final:
@@ -84,26 +95,64 @@ class TranscriptionRun:
 
     async def _news(self, source: Source) -> AsyncGenerator[WindowResult]:
         """Each window's result, in a stream with what is known of the segments before it."""
-        self._options = self._setup.policy.apply(self._options)
-        check(self._options, self._setup.info)
+        with self._scheduler.admit(self._options.is_job) as request:
+            async with self._diarized(request):
+                async with contextlib.aclosing(self._results(source, request)) as results:
+                    async for result in results:
+                        yield result
+                await self._tell_speakers()
+
+    async def _results(
+        self, source: Source, request: ScheduledRequest
+    ) -> AsyncGenerator[WindowResult]:
         if self._options.condition_on_previous_text:
             self._previous = PreviousText(self._options.prompt)
-        with self._scheduler.admit(self._options.is_job) as request:
-            producer = asyncio.create_task(self._submit_all(source, request))
-            try:
-                while (scheduled := await self._scheduled.get()) is not None:
-                    while not (result := await scheduled.news()).is_final:
-                        yield self._coverage.lasting(result)
-                    self._timings.record(scheduled)
-                    result = await self._completed(result, request)
-                    if self._previous is not None:
-                        self._previous.add(result)
-                    yield result
-                    request.take(result)
-                await producer
-            finally:
-                producer.cancel()
-                await asyncio.gather(producer, return_exceptions=True)
+        producer = asyncio.create_task(self._submit_all(source, request))
+        try:
+            while (scheduled := await self._scheduled.get()) is not None:
+                while not (result := await scheduled.news()).is_final:
+                    yield self._coverage.lasting(result)
+                self._timings.record(scheduled)
+                result = await self._completed(result, request)
+                if self._previous is not None:
+                    self._previous.add(result)
+                yield result
+                request.take(result)
+            await producer
+        finally:
+            producer.cancel()
+            await asyncio.gather(producer, return_exceptions=True)
+
+    def _apply_policy(self) -> bool:
+        """Let the options be those to be carried out; return whether words may be shown.
+
+        Raises:
+            BadRequest: they cannot be honoured.
+        """
+        policy, info = self._setup.policy, self._setup.info
+        options = policy.apply(self._options)
+        check(options, info, self._setup.diarization is not None)
+        self._options = policy.timed(options, info)
+        return options.timestamps == "word" or options.speakers is None
+
+    @contextlib.asynccontextmanager
+    async def _diarized(self, request: ScheduledRequest) -> AsyncIterator[None]:
+        """Let the diarizer have the audio, where somebody asks who speaks."""
+        speakers, means = self._options.speakers, self._setup.diarization
+        if speakers is None or means is None:
+            yield
+            return
+        async with means.recording(speakers, request, self._timings) as self._recording:
+            yield
+
+    async def _tell_speakers(self) -> None:
+        """Wait for the rest of the diarizer's work."""
+        if self._recording is None or self._options.speakers is None:
+            return
+        began = time.monotonic()
+        diarization = await self._recording.finish()
+        self._turns, self._unheard = await named(diarization, self._options.speakers)
+        self._timings.diarization = time.monotonic() - began
 
     async def detection(self, source: Source) -> LanguageDetection:
         """The language of the first window that is not silent; nothing more is read."""
@@ -124,11 +173,11 @@ class TranscriptionRun:
         """Submit windows while the bytes still arrive; a failure here fails the request."""
         try:
             track = self._options.audio_track
-            options = replace(
-                self._options, vad=VadOptions(), audio_track=None, condition_on_previous_text=None
-            )
+            options = _for_engine(self._options)
             cutter = self._setup.cutter(self._options.vad)
-            stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
+            stream = WindowStream(
+                self._setup, cutter, self._coverage, self._timings, self._recording
+            )
             async with contextlib.aclosing(stream.windows(source, request, track)) as windows:
                 async for window in windows:
                     if self._previous is not None:
@@ -178,9 +227,29 @@ class TranscriptionRun:
         return result
 
     def _observe(self) -> None:
-        for stage in ("fetch", "decode", "queue", "model"):
+        diarization = () if self._recording is None else ("diarization",)
+        for stage in ("fetch", "decode", "queue", "model", *diarization):
             seconds = getattr(self._timings, stage)
             self._setup.metrics.stage_seconds.labels(stage).observe(seconds)
+
+
+def _for_engine(options: Options) -> Options:
+    """The options that an engine reads; windows that differ in others alone may share a batch."""
+    return replace(
+        options,
+        vad=VadOptions(),
+        audio_track=None,
+        condition_on_previous_text=None,
+        speakers=None,
+    )
+
+
+def _without_words(part: Transcript) -> Transcript:
+    """`part` with words that only tell who speaks."""
+    segments = tuple(
+        replace(segment, words=(), unasked_words=segment.words) for segment in part.segments
+    )
+    return replace(part, segments=segments)
 
 
 class PreviousText:

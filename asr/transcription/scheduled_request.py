@@ -33,6 +33,8 @@ class Queue(Protocol):
 
     def leave(self, request: ScheduledRequest) -> None: ...
 
+    def has_others(self, request: ScheduledRequest) -> bool: ...
+
     def refusal(self, is_long: bool = False) -> QueueFull: ...
 
 
@@ -106,6 +108,7 @@ class ScheduledRequest:
         self._unfinished: dict[Window, ScheduledWindow] = {}
         self._uncut = 0  # samples that are decoded and in no window yet
         self._untaken: list[int] = []  # samples of each window whose result is not taken yet
+        self._lagging = 0  # samples that the diarizer has still to work on
         self._has_submitted = False
         self._failure: BaseException | None = None
         self.waiting: deque[ScheduledWindow] = deque()  # guarded by the scheduler's lock
@@ -132,6 +135,11 @@ class ScheduledRequest:
     def unfinished(self) -> list[ScheduledWindow]:
         return list(self._unfinished.values())
 
+    @property
+    def has_company(self) -> bool:
+        """Whether the engine works for other requests now; a job gives way to all, and only it."""
+        return self._scheduler.has_others(self)
+
     async def room(self, samples: int) -> None:
         """Wait until `samples` more may be decoded; only a long request ever waits.
 
@@ -153,6 +161,16 @@ class ScheduledRequest:
         """
         self._uncut = samples
         self._count()
+
+    def lag(self, samples: int) -> None:
+        """Set how many samples wait for the diarizer.
+
+        Raises:
+            QueueFull: others have filled the queue since `admit`.
+        """
+        self._lagging = samples
+        self._count()
+        self._account.changed.set()
 
     def lengthen(self, working_set: int) -> None:
         """Count the request as a long one, which always has room for `working_set` samples.
@@ -232,7 +250,7 @@ class ScheduledRequest:
         return len(self._unfinished) < most and len(self._untaken) < UNREAD * most
 
     def _count(self) -> None:
-        samples = self._uncut + sum(self._untaken)
+        samples = self._uncut + sum(self._untaken) + self._lagging
         if not self._account.hold(samples):
             raise self._scheduler.refusal()
 
@@ -258,6 +276,8 @@ class Timings:
     taken_at: float | None = None  # when the engine took the first window
     windows: int = 0  # that are cut so far
     done: float = 0.0  # seconds of audio, from its start, that are transcribed
+    diarized: float | None = None  # likewise, whose speakers are told apart; None: nobody asked
+    diarization: float = 0.0  # waiting for the diarizer after the last window
 
     def record(self, scheduled: ScheduledWindow) -> None:
         """Add the times of a window that is finished."""

@@ -163,6 +163,18 @@ class Scheduler:
         """Whether the engine would begin at once with a new window."""
         return not self._turns and not self._inside
 
+    def has_others(self, request: ScheduledRequest) -> bool:
+        """Whether the engine has work of others; to a request that is no job, jobs are none.
+
+        May be called from any thread.
+        """
+        with self._changed:
+            return any(
+                other is not request and (request.is_job or not other.is_job)
+                for others in (self._inside.values(), self._turns)
+                for other in others
+            )
+
     def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None:
         with self._changed:
             request.waiting.append(pending)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from functools import partial
 
 from asr.audio.decoder import Decoder
 from asr.capabilities import EngineInfo
+from asr.concurrency import run_in_daemon
 from asr.config.config import Config
+from asr.diarization import load as diarizer_load
+from asr.diarization.diarizer import Diarizer
 from asr.engines import load
 from asr.engines.engine import Engine
 from asr.metrics import Metrics
 from asr.resources.memory_budget import MemoryBudget
+from asr.transcription.diarizing.means import DiarizationMeans
 from asr.transcription.languages import forced_language
 from asr.transcription.policy import RequestPolicy
 from asr.transcription.scheduler import Scheduler
@@ -27,6 +30,7 @@ from asr.vad import select
 log = logging.getLogger(__name__)
 
 LoadEngine = Callable[[Config], Engine]
+LoadDiarizer = Callable[[Config], Diarizer]
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,22 @@ class Service:
 
 @contextlib.asynccontextmanager
 async def open_service(
-    config: Config, metrics: Metrics, load_engine: LoadEngine = load.load
+    config: Config,
+    metrics: Metrics,
+    load_engine: LoadEngine = load.load,
+    load_diarizer: LoadDiarizer = diarizer_load.load,
 ) -> AsyncIterator[Service]:
     """Load the engine and start the scheduler; both end with the context.
 
     Raises:
         ConfigError: the settings ask for what the model or the machine cannot do.
     """
-    engine = await _loaded(load_engine, config)
+    diarization = None
+    if config.diarizer != "off":
+        diarization = DiarizationMeans(partial(load_diarizer, config), metrics)
+        if config.diarizer_preload:
+            await diarization.load()
+    engine = await run_in_daemon(lambda: load_engine(config))
     config = _fitted(config, engine.info)
     budget = MemoryBudget.of(config.max_memory_mb)  # less the model, which is loaded
     scheduler = Scheduler(
@@ -62,6 +74,7 @@ async def open_service(
             metrics=metrics,
             window_seconds=config.chunk_length_s,
             stride_seconds=config.stride_length_s,
+            diarization=diarization,
             policy=_policy(config, engine.info),
             detector=await asyncio.to_thread(select.choose, config.vad, engine.info.is_on_gpu),
         )
@@ -100,18 +113,3 @@ def _fitted(config: Config, info: EngineInfo) -> Config:
     config = replace(config, chunk_length_s=longest)
     config.check()
     return config
-
-
-async def _loaded(load_engine: LoadEngine, config: Config) -> Engine:
-    """Load in a thread that the process does not wait for: SIGTERM ends it meanwhile."""
-    loaded: Future[Engine] = Future()
-    loaded.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            loaded.set_result(load_engine(config))
-        except BaseException as error:  # it is raised where the engine is awaited
-            loaded.set_exception(error)
-
-    threading.Thread(target=run, name="load", daemon=True).start()
-    return await asyncio.wrap_future(loaded)

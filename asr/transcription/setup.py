@@ -12,6 +12,7 @@ from asr.options import VadOptions
 from asr.resources import cpu
 from asr.transcription.coverage import SpeechCoverage
 from asr.transcription.cutter import PAUSE, Cutter
+from asr.transcription.diarizing.means import DiarizationMeans
 from asr.transcription.gaps import PADDING
 from asr.transcription.policy import RequestPolicy
 from asr.vad.detector import Detector
@@ -33,6 +34,7 @@ class TranscriptionSetup:
     stride_seconds: float | None = None  # half of what windows share; None: cut at pauses
     policy: RequestPolicy = RequestPolicy()
     detector: Detector | None = None  # None: VAD is off
+    diarization: DiarizationMeans | None = None  # None: DIARIZER=off
     threads: ThreadPool = field(default_factory=_threads)
 
     @property
@@ -42,6 +44,7 @@ class TranscriptionSetup:
             has_threshold=self.detector is not None and self.detector.has_threshold,
             cuts_at_pauses=self.stride_seconds is None,
             forced_language=self.policy.language,
+            has_diarizer=self.diarization is not None,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import replace
 
@@ -12,11 +13,14 @@ from asr.engines.engine import WindowResult
 from asr.errors import BadRequest
 from asr.options import Options
 from asr.transcript import LanguageDetection, Transcript
+from asr.transcription.diarizing.references import reference_voice
+from asr.transcription.diarizing.run import SpeakerRun
 from asr.transcription.policy import check
 from asr.transcription.run import TranscriptionRun
 from asr.transcription.scheduled_request import Timings
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
+from asr.transcription.speakers import with_speakers
 
 
 class Transcriber:
@@ -28,6 +32,8 @@ class Transcriber:
 
     def close(self) -> None:
         self._setup.threads.close()
+        if self._setup.diarization is not None:
+            self._setup.diarization.close()
 
     @property
     def server_info(self) -> ServerInfo:
@@ -39,7 +45,8 @@ class Transcriber:
         Raises:
             BadRequest: names the option and the remedy.
         """
-        check(self._setup.policy.apply(options), self._setup.info)
+        setup = self._setup
+        check(setup.policy.apply(options), setup.info, setup.diarization is not None)
 
     async def transcribe(self, source: Source, options: Options) -> tuple[Transcript, Timings]:
         """Transcribe all of `source`.
@@ -51,7 +58,10 @@ class Transcriber:
         timings = Timings()
         parts = [part async for part in self._run(options, timings).parts(source)]
         segments = tuple(segment for part in parts for segment in part.segments)
-        return replace(parts[-1], segments=segments), timings
+        transcript = replace(parts[-1], segments=segments)
+        if options.speakers is not None:
+            transcript = await asyncio.to_thread(with_speakers, transcript)
+        return transcript, timings
 
     async def detect(self, source: Source, options: Options) -> LanguageDetection:
         """The language of the first window that may hold speech, among `options.languages`.
@@ -68,7 +78,7 @@ class Transcriber:
         options = Options(
             languages=options.languages, timestamps="none", audio_track=options.audio_track
         )
-        check(options, info)
+        check(options, info, has_diarizer=False)
         return await self._run(options, Timings()).detection(source)
 
     async def speakers(self, source: Source, options: Options, timings: Timings) -> Transcript:
@@ -81,7 +91,7 @@ class Transcriber:
             CallerError: the audio or the options cannot be used.
             ServerError: the diarizer or the far server failed.
         """
-        raise NotImplementedError
+        return await SpeakerRun(self._setup, self._scheduler, options, timings).transcript(source)
 
     async def voice(self, source: Source, name: str) -> Voice:
         """The voice in a reference recording of one person, 2 to 10 s long.
@@ -93,7 +103,7 @@ class Transcriber:
             BadRequest: it names the field, and the length where that is wrong.
             ServerError: the diarizer failed.
         """
-        raise NotImplementedError
+        return await reference_voice(self._setup, source, name)
 
     def parts(
         self, source: Source, options: Options, timings: Timings
@@ -101,6 +111,8 @@ class Transcriber:
         """The transcript in parts, each as soon as nothing later can change it; at least one.
 
         Each part has the language known so far; the last one's duration is the whole audio's.
+        Where it is asked who speaks, the last one has the turns, and no segment a speaker yet:
+        `with_speakers` assigns them once all segments are joined.
         Nobody waits for the first words of a job, so its parts are whole windows.
         """
         return self._run(replace(options, is_streamed=not options.is_job), timings).parts(source)

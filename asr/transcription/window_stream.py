@@ -9,14 +9,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from asr.audio.streams import Source
 from asr.engines.engine import Window
-from asr.pcm import BLOCK_SECONDS, SAMPLE_RATE, Samples
+from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcription.coverage import MAX_DISTANCE, SpeechCoverage
 from asr.transcription.cutter import Cutter
+from asr.transcription.diarizing.recording import BLOCK_SAMPLES, DiarizedRecording
 from asr.transcription.scheduled_request import ScheduledRequest, Timings
 from asr.transcription.setup import TranscriptionSetup
 from asr.vad.detector import DetectorFeed
-
-BLOCK_SAMPLES = (BLOCK_SECONDS + 1) * SAMPLE_RATE  # A block has no more: resampling adds a little.
 
 
 class WindowStream:
@@ -27,16 +26,23 @@ class WindowStream:
     Args:
         coverage: of the recording; its track takes the samples.
         timings: of the request; audio, fetch and decode are counted here.
+        recording: takes the samples where speakers are told apart.
     """
 
     def __init__(
-        self, setup: TranscriptionSetup, cutter: Cutter, coverage: SpeechCoverage, timings: Timings
+        self,
+        setup: TranscriptionSetup,
+        cutter: Cutter,
+        coverage: SpeechCoverage,
+        timings: Timings,
+        recording: DiarizedRecording | None = None,
     ) -> None:
         self._setup = setup
         self._cutter = cutter
         self._feed = None if coverage.track is None else DetectorFeed(coverage.track)
         self._damage = coverage.damage
         self._timings = timings
+        self._recording = recording
         self._samples = 0
 
     async def windows(
@@ -59,11 +65,13 @@ class WindowStream:
                 self._take(block)
                 request.hold(cutter.held_samples)
                 while cutter.has_window:
-                    request.lengthen(cutter.most_held + cutter.growth(BLOCK_SAMPLES))
+                    request.lengthen(self._working_set(request))
                     with _added_to_decode(timings):
                         window = await self._setup.threads.run(self._cut)
                     request.cut(window, cutter.held_samples)
                     yield window
+        if self._recording is not None:
+            self._recording.complete()
         if self._feed is not None:
             with _added_to_decode(timings):
                 await asyncio.to_thread(self._feed.finish)
@@ -72,10 +80,19 @@ class WindowStream:
             request.cut(window, cutter.held_samples)
             yield window
 
+    def _working_set(self, request: ScheduledRequest) -> int:
+        """Samples that a long recording needs, so that one window follows the other."""
+        needed = self._cutter.most_held + self._cutter.growth(BLOCK_SAMPLES)
+        if self._recording is not None:
+            needed += self._recording.most_samples(request.is_job)
+        return needed
+
     async def _next(
         self, blocks: AsyncGenerator[Samples], request: ScheduledRequest
     ) -> Samples | None:
         """The next block, when `request` has room for it; None at the end."""
+        if self._recording is not None:
+            await self._recording.room()
         await request.room(self._cutter.growth(BLOCK_SAMPLES))
         with _added_to_decode(self._timings):
             return await anext(blocks, None)
@@ -88,6 +105,8 @@ class WindowStream:
         if self._feed is not None:
             self._feed.take(block)
         self._cutter.take(block)
+        if self._recording is not None:
+            self._recording.push(block)
 
     def _cut(self) -> Window:
         window = self._cutter.cut()

@@ -9,9 +9,11 @@ import pytest
 
 from asr.audio.decoder import Decoder
 from asr.metrics import Metrics
+from asr.transcription.diarizing.means import DiarizationMeans
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.transcriber import Transcriber
+from tests.support.fake_diarizer import FakeDiarizer
 from tests.support.fake_engine import FakeEngine
 
 
@@ -30,11 +32,16 @@ async def make_transcriber(
         engine: FakeEngine,
         window_seconds: float = 30.0,
         max_seconds: float = 0.0,
+        diarizer: FakeDiarizer | None = None,
+        max_queue_seconds: float = 7200.0,
         **setup: Any,  # policy and detector
     ) -> Transcriber:
-        scheduler = make_scheduler(engine)
+        scheduler = make_scheduler(engine, max_queue_seconds)
+        metrics = Metrics()
+        if diarizer is not None:
+            setup["diarization"] = DiarizationMeans(lambda: diarizer, metrics)
         decoder = Decoder(max_seconds, 4)
-        shared = TranscriptionSetup(decoder, engine.info, Metrics(), window_seconds, **setup)
+        shared = TranscriptionSetup(decoder, engine.info, metrics, window_seconds, **setup)
         transcriber = Transcriber(shared, scheduler)
         made.extend([decoder, transcriber])
         return transcriber

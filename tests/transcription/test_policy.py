@@ -1,10 +1,12 @@
 """What a request may ask: languages by any name, options that the model and the server allow."""
 
+from dataclasses import replace
+
 import pytest
 
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
-from asr.options import Options, Thresholds
+from asr.options import Options, SpeakerOptions, Thresholds
 from asr.transcription.policy import RequestPolicy, check
 
 INFO = EngineInfo(
@@ -20,16 +22,48 @@ INFO = EngineInfo(
         (Options(prompt="Hi"), "takes no prompt"),
         (Options(condition_on_previous_text=True), "leave 'condition_on_previous_text' out"),
         (Options(timestamps="word"), "word timestamps"),
+        (Options(speakers=SpeakerOptions()), "DIARIZER=off"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_by_name(options, named):
     with pytest.raises(BadRequest, match=named):
-        check(options, INFO)
+        check(options, INFO, has_diarizer=False)
 
 
 def test_a_model_without_languages_refuses_a_language():
     with pytest.raises(BadRequest, match="leave 'language' out"):
-        check(Options(language="en"), EngineInfo("ctc", "pipeline", "none", "none"))
+        check(Options(language="en"), EngineInfo("ctc", "pipeline", "none", "none"), True)
+
+
+@pytest.mark.parametrize(
+    ("speakers", "named"),
+    [
+        (SpeakerOptions(least=3, most=2), "min_speakers=3 is more than max_speakers=2"),
+        (SpeakerOptions(count=1, least=2), "num_speakers=1"),
+        (SpeakerOptions(count=3, most=2), "num_speakers=3"),
+    ],
+)
+def test_numbers_of_speakers_that_exclude_each_other_are_refused(speakers, named):
+    with pytest.raises(BadRequest, match=named):
+        check(Options(speakers=speakers), INFO, has_diarizer=True)
+    check(Options(speakers=SpeakerOptions(2, 1, 3)), INFO, has_diarizer=True)
+
+
+@pytest.mark.parametrize(
+    ("has_words", "rule", "asked", "done"),
+    [
+        (True, "auto", "segment", "word"),
+        (True, "none", "none", "word"),
+        (False, "auto", "none", "segment"),
+        (False, "segments", "segment", "segment"),
+        (False, "none", "none", "none"),
+    ],
+)
+def test_who_asks_who_speaks_has_words_timed_as_well_as_the_model_can(has_words, rule, asked, done):
+    info, policy = replace(INFO, has_words=has_words), RequestPolicy(timestamps=rule)
+    options = Options(timestamps=asked, speakers=SpeakerOptions())
+    assert policy.timed(options, info).timestamps == done
+    assert policy.timed(Options(timestamps=asked), info).timestamps == asked
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from enum import IntEnum
+from itertools import chain
 from typing import Generic, TypeVar
 
 BEFORE_LOWER = 3  # After so many turns a rank leaves one to the ranks below it, if they wait.
@@ -31,6 +33,10 @@ class Turns(Generic[Member]):
 
     def __bool__(self) -> bool:
         return any(self._queues.values())
+
+    def __iter__(self) -> Iterator[Member]:
+        """Those who wait, in no order of their turns."""
+        return chain.from_iterable(self._queues.values())
 
     def add(self, member: Member, rank: Rank) -> None:
         """Let `member` wait behind the others of its rank."""
