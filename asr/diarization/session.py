@@ -1,4 +1,4 @@
-"""One recording: windows are segmented as they come, and each local speaker's voice is taken."""
+"""One recording: windows are segmented as they come, and the voice of each stretch is taken."""
 
 from __future__ import annotations
 
@@ -9,29 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.diarization import filter_bank
 from asr.diarization.campplus import SIZE, CamPlusPlus
 from asr.diarization.diarizer import Diarization, VoiceTurn
 from asr.diarization.one_core import OneCore
-from asr.diarization.segmentation import (
-    CLASSES,
-    FRAME_SAMPLES,
-    FRAME_STEP,
-    LOCAL_SPEAKERS,
-    WINDOW_SAMPLES,
-    Classes,
-    Segmentation,
-)
-from asr.diarization.turns import NOBODY, SegmentedWindow, turns
+from asr.diarization.segmentation import FRAME_STEP, FRAMES, WINDOW_SAMPLES, Segmentation
+from asr.diarization.stretches import Features, VoiceSample, voice_samples
+from asr.diarization.turns import VoiceStretch, turns
 from asr.diarization.voiceprints import Speakers, Voiceprints
 from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE, Samples
 
 STEP_SAMPLES = 5 * SAMPLE_RATE // 2  # A window begins so long after the one before: 2.5 s.
-MOST_FRAMES = 300  # A voice is taken from at most so many frames: 3 s, beyond which it drifts.
-LEAST_FRAMES = 20  # From fewer frames, 0.2 s, no voice is taken.
-
-Features = npt.NDArray[np.int64]  # numbers of frames of the filter bank
 
 
 @dataclass(frozen=True)
@@ -83,18 +71,26 @@ class Waiting:
 
 
 class BuiltinSession:
-    """A recording that the built-in networks work on; its state is 3 MB an hour."""
+    """A recording that the built-in networks work on; its state is 1 MB an hour.
+
+    Each window decides who speaks in the 2.5 s in its middle, the first and the last up to the
+    ends of the recording, too.
+    """
 
     def __init__(self, networks: Networks, speakers: SpeakerOptions) -> None:
         self._networks = networks
         self._asked = speakers
         self._audio = Waiting()
         self._is_complete = False
+        self._is_last = False  # whether the last window has begun
         self._worked = 0  # samples that windows have covered
         self._next = 0  # where the next window begins
-        self._windows: list[SegmentedWindow] = []
+        self._decided = 0  # frames up to which it is decided who speaks
+        self._window: Samples = np.zeros(0, np.float32)
+        self._first_frame = 0  # of the window, among those of the recording
+        self._left: deque[VoiceSample] = deque()  # of the window
+        self._stretches: list[VoiceStretch] = []
         self._voiceprints = Voiceprints(SIZE)
-        self._open: _OpenWindow | None = None
 
     @property
     def waiting(self) -> float:
@@ -116,83 +112,49 @@ class BuiltinSession:
         with self._networks.one_core.limit():
             if self._voiceprints.is_full:
                 self._voiceprints.fold()
-            elif self._open is None:
-                self._segment()
+            elif self._left:
+                self._take_voice(self._left.popleft())
             else:
-                self._take_voice(self._open)
+                self._segment()
         return self._has_work
 
     def finish(self) -> Diarization:
         """Decide who spoke when."""
-        if not self._windows:
-            return Diarization()
-        covered = len(self._windows) * WINDOW_SAMPLES
-        overlap = covered / max(self._audio.received, WINDOW_SAMPLES)
         with self._networks.one_core.limit():
-            speakers = self._voiceprints.speakers(self._asked, overlap)
-            found = turns(self._windows, speakers.labels, self._audio.received)
-        return _in_order(found, speakers)
+            speakers = self._voiceprints.speakers(self._asked)
+        return _in_order(turns(self._stretches, speakers.labels, self._audio.received), speakers)
 
     @property
     def _has_work(self) -> bool:
-        if self._voiceprints.is_full or self._open is not None:
+        if self._voiceprints.is_full or self._left:
             return True
-        if self._audio.received >= self._next + WINDOW_SAMPLES:
+        if self._audio.received > self._next + WINDOW_SAMPLES:  # so it is not the last
             return True
-        return self._is_complete and self._worked < self._audio.received
+        return self._is_complete and not self._is_last and self._audio.received > 0
 
     def _segment(self) -> None:
-        start = self._next
-        if self._audio.received < start + WINDOW_SAMPLES:  # the last window ends with the recording
-            start = max(0, self._audio.received - WINDOW_SAMPLES)
-        samples = self._audio.window(start)
-        classes = self._networks.segmentation.classes(samples)
-        self._open = _OpenWindow(start, samples, classes)
+        start, received = self._next, self._audio.received
+        self._is_last = received <= start + WINDOW_SAMPLES
+        if self._is_last:  # It ends with the recording.
+            start = max(0, received - WINDOW_SAMPLES)
+        self._window = self._audio.window(start)
+        classes = self._networks.segmentation.classes(self._window)
+        self._first_frame = round(start / FRAME_STEP)
+        middle_end = round((start + (WINDOW_SAMPLES + STEP_SAMPLES) / 2) / FRAME_STEP)
+        end = self._first_frame + FRAMES if self._is_last else middle_end
+        first = self._decided - self._first_frame
+        self._left.extend(voice_samples(classes, first, end - self._first_frame))
+        self._decided = end
+        self._worked = min(start + WINDOW_SAMPLES, received)
         self._next = start + STEP_SAMPLES
-        self._worked = min(start + WINDOW_SAMPLES, self._audio.received)
-        self._close_if_done(self._open)
 
-    def _take_voice(self, window: _OpenWindow) -> None:
-        number, frames = window.left.popleft()
-        vector = self._networks.voice(window.samples, frames)
-        window.voices[number] = self._voiceprints.add(vector, window.seconds[number])
-        self._close_if_done(window)
-
-    def _close_if_done(self, window: _OpenWindow) -> None:
-        if not window.left:
-            self._windows.append(
-                SegmentedWindow(window.start, window.classes, tuple(window.voices))
-            )
-            self._open = None
-
-
-class _OpenWindow:
-    """A window whose local speakers' voices are being taken."""
-
-    def __init__(self, start: int, samples: Samples, classes: Classes) -> None:
-        self.start = start
-        self.samples = samples
-        self.classes = classes
-        self.voices = [NOBODY] * LOCAL_SPEAKERS
-        local = CLASSES[classes]  # [frames, LOCAL_SPEAKERS]
-        self.seconds: list[float] = (local.sum(0) * FRAME_STEP / SAMPLE_RATE).tolist()
-        self.left: deque[tuple[int, Features]] = deque()
-        alone = local.sum(1) == 1
-        for number in range(LOCAL_SPEAKERS):
-            frames = features_of(local[:, number] & alone)
-            if len(frames) < LEAST_FRAMES:
-                frames = features_of(local[:, number])
-            if len(frames) >= LEAST_FRAMES:
-                self.left.append((number, frames[:MOST_FRAMES]))
-
-
-def features_of(active: npt.NDArray[np.bool_]) -> Features:
-    """The frames of the filter bank in which a speaker is active, of those of the segmentation."""
-    numbers = np.arange(filter_bank.count(WINDOW_SAMPLES))
-    middles = numbers * filter_bank.FRAME_STEP + filter_bank.FRAME_SAMPLES // 2
-    places = np.rint((middles - FRAME_SAMPLES // 2) / FRAME_STEP).astype(int)
-    found: Features = numbers[active[places.clip(0, len(active) - 1)]]
-    return found
+    def _take_voice(self, sample: VoiceSample) -> None:
+        vector = self._networks.voice(self._window, sample.features)
+        voice = self._voiceprints.add(vector, sample.seconds)
+        self._stretches += (
+            VoiceStretch(self._first_frame + start, self._first_frame + end, voice)
+            for start, end in sample.stretches
+        )
 
 
 def _in_order(found: list[VoiceTurn], speakers: Speakers) -> Diarization:

@@ -12,7 +12,7 @@ from asr.diarization.clustering import Labels, Merge, Numbers, Vectors
 from asr.options import SpeakerOptions
 
 # Voices are merged up to this distance, 1 less the mean cosine: above it they are different people.
-DISTANCE = 0.56
+DISTANCE = 0.6
 MOST_HELD = 1_500  # With so many, the closest are merged: 0.1 s of one core, 9 MB for a while.
 KEPT = 500  # So many remain then: only pairs that are nearly equal have been merged.
 LEAST_SECONDS = 3.0  # A cluster with less speech than this is no speaker but goes to the closest.
@@ -54,17 +54,12 @@ class Voiceprints:
         merges = clustering.link(self._vectors, self._weights)
         self._merge(clustering.labels(len(self._weights), merges[: len(self._weights) - KEPT]))
 
-    def speakers(self, asked: SpeakerOptions, overlap: float) -> Speakers:
-        """Decide who the speakers are.
-
-        Args:
-            asked: how many they may be.
-            overlap: in how many windows each second lies, in the mean.
-        """
+    def speakers(self, asked: SpeakerOptions) -> Speakers:
+        """Decide who the speakers are, as many as `asked` allows."""
         self._collect()
         if not len(self._places):
             return Speakers(np.zeros(0, np.int64), self._vectors)
-        seconds = self._seconds / overlap
+        seconds = self._seconds
         merges = clustering.link(self._vectors, self._weights)
         cut = choose_cut(merges, seconds, asked)
         found = _without_small(

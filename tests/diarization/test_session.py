@@ -1,4 +1,4 @@
-"""One recording: windows, voices, and what is kept of them."""
+"""One recording: windows, voices, and what is kept of it."""
 
 import numpy as np
 import pytest
@@ -22,14 +22,14 @@ def test_two_voices_are_told_apart(whole):
     assert np.linalg.norm(whole.voices, axis=1) == pytest.approx([1, 1])
 
 
-@pytest.mark.parametrize("blocks", [[1, 7, 100_000, 165_000], list(range(4_000, 200_000, 4_000))])
+@pytest.mark.parametrize("blocks", [[1, 7, 100_000, 165_000], list(range(8_000, 200_000, 8_000))])
 def test_blocks_do_not_matter(diarizer, dialogue, whole, blocks):
     assert diarize(diarizer, dialogue, blocks=blocks) == whole
 
 
 @pytest.mark.parametrize(
     ("asked", "expected"),
-    [(SpeakerOptions(count=1), 1), (SpeakerOptions(most=1), 1), (SpeakerOptions(least=9), 2)],
+    [(SpeakerOptions(count=1), 1), (SpeakerOptions(most=1), 1), (SpeakerOptions(least=9), 3)],
 )
 def test_as_many_speak_as_are_asked_for(diarizer, dialogue, asked, expected):
     found = diarize(diarizer, dialogue[: 9 * RATE], asked)
@@ -51,16 +51,14 @@ def test_a_short_recording_has_its_speaker(diarizer, voices):
 
 def test_work_waits_for_a_whole_window_or_the_end(diarizer, dialogue):
     session = diarizer.begin(SpeakerOptions())
-    session.push(dialogue[: 10 * RATE - 1])
-    assert not session.advance()
-    assert session.waiting == pytest.approx(10, abs=0.01)
-    session.push(dialogue[10 * RATE - 1 : 10 * RATE])
+    session.push(dialogue[: 10 * RATE])
+    assert not session.advance()  # It may be the last window, which is cut otherwise.
+    assert session.waiting == 10
+    session.push(dialogue[10 * RATE : 11 * RATE])
     while session.advance():
         pass
-    assert session.waiting == 0
-    session.push(dialogue[10 * RATE : 11 * RATE])
-    assert not session.advance()
     assert session.waiting == 1
+    assert not session.advance()
     session.complete()
     assert session.advance()
     while session.advance():
@@ -71,12 +69,12 @@ def test_work_waits_for_a_whole_window_or_the_end(diarizer, dialogue):
 def test_old_audio_is_dropped_and_the_callers_array_may_change(diarizer):
     session = diarizer.begin(SpeakerOptions())
     block = np.zeros(RATE, np.float32)
-    for _ in range(15):
+    for _ in range(20):
         session.push(block)
         while session.advance():
             pass
     block[:] = np.nan
-    assert sum(len(kept) for kept in session._audio._blocks) <= 10 * RATE
+    assert sum(len(kept) for kept in session._audio._blocks) <= 13 * RATE
     session.complete()
     while session.advance():
         pass

@@ -29,7 +29,7 @@ def groups(labels):
 
 def test_voices_that_are_alike_are_one_persons():
     people = [0, 1, 0, 2, 1, 1, 0, 2, 2, 0]
-    speakers = collected(people).speakers(SpeakerOptions(), 1)
+    speakers = collected(people).speakers(SpeakerOptions())
     assert groups(speakers.labels) == groups(people)
     np.testing.assert_allclose(np.linalg.norm(speakers.vectors, axis=1), 1, rtol=1e-5)
     assert [int(vector.argmax()) for vector in speakers.vectors[speakers.labels]] == people
@@ -50,7 +50,7 @@ def test_voices_that_are_alike_are_one_persons():
     ],
 )
 def test_as_many_speak_as_are_asked_for(asked, expected):
-    speakers = collected([0, 1, 2, 3] * 6, seconds=4.0).speakers(asked, 1)
+    speakers = collected([0, 1, 2, 3] * 6, seconds=4.0).speakers(asked)
     assert len(speakers.vectors) == expected
     assert set(speakers.labels) == set(range(expected))
 
@@ -58,14 +58,14 @@ def test_as_many_speak_as_are_asked_for(asked, expected):
 def test_a_voice_of_a_moment_takes_no_place():
     prints = collected([0, 1] * 8)
     prints.add(voice(2, 0), 0.3)
-    assert len(prints.speakers(SpeakerOptions(), 1).vectors) == 2
-    assert len(prints.speakers(SpeakerOptions(count=2), 1).vectors) == 2
-    assert set(prints.speakers(SpeakerOptions(count=3), 1).labels) == {0, 1, 2}
+    assert len(prints.speakers(SpeakerOptions()).vectors) == 2
+    assert len(prints.speakers(SpeakerOptions(count=2)).vectors) == 2
+    assert set(prints.speakers(SpeakerOptions(count=3)).labels) == {0, 1, 2}
 
 
 def test_nobody_is_no_speaker_and_one_voice_is_one():
-    assert len(Voiceprints(SIZE).speakers(SpeakerOptions(count=3), 1).vectors) == 0
-    assert list(collected([4]).speakers(SpeakerOptions(), 1).labels) == [0]
+    assert len(Voiceprints(SIZE).speakers(SpeakerOptions(count=3)).vectors) == 0
+    assert list(collected([4]).speakers(SpeakerOptions()).labels) == [0]
 
 
 def test_memory_is_bounded_and_who_speaks_stays():
@@ -77,5 +77,5 @@ def test_memory_is_bounded_and_who_speaks_stays():
             prints.fold()
             assert len(prints._vectors) == KEPT
     assert len(prints._vectors) + len(prints._new) < MOST_HELD
-    speakers = prints.speakers(SpeakerOptions(), 4)
+    speakers = prints.speakers(SpeakerOptions())
     assert groups(speakers.labels) == groups(people)
