@@ -20,6 +20,7 @@ from asr.concurrency import WaitBudget
 from asr.errors import BadUrl, FetchFailed, FetchTimeout, Forbidden, NotFound, TooLarge
 from asr.outbound.address_guard import GuardedResolver, NotPublic, is_public, parsed_address
 from asr.outbound.lookups import Lookups
+from asr.outbound.short_reads import ShortReads, read_faster
 from asr.resources.exhaustion import run_out
 from asr.text import quoted
 
@@ -78,7 +79,7 @@ class Outbound:
         family, kind, protocol, _, place = address
         if not self._limits.allow_private and not is_public(parsed_address(str(place[0]))):
             raise NotPublic(place[0])
-        return socket.socket(family, kind, protocol)
+        return ShortReads(family, kind, protocol)
 
     async def fetch(self, url: str) -> AsyncGenerator[bytes]:
         """Yield the bytes at `url`, as they arrive.
@@ -118,6 +119,7 @@ class Outbound:
                 self._session.get(target, allow_redirects=False)
             )
             if response.status not in REDIRECTS:
+                read_faster(response)
                 return _expect_ok(url, response)
             url = _redirected(url, response)
             response.close()
