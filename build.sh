@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Build, tag and push the images: each variant of the server bare, with a model baked in, as a benchmark.
+# Build, tag and push the images: each variant of the server bare, with a model baked in, as a benchmark,
+# with pyannote.audio.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -33,6 +34,7 @@ Without options: the plain image, for CUDA, as $NAME:latest and $NAME:$VERSION.
   --fa2            with flash-attn, compiled here (hours); the plain image, which it extends, too
   --model ID       the same with the model baked in; may be repeated
   --bench          the same with the load benchmark
+  --pyannote       the same with pyannote.audio, for DIARIZER=pyannote
   --all            the whole matrix
   --tag TAG        TAG in the place of latest and $VERSION
   --registry NAME  as NAME/$NAME
@@ -47,7 +49,7 @@ END
 main() {
   VERSION=$(sed -n 's/^__version__ = "\(.*\)"$/\1/p' asr/__init__.py)
   REVISION=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
-  BUILDER=docker PUSH="" DRY_RUN="" REGISTRY="" TOKEN="" BENCH=""
+  BUILDER=docker PUSH="" DRY_RUN="" REGISTRY="" TOKEN="" BENCH="" PYANNOTE=""
   tags=(latest "$VERSION") models=() extra=()
   declare -A asked=()
   read_options "$@"
@@ -60,16 +62,18 @@ main() {
       build_baked "$variant" "$model"
     done
     [[ -z $BENCH ]] || build_bench "$variant"
+    [[ -z $PYANNOTE ]] || build_pyannote "$variant"
   done
 }
 
 read_options() {
   while (($#)); do
     case $1 in
-      --all) asked=([cuda]=1 [fa2]=1 [cpu]=1) models=("${MODELS[@]}") BENCH=1 ;;
+      --all) asked=([cuda]=1 [fa2]=1 [cpu]=1) models=("${MODELS[@]}") BENCH=1 PYANNOTE=1 ;;
       --fa2) asked+=([cuda]=1 [fa2]=1) ;;
       --cpu) asked+=([cpu]=1) ;;
       --bench) BENCH=1 ;;
+      --pyannote) PYANNOTE=1 ;;
       --push) PUSH=1 ;;
       --dry-run) DRY_RUN=1 ;;
       --model | --tag | --registry | --token | --builder)
@@ -115,6 +119,11 @@ build_baked() { # VARIANT MODEL
 
 build_bench() { # VARIANT
   build "$1" -bench bench.Dockerfile --build-arg "BASE=$(base "$1")"
+}
+
+build_pyannote() { # VARIANT
+  build "$1" -pyannote pyannote.Dockerfile --build-arg "BASE=$(base "$1")" \
+    --build-arg "TORCH_INDEX=${TORCH_INDEX[$1]-}"
 }
 
 base() { # VARIANT: its server image

@@ -76,6 +76,13 @@ def test_a_model_is_baked_in_as_it_is_spelt_and_as_wide_as_it_will_run():
     assert arguments_of(command)["DTYPE"] == "float32"
 
 
+def test_pyannote_comes_from_the_same_index_as_torch():
+    assert tags("--cpu", "--pyannote", "--tag", "t") == ["asr-api:t-cpu", "asr-api:t-cpu-pyannote"]
+    server, command = map(arguments_of, commands("--cpu", "--pyannote"))
+    assert command["TORCH_INDEX"] == server["TORCH_INDEX"]
+    assert command["BASE"] == "asr-api:latest-cpu"
+
+
 def test_what_was_built_is_pushed_to_the_registry():
     build, *pushes = commands("--push", "--registry", "example.com/me/")
     assert pushes == [["docker", "push", tag] for tag in values(build, "--tag")]

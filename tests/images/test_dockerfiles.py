@@ -49,6 +49,14 @@ def test_the_pins_are_of_what_is_brought_along_and_of_nothing_else():
     assert all(re.fullmatch(r"==[\w.]+", str(one.specifier)) for one in pinned)
 
 
+def test_what_pyannote_brings_along_is_pinned_and_is_nothing_that_the_server_pins():
+    files = ("requirements.txt", "images/constraints.txt")
+    server = {one.name for name in files for one in pin.requirements((ROOT / name).read_text())}
+    own = pin.requirements((IMAGES / "pyannote.txt").read_text())
+    assert all(re.fullmatch(r"==[\w.]+", str(one.specifier)) for one in own)
+    assert not {one.name for one in own} & server
+
+
 def test_python_has_one_version_everywhere():
     files = [ROOT / "build.sh", *IMAGES.glob("*.Dockerfile")]
     versions = {
