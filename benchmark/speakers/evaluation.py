@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from benchmark.engines import environments
 from benchmark.engines.contender import CannotRun, Entry
 from benchmark.paths import CACHE, ROOT
 from benchmark.speakers import cases, compose, figures, sample, voices
-from benchmark.speakers.compose import Case, Composed, Reference
+from benchmark.speakers.compose import Reference
 from benchmark.speakers.figures import SAMPLE, Measured
 
 BUILTIN, SHERPA = "builtin", "sherpa-onnx"
@@ -68,18 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _compared(options: argparse.Namespace, python: str) -> dict[str, list[Measured]]:
-    recordings = list(_recordings(options))
-    if not recordings:
+    files = list(recordings(options.folder, options.only, options.tuning, options.hours))
+    if not files:
         raise ValueError("nothing to measure: name a --folder of speech or more in --only")
-    results = {BUILTIN: measured(recordings, BUILTIN, sys.executable, python, options.told)}
+    results = {BUILTIN: measured(files, BUILTIN, sys.executable, python, options.told)}
     if options.against:
-        own = [one for one in recordings if one.kind != figures.LONG]
+        own = [one for one in files if one.kind != figures.LONG]
         results[options.against] = measured(own, options.against, python, python, options.told)
     return results
 
 
 def measured(
-    recordings: Sequence[Recording], system: str, python: str, scorer: str, is_told: bool = False
+    files: Sequence[Recording], system: str, python: str, scorer: str, is_told: bool = False
 ) -> list[Measured]:
     """Diarize each recording in a process of its own, and score all of them.
 
@@ -89,7 +89,7 @@ def measured(
         is_told: whether the system is told the number of speakers.
     """
     answers = []
-    for one in recordings:
+    for one in files:
         speakers = {"count": one.speakers} if is_told else {}
         heard = answer(python, MODULES.get(system, system), one.audio, speakers)
         multiple = heard["seconds"] / max(heard["cpu_s"], 1e-9)
@@ -98,12 +98,12 @@ def measured(
         answers.append(heard)
     pairs = [
         {"reference": one.reference, "turns": heard.pop("turns"), "seconds": heard["seconds"]}
-        for one, heard in zip(recordings, answers, strict=True)
+        for one, heard in zip(files, answers, strict=True)
     ]
-    scores = json.loads(_run([scorer, "-m", SCORER], json.dumps(pairs)))
+    scores = scored(pairs, scorer)
     return [
         Measured(one.name, one.kind, one.speakers, scores=score, **heard)
-        for one, heard, score in zip(recordings, answers, scores, strict=True)
+        for one, heard, score in zip(files, answers, scores, strict=True)
     ]
 
 
@@ -135,28 +135,39 @@ def _run(command: Sequence[str], given: str = "") -> str:
     return done.stdout
 
 
-def _recordings(options: argparse.Namespace) -> Iterator[Recording]:
-    if options.folder is not None:
-        chosen = voices.half(voices.read(options.folder), options.tuning)
+def scored(pairs: Sequence[dict[str, Any]], scorer: str) -> list[dict[str, dict[str, float]]]:
+    """Return the score that `benchmark.speakers.der` gives each of `pairs`, its arguments.
+
+    Raises:
+        CannotRun: it failed.
+    """
+    scores: list[dict[str, dict[str, float]]]
+    scores = json.loads(_run([scorer, "-m", SCORER], json.dumps(pairs)))
+    return scores
+
+
+def recordings(
+    folder: Path | None, kinds: Collection[str], tuning: bool, hours: Sequence[int]
+) -> Iterator[Recording]:
+    """Compose recordings of these kinds, write them for listeners too, and fetch the sample.
+
+    Args:
+        tuning: of which half the voices are.
+        hours: of long recordings besides.
+    """
+    if folder is not None:
+        chosen = voices.half(voices.read(folder), tuning)
         print(f"voices: {', '.join(one.name for one in chosen)}", file=sys.stderr)
-        for case in _cases(options):
-            yield _written(compose.compose(case, voices.enough(chosen, case.speakers)), options)
-    if "sample" in options.only:
+        half = CACHE / "diarization" / ("tuning" if tuning else "figures")
+        cases_of = [one for one in cases.composed(tuning) if one.kind in kinds]
+        for case in [*cases_of, *map(cases.long, hours)]:
+            made = compose.compose(case, voices.enough(chosen, case.speakers))
+            file = half / f"{case.name.replace(' ', '-')}.flac"
+            made.write(file)
+            yield Recording(case.name, case.kind, file, made.reference)
+    if "sample" in kinds:
         audio, reference = sample.fetch()
         yield Recording(SAMPLE, SAMPLE, audio, reference)
-
-
-def _cases(options: argparse.Namespace) -> Iterator[Case]:
-    yield from (one for one in cases.composed(options.tuning) if one.kind in options.only)
-    yield from map(cases.long, options.hours)
-
-
-def _written(made: Composed, options: argparse.Namespace) -> Recording:
-    """Write a composed recording, for listeners too."""
-    half = "tuning" if options.tuning else "figures"
-    file = CACHE / "diarization" / half / f"{made.case.name.replace(' ', '-')}.flac"
-    made.write(file)
-    return Recording(made.case.name, made.case.kind, file, made.reference)
 
 
 def _pair(text: str) -> tuple[str, str]:
