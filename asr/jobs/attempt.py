@@ -34,6 +34,7 @@ from asr.jobs.service import RESULT, RESULT_FILE, JobPlace
 from asr.jobs.submission import deliveries_of
 from asr.transcript import Segment, Transcript
 from asr.transcription.scheduled_request import Timings
+from asr.transcription.speakers import with_speakers
 from asr.transcription.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,10 @@ class JobAttempt:
                         event = segment_event(f"seg_{len(segments)}", segment, has_words)
                         self.progress.add(event)
                         segments.append(segment)
-        return replace(part, segments=tuple(segments))
+        transcript = replace(part, segments=tuple(segments))
+        if options.speakers is None:
+            return transcript
+        return await asyncio.to_thread(with_speakers, transcript)
 
     async def _source(self, stack: contextlib.AsyncExitStack) -> Source:
         audio = self.job.request["audio"]

@@ -33,14 +33,20 @@ class Progress:
     def complete(self) -> None:
         """Count all of the audio as transcribed."""
         self._timings.declared = self._timings.done = self._timings.audio
+        if self._timings.diarized is not None:
+            self._timings.diarized = self._timings.audio
 
     @property
     def seconds(self) -> tuple[float, float]:
-        """Seconds of the audio that are transcribed, and all that are known of."""
+        """Seconds of the audio that are done, and all that are known of.
+
+        Where it is asked who speaks, what waits for the diarizer is not done.
+        """
         timings = self._timings
+        done = timings.done if timings.diarized is None else min(timings.done, timings.diarized)
         declared = min(timings.declared or 0.0, MOST_SECONDS)
         before = 0.0 if timings.audio else self._job.audio_seconds
-        return round(timings.done, 3), round(max(before, declared, timings.audio), 3)
+        return round(done, 3), round(max(before, declared, timings.audio), 3)
 
     async def tell(self) -> bool:
         """Tell the store what is new; return whether the job is still this attempt's.
