@@ -104,7 +104,13 @@ def test_panels_have_ids_of_their_own_and_cover_each_other_nowhere() -> None:
 
 
 def test_requests_latency_queue_engine_jobs_and_webhooks_each_have_panels() -> None:
-    assert [row["title"] for row in ROWS] == ["Requests", "Latency", "Queue and engine", "Jobs"]
+    assert [row["title"] for row in ROWS] == [
+        "Requests",
+        "Latency",
+        "Queue and engine",
+        "Jobs",
+        "Who speaks",
+    ]
     titles = " ".join(panel["title"] for panel in PANELS)
     for topic in ("Stages", "Queue", "Engine", "Jobs by their end", "Wait", "Attempts", "webhooks"):
         assert topic in titles
