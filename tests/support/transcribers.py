@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from asr.audio.decoder import Decoder
+from asr.diarization.diarizer import Diarizer
 from asr.metrics import Metrics
 from asr.transcription.diarizing.means import DiarizationMeans
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.transcriber import Transcriber
-from tests.support.fake_diarizer import FakeDiarizer
 from tests.support.fake_engine import FakeEngine
 
 
@@ -32,7 +32,7 @@ async def make_transcriber(
         engine: FakeEngine,
         window_seconds: float = 30.0,
         max_seconds: float = 0.0,
-        diarizer: FakeDiarizer | None = None,
+        diarizer: Diarizer | None = None,
         max_queue_seconds: float = 7200.0,
         **setup: Any,  # policy and detector
     ) -> Transcriber:
