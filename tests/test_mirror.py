@@ -85,6 +85,7 @@ TESTED_ELSEWHERE = {
     "http/openapi.py": "by server/test_docs",
     "api/native/dialect.py": "data alone",
     "api/openai/dialect.py": "data alone",
+    "api/openai/chunking_strategy.py": "by api/openai/test_plan",
     "api/openai/problem.py": "by behaviour/test_bad_requests",
 }
 

@@ -9,11 +9,18 @@ from typing import Literal
 from aiohttp import web
 from pydantic import TypeAdapter
 
-from asr.api.asr_schemas import AsrAnswer, AsrParameters, Chunk
-from asr.capabilities import EngineInfo
+from asr.api.asr_schemas import (
+    AsrAnswer,
+    AsrParameters,
+    Chunk,
+    DiarizedAsrAnswer,
+    SpokenChunk,
+)
+from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats import openai_json, writers
 from asr.formats.captions import Layout, words_of
+from asr.formats.rttm import rttm
 from asr.http.app_keys import ENGINE, TRANSCRIBER
 from asr.http.parameters import refuse_unknown
 from asr.jobs.job import Job
@@ -21,11 +28,14 @@ from asr.options import Options, Timestamps
 from asr.transcript import Transcript
 from asr.transcription.languages import allowed_languages, language_code, overruled
 
-ResponseFormat = Literal["json", "text", "srt", "vtt", "tsv", "verbose_json"]
+ResponseFormat = Literal[
+    "json", "text", "srt", "vtt", "tsv", "verbose_json", "diarized_json", "rttm"
+]
+DIARIZED_FORMATS = {"diarized_json", "rttm"}  # They are about speakers, and empty without them.
 FORMAT: TypeAdapter[ResponseFormat] = TypeAdapter(ResponseFormat)
 
 
-def options_of(parameters: AsrParameters, info: EngineInfo) -> Options:
+def options_of(parameters: AsrParameters, info: EngineInfo, server: ServerInfo) -> Options:
     """The options that the parameters ask for.
 
     Raises:
@@ -50,6 +60,7 @@ def options_of(parameters: AsrParameters, info: EngineInfo) -> Options:
         thresholds=parameters.thresholds,
         audio_track=parameters.audio_track,
         condition_on_previous_text=parameters.condition_on_previous_text,
+        speakers=parameters.speaker_options(server, "diarize") if parameters.diarize else None,
     )
 
 
@@ -71,21 +82,57 @@ def overruled_languages(request: web.Request, asked: AsrParameters) -> list[str]
     return [f"{name} {reason}" for name in names]
 
 
+def unused_counts(asked: AsrParameters) -> list[str]:
+    """The warnings about numbers of speakers where speakers are not told apart.
+
+    Raises:
+        BadRequest: there are some, and the request is strict.
+    """
+    names = [] if asked.diarize else asked.sent_counts
+    if names and asked.strict:
+        raise BadRequest(f"{', '.join(names)} has no effect: send diarize=true", names[0])
+    return [f"{name} has no effect without diarize=true" for name in names]
+
+
 def answer(transcript: Transcript, timestamps: Timestamps) -> AsrAnswer:
     """The answer of `/asr`; four hours of words take 200 ms."""
     timed: list[Chunk] = []
+    is_diarized = transcript.turns is not None
     for segment in transcript.segments if timestamps != "none" else ():
         parts = words_of(segment) if timestamps == "word" else (segment,)
-        timed += [Chunk(timestamp=(part.start, part.end), text=part.text) for part in parts]
-    return AsrAnswer(text=transcript.text, chunks=timed)
+        for part in parts:
+            times = (part.start, part.end)
+            if is_diarized:
+                speaker = openai_json.label(segment)
+                timed.append(SpokenChunk(timestamp=times, text=part.text, speaker=speaker))
+            else:
+                timed.append(Chunk(timestamp=times, text=part.text))
+    kind = DiarizedAsrAnswer if is_diarized else AsrAnswer
+    return kind(text=transcript.text, chunks=timed)
 
 
 def formatted(
     transcript: Transcript, wanted: ResponseFormat, options: Options, info: EngineInfo
 ) -> tuple[str, str]:
-    """The content type and the text of a transcript in a format; to be called in a thread."""
+    """The content type and the text of a transcript in a format; to be called in a thread.
+
+    Raises:
+        BadRequest: the format tells of speakers, and nobody asked for them.
+    """
+    if wanted in DIARIZED_FORMATS and transcript.turns is None:
+        raise BadRequest(
+            f"{wanted} tells who speaks, and the speakers were not told apart: submit the job "
+            "with diarize=true",
+            "format",
+        )
     if wanted == "json":
         return "application/json", answer(transcript, options.timestamps).model_dump_json()
+    if wanted == "diarized_json":
+        return "application/json", json.dumps(
+            _with_warnings(openai_json.diarized_json(transcript, options.task), transcript)
+        )
+    if wanted == "rttm":
+        return "text/plain", rttm(transcript.turns or ())
     if wanted != "verbose_json":
         return "text/plain", writers.written(transcript.segments, wanted, Layout())
     code = "en" if options.task == "translate" else transcript.language or ""
@@ -96,9 +143,11 @@ def formatted(
         {"segment", options.timestamps} - {"none"},
         options.temperature,
     )
-    if transcript.warnings:
-        found["warnings"] = list(transcript.warnings)
-    return "application/json", json.dumps(found)
+    return "application/json", json.dumps(_with_warnings(found, transcript))
+
+
+def _with_warnings(found: openai_json.Json, transcript: Transcript) -> openai_json.Json:
+    return {**found, "warnings": list(transcript.warnings)} if transcript.warnings else found
 
 
 def format_of(job: Job) -> ResponseFormat:

@@ -8,6 +8,7 @@ from asr.http.parameters import (
     AudioFile,
     DecodingParameters,
     Location,
+    SpeakerParameters,
     StrictParameters,
     Texts,
     TrackParameters,
@@ -15,7 +16,7 @@ from asr.http.parameters import (
 from asr.options import Task, Timestamps
 
 
-class AsrParameters(StrictParameters, DecodingParameters, TrackParameters):
+class AsrParameters(StrictParameters, DecodingParameters, TrackParameters, SpeakerParameters):
     """How `/asr` is to transcribe; every key is optional."""
 
     language: str | None = Field(
@@ -72,3 +73,16 @@ class Chunk(BaseModel):
 class AsrAnswer(BaseModel):
     text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
     chunks: list[Chunk]
+
+
+class SpokenChunk(Chunk):
+    speaker: str | None = Field(
+        description="A label or the name of a known speaker; null if unknown",
+        examples=["SPEAKER_00"],
+    )
+
+
+class DiarizedAsrAnswer(AsrAnswer):
+    """The answer where speakers are told apart: a chunk ends where the speaker changes."""
+
+    chunks: list[SpokenChunk]  # type: ignore[assignment]  # lists are invariant

@@ -12,19 +12,20 @@ from pydantic import BaseModel, Field, model_validator
 
 from asr.api.jigsaw_jobs import RequestAudio
 from asr.audio.streams import Source
-from asr.capabilities import EngineInfo
+from asr.capabilities import EngineInfo, ServerInfo
 from asr.config.config import Config
-from asr.errors import BadRequest, BadUrl
+from asr.errors import BadUrl
 from asr.formats.pipeline_json import Json, pipeline_json
 from asr.http import requests
 from asr.http.app_keys import CONFIG, ENGINE, TRANSCRIBER
 from asr.http.bodies.json_object import DataUri
+from asr.http.parameters import SpeakerCounts
 from asr.options import Options, Task, Timestamps
 from asr.transcript import Transcript
 from asr.transcription.languages import language_code, overruled
 
 
-class JigsawParameters(BaseModel):
+class JigsawParameters(SpeakerCounts):
     """How audio is to be transcribed; keys that are null or empty count as not sent."""
 
     AUDIO_PARTS: ClassVar[tuple[str, ...]] = ("audio", "file")
@@ -43,7 +44,7 @@ class JigsawParameters(BaseModel):
     )
     batch_size: int = Field(64, description="No effect: the server itself makes the batches")
     diarise_audio: bool = Field(
-        False, description="`true` is answered 400: this server has no diarizer"
+        False, description="`true`: the output has `speakers`; no token is needed"
     )
 
     @model_validator(mode="before")
@@ -66,11 +67,23 @@ class PipelineChunk(BaseModel):
     text: str = Field(examples=[" hello world"])
 
 
+class SpeakerChunk(PipelineChunk):
+    speaker: str = Field(examples=["SPEAKER_00"])
+
+
 class PipelineOutput(BaseModel):
     """What Transformers' pipeline makes of audio."""
 
     text: str = Field(description="The whole text; empty for silence", examples=[" hello world"])
     chunks: list[PipelineChunk]
+
+
+class DiarizedOutput(PipelineOutput):
+    """The same with `diarise_audio`: a chunk ends where the speaker changes."""
+
+    speakers: list[SpeakerChunk] = Field(
+        description="Each chunk with its speaker, where one is known; silence has none"
+    )
 
 
 Parameters = TypeVar("Parameters", bound=JigsawParameters)
@@ -118,19 +131,18 @@ def check_url(url: str | DataUri, config: Config) -> None:
         )
 
 
-def options(asked: JigsawParameters, info: EngineInfo) -> Options:
+def options(asked: JigsawParameters, info: EngineInfo, server: ServerInfo) -> Options:
     """The options that are asked for.
 
     Raises:
-        BadRequest: speakers are to be told apart.
+        BadRequest: speakers are to be told apart, and cannot be.
     """
-    if asked.diarise_audio:
-        raise BadRequest(
-            "diarise_audio needs a diarizer, and this server has none: leave it out",
-            "diarise_audio",
-        )
+    has_speakers = asked.diarise_audio
     return Options(
-        language=language_code(asked.language, info), task=asked.task, timestamps=asked.timestamps
+        language=language_code(asked.language, info),
+        task=asked.task,
+        timestamps=asked.timestamps,
+        speakers=asked.speaker_options(server, "diarise_audio") if has_speakers else None,
     )
 
 

@@ -8,7 +8,13 @@ import hashlib
 from aiohttp import web
 from pydantic import Field
 
-from asr.api.asr_answer import ResponseFormat, options_of, overruled_languages
+from asr.api.asr_answer import (
+    DIARIZED_FORMATS,
+    ResponseFormat,
+    options_of,
+    overruled_languages,
+    unused_counts,
+)
 from asr.api.asr_schemas import AsrParameters
 from asr.api.job_answer import job_answer
 from asr.audio.streams import Source
@@ -62,7 +68,11 @@ class JobParameters(AsrParameters):
         description="A job that has not ended after this many seconds expires",
     )
     response_format: ResponseFormat = Field(
-        "json", description="Format of the result where its request names none"
+        "json",
+        description=(
+            "Format of the result where its request names none; `diarized_json` and `rttm` imply "
+            "`diarize`"
+        ),
     )
 
 
@@ -100,8 +110,10 @@ async def _submitted(
     jobs, transcriber, client = request.app[JOBS], request.app[TRANSCRIBER], request[CLIENT]
     if parameters.stream:
         raise BadRequest("a job has no stream: leave 'stream' out, and GET its events", "stream")
-    warnings = overruled_languages(request, parameters)
-    options = options_of(parameters, request.app[ENGINE].info)
+    if parameters.response_format in DIARIZED_FORMATS:
+        parameters = parameters.model_copy(update={"diarize": True})
+    warnings = [*overruled_languages(request, parameters), *unused_counts(parameters)]
+    options = options_of(parameters, request.app[ENGINE].info, transcriber.server_info)
     transcriber.check(options)
     job = await jobs.submit(
         Submission(

@@ -13,13 +13,14 @@ from pydantic import (
     TypeAdapter,
 )
 
-from asr.capabilities import EngineInfo
+from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
-from asr.options import Thresholds
+from asr.options import SpeakerOptions, Thresholds
 from asr.text import printable
 
 SEED_LIMIT = 2**63  # PyTorch's generators take seeds below this.
 MOST_TRACKS = 2**31 - 1  # ffmpeg takes numbers up to this.
+MOST_SPEAKERS = 50  # A caller may expect so many people in a recording, and no more.
 
 
 def _parted(value: object) -> object:
@@ -156,6 +157,54 @@ class DecodingParameters(BaseModel):
             "no_speech_threshold": self.no_speech_threshold,
         }
         return [name for name, value in asked.items() if value is not None]
+
+
+class SpeakerCounts(BaseModel):
+    """How many people speak, as far as the caller knows."""
+
+    num_speakers: int | None = Field(
+        None, ge=1, le=MOST_SPEAKERS, description="Number of speakers; unset: it is estimated"
+    )
+    min_speakers: int | None = Field(
+        None, ge=1, le=MOST_SPEAKERS, description="So many people speak at least"
+    )
+    max_speakers: int | None = Field(
+        None, ge=1, le=MOST_SPEAKERS, description="So many people speak at most"
+    )
+
+    def speaker_options(
+        self, server: ServerInfo, field: str | None, what: str | None = None
+    ) -> SpeakerOptions:
+        """What is known of the speakers, who are to be told apart.
+
+        Args:
+            field: that asks for it; None: the route does.
+            what: to name instead of the field.
+
+        Raises:
+            BadRequest: the server has no diarizer.
+        """
+        if not server.has_diarizer:
+            raise BadRequest(
+                f"{what or field} needs a diarizer, and this server has none (DIARIZER=off): "
+                "ask a server that has one, or do without speakers",
+                field,
+            )
+        return SpeakerOptions(self.num_speakers, self.min_speakers, self.max_speakers)
+
+    @property
+    def sent_counts(self) -> list[str]:
+        """The names of the numbers that were sent."""
+        names = ("num_speakers", "min_speakers", "max_speakers")
+        return [name for name in names if getattr(self, name) is not None]
+
+
+class SpeakerParameters(SpeakerCounts):
+    """Whether speakers are told apart, and how many there are."""
+
+    diarize: bool = Field(
+        False, description="`true`: the answer tells who speaks, as far as its format has speakers"
+    )
 
 
 class AudioFile(BaseModel):

@@ -1,6 +1,7 @@
 """OpenAI's own client, its strict response types, and Hugging Face's example, on a real socket."""
 
 import asyncio
+import base64
 import io
 from dataclasses import replace
 
@@ -9,14 +10,16 @@ import pytest
 import requests
 import srt
 import webvtt
-from openai.types.audio import TranscriptionVerbose
+from openai.types.audio import TranscriptionDiarized, TranscriptionVerbose
 
 from asr.config.config import Config
 from asr.engines.engine import WindowResult
 from asr.server.app import create_app
 from asr.transcript import Segment, Word
 from tests.conftest import PATIENCE_SECONDS, tone, wav
+from tests.support.fake_diarizer import FakeDiarizer
 from tests.support.fake_engine import FakeEngine
+from tests.support.spoken import dialogue, worded
 
 AUDIO = wav(tone(7.0))
 WORDS = ["one", "two", "three"]
@@ -46,7 +49,9 @@ async def url(engine, aiohttp_server):
     """A server with four windows in the clip of the tests."""
     settings = {"CHUNK_LENGTH_S": "2", "API_KEY": "sk-ours", "VAD": "off"}  # tones are speech here
     config = Config.from_environment(settings)
-    server = await aiohttp_server(create_app(config, lambda _: engine))
+    server = await aiohttp_server(
+        create_app(config, lambda _: engine, load_diarizer=lambda _: FakeDiarizer())
+    )
     return str(server.make_url("/v1"))
 
 
@@ -162,10 +167,10 @@ async def test_a_model_whose_name_has_a_slash_is_found(client, engine):
         ({"file": b"no audio"}, openai.BadRequestError, None, "cannot be decoded"),
         ({"response_format": "docx"}, openai.BadRequestError, "response_format", "srt"),
         (
-            {"response_format": "diarized_json"},
+            {"response_format": "diarized_json", "known_speaker_names": ["Ada"]},
             openai.BadRequestError,
-            "response_format",
-            "diarizer",
+            "known_speaker_names",
+            "one reference for each name",
         ),
         ({"language": "tlh"}, openai.BadRequestError, "language", "en, es"),
         ({"temperature": 7}, openai.BadRequestError, "temperature", "at most 1"),
@@ -223,3 +228,34 @@ async def test_the_client_of_hugging_faces_examples_works_as_written(url):
         return response.json()["text"]
 
     assert (await asyncio.to_thread(transcribe)).startswith("one two three")
+
+
+async def test_the_synchronous_client_reads_who_speaks(url, engine):
+    engine.transcribe = worded
+    voice = "data:audio/wav;base64," + base64.b64encode(wav(0.2 * tone(3.0))).decode()
+    asked = {
+        "file": ("two.wav", wav(dialogue(2.0, 2.0))),
+        "model": "gpt-4o-transcribe-diarize",
+        "response_format": "diarized_json",
+        "chunking_strategy": "auto",
+        "known_speaker_names": ["Ada"],
+        "known_speaker_references": [voice],
+    }
+
+    def both():
+        with openai.OpenAI(
+            api_key="sk-ours", base_url=url, max_retries=0, _strict_response_validation=True
+        ) as client:
+            whole = client.audio.transcriptions.create(**asked)
+            return whole, list(client.audio.transcriptions.create(**asked, stream=True))
+
+    whole, sent = await asyncio.to_thread(both)
+    assert isinstance(whole, TranscriptionDiarized)
+    assert (whole.task, whole.duration, whole.usage.seconds) == ("transcribe", 4.0, 4)
+    spoken = [(segment.speaker, segment.text, segment.id) for segment in whole.segments]
+    said = {who: "".join(text for one, text, _ in spoken if one == who) for who in ("A", "Ada")}
+    assert said == {"A": " w00 w01 w02 w03", "Ada": " w04 w05 w06 w07"}
+    segments = [event for event in sent if event.type == "transcript.text.segment"]
+    assert [(event.speaker, event.text, event.id) for event in segments] == spoken
+    assert "".join(e.delta for e in sent if e.type == "transcript.text.delta") == whole.text
+    assert (sent[-1].type, sent[-1].text) == ("transcript.text.done", whole.text)

@@ -12,7 +12,8 @@ from aiohttp import FormData
 
 from asr.api.asr_schemas import AsrRequest
 from asr.api.language import DetectionParameters
-from asr.api.openai.schemas import AudioForm, ServerVad
+from asr.api.openai.chunking_strategy import ServerVad
+from asr.api.openai.schemas import AudioForm
 from tests.conftest import tone, wav
 
 CLIP = wav(tone(0.1))

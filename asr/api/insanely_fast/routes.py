@@ -67,7 +67,8 @@ def is_job(fields: Fields) -> bool:
 
 
 def _options(request: web.Request, asked: TaskParameters) -> Options:
-    options = jigsaw.options(asked, request.app[ENGINE].info)
+    server = request.app[TRANSCRIBER].server_info
+    options = jigsaw.options(asked, request.app[ENGINE].info, server)
     if asked.is_async and asked.webhook is None:
         raise BadRequest(
             "Webhook is required for async tasks: send 'webhook', or a job to /jobs, whose result "

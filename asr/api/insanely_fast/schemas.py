@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from asr.api.jigsaw import JigsawParameters, PipelineOutput
+from asr.api.jigsaw import DiarizedOutput, JigsawParameters, PipelineOutput
 from asr.http.parameters import Location
 from asr.options import Timestamps
 
@@ -87,7 +87,7 @@ class TaskForm(TaskParameters):
 
 
 class CompletedTask(BaseModel):
-    output: PipelineOutput
+    output: PipelineOutput | DiarizedOutput
     status: Literal["completed"]
     task_id: str
     fly_machine_id: str | None = Field(None, description="FLY_MACHINE_ID, where it is set")
@@ -117,7 +117,7 @@ class Tasks(BaseModel):
 
 class TaskStatus(BaseModel):
     status: Literal["processing", "completed", "error", "cancelled"]
-    output: PipelineOutput | None = Field(None, description="Of a completed task")
+    output: PipelineOutput | DiarizedOutput | None = Field(None, description="Of a completed task")
     error: str | None = Field(None, description="Why the task has no output")
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from asr.api import language
-from asr.api.asr_schemas import AsrAnswer, AsrForm, AsrParameters, AsrRequest
+from asr.api.asr_schemas import (
+    AsrAnswer,
+    AsrForm,
+    AsrParameters,
+    AsrRequest,
+    DiarizedAsrAnswer,
+)
 from asr.errors import Invalid
 from asr.http import openapi
 from asr.http.dialect import Problem
@@ -38,7 +44,7 @@ def transcription() -> Json:
                 "description": "The text and its chunks; silence gives an empty text",
                 "headers": openapi.headers(ANSWER_HEADERS),
                 "content": {
-                    "application/json": openapi.content(AsrAnswer),
+                    "application/json": openapi.content(AsrAnswer, DiarizedAsrAnswer),
                     "application/x-ndjson": TEXT,
                 },
             },

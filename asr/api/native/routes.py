@@ -9,13 +9,14 @@ import time
 
 from aiohttp import web
 
-from asr.api.asr_answer import answer, options_of, overruled_languages
+from asr.api.asr_answer import answer, options_of, overruled_languages, unused_counts
 from asr.api.asr_schemas import AsrParameters
 from asr.api.job_submission import submit
 from asr.audio.streams import Source
 from asr.errors import Failure
 from asr.formats import writers
-from asr.formats.events import transcript_events
+from asr.formats.events import Event, diarized_events, transcript_events
+from asr.formats.openai_json import label
 from asr.http import requests, streaming
 from asr.http.app_keys import ENGINE, TRANSCRIBER
 from asr.http.dialect import problem
@@ -23,6 +24,7 @@ from asr.http.responses import answer_headers, log_request, server_headers, warn
 from asr.options import Options
 from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
+from asr.transcription.speakers import with_speakers
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +37,9 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
         source, parameters = await requests.read(request, stack, AsrParameters, door)
         if parameters.is_async:
             return await submit(request, stack, door.url or source, parameters)
-        options = options_of(parameters, request.app[ENGINE].info)
-        warnings = overruled_languages(request, parameters)
+        server = request.app[TRANSCRIBER].server_info
+        options = options_of(parameters, request.app[ENGINE].info, server)
+        warnings = [*overruled_languages(request, parameters), *unused_counts(parameters)]
         if parameters.stream:
             return await _stream(request, source, options, warnings, started)
         transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)
@@ -60,12 +63,15 @@ async def _stream(
     """Answer with the events of OpenAI's streams, one JSON object in each line."""
     timings = Timings()
     granularities = {"segment", options.timestamps} if options.timestamps != "none" else set()
-    events = transcript_events(
-        request.app[TRANSCRIBER].parts(source, options, timings),
-        writers.Verbatim(),
-        granularities,
-        lambda last: {"duration": last.duration},
-    )
+    parts, writing = request.app[TRANSCRIBER].parts(source, options, timings), writers.Verbatim()
+
+    def closing(last: Transcript) -> Event:
+        return {"duration": last.duration}
+
+    if options.speakers is None:
+        events = transcript_events(parts, writing, granularities, closing)
+    else:
+        events = diarized_events(parts, writing, granularities, closing, with_speakers, label)
     headers = server_headers(request) | warning_header(warnings)
     stream = streaming.EventStream(events, streaming.JSON_LINES, headers, _failure_event)
     return await streaming.send(request, stream, timings, started)
@@ -76,7 +82,10 @@ def _failure_event(failure: Failure) -> dict[str, object]:
 
 
 async def _written(transcript: Transcript, options: Options) -> str:
-    """The answer as JSON; words need a thread, because four hours of them take 200 ms."""
-    if options.timestamps == "word":
+    """The answer as JSON; words need a thread, because four hours of them take 200 ms.
+
+    Segments do, too, where they are split at each change of the speaker.
+    """
+    if options.timestamps == "word" or options.speakers is not None:
         return (await asyncio.to_thread(answer, transcript, options.timestamps)).model_dump_json()
     return answer(transcript, options.timestamps).model_dump_json()

@@ -1,6 +1,6 @@
 """OpenAI's dialect: its routes under both prefixes, and its failures."""
 
-from asr.api import language
+from asr.api import language, speakers
 from asr.api.openai import openapi, routes
 from asr.api.openai.problem import INVALID_STATUS, problem
 from asr.http.dialect import Dialect, Route
@@ -16,6 +16,13 @@ DIALECT = Dialect(
             language.detect,
             openapi.detection,
             aliases=("audio/detect-language",),
+        ),
+        Route(
+            "POST",
+            "audio/speakers",
+            speakers.tell_apart,
+            openapi.speakers,
+            aliases=("audio/diarization",),
         ),
         Route("GET", "models", routes.models, openapi.models),
         Route("GET", "models/{id:.+}", routes.model, openapi.model),

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from asr.api import language
+from asr.api import speakers as turns
 from asr.api.openai.problem import INVALID_STATUS
 from asr.api.openai.schemas import (
+    DiarizedAnswer,
     Model,
     Models,
     OpenAiProblem,
@@ -53,7 +55,8 @@ def _audio(form: type[BaseModel], summary: str, identity: str) -> Json:
         "operationId": identity,
         "description": (
             "The fields may come in any order, and the file may have any name. With `stream` the "
-            "answer is `transcript.text.delta`, `.segment` and `.done` events."
+            "answer is `transcript.text.delta`, `.segment` and `.done` events. Where speakers are "
+            "told apart, all events of segments come at the end, when all voices are known."
         ),
         "requestBody": {"required": True, "content": {"multipart/form-data": content(form)}},
         "responses": {
@@ -61,7 +64,7 @@ def _audio(form: type[BaseModel], summary: str, identity: str) -> Json:
                 "description": "The text, in the requested format",
                 "headers": headers(meanings),
                 "content": {
-                    "application/json": content(TextAnswer, VerboseAnswer),
+                    "application/json": content(TextAnswer, VerboseAnswer, DiarizedAnswer),
                     "text/plain": TEXT,
                     "text/event-stream": TEXT,
                 },
@@ -77,6 +80,14 @@ def detection() -> Json:
         **language.operation(OpenAiProblem, INVALID_STATUS),
         "tags": TAGS,
         "operationId": "audioLanguage",
+    }
+
+
+def speakers() -> Json:
+    return {
+        **turns.operation(OpenAiProblem, INVALID_STATUS),
+        "tags": TAGS,
+        "operationId": "audioSpeakers",
     }
 
 

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from asr.api.openai.chunking_strategy import ServerVad
 from asr.api.openai.schemas import (
     LISTS,
+    REFERENCES,
     STRATEGY,
     AudioForm,
     Granularity,
     ResponseFormat,
-    ServerVad,
 )
+from asr.api.openai.speakers import KnownVoice, known_voices, speakers_asked
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats.captions import Layout
@@ -46,7 +48,6 @@ DONE_ANYWAY: Mapping[str, tuple[object, ...]] = {
     "vad_filter": (0,),
 }
 OPENAI_MODEL = "whisper-1"  # OpenAI's name of Whisper; its clients' code sends it.
-NO_DIARIZER = "needs a diarizer, and none is loaded here"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class AnswerPlan:
     granularities: frozenset[Granularity]
     layout: Layout
     is_streamed: bool
+    known: tuple[KnownVoice, ...]  # whose voices are to be found out before
     warnings: tuple[str, ...]  # what has no effect, a sentence each
 
 
@@ -74,7 +76,7 @@ def read_form(fields: Mapping[str, Sequence[str]]) -> AudioForm:
         if plain == "temperature":
             values = [",".join(values)]
         sent = [value for value in values if value != ""]
-        if plain in LISTS and plain == name:
+        if plain in LISTS and plain == name and plain != REFERENCES:  # they have commas
             sent = [part.strip() for value in sent for part in value.split(",")]
         if sent and plain.startswith(f"{STRATEGY}["):
             strategy[plain.removeprefix(f"{STRATEGY}[").removesuffix("]")] = sent[-1]
@@ -122,6 +124,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         logprobs=_wants_logprobs(form, info, unsupported),
         thresholds=form.thresholds,
         vad=_vad_options(form, server, unsupported),
+        speakers=speakers_asked(form, server, unsupported.add),
         audio_track=form.audio_track,
         condition_on_previous_text=_is_conditioned(form, info, unsupported),
     )
@@ -133,6 +136,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         granularities,
         Layout(form.max_line_width, form.max_line_count),
         form.stream,
+        known_voices(form) if options.speakers is not None else (),
         tuple(unsupported.reasons.values()),
     )
 
@@ -151,9 +155,7 @@ class Unsupported:
         for name, value in (form.model_extra or {}).items():
             if name in DONE_ANYWAY and _number(value) in DONE_ANYWAY[name]:
                 continue
-            if name.startswith("known_speaker"):
-                self.add(name, NO_DIARIZER)
-            elif name in DONE_ANYWAY:
+            if name in DONE_ANYWAY:
                 self.add(name, f"cannot be {printable(value[:50])} here: leave it out")
             else:
                 self.add(printable(name[:100]), "has no effect here: leave it out")

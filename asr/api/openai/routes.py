@@ -10,18 +10,21 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 
 from aiohttp import web
 
 from asr.api.openai.plan import AnswerPlan, plan, read_form
 from asr.api.openai.problem import problem
-from asr.api.openai.schemas import Model, Models
+from asr.api.openai.schemas import REFERENCES, Model, Models
+from asr.api.openai.speakers import with_voices
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, NotFound, UnsupportedMedia
 from asr.formats import openai_json, writers
-from asr.formats.events import Event, transcript_events
+from asr.formats.events import Event, diarized_events, transcript_events
+from asr.formats.rttm import rttm
 from asr.http import sources, streaming
 from asr.http.app_keys import ENGINE, STARTED, TRANSCRIBER
 from asr.http.bodies.multipart import Fields, Upload, merged, without_file
@@ -36,6 +39,7 @@ from asr.options import Task
 from asr.text import quoted
 from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
+from asr.transcription.speakers import with_speakers
 
 UNKNOWN_LANGUAGE = "unknown"
 
@@ -76,6 +80,8 @@ async def _answer(request: web.Request, task: Task) -> web.StreamResponse:
     info, transcriber = request.app[ENGINE].info, request.app[TRANSCRIBER]
     async with contextlib.AsyncExitStack() as stack:
         source, planned = await _read(request, task, stack)
+        if planned.known:
+            planned = await _knowing_voices(request, planned, stack)
         if planned.is_streamed:
             return await _stream(request, source, planned, started)
         transcript, timings = await transcriber.transcribe(source, planned.options)
@@ -100,7 +106,8 @@ async def _read(
     def decide(fields: Fields) -> AnswerPlan:
         return plan(read_form(fields), task, info, server)
 
-    upload = Upload(request, body_limits(request), stack)
+    long_names = (REFERENCES, f"{REFERENCES}[]")
+    upload = Upload(request, body_limits(request), stack, long_names=long_names)
     fields = await upload.before()
     if upload.has_file and "stream" in fields:
         planned = decide(fields)
@@ -127,6 +134,15 @@ def _confirmation(
     return confirm
 
 
+async def _knowing_voices(
+    request: web.Request, planned: AnswerPlan, stack: contextlib.AsyncExitStack
+) -> AnswerPlan:
+    speakers = planned.options.speakers
+    assert speakers is not None
+    speakers = replace(speakers, known=await with_voices(request, planned.known, stack))
+    return replace(planned, options=replace(planned.options, speakers=speakers))
+
+
 def _located(request: web.Request, fields: Fields, stack: contextlib.AsyncExitStack) -> Source:
     url = read_form(fields).url
     if url is None:
@@ -142,6 +158,11 @@ def _whole(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> tup
         return "application/json", json.dumps(found)
     if wanted == "verbose_json":
         return "application/json", json.dumps(_verbose(transcript, planned, info))
+    if wanted == "diarized_json":
+        found = openai_json.diarized_json(transcript, planned.options.task)
+        return "application/json", json.dumps(_with_warnings(found, planned, transcript))
+    if wanted == "rttm":
+        return "text/plain", rttm(transcript.turns or ())
     return "text/plain", writers.written(transcript.segments, wanted, planned.layout)
 
 
@@ -156,7 +177,13 @@ def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> o
     )
     if options.logprobs:
         found["logprobs"] = openai_json.logprobs(transcript)
-    warnings = [*planned.warnings, *transcript.warnings, *_gaps(transcript)]
+    return _with_warnings(found, planned, transcript, _gaps(transcript))
+
+
+def _with_warnings(
+    found: openai_json.Json, planned: AnswerPlan, transcript: Transcript, more: Sequence[str] = ()
+) -> openai_json.Json:
+    warnings = [*planned.warnings, *transcript.warnings, *more]
     return {**found, "warnings": warnings} if warnings else found
 
 
@@ -202,10 +229,11 @@ def _events(
         warnings = [*planned.warnings, *last.warnings]
         return {**fields, "warnings": warnings} if warnings else fields
 
-    return transcript_events(
-        request.app[TRANSCRIBER].parts(source, planned.options, timings),
-        writers.writer(text_format, planned.layout),
-        planned.granularities,
-        closing,
-        with_logprobs=planned.options.logprobs,
-    )
+    parts = request.app[TRANSCRIBER].parts(source, planned.options, timings)
+    writing = writers.writer(text_format, planned.layout)
+    logprobs = planned.options.logprobs
+    if planned.options.speakers is not None:
+        return diarized_events(
+            parts, writing, planned.granularities, closing, with_speakers, with_logprobs=logprobs
+        )
+    return transcript_events(parts, writing, planned.granularities, closing, with_logprobs=logprobs)

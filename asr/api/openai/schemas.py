@@ -2,103 +2,34 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from pydantic_core import PydanticCustomError
 
-from asr.http.parameters import AudioFile, DecodingParameters, TrackParameters
-from asr.options import Task, VadOptions
+from asr.api.openai.chunking_strategy import Strategy, strategy_in
+from asr.http.parameters import (
+    AudioFile,
+    DecodingParameters,
+    SpeakerParameters,
+    TrackParameters,
+)
+from asr.options import Task
 
-ResponseFormat = Literal["json", "text", "srt", "verbose_json", "vtt", "tsv"]
+ResponseFormat = Literal[
+    "json", "text", "srt", "verbose_json", "vtt", "tsv", "diarized_json", "rttm"
+]
 Granularity = Literal["segment", "word"]
 
-LISTS = frozenset({"languages", "keywords", "timestamp_granularities", "include"})
+NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
+LISTS = frozenset(
+    {"languages", "keywords", "timestamp_granularities", "include", NAMES, REFERENCES}
+)
 STRATEGY = "chunking_strategy"  # It is JSON, or has a field `chunking_strategy[name]` for each key.
-LONGEST_MS = 5000  # A longer padding or pause is refused: a cut is searched within ten seconds.
 
 SPEAKER_ANSWER = "With `diarize`: a label or the name of a known speaker; null if unknown"
 
 
-class Auto(BaseModel):
-    """The server's default threshold and pauses are used."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: Literal["auto"]
-
-
-class ServerVad(BaseModel):
-    """How speech is detected, and where a recording is cut."""
-
-    model_config = ConfigDict(extra="allow")
-
-    type: Literal["server_vad"]
-    threshold: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        allow_inf_nan=False,
-        description=(
-            "Audio with at least this probability of speech counts as speech; unset: 0.5. Audio "
-            "with up to 0.3 less may be speech, and is transcribed too. No effect with VAD=energy"
-        ),
-    )
-    prefix_padding_ms: int | None = Field(
-        None,
-        ge=0,
-        le=LONGEST_MS,
-        description="Speech without text is decoded again from this long before it; unset: 300",
-    )
-    silence_duration_ms: int | None = Field(
-        None,
-        ge=0,
-        le=LONGEST_MS,
-        description=(
-            "A recording is cut in the middle of its quietest part of this length; unset: 300"
-        ),
-    )
-
-    @property
-    def vad_options(self) -> VadOptions:
-        return VadOptions(
-            self.threshold, _seconds(self.prefix_padding_ms), _seconds(self.silence_duration_ms)
-        )
-
-
-def _seconds(milliseconds: int | None) -> float | None:
-    return None if milliseconds is None else milliseconds / 1000
-
-
-def _strategy(value: object) -> object:
-    """An object as it is; of a text, the JSON in it, or the type that it names."""
-    if not isinstance(value, str):
-        return value
-    if value in {"auto", "server_vad"}:
-        return {"type": value}
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):  # the latter: nested too deep
-        found = None
-    if isinstance(found, dict):
-        return found
-    raise PydanticCustomError("strategy", "must be auto or an object of the type server_vad")
-
-
-def _undiarized(value: object) -> object:
-    """A format of OpenAI's that is known, and refused with its own reason."""
-    if value == "diarized_json":
-        raise PydanticCustomError(
-            "diarizer", "diarized_json needs a diarizer, and this server has none"
-        )
-    return value
-
-
-Strategy = Annotated[Auto | ServerVad, Field(discriminator="type")]
-
-
-class AudioForm(DecodingParameters, TrackParameters):
+class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters):
     """What may be asked of audio; fields of other servers are taken as well."""
 
     model_config = ConfigDict(extra="allow")
@@ -118,7 +49,13 @@ class AudioForm(DecodingParameters, TrackParameters):
     )
     prompt: str = Field("", max_length=10_000, description="Text in the style of the audio")
     hotwords: str = Field("", max_length=10_000, description="Words that occur in the audio")
-    response_format: Annotated[ResponseFormat, BeforeValidator(_undiarized)] = "json"
+    response_format: ResponseFormat = Field(
+        "json",
+        description=(
+            "`diarized_json` and `rttm` tell who speaks; with `diarize`, so do `verbose_json`, "
+            "`srt` and `vtt`"
+        ),
+    )
     language: str | None = Field(
         None,
         description=(
@@ -144,8 +81,19 @@ class AudioForm(DecodingParameters, TrackParameters):
     max_line_count: int = Field(
         2, ge=1, le=100, description="Maximum number of lines in a cue of srt and vtt"
     )
+    known_speaker_names: list[str] = Field(
+        [], description="Names of people whose voices are known, at most four"
+    )
+    known_speaker_references: list[str] = Field(
+        [],
+        description=(
+            "A recording of the voice of each of them, of 2 to 10 seconds, as a data URL; in the "
+            "same order"
+        ),
+        examples=[["data:audio/wav;base64,UklGRg=="]],
+    )
     strict: bool = Field(False, description="Answer 400, not a warning, if a field has no effect")
-    chunking_strategy: Annotated[Strategy | None, BeforeValidator(_strategy)] = Field(
+    chunking_strategy: Annotated[Strategy | None, BeforeValidator(strategy_in)] = Field(
         None,
         description=(
             "`auto`, or an object of the type `server_vad`, as JSON or as fields "
@@ -234,6 +182,34 @@ class VerboseAnswer(BaseModel):
     words: list[WordAnswer] | None = None
     logprobs: list[LogprobAnswer] | None = Field(None, description="With `include[]=logprobs`")
     coverage: CoverageAnswer | None = None
+    usage: DurationUsage
+    warnings: list[str] | None = Field(
+        None, description="Fields that have no effect, and damaged audio"
+    )
+
+
+class DiarizedSegment(BaseModel):
+    """What one speaker says without a pause for another one."""
+
+    type: Literal["transcript.text.segment"]
+    id: str = Field(examples=["seg_001"])
+    start: float = Field(description="Seconds")
+    end: float = Field(description="Seconds")
+    text: str
+    speaker: str = Field(
+        description="`A`, `B` and so on in the order in which they begin to speak, or the name of "
+        "a known speaker; empty if unknown",
+        examples=["A"],
+    )
+
+
+class DiarizedAnswer(BaseModel):
+    """`diarized_json`."""
+
+    task: Task
+    duration: float = Field(description="Seconds of audio")
+    text: str
+    segments: list[DiarizedSegment]
     usage: DurationUsage
     warnings: list[str] | None = Field(
         None, description="Fields that have no effect, and damaged audio"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asr.api.jigsaw import PipelineOutput
+from asr.api.jigsaw import DiarizedOutput, PipelineOutput
 from asr.api.truss.schemas import (
     AsyncAnswer,
     AsyncRequest,
@@ -29,7 +29,7 @@ def prediction() -> Json:
             "200": {
                 "description": "The text and its chunks; silence gives an empty text",
                 "headers": openapi.headers(ANSWER_HEADERS),
-                "content": {"application/json": openapi.content(PipelineOutput)},
+                "content": {"application/json": openapi.content(PipelineOutput, DiarizedOutput)},
             },
             **openapi.problems(PredictProblem, Invalid.status),
         },

@@ -54,7 +54,8 @@ async def predict(request: web.Request) -> web.StreamResponse:
     started = time.monotonic()
     async with contextlib.AsyncExitStack() as stack:
         audio, asked = await jigsaw.read(request, stack, PredictParameters)
-        options = jigsaw.options(asked, request.app[ENGINE].info)
+        server = request.app[TRANSCRIBER].server_info
+        options = jigsaw.options(asked, request.app[ENGINE].info, server)
         transcript, timings = await request.app[TRANSCRIBER].transcribe(audio.source, options)
     text = await jigsaw.written(transcript, asked.timestamps)
     elapsed = time.monotonic() - started
@@ -75,7 +76,7 @@ async def predict_later(request: web.Request) -> web.StreamResponse:
     url = Location.model_validate(sent.model_input).url
     jigsaw.check_url(url, request.app[CONFIG])
     asked = PredictParameters.model_validate(sent.model_input)
-    options = jigsaw.options(asked, info)
+    options = jigsaw.options(asked, info, request.app[TRANSCRIBER].server_info)
     request.app[TRANSCRIBER].check(options)
     async with contextlib.AsyncExitStack() as stack:
         place, fingerprint = await kept_after_all(request, stack, url, asked)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from asr.api.jigsaw import JigsawParameters, PipelineOutput
+from asr.api.jigsaw import DiarizedOutput, JigsawParameters, PipelineOutput
 from asr.http.parameters import AudioFile, Location
 from asr.options import Timestamps
 
@@ -89,5 +89,5 @@ class EndedPrediction(BaseModel):
     deployment_id: str
     type: Literal["async_request_completed"]
     time: str = Field(description="When it ended", examples=["2026-11-29T17:30:00.000Z"])
-    data: PipelineOutput | PredictProblem
+    data: PipelineOutput | DiarizedOutput | PredictProblem
     errors: list[PredictionError]

@@ -32,9 +32,12 @@ FILE = "file"  # The part of this name is the audio, unless a dialect has other 
 TEXT_BYTES = 64  # A part without a file name is audio unless so many bytes at its start are text.
 CHARSET = "_charset_"  # The part of this name is no field: all text is UTF-8 (RFC 7578, 4.6).
 IN_MEMORY_BYTES = 16 * 2**20  # A larger file is kept on disk.
+TEXT_COPIES = 4  # A long field is held so many times: as bytes, as text, in pieces and decoded.
 WRITE_BYTES = 2**20  # It is written so many bytes at a time.
 FIELD_BYTES = 2**20  # The text fields of a form together may have so many bytes.
 FIELD_COMMAS = 10_000  # They may have so many commas, because lists are cut at them.
+LONG_BYTES = 8 * 2**20  # A field that may be long has at most so many bytes,
+LONG_FIELDS = 4  # and there are at most so many of them.
 
 Fields = dict[str, list[str]]
 Store = Callable[[AsyncIterator[bytes]], Awaitable[Source]]
@@ -58,6 +61,7 @@ class Upload:
 
     Args:
         names: of the parts that may be the file; one of them is.
+        long_names: of fields that may be long, such as data URIs.
         store: takes the file of a form that is read whole; None: it lies in memory or on disk.
     """
 
@@ -68,8 +72,10 @@ class Upload:
         stack: contextlib.AsyncExitStack,
         names: Sequence[str] = (FILE,),
         store: Store | None = None,
+        long_names: Sequence[str] = (),
     ) -> None:
         self._names = names
+        self._long_names = long_names
         self._stack = stack
         self._limits = limits
         self._store = store or self._stored
@@ -77,7 +83,7 @@ class Upload:
         stack.push_async_callback(self._events.aclose)
         self._file: AsyncIterator[bytes] | None = None  # the file's bytes, where they come next
         self._files = 0
-        self._text_bytes = self._commas = 0
+        self._text_bytes = self._commas = self._long_bytes = self._long_fields = 0
 
     @property
     def has_file(self) -> bool:
@@ -135,6 +141,8 @@ class Upload:
             yield event
 
     async def _text(self, part: FormPart, stream: AsyncIterator[bytes]) -> str:
+        if part.name in self._long_names:
+            return await self._long_text(part, stream)
         data = bytearray()
         async for chunk in stream:
             data += chunk
@@ -147,6 +155,24 @@ class Upload:
         except UnicodeDecodeError as error:
             is_file = part.name in self._names
             raise (_text_as_file(part.name) if is_file else self._misnamed(part)) from error
+
+    async def _long_text(self, part: FormPart, stream: AsyncIterator[bytes]) -> str:
+        """The text of a field that may be long; memory is reserved for it as it arrives."""
+        self._long_fields += 1
+        data = bytearray()
+        async for chunk in stream:
+            data += chunk
+            self._long_bytes += len(chunk)
+            if len(data) > LONG_BYTES or self._long_fields > LONG_FIELDS:
+                raise TooLarge(
+                    f"the form has more than {LONG_FIELDS} fields {part.name!r}, or one of more "
+                    f"than {LONG_BYTES // 2**20} MiB: send fewer, or in a compressed format"
+                )
+            self._limits.hold(TEXT_COPIES * self._long_bytes)
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            raise self._misnamed(part) from error
 
     async def _stored(self, file: AsyncIterator[bytes]) -> Source:
         """The file's bytes, in memory if they are few, else in a file without a name."""
@@ -171,7 +197,8 @@ class Upload:
         return on_disk.file
 
     def _fits_in_memory(self, size: int) -> bool:
-        return size <= IN_MEMORY_BYTES and self._limits.fits_in_memory(size)
+        held = size + TEXT_COPIES * self._long_bytes
+        return size <= IN_MEMORY_BYTES and self._limits.fits_in_memory(held)
 
     def _too_much_text(self, part: FormPart) -> BadRequest | TooLarge:
         if part.name in self._names:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from aiohttp import FormData
 
@@ -18,9 +19,11 @@ from asr.api.insanely_fast.schemas import CompletedTask, TaskProblem, TaskReques
 from asr.config.keys import parse_keys
 from asr.engines.engine import WindowResult
 from asr.http.app_keys import JOBS, SCHEDULER
+from asr.options import SpeakerOptions
 from asr.transcript import Segment, Word
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
 from tests.hardening.test_messages import ODD, assert_plain
+from tests.support.spoken import dialogue, worded
 
 CLIP = wav(tone(2.0))
 URI = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
@@ -107,7 +110,6 @@ async def test_translation_and_language_reach_the_engine(client: Any, engine: An
         ({"url": "ftp://a/b"}, 400, "begin with http://"),
         ({"url": "http://127.0.0.1/a"}, 403, "127.0.0.1"),
         ({"url": "data:,x"}, 400, "decoded"),
-        ({"url": URI, "diarise_audio": True}, 400, "diarizer"),
         ({"url": URI, "is_async": True}, 400, "Webhook is required for async tasks"),
         ({"url": URI, "language": "klingon"}, 400, "klingon"),
         ({"url": URI, "timestamp": "word"}, 400, "word timestamps"),
@@ -147,11 +149,12 @@ async def test_an_invalid_field_is_a_422_with_fastapis_list(
     assert reason in problem.msg
 
 
-async def test_the_checks_come_in_the_originals_order(client: Any) -> None:
+async def test_the_checks_come_in_the_originals_order(make_client: Any) -> None:
+    client = await make_client(diarizer="off")
     fields: dict[str, Any] = {"url": "x", "diarise_audio": True, "is_async": True}
     assert "Invalid URL" in (await refused(await client.post("/", json=fields)))[1]
     fields["url"] = URI
-    assert "diarizer" in (await refused(await client.post("/", json=fields)))[1]
+    assert "DIARIZER=off" in (await refused(await client.post("/", json=fields)))[1]
     fields["diarise_audio"] = False
     assert "Webhook" in (await refused(await client.post("/", json=fields)))[1]
 
@@ -405,3 +408,45 @@ async def test_odd_values_of_every_field_are_refused_in_plain_words(
             for message in messages:
                 if "cannot be decoded" not in message:  # the field is fine, the audio is not
                     assert_plain(message, value)
+
+
+@pytest.fixture
+def talk(engine: Any) -> str:
+    """Two speakers of a second each, whose every word takes half of one."""
+    engine.transcribe, engine.info = worded, replace(engine.info, has_words=True)
+    return "data:audio/wav;base64," + base64.b64encode(wav(dialogue(1.0, 1.0))).decode()
+
+
+PARTS = [(" w00 w01", [0.0, 1.0]), (" w02 w03", [1.0, 2.0])]
+SPOKEN = [
+    {"speaker": f"SPEAKER_0{n}", "timestamp": t, "text": text} for n, (text, t) in enumerate(PARTS)
+]
+
+
+async def test_diarise_audio_gives_the_originals_speakers(
+    talk: str, client: Any, diarizer: Any
+) -> None:
+    asked = {"diarise_audio": True, "hf_token": "hf_x", "num_speakers": 2}
+    response = await client.post("/", json={"url": talk, **asked})
+    output = (await completed(response)).output
+    assert output.model_dump(mode="json") == {
+        "text": " w00 w01 w02 w03",
+        "chunks": [{"timestamp": times, "text": text} for text, times in PARTS],
+        "speakers": SPOKEN,
+    }
+    assert diarizer.begun == [SpeakerOptions(2)]
+    words = await client.post("/", json={"url": talk, "diarise_audio": True, "timestamp": "word"})
+    assert [each.speaker[-1] for each in (await completed(words)).output.speakers] == list("0011")
+
+
+async def test_a_task_that_is_kept_has_the_speakers_too(talk: str, jobs_client: Any) -> None:
+    asked = {"url": talk, "diarise_audio": True, "managed_task_id": "mine-2"}
+    answer = await completed(await jobs_client.post("/", json=asked))
+    assert answer.output.model_dump(mode="json")["speakers"] == SPOKEN
+    assert (await status_of(jobs_client, "mine-2"))["output"]["speakers"] == SPOKEN
+
+
+async def test_silence_has_no_speakers(client: Any) -> None:
+    silence = "data:audio/wav;base64," + base64.b64encode(wav(np.zeros(16_000))).decode()
+    response = await client.post("/", json={"url": silence, "diarise_audio": True})
+    assert (await response.json())["output"]["speakers"] == []

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+from dataclasses import replace
 
 import pytest
 from aiohttp import FormData, web
@@ -17,6 +18,7 @@ from asr.config.keys import parse_keys
 from asr.errors import StoreUnavailable
 from asr.http.app_keys import JOBS, SCHEDULER
 from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
+from tests.support.spoken import dialogue, worded
 
 SPEECH = wav(tone(2.0))
 LONG = wav(tone(100.0, 4000), 4000)
@@ -373,3 +375,60 @@ async def test_the_end_is_told_to_the_webhook_signed(make_client, aiohttp_server
 def keys(*names):
     """Return the setting API_KEYS for clients of these names."""
     return parse_keys(",".join(f"{name}={f'key-{name}' * 4}" for name in names))
+
+
+TALK = wav(dialogue(1.0, 1.0))
+
+
+@pytest.fixture
+def talking(engine):
+    engine.transcribe, engine.info = worded, replace(engine.info, has_words=True)
+
+
+@pytest.mark.usefixtures("talking")
+async def test_a_job_that_is_asked_who_speaks_tells_it_in_every_format(client):
+    job = await sent(client, data=TALK, path="/jobs?diarize=true&num_speakers=2")
+    await ended(client, job)
+    found = {}
+    for wanted in ("json", "srt", "vtt", "verbose_json", "diarized_json", "rttm", "text"):
+        response = await client.get(f"/jobs/{job['id']}/result?format={wanted}")
+        assert response.status == 200
+        found[wanted] = await response.text()
+    speakers = {
+        "json": [each["speaker"] for each in json.loads(found["json"])["chunks"]],
+        "verbose_json": [e["speaker"] for e in json.loads(found["verbose_json"])["segments"]],
+        "diarized_json": [e["speaker"] for e in json.loads(found["diarized_json"])["segments"]],
+        "rttm": [line.split()[7] for line in found["rttm"].splitlines()],
+    }
+    labels = ["SPEAKER_00", "SPEAKER_01"]
+    assert speakers == dict.fromkeys(speakers, labels) | {"diarized_json": ["A", "B"]}
+    assert "SPEAKER_01: w02 w03" in found["srt"]
+    assert "<v SPEAKER_01>w02 w03" in found["vtt"]
+    assert found["text"] == "w00 w01 w02 w03"
+
+
+@pytest.mark.usefixtures("talking")
+@pytest.mark.parametrize("wanted", ["rttm", "diarized_json"])
+async def test_a_job_for_a_format_of_speakers_is_asked_who_speaks(client, wanted):
+    job = await sent(client, data=TALK, path=f"/asr?async=true&response_format={wanted}")
+    await ended(client, job)
+    response = await client.get(f"/jobs/{job['id']}/result")
+    assert response.content_type == ("text/plain" if wanted == "rttm" else "application/json")
+    assert "SPEAKER_01" in (text := await response.text()) or '"speaker": "B"' in text
+
+
+@pytest.mark.parametrize("wanted", ["rttm", "diarized_json"])
+async def test_a_job_that_was_not_asked_who_speaks_cannot_tell_it(client, wanted):
+    job = await sent(client)
+    await ended(client, job)
+    response = await client.get(f"/jobs/{job['id']}/result?format={wanted}")
+    assert response.status == 400
+    assert "diarize=true" in (await response.json())["error"]
+
+
+async def test_a_job_is_refused_at_once_where_nobody_can_tell_who_speaks(make_client, tmp_path):
+    client = await make_client(jobs_dir=tmp_path, diarizer="off")
+    for query in ("diarize=true", "response_format=rttm"):
+        response = await client.post(f"/jobs?{query}", data=TALK)
+        assert response.status == 400
+        assert "DIARIZER=off" in (await response.json())["error"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import re
 import threading
 from dataclasses import replace
@@ -12,8 +13,10 @@ from aiohttp import FormData
 
 from asr.engines.engine import WindowResult
 from asr.formats.captions import words_of
+from asr.options import SpeakerOptions
 from tests.conftest import eventually, tone, wav
 from tests.support.sounds import stream
+from tests.support.spoken import dialogue, worded
 
 SPEECH = wav(tone(2.0))
 ANSWER = {"text": " 2.00 s", "chunks": [{"timestamp": [0.0, 2.0], "text": " 2.00 s"}]}
@@ -146,3 +149,93 @@ async def test_a_models_failure_is_a_500_without_its_innards(make_client, engine
     response = await client.post("/asr", data=SPEECH)
     assert response.status == 500
     assert "secret" not in await response.text()
+
+
+TALK = wav(dialogue(1.0, 1.0))
+SPOKEN = [
+    {"timestamp": [0.0, 1.0], "text": " w00 w01", "speaker": "SPEAKER_00"},
+    {"timestamp": [1.0, 2.0], "text": " w02 w03", "speaker": "SPEAKER_01"},
+]
+
+
+@pytest.fixture
+def talking(engine):
+    engine.transcribe, engine.info = worded, replace(engine.info, has_words=True)
+
+
+def talk_form(**fields):
+    form = FormData(fields, default_to_multipart=True)
+    form.add_field("file", TALK, filename="talk.wav")
+    return form
+
+
+@pytest.mark.usefixtures("talking")
+async def test_with_diarize_each_chunk_has_its_speaker_by_every_door(client, diarizer):
+    uri = "data:audio/wav;base64," + base64.b64encode(TALK).decode()
+    asked = {"diarize": "true", "min_speakers": "2"}
+    for request in (
+        {"data": TALK, "params": asked},
+        {"data": talk_form(**asked)},
+        {"json": {"url": uri, "diarize": True, "min_speakers": 2}},
+    ):
+        response = await client.post("/asr", **request)
+        assert (response.status, await response.json()) == (
+            200,
+            {"text": " w00 w01 w02 w03", "chunks": SPOKEN},
+        )
+    assert diarizer.begun == [SpeakerOptions(None, 2)] * 3
+
+
+@pytest.mark.usefixtures("talking")
+async def test_words_have_the_speaker_of_their_segment(client):
+    params = {"diarize": "1", "timestamps": "word"}
+    chunks = (await (await client.post("/asr", data=TALK, params=params)).json())["chunks"]
+    assert [chunk["speaker"][-1] for chunk in chunks] == list("0011")
+
+
+@pytest.mark.usefixtures("talking")
+async def test_a_streams_segments_have_their_speakers_at_its_end(client):
+    response = await client.post("/asr", data=TALK, params={"diarize": "true", "stream": "true"})
+    sent = [json.loads(line) for line in (await response.text()).splitlines()]
+    kinds = [event["type"].removeprefix("transcript.text.") for event in sent]
+    assert kinds == ["delta", "segment", "segment", "done"]
+    assert [event["speaker"] for event in sent[1:3]] == ["SPEAKER_00", "SPEAKER_01"]
+    assert (sent[0]["delta"], sent[-1]["duration"]) == (" w00 w01 w02 w03", 2.0)
+
+
+async def test_silence_has_no_speakers_and_no_error(client):
+    silence = wav(np.zeros(16_000, np.float32))
+    response = await client.post("/asr", data=silence, params={"diarize": "true"})
+    assert await response.json() == {"text": "", "chunks": []}
+
+
+async def test_numbers_of_speakers_without_diarize_are_a_warning_or_a_400(client, diarizer):
+    response = await client.post("/asr", data=SPEECH, params={"num_speakers": "2"})
+    assert await response.json() == ANSWER
+    assert response.headers["X-Warnings"] == "num_speakers has no effect without diarize=true"
+    params = {"num_speakers": "2", "strict": "true"}
+    assert (await client.post("/asr", data=SPEECH, params=params)).status == 400
+    assert diarizer.begun == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "named"),
+    [
+        ({"num_speakers": "51"}, 422, "at most 50"),
+        ({"min_speakers": "3", "max_speakers": "2"}, 400, "min_speakers"),
+        ({"num_speakers": "1", "min_speakers": "2"}, 400, "num_speakers"),
+    ],
+)
+@pytest.mark.parametrize("stream", ["true", "false"])
+async def test_impossible_numbers_of_speakers_are_refused(client, asked, status, named, stream):
+    params = {"diarize": "true", "stream": stream, **asked}
+    response = await client.post("/asr", data=SPEECH, params=params)
+    assert response.status == status
+    assert named in (await response.json())["error"]
+
+
+async def test_without_a_diarizer_the_setting_is_named(make_client):
+    client = await make_client(diarizer="off")
+    response = await client.post("/asr", data=SPEECH, params={"diarize": "true"})
+    assert response.status == 400
+    assert "DIARIZER=off" in (await response.json())["error"]

@@ -54,6 +54,9 @@ async def test_keywords_and_hotwords_end_the_prompt(client, engine):
     [
         ("include[]", "logprobs", "include[]"),
         ("known_speaker_names[]", "Ada", "known_speaker_names"),
+        ("known_speaker_references[]", "data:,a", "known_speaker_references"),
+        ("num_speakers", "2", "num_speakers"),
+        ("diarize", "true", "diarize has no effect on json: ask for diarized_json"),
         ("chunking_strategy", '{"type": "server_vad", "threshold": 0.4}', "[threshold]"),
         ("chunking_strategy", '{"type": "auto", "eagerness": "low"}', "[eagerness]"),
         ("beam_size", "5", "beam_size"),
@@ -96,7 +99,9 @@ async def test_what_is_done_anyway_is_no_warning_even_when_strict(client, fields
     ("fields", "param", "named"),
     [
         ({"response_format": "docx"}, "response_format", "vtt, tsv"),
-        ({"response_format": "diarized_json"}, "response_format", "diarizer"),
+        ({"response_format": "rttm", "stream": "true"}, "response_format", "no stream"),
+        ({"num_speakers": "0"}, "num_speakers", "at least 1"),
+        ({"max_speakers": "51"}, "max_speakers", "at most 50"),
         ({"temperature": "warm"}, "temperature", "number"),
         ({"temperature": "nan"}, "temperature", "finite"),
         ({"stream": "perhaps"}, "stream", "true or false"),
@@ -130,7 +135,7 @@ async def test_the_formats_that_are_offered_are_those_that_are_served(client):
     [listed] = re.findall(r"must be one of ([\w, ]+);", found.message)
     offered = listed.split(", ")
     assert len(offered) >= 5
-    assert "diarized_json" not in offered
+    assert {"diarized_json", "rttm"} <= set(offered)
     for response_format in offered:
         await transcribe(client, response_format=response_format)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from asr.api.truss.webhook import webhook_body
 from asr.http.app_keys import JOBS
 from asr.jobs.job import Job, JobState
 from tests.conftest import eventually, tone, wav
+from tests.support.spoken import dialogue, worded
 
 CLIP = wav(tone(2.0))
 URI = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
@@ -23,7 +25,7 @@ PATHS = ["/production/predict", "/predict"]
 FAILURES = [
     ({}, 422, "url: is missing"),
     ({"url": "not-a-url"}, 400, "Invalid URL"),
-    ({"url": URI, "diarise_audio": True}, 400, "diarizer"),
+    ({"url": URI, "diarise_audio": True, "num_speakers": 51}, 422, "at most 50"),
     ({"url": URI, "timestamp": "letter"}, 422, "must be one of chunk, word"),
     ({"url": "data:,x"}, 400, "decoded"),
 ]
@@ -156,7 +158,18 @@ async def test_a_prediction_that_fails_later_is_told_as_predict_tells_it(jobs_cl
         ({"model_input": {"url": "not-a-url"}}, 400, "Invalid URL"),
         ({"model_input": {"url": URI}, "priority": 3}, 422, "priority"),
         ({"model_input": {"url": URI}, "webhook_endpoint": "ftp://a.example"}, 400, "http"),
-        ({"model_input": {"url": URI, "diarise_audio": True}}, 400, "diarizer"),
+        (
+            {
+                "model_input": {
+                    "url": URI,
+                    "diarise_audio": True,
+                    "min_speakers": 3,
+                    "max_speakers": 2,
+                }
+            },
+            400,
+            "min_speakers",
+        ),
         ({"model_input": {"url": URI, "timestamp": "word"}}, 400, "word timestamps"),
     ],
 )
@@ -166,3 +179,23 @@ async def test_a_prediction_for_later_that_cannot_be_is_refused_at_once(
     response = await jobs_client.post("/async_predict", json=sent)
     assert response.status == status
     assert named in await problem(response)
+
+
+async def test_diarise_audio_gives_the_speakers_beside_the_chunks(client: Any, engine: Any) -> None:
+    engine.transcribe, engine.info = worded, replace(engine.info, has_words=True)
+    talk = "data:audio/wav;base64," + base64.b64encode(wav(dialogue(1.0, 1.0))).decode()
+    asked = {"url": talk, "diarise_audio": True, "num_speakers": 0}
+    output = await (await client.post("/predict", json=asked)).json()
+    chunks = [
+        {"timestamp": t, "text": x} for t, x in (([0.0, 1.0], " w00 w01"), ([1.0, 2.0], " w02 w03"))
+    ]
+    speakers = [{"speaker": f"SPEAKER_0{n}", **chunk} for n, chunk in enumerate(chunks)]
+    assert output == {"text": " w00 w01 w02 w03", "chunks": chunks, "speakers": speakers}
+
+
+async def test_without_a_diarizer_the_setting_is_named(make_client: Any) -> None:
+    client = await make_client(diarizer="off")
+    response = await client.post("/predict", json={"url": URI, "diarise_audio": True})
+    assert response.status == 400
+    assert "diarise_audio needs a diarizer" in (detail := await problem(response))
+    assert "DIARIZER=off" in detail
