@@ -84,8 +84,7 @@ def _transcriptions() -> Iterator[Cell]:
             fields["timestamp_granularities"] = list(granularities)
         if stream:
             fields["stream"] = True
-        refusal = Refusal(param="response_format") if response_format == "diarized_json" else None
-        yield Cell("transcriptions", fields, refusal, speech)
+        yield Cell("transcriptions", fields, file=speech)
 
 
 def _logprobs() -> Iterator[Cell]:

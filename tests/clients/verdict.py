@@ -11,7 +11,13 @@ from typing import Any, get_args
 import jiwer
 import pydantic
 from openai.types import Model
-from openai.types.audio import Transcription, TranscriptionVerbose, Translation, TranslationVerbose
+from openai.types.audio import (
+    Transcription,
+    TranscriptionDiarized,
+    TranscriptionVerbose,
+    Translation,
+    TranslationVerbose,
+)
 from openai.types.audio.transcription_stream_event import TranscriptionStreamEvent
 
 from benchmark.demo import plain_words
@@ -22,6 +28,7 @@ from tests.clients.readers import Unreadable, readings
 TYPES: Mapping[tuple[str, str], type[pydantic.BaseModel]] = {
     ("transcriptions", "json"): Transcription,
     ("transcriptions", "verbose_json"): TranscriptionVerbose,
+    ("transcriptions", "diarized_json"): TranscriptionDiarized,
     ("translations", "json"): Translation,
     ("translations", "verbose_json"): TranslationVerbose,
 }
@@ -134,6 +141,8 @@ def _whole(cell: Cell, body: Any) -> str:
     shape.model_validate(body, strict=True)
     if cell.response_format == "verbose_json":
         _check_verbose(cell, body)
+    if cell.response_format == "diarized_json":
+        _check_diarized(body)
     _check_logprobs(cell, body)
     return str(body["text"])
 
@@ -151,6 +160,16 @@ def _check_verbose(cell: Cell, body: Mapping[str, Any]) -> None:
             raise Wrong(f"the {name} are not the text: {said}")
     for segment in body.get("segments") or ():
         _check_segment(segment)
+
+
+def _check_diarized(body: Mapping[str, Any]) -> None:
+    """All of the text is somebody's, from the first speaker on."""
+    segments = body["segments"]
+    _check_times([(each["start"], each["end"]) for each in segments], body["duration"])
+    if "".join(each["text"] for each in segments).split() != body["text"].split():
+        raise Wrong(f"the segments are not the text: {segments}")
+    if segments[0]["speaker"] != "A" or not all(each["speaker"] for each in segments):
+        raise Wrong(f"nobody speaks, or not from A on: {segments}")
 
 
 def _check_segment(segment: Mapping[str, Any]) -> None:
