@@ -15,6 +15,10 @@ def load(config: Config) -> Diarizer:
     """
     if config.diarizer == "off":
         raise ConfigError("DIARIZER='off': there is no diarizer to load")
+    if config.diarizer == "pyannote":
+        from asr.diarization import pyannote
+
+        return pyannote.open_pipeline(config)
     return _load_builtin(config)
 
 
