@@ -15,7 +15,7 @@ from asr.options import SpeakerOptions
 DISTANCE = 0.6
 MOST_HELD = 1_500  # With so many, the closest are merged: 0.1 s of one core, 9 MB for a while.
 KEPT = 500  # So many remain then: only pairs that are nearly equal have been merged.
-LEAST_SECONDS = 3.0  # A cluster with less speech than this is no speaker but goes to the closest.
+LEAST_SECONDS = 5.0  # A cluster with less speech than this is no speaker but goes to the closest.
 LEAST_SHARE = 0.1  # In a short recording one with this share of the speech is a speaker, too.
 
 
