@@ -25,7 +25,7 @@ import torch
 
 from asr.config.config import Config
 from asr.diarization import session as sessions
-from asr.diarization import voiceprints
+from asr.diarization import stretches, voiceprints
 from asr.diarization.builtin import BuiltinDiarizer
 from asr.diarization.diarizer import Diarization, DiarizationSession
 from asr.diarization.load import load
@@ -52,7 +52,7 @@ class Constants:
 
     def set_networks(self) -> None:
         sessions.STEP_SAMPLES = round(self.step * SAMPLE_RATE)
-        sessions.MOST_FRAMES = round(self.cap * FRAMES_PER_SECOND)
+        stretches.MOST_FEATURES = round(self.cap * FRAMES_PER_SECOND)
 
     def set_clustering(self) -> None:
         voiceprints.DISTANCE = self.distance
