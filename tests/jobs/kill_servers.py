@@ -20,7 +20,7 @@ import threading
 import time
 import wave
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -154,6 +154,18 @@ class Servers:
         answers = [self.ask("GET", f"/status/job-{number}") for number in range(jobs)]
         return sum(answer.get("status") == "completed" for answer in answers)
 
+    def running(self, place: int) -> float:
+        """How many jobs one of them runs."""
+        url = f"http://127.0.0.1:{self.ports[place]}/metrics"
+        found = re.search(r"^asr_jobs_running (\S+)$", requests.get(url, timeout=15).text, re.M)
+        assert found is not None
+        return float(found[1])
+
+    def late(self) -> list[str]:
+        """The jobs whose result came too late to the first of them, so that it was dropped."""
+        log = (self.folder / "0" / "log").read_text(errors="replace")
+        return re.findall(r"job (job-\d+) is not this server's any more", log)
+
     def ends(self) -> list[tuple[str, int]]:
         """What the logs say of jobs that were completed: the id, and which attempt it was."""
         logs = "".join(
@@ -224,15 +236,25 @@ def submitting(servers: Servers, jobs: int) -> Iterator[None]:
     thread.join()
 
 
-def frozen(servers: Servers, jobs: int) -> Count:
+def frozen(servers: Servers, jobs: int, seconds: float = FROZEN_SECONDS) -> Count:
+    """Freeze a server that runs jobs, and thaw it when others have done them."""
     with submitting(servers, jobs):
-        freeze(servers)
-    return counted(servers, jobs, f"frozen for {FROZEN_SECONDS:g} s", time.monotonic())
+        freeze(servers, seconds)
+    thawed_at = time.monotonic()
+    until(lambda: bool(servers.late()), ENOUGH_SECONDS)
+    found = counted(servers, jobs, "", thawed_at)
+    late = len(servers.late())
+    return replace(found, harm=f"frozen for {seconds:g} s in {late} jobs")
 
 
-def freeze(servers: Servers) -> None:
+def freeze(servers: Servers, seconds: float) -> None:
+    """Freeze the first server once its engine has a job in a step that goes on after it."""
+    hold = servers.folder / "0" / "hold"
+    hold.write_text("0")
+    until(lambda: servers.running(0) > 0, ENOUGH_SECONDS)
     servers.processes[0].send_signal(signal.SIGSTOP)
-    time.sleep(FROZEN_SECONDS)
+    hold.unlink()
+    time.sleep(seconds)
     servers.processes[0].send_signal(signal.SIGCONT)
 
 
