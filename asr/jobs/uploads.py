@@ -60,7 +60,7 @@ class Uploads:
         try:
             async with self._new(name) as file:
                 async for piece in _pieces(data):
-                    await self._run(self._written, file, piece)
+                    await self._run_writing(self._written, file, piece)
         except BaseException:
             await self.remove(name)
             raise
@@ -75,15 +75,15 @@ class Uploads:
 
     @contextlib.asynccontextmanager
     async def _new(self, name: str) -> AsyncIterator[BinaryIO]:
-        file = await self._run(self._created, name)
+        file = await self._run_writing(self._created, name)
         try:
             yield file
-            await self._run(_synced, file)
+            await self._run_writing(_synced, file)
         except BaseException:
             with contextlib.suppress(AsrError):
-                await self._run(_discarded, file)
+                await self._run_writing(_discarded, file)
             raise
-        await self._run(file.close)
+        await self._run_writing(file.close)
 
     async def put(self, name: str, data: bytes) -> None:
         """Write a file of this name, over one that is there.
@@ -97,7 +97,7 @@ class Uploads:
                 file.write(data)
                 _synced(file)
 
-        await self._run(call)
+        await self._run_writing(call)
 
     async def get(self, name: str) -> bytes:
         """All bytes of a file.
@@ -163,6 +163,13 @@ class Uploads:
         except FileNotFoundError:
             return math.inf
 
+    async def _run_writing(self, function: Callable[..., Result], *arguments: object) -> Result:
+        """Run what writes: where a place is missing, such as the bucket, the fault is ours."""
+        try:
+            return await self._run(function, *arguments)
+        except NotFound as error:
+            raise self._failure(error.__cause__ or error) from error
+
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         try:
             return await self._threads.run(function, *arguments)
@@ -173,7 +180,7 @@ class Uploads:
         except Exception as error:  # the boundary of the storages' libraries
             raise self._failure(error) from error
 
-    def _failure(self, error: Exception) -> AsrError:
+    def _failure(self, error: BaseException) -> AsrError:
         if (exhausted := run_out(error, "a job's file cannot be opened")) is not None:
             return exhausted
         number = getattr(error, "errno", None)

@@ -108,6 +108,18 @@ async def test_what_cannot_be_reached_is_a_failure_of_ours(tmp_path):
         await uploads.put("name", b"")
 
 
+async def test_a_bucket_that_is_missing_is_a_failure_of_ours(uploads, monkeypatch):
+    def missing(_):
+        raise FileNotFoundError("The specified bucket does not exist")
+
+    monkeypatch.setattr(uploads, "_created", missing)
+    with pytest.raises(StorageFailed, match="set UPLOADS_URL") as raised:
+        await uploads.write(stream_of([b"x"]))
+    assert raised.value.status == 503
+    with pytest.raises(StorageFailed):
+        await uploads.put("a" * 32, b"x")
+
+
 async def test_nobody_else_on_the_machine_lists_the_directory(directory):
     with contextlib.closing(Uploads(str(directory))) as uploads:
         await uploads.write(stream_of([b"x"]))
