@@ -23,8 +23,7 @@ from benchmark.speakers import cases, compose, figures, sample, voices
 from benchmark.speakers.compose import Reference
 from benchmark.speakers.figures import SAMPLE, Measured
 
-BUILTIN, SHERPA = "builtin", "sherpa-onnx"
-MODULES = {BUILTIN: "benchmark.speakers.builtin", SHERPA: "benchmark.speakers.sherpa"}
+SERVERS_OWN = "benchmark.speakers.builtin"  # The module that loads what DIARIZER names.
 ENVIRONMENT = Entry("diarization", "", ("pyannote",), environment="diarization")
 WORKER = "benchmark.speakers.worker"
 SCORER = "benchmark.speakers.der"
@@ -52,48 +51,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
         environments.install(only=[str(ENVIRONMENT.environment)])
     try:
         python = environments.program(ENVIRONMENT, dict(_pair(one) for one in options.python))
-        results = _compared(options, python)
+        files = _measured(options, python)
     except (CannotRun, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"commit {provenance.commit()}, {provenance.processor()}, one thread")
-    for system, files in results.items():
-        print(f"\n{system}\n\n{figures.table(files)}")
-    goals = figures.marks(results[BUILTIN])
+    print(f"\n{figures.table(files)}")
+    goals = figures.marks(files)
     print("\n" + "\n".join(one.judged() for one in goals))
     if options.json:
-        plain = {system: [asdict(one) for one in files] for system, files in results.items()}
-        options.json.write_text(json.dumps(plain, indent=1) + "\n")
+        options.json.write_text(json.dumps([asdict(one) for one in files], indent=1) + "\n")
     return int(any(one.judged().startswith("missed") for one in goals))
 
 
-def _compared(options: argparse.Namespace, python: str) -> dict[str, list[Measured]]:
+def _measured(options: argparse.Namespace, scorer: str) -> list[Measured]:
     files = list(recordings(options.folder, options.only, options.tuning, options.hours))
     if not files:
         raise ValueError("nothing to measure: name a --folder of speech or more in --only")
-    results = {BUILTIN: measured(files, BUILTIN, sys.executable, python, options.told)}
-    if options.against:
-        own = [one for one in files if one.kind != figures.LONG]
-        results[options.against] = measured(own, options.against, python, python, options.told)
-    return results
+    return measured(files, SERVERS_OWN, sys.executable, scorer, options.told)
 
 
 def measured(
-    files: Sequence[Recording], system: str, python: str, scorer: str, is_told: bool = False
+    files: Sequence[Recording], module: str, python: str, scorer: str, is_told: bool = False
 ) -> list[Measured]:
     """Diarize each recording in a process of its own, and score all of them.
 
     Args:
-        python: runs the system.
+        module: has `load()`, which gives the diarizer.
+        python: has the packages of that module.
         scorer: a Python that has pyannote.metrics.
-        is_told: whether the system is told the number of speakers.
+        is_told: whether the diarizer is told the number of speakers.
     """
     answers = []
     for one in files:
         speakers = {"count": one.speakers} if is_told else {}
-        heard = answer(python, MODULES.get(system, system), one.audio, speakers)
+        heard = answer(python, module, one.audio, speakers)
         multiple = heard["seconds"] / max(heard["cpu_s"], 1e-9)
-        say = f"{system}: {one.name}: {heard['voices']} speakers, {multiple:.1f} x real time"
+        say = f"{one.name}: {heard['voices']} speakers, {multiple:.1f} x real time"
         print(say, file=sys.stderr, flush=True)
         answers.append(heard)
     pairs = [
@@ -191,8 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         "--long", dest="hours", nargs="*", type=int, default=[], metavar="HOURS",
         help="also compose meetings of so many hours, such as 1 10",
     )  # fmt: skip
-    add("--against", choices=[SHERPA], help="also measure this one")
-    add("--install", action="store_true", help="install pyannote.metrics and sherpa-onnx first")
-    add("--python", action="append", default=[], metavar="diarization=PATH", help="their Python")
+    add("--install", action="store_true", help="install pyannote.metrics first")
+    add("--python", action="append", default=[], metavar="diarization=PATH", help="its Python")
     add("--json", type=Path, metavar="OUT", help="write everything to this file too")
     return parser

@@ -1,8 +1,7 @@
 """Diarize one file in this process, and print its turns and cost as a line of JSON.
 
 `python -m benchmark.speakers.worker MODULE AUDIO SPEAKERS` asks `MODULE.load()` for a diarizer of
-`asr.diarization.diarizer`; SPEAKERS is JSON for `SpeakerOptions`. It runs in environments that
-may have neither torch nor aiohttp.
+`asr.diarization.diarizer`; SPEAKERS is JSON for `SpeakerOptions`.
 """
 
 from __future__ import annotations
