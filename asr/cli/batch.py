@@ -19,6 +19,7 @@ from asr.options import Options
 from asr.transcript import Transcript
 from asr.transcription.scheduled_request import Timings
 from asr.transcription.service import Service
+from asr.transcription.speakers import with_speakers
 
 Status = Literal["written", "skipped", "failed"]
 
@@ -122,7 +123,10 @@ class Batch:
         async with contextlib.aclosing(coming):
             parts = [part async for part in coming]
         segments = tuple(segment for part in parts for segment in part.segments)
-        return replace(parts[-1], segments=segments)
+        transcript = replace(parts[-1], segments=segments)
+        if self._options.speakers is None:
+            return transcript
+        return await asyncio.to_thread(with_speakers, transcript)
 
     def _write(self, transcript: Transcript, recording: Recording) -> None:
         info = self._service.engine.info

@@ -46,9 +46,24 @@ TRANSCRIPTION = (
 )
 
 
+SPEAKERS = (
+    click.option("--diarize", is_flag=True, help="Tell who speaks."),
+    click.option("--num-speakers", type=click.IntRange(1), help="So many people speak."),
+    click.option("--min-speakers", type=click.IntRange(1), help="At least so many speak."),
+    click.option("--max-speakers", type=click.IntRange(1), help="At most so many speak."),
+)
+
+
 def server_options(command: Command) -> Command:
     """Add what every command that speaks to a server has."""
     return SERVER(API_KEY(JSON(command)))
+
+
+def speaker_options(command: Command) -> Command:
+    """Add how speakers are to be told apart."""
+    for option in reversed(SPEAKERS):
+        command = option(command)
+    return command
 
 
 def transcription_options(command: Command) -> Command:

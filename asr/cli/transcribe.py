@@ -15,13 +15,13 @@ import click
 
 from asr.capabilities import EngineInfo
 from asr.cli.batch import Batch, FileResult
-from asr.cli.options import JSON, QUIET, transcription_options
+from asr.cli.options import JSON, QUIET, speaker_options, transcription_options
 from asr.cli.progress import AudioBar, say
 from asr.cli.recordings import Format, Recording, find
 from asr.config.config import Config
 from asr.errors import BadRequest
 from asr.metrics import Metrics
-from asr.options import Options, Task, Timestamps
+from asr.options import Options, SpeakerOptions, Task, Timestamps
 from asr.resources import cpu
 from asr.server import logs
 from asr.transcription.languages import allowed_languages, language_code
@@ -46,8 +46,17 @@ class Wanted:
     prompt: str | None
     temperature: float
     audio_track: int | None
+    diarize: bool
+    num_speakers: int | None
+    min_speakers: int | None
+    max_speakers: int | None
 
-    def options(self, info: EngineInfo) -> Options:
+    @property
+    def speakers(self) -> SpeakerOptions | None:
+        numbers = (self.num_speakers, self.min_speakers, self.max_speakers)
+        return SpeakerOptions(*numbers) if self.diarize or any(numbers) else None
+
+    def options(self, info: EngineInfo, has_diarizer: bool) -> Options:
         """How to transcribe.
 
         Raises:
@@ -63,8 +72,9 @@ class Wanted:
                 prompt=self.prompt,
                 temperature=self.temperature,
                 audio_track=self.audio_track,
+                speakers=self.speakers,
             )
-            check(options, info, has_diarizer=False)
+            check(options, info, has_diarizer)
         except BadRequest as error:
             raise click.UsageError(error.message) from error
         return options
@@ -99,6 +109,7 @@ class Wanted:
 @JSON
 @QUIET
 @transcription_options
+@speaker_options
 @click.option("--model", help="As the setting MODEL_ID: an id on the hub, a path, or `demo`.")
 @click.option("--device", help="As the setting DEVICE: `cpu`, `cuda`, `cuda:N` or `auto`.")
 @click.option("--dtype", help="As the setting DTYPE: `float32`, `float16`, `bfloat16` or `auto`.")
@@ -137,7 +148,8 @@ async def _transcribed(
         say(f"loading the model {config.model_id}", err=True)
     results: list[FileResult] = []
     async with open_service(config, Metrics()) as service:
-        batch = Batch(service, wanted.options(service.engine.info))
+        has_diarizer = service.transcriber.server_info.has_diarizer
+        batch = Batch(service, wanted.options(service.engine.info, has_diarizer))
         with AudioBar(shown=not wanted.is_quiet) as bar:
             async with contextlib.aclosing(batch.results(todo)) as coming:
                 async for result in coming:

@@ -1,6 +1,7 @@
 """Many files in one process: all at once, each for itself, and whole."""
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -9,10 +10,11 @@ from asr.cli.recordings import find
 from asr.config.config import Config
 from asr.engines.engine import WindowResult
 from asr.metrics import Metrics
-from asr.options import Options
+from asr.options import Options, SpeakerOptions
 from asr.transcription.service import open_service
 from tests.conftest import tone, wav
 from tests.support.fake_engine import FakeEngine, transcribed
+from tests.support.spoken import dialogue, worded
 
 CONFIG = Config(vad="off", jobs_share=1.0)
 
@@ -66,3 +68,17 @@ async def test_what_is_interrupted_leaves_whole_files_only(recordings):
     out = recordings[0].outputs["text"].parent
     assert [path.name for path in out.iterdir()] == ["a.txt"]
     assert recordings[0].is_done
+
+
+async def test_who_speaks_is_written_where_it_is_asked(tmp_path, diarizer):
+    (tmp_path / "talk.wav").write_bytes(wav(dialogue(2.0, 2.0)))
+    info = replace(FakeEngine.info, has_words=True)
+    engine = FakeEngine(transcribe=worded, info=info)
+    talk = find([tmp_path], ["srt"], tmp_path / "out")
+    load = lambda _: diarizer  # noqa: E731
+    async with open_service(CONFIG, Metrics(), lambda _: engine, load) as service:
+        batch = Batch(service, Options(speakers=SpeakerOptions(count=2)))
+        assert [each.status async for each in batch.results(talk) if each] == ["written"]
+    assert diarizer.begun == [SpeakerOptions(count=2)]
+    cues = talk[0].outputs["srt"].read_text()
+    assert cues.index("SPEAKER_00") < cues.index("w03") < cues.index("SPEAKER_01")

@@ -94,3 +94,20 @@ def test_what_the_model_cannot_do_is_a_usage_error(folder, starts, capsys):
     assert run(["transcribe", str(folder), "--language", "klingon"]) == 2
     assert "does not know the language 'klingon'; it knows en, es" in capsys.readouterr().err
     assert len(starts) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "told"),
+    [
+        (["--diarize"], {"DIARIZER": "off"}, "DIARIZER=off"),
+        (["--min-speakers", "3", "--max-speakers", "2"], {}, "min_speakers=3"),
+    ],
+)
+def test_speakers_that_cannot_be_told_apart_are_an_error_of_usage(
+    folder, starts, monkeypatch, capsys, arguments, settings, told
+):
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert run(["transcribe", str(folder), *arguments]) == 2
+    assert told in capsys.readouterr().err
+    assert starts
