@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Literal
 
@@ -20,6 +19,7 @@ from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats import openai_json, writers
 from asr.formats.captions import Layout, words_of
+from asr.formats.json_text import json_text
 from asr.formats.rttm import rttm
 from asr.http.app_keys import ENGINE, TRANSCRIBER
 from asr.http.parameters import refuse_unknown
@@ -128,7 +128,7 @@ def formatted(
     if wanted == "json":
         return "application/json", answer(transcript, options.timestamps).model_dump_json()
     if wanted == "diarized_json":
-        return "application/json", json.dumps(
+        return "application/json", json_text(
             _with_warnings(openai_json.diarized_json(transcript, options.task), transcript)
         )
     if wanted == "rttm":
@@ -143,7 +143,7 @@ def formatted(
         {"segment", options.timestamps} - {"none"},
         options.temperature,
     )
-    return "application/json", json.dumps(_with_warnings(found, transcript))
+    return "application/json", json_text(_with_warnings(found, transcript))
 
 
 def _with_warnings(found: openai_json.Json, transcript: Transcript) -> openai_json.Json:

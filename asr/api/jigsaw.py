@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from typing import ClassVar, TypeVar
 
 from aiohttp import web
@@ -15,6 +14,7 @@ from asr.audio.streams import Source
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.config.config import Config
 from asr.errors import BadUrl
+from asr.formats.json_text import json_text
 from asr.formats.pipeline_json import Json, pipeline_json
 from asr.http import requests
 from asr.http.app_keys import CONFIG, ENGINE, TRANSCRIBER
@@ -162,6 +162,6 @@ async def written(transcript: Transcript, timestamps: Timestamps, **around: obje
 
     def write() -> str:
         output: Json = pipeline_json(transcript, timestamps)
-        return json.dumps({"output": output, **around} if around else output, ensure_ascii=False)
+        return json_text({"output": output, **around} if around else output, ensure_ascii=False)
 
     return await asyncio.to_thread(write)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 import uuid
 
@@ -21,6 +20,7 @@ from asr.api.insanely_fast.answers import IS_ASYNC, MACHINE, NAME
 from asr.api.insanely_fast.schemas import TaskParameters
 from asr.api.jigsaw_jobs import RequestAudio, TaskFailed
 from asr.errors import BadRequest, NotFound
+from asr.formats.json_text import json_text
 from asr.formats.pipeline_json import Json
 from asr.http.app_keys import CLIENT, CONFIG, ENGINE, JOBS, TRANSCRIBER
 from asr.http.job_audio import kept_after_all
@@ -195,7 +195,7 @@ async def _task(request: web.Request, task_id: str) -> Job:
 
 
 def _text(found: Json) -> str:
-    return json.dumps(found, ensure_ascii=False)
+    return json_text(found, ensure_ascii=False)
 
 
 def _machine(request: web.Request) -> dict[str, str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
@@ -24,6 +23,7 @@ from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, NotFound, UnsupportedMedia
 from asr.formats import openai_json, writers
 from asr.formats.events import Event, diarized_events, transcript_events
+from asr.formats.json_text import json_text
 from asr.formats.rttm import rttm
 from asr.http import sources, streaming
 from asr.http.app_keys import ENGINE, STARTED, TRANSCRIBER
@@ -155,12 +155,12 @@ def _whole(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> tup
     wanted = planned.response_format
     if wanted == "json":
         found = openai_json.plain_json(transcript, with_logprobs=planned.options.logprobs)
-        return "application/json", json.dumps(found)
+        return "application/json", json_text(found)
     if wanted == "verbose_json":
-        return "application/json", json.dumps(_verbose(transcript, planned, info))
+        return "application/json", json_text(_verbose(transcript, planned, info))
     if wanted == "diarized_json":
         found = openai_json.diarized_json(transcript, planned.options.task)
-        return "application/json", json.dumps(_with_warnings(found, planned, transcript))
+        return "application/json", json_text(_with_warnings(found, planned, transcript))
     if wanted == "rttm":
         return "text/plain", rttm(transcript.turns or ())
     return "text/plain", writers.written(transcript.segments, wanted, planned.layout)
