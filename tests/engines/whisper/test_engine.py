@@ -91,25 +91,25 @@ def test_those_who_stay_do_not_notice_those_who_leave(
         assert engine.sequences[window].tokens == alone[window]
 
 
-def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(
+def test_hundreds_of_windows_come_and_go_and_no_slot_is_lost(
     tiny: Twins, alone: dict[Window, list[int]]
 ) -> None:
     chance = np.random.default_rng(0)
     asked = list(alone)
     engine = recording(tiny.checkpoint, slots=7, encoder_batch=3, few_rows=5, encoder_spacing=6)
     caller, origin, dropped, broken = Caller(engine), {}, set(), set()
-    for _ in range(1000):
+    for _ in range(300):
         template = asked[chance.integers(len(asked))]
         window = Window(template.samples, 0.0, template.options)
-        if chance.random() < 0.1:
+        if chance.random() < 0.3:
             window = Window(np.full(100, np.nan, np.float32), 0.0)
             broken.add(window)
         origin[window] = template
         while not engine.free():
             caller.step([])
         caller.step([window])
-        if chance.random() < 0.2:
-            leaving = list(origin)[-chance.integers(1, 6) :][0]
+        if chance.random() < 0.7:
+            leaving = list(origin)[-chance.integers(1, 5) :][0]
             if leaving not in caller.finals:
                 engine.drop(leaving)
                 dropped.add(leaving)
@@ -118,8 +118,8 @@ def test_a_thousand_windows_come_and_go_and_no_slot_is_lost(
     assert engine._batch.free == 7
     assert engine.free() == 3
     assert set(caller.finals) == set(origin) - dropped
-    assert len(dropped) > 50
-    assert len(broken - dropped) > 50
+    assert len(dropped) > 40
+    assert len(broken - dropped) > 40
     for window, result in caller.finals.items():
         assert (result.error is not None) == (window in broken)
         if window not in broken:
