@@ -58,7 +58,7 @@ def test_a_container_of_600_mib_outlives_24_long_files_at_once(tmp_path: Path) -
     with (
         memory_group(600 * MIB) as group,
         ThreadPoolExecutor(FILES) as callers,
-        controlled(tmp_path, entry=group.entry, ENGINE_CAPACITY="16") as server,
+        controlled(tmp_path, entry=group.entry, ENGINE_CAPACITY="16", ENGINE_MIB="180") as server,
     ):
         server.hold()
         ten_minutes = encoded("ten-minutes.mp3")

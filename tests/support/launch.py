@@ -3,7 +3,8 @@
 Tests start it as a process. `ENGINE_CONTROL` names a directory. While it holds a file `hold`, the
 engine waits in its step, once it has transcribed as many windows as the file says; where it holds
 `die`, the step raises; every window transcribed is a line of `transcribed` there. A step takes
-`ENGINE_STEP_SECONDS` (0).
+`ENGINE_STEP_SECONDS` (0); the engine holds `ENGINE_MIB` (0) of memory, as a model would. PyTorch is
+left out: it is half of a start.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
+import numpy as np
 
 from asr.config.config import Config
 from asr.engines.engine import Window, WindowResult
@@ -36,6 +37,7 @@ POLL_SECONDS = 0.01  # A held engine reads the file again after so many seconds.
 class Controlled(FakeEngine):
     control: Path = Path()
     count: int = 0  # of windows transcribed
+    weights: bytes = b""
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:
         while self.count >= self._most():
@@ -63,8 +65,10 @@ def load_engine(_: Config) -> Controlled:
     control = Path(os.environ["ENGINE_CONTROL"])
     (control / "loading").touch()
     while (control / "hold-load").exists():
-        torch.ones(300, 300) @ torch.ones(300, 300)  # as a model computes while it warms up
-    return Controlled(int(os.environ.get("ENGINE_CAPACITY", "4")), control=control)
+        np.ones((300, 300)) @ np.ones((300, 300))  # as a model computes while it warms up
+    weights = b"w" * (int(os.environ.get("ENGINE_MIB", "0")) * 2**20)
+    capacity = int(os.environ.get("ENGINE_CAPACITY", "4"))
+    return Controlled(capacity, control=control, weights=weights)
 
 
 def main() -> None:
