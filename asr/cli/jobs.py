@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable, Sequence
 import click
 
 from asr.cli.client import JobsClient, JobView, Json, Refused, connected
-from asr.cli.options import server_options
+from asr.cli.options import IDS, server_options
 
 PAGE = 100  # So many jobs are asked for at once.
 STATES = ("queued", "running", "completed", "failed", "cancelled", "expired")
 
 
 @click.command("status")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@IDS
 @server_options
 def status_command(ids: tuple[str, ...], server: str, api_key: str | None, is_json: bool) -> int:
     """Show the state of jobs and how much of their audio is transcribed.
@@ -27,7 +27,7 @@ def status_command(ids: tuple[str, ...], server: str, api_key: str | None, is_js
 
 
 @click.command("cancel")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
+@IDS
 @server_options
 def cancel_command(ids: tuple[str, ...], server: str, api_key: str | None, is_json: bool) -> int:
     """Cancel jobs, also those that run; those that have ended stay as they are.

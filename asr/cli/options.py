@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import click
 
+from asr.cli.recordings import Format
 from asr.options import Task, Timestamps
 
 Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 
 SERVER = click.option(
     "--server",
@@ -23,6 +26,7 @@ API_KEY = click.option(
 )
 JSON = click.option("--json", "is_json", is_flag=True, help="Print JSON, an object in each line.")
 QUIET = click.option("--quiet", "is_quiet", is_flag=True, help="Show no progress.")
+IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 TRANSCRIPTION = (
     click.option("--language", help="Language that is spoken; without it, it is detected."),
     click.option("--languages", help="Languages that may be detected, with commas."),
@@ -52,6 +56,28 @@ SPEAKERS = (
     click.option("--min-speakers", type=click.IntRange(1), help="At least so many speak."),
     click.option("--max-speakers", type=click.IntRange(1), help="At most so many speak."),
 )
+
+
+def output_options(formats: str, directory: str, default: Sequence[Format] = ()) -> Decorator:
+    """Add in which formats results are written, and where; the texts are the options' help."""
+    first = click.option(
+        "-f",
+        "--format",
+        "formats",
+        multiple=True,
+        default=default,
+        show_default=bool(default),
+        type=click.Choice(get_args(Format)),
+        help=formats,
+    )
+    second = click.option(
+        "-o",
+        "--output",
+        "directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        help=directory,
+    )
+    return lambda command: first(second(command))
 
 
 def server_options(command: Command) -> Command:

@@ -9,13 +9,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
 from asr.capabilities import EngineInfo
 from asr.cli.batch import Batch, FileResult
-from asr.cli.options import JSON, QUIET, speaker_options, transcription_options
+from asr.cli.options import (
+    JSON,
+    QUIET,
+    output_options,
+    speaker_options,
+    transcription_options,
+)
 from asr.cli.progress import AudioBar, say
 from asr.cli.recordings import Format, Recording, find
 from asr.config.config import Config
@@ -88,22 +94,10 @@ class Wanted:
     metavar="FILE...",
     type=click.Path(exists=True, path_type=Path),
 )
-@click.option(
-    "-f",
-    "--format",
-    "formats",
-    multiple=True,
+@output_options(
+    "What is written; may be repeated.",
+    "Directory for what is written; without it, each output lies beside its audio.",
     default=("text",),
-    show_default=True,
-    type=click.Choice(get_args(Format)),
-    help="What is written; may be repeated.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for what is written; without it, each output lies beside its audio.",
 )
 @click.option("--overwrite", is_flag=True, help="Also transcribe what has been written before.")
 @JSON

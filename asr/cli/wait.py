@@ -22,7 +22,7 @@ from asr.cli.client import (
     connected,
 )
 from asr.cli.jobs import show
-from asr.cli.options import QUIET, server_options
+from asr.cli.options import IDS, QUIET, output_options, server_options
 from asr.cli.output import write_whole
 from asr.cli.progress import AudioBar, say
 from asr.cli.recordings import SUFFIXES, Format
@@ -90,21 +90,10 @@ class Watch:
 
 
 @click.command("wait")
-@click.argument("ids", nargs=-1, required=True, metavar="ID...")
-@click.option(
-    "-f",
-    "--format",
-    "formats",
-    multiple=True,
-    type=click.Choice(list(SUFFIXES)),
-    help="Fetch the result as this; may be repeated.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "directory",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Directory for the results, each under its job's id; without it they are printed.",
+@IDS
+@output_options(
+    "Fetch the result as this; may be repeated.",
+    "Directory for the results, each under its job's id; without it they are printed.",
 )
 @QUIET
 @server_options
