@@ -103,6 +103,7 @@ class ScheduledRequest:
 
     def __init__(self, scheduler: Queue, account: AudioAccount, is_job: bool = False) -> None:
         self.is_job = is_job
+        self.is_diarized = False  # whether it waits for the diarizer, too
         self._scheduler = scheduler
         self._account = account
         self._unfinished: dict[Window, ScheduledWindow] = {}
@@ -137,7 +138,7 @@ class ScheduledRequest:
 
     @property
     def has_company(self) -> bool:
-        """Whether the engine works for other requests now; a job gives way to all, and only it."""
+        """Whether the engine works for others now, who do not wait for the diarizer."""
         return self._scheduler.has_others(self)
 
     async def room(self, samples: int) -> None:

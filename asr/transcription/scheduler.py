@@ -164,13 +164,13 @@ class Scheduler:
         return not self._turns and not self._inside
 
     def has_others(self, request: ScheduledRequest) -> bool:
-        """Whether the engine has work of others; to a request that is no job, jobs are none.
+        """Whether the engine works for others, who wait for no diarizer; may run in any thread.
 
-        May be called from any thread.
+        To a request that is no job, jobs are none.
         """
         with self._changed:
             return any(
-                other is not request and (request.is_job or not other.is_job)
+                not other.is_diarized and (request.is_job or not other.is_job)
                 for others in (self._inside.values(), self._turns)
                 for other in others
             )

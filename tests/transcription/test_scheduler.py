@@ -302,3 +302,23 @@ async def test_a_job_that_leaves_frees_the_engine_within_a_step(make_scheduler):
     await eventually(lambda: engine.dropped)
     assert engine.dropped == [inside.window]
     assert scheduler.is_idle
+
+
+async def test_a_request_has_company_while_the_engine_works_for_others(make_scheduler, engine):
+    """Who waits for the diarizer, too, is none; jobs are none to a request."""
+    engine.gate.clear()
+    scheduler = make_scheduler(engine)
+    with scheduler.admit() as alone, scheduler.admit() as other, scheduler.admit(True) as job:
+        alone.is_diarized = True
+        alone.submit(window())
+        assert not alone.has_company
+        job.submit(window())
+        assert not alone.has_company
+        other.submit(window())
+        assert alone.has_company
+        other.is_diarized = True
+        assert not alone.has_company
+        job.is_diarized, other.is_diarized = True, False
+        assert job.has_company
+        other.is_diarized, other.is_job = True, True
+        assert not job.has_company

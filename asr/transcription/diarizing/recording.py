@@ -72,6 +72,7 @@ class DiarizedRecording:
         self._has_ended = False  # likewise
         self.rank = Rank.JOB if request.is_job else Rank.LATER_WORDS
         timings.diarized = 0.0
+        request.is_diarized = True
 
     @staticmethod
     def most_samples(is_job: bool) -> int:

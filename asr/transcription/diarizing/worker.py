@@ -13,6 +13,8 @@ from asr.transcription.diarizing.pace import SLICE_SECONDS, CoreShare
 
 log = logging.getLogger(__name__)
 
+STOP_SECONDS = 1.0  # When the process ends, the piece in hand may take this many seconds more.
+
 
 class Workload(Protocol):
     """What the worker needs of a recording."""
@@ -80,10 +82,15 @@ class DiarizationWorker:
                 self._current = None
 
     def close(self) -> None:
-        """End the thread after the piece in hand."""
+        """End the thread after the piece in hand, and wait for it, if that ends soon.
+
+        The process could not end well while the thread computes.
+        """
         self._stopping.set()
         with self._changed:
             self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
 
     def _add(self, workload: Workload) -> None:
         if workload not in self._waiting:

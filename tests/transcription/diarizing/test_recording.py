@@ -26,6 +26,7 @@ class Request:
     """Stands for the request in the queue."""
 
     is_job = False
+    is_diarized = False
     has_company = False
 
     def __init__(self) -> None:

@@ -186,3 +186,13 @@ def test_the_time_of_the_work_is_counted(worker, clock, metrics):
     together(worker, Work("a", 4, [], clock=clock))
     together(worker, Work("b", 1, []))
     assert metrics.registry.get_sample_value("asr_diarization_seconds_total") == 4 * PIECE
+
+
+def test_closing_waits_for_the_piece_in_hand(worker):
+    work = Work("a", 10**6, done := [])
+    worker.wake(work)
+    assert work.begins.wait(PATIENCE_SECONDS)
+    worker.close()
+    count = len(done)
+    assert not any(thread.name == "diarizer" for thread in threading.enumerate())
+    assert len(done) == count
