@@ -75,15 +75,17 @@ class Uploads:
 
     @contextlib.asynccontextmanager
     async def _new(self, name: str) -> AsyncIterator[BinaryIO]:
-        file = await self._run_writing(self._created, name)
+        opened: list[BinaryIO] = []  # has the file also where a cancelled caller is not given it
         try:
-            yield file
-            await self._run_writing(_synced, file)
+            await self._run_writing(lambda: opened.append(self._created(name)))
+            yield opened[0]
+            await self._run_writing(_synced, opened[0])
         except BaseException:
-            with contextlib.suppress(AsrError):
-                await self._run_writing(_discarded, file)
+            for file in opened:
+                with contextlib.suppress(AsrError):
+                    await self._run_writing(_discarded, file)
             raise
-        await self._run_writing(file.close)
+        await self._run_writing(opened[0].close)
 
     async def put(self, name: str, data: bytes) -> None:
         """Write a file of this name, over one that is there.
@@ -115,9 +117,10 @@ class Uploads:
             NotFound: there is none.
             StorageFailed: it cannot be read.
         """
-        file = cast(BinaryIO, await self._run(self._opened, name))
-        stack.callback(file.close)
-        return file if self._is_local else self._read(file)
+        opened: list[BinaryIO] = []
+        stack.callback(lambda: [file.close() for file in opened])  # if cancelled here, too
+        await self._run(lambda: opened.append(self._opened(name)))
+        return opened[0] if self._is_local else self._read(opened[0])
 
     async def remove(self, name: str) -> None:
         """Remove a file, if it is there."""

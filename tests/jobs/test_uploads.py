@@ -1,8 +1,10 @@
 """Files of jobs are written whole or not at all, and removed."""
 
+import asyncio
 import contextlib
 import os
 import stat
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from asr.audio.streams import stream_of
 from asr.errors import NotFound, StorageFailed, StorageFull, TooLarge
 from asr.jobs.uploads import PIECE_BYTES, RESERVE_BYTES, Uploads
+from tests.conftest import PATIENCE_SECONDS
 
 FULL = "/dev/full"  # Every write to this device fails as on a full disk.
 RESULT = "0" * 32 + "-1"  # The name of a very long result.
@@ -118,6 +121,32 @@ async def test_a_bucket_that_is_missing_is_a_failure_of_ours(uploads, monkeypatc
     assert raised.value.status == 503
     with pytest.raises(StorageFailed):
         await uploads.put("a" * 32, b"x")
+
+
+@pytest.mark.parametrize("way", ["_opened", "_created"])
+async def test_a_file_is_closed_whose_caller_is_cancelled_while_it_is_opened(
+    directory, monkeypatch, way
+):
+    begun, go_on, opened = threading.Event(), threading.Event(), []
+    real = getattr(Uploads, way)
+
+    def late(self, name):
+        begun.set()
+        assert go_on.wait(PATIENCE_SECONDS)
+        opened.append(real(self, name))
+        return opened[0]
+
+    with contextlib.closing(Uploads(str(directory))) as uploads:
+        name = await uploads.write(stream_of([b"audio"]))
+        monkeypatch.setattr(Uploads, way, late)
+        call = content(uploads, name) if way == "_opened" else uploads.write(stream_of([b"a"]))
+        task = asyncio.create_task(call)
+        await asyncio.to_thread(begun.wait, PATIENCE_SECONDS)
+        task.cancel()
+        go_on.set()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert opened[0].closed
 
 
 async def test_nobody_else_on_the_machine_lists_the_directory(directory):
