@@ -65,7 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measured(options: argparse.Namespace, scorer: str) -> list[Measured]:
-    files = list(recordings(options.folder, options.only, options.tuning, options.hours))
+    files = list(
+        recordings(options.folder, options.only, options.tuning, options.hours, options.every)
+    )
     if not files:
         raise ValueError("nothing to measure: name a --folder of speech or more in --only")
     return measured(files, SERVERS_OWN, sys.executable, scorer, options.told)
@@ -141,19 +143,24 @@ def scored(pairs: Sequence[dict[str, Any]], scorer: str) -> list[dict[str, dict[
 
 
 def recordings(
-    folder: Path | None, kinds: Collection[str], tuning: bool, hours: Sequence[int]
+    folder: Path | None,
+    kinds: Collection[str],
+    tuning: bool,
+    hours: Sequence[int],
+    every: int = 1,
 ) -> Iterator[Recording]:
     """Compose recordings of these kinds, write them for listeners too, and fetch the sample.
 
     Args:
         tuning: of which half the voices are.
         hours: of long recordings besides.
+        every: only one recording of so many is composed.
     """
     if folder is not None:
         chosen = voices.half(voices.read(folder), tuning)
         print(f"voices: {', '.join(one.name for one in chosen)}", file=sys.stderr)
         half = CACHE / "diarization" / ("tuning" if tuning else "figures")
-        cases_of = [one for one in cases.composed(tuning) if one.kind in kinds]
+        cases_of = [one for one in cases.composed(tuning)[::every] if one.kind in kinds]
         for case in [*cases_of, *map(cases.long, hours)]:
             made = compose.compose(case, voices.enough(chosen, case.speakers))
             file = half / f"{case.name.replace(' ', '-')}.flac"
@@ -180,6 +187,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--only", nargs="*", choices=KINDS, default=KINDS, help="kinds of recordings (all)")
     add("--tuning", action="store_true", help="the half of the voices for choosing thresholds")
+    add("--every", type=int, default=1, metavar="N", help="only every Nth recording (%(default)d)")
     add("--told", action="store_true", help="the diarizer is told the number of speakers")
     add(
         "--long", dest="hours", nargs="*", type=int, default=[], metavar="HOURS",
