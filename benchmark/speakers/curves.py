@@ -79,16 +79,20 @@ def _curve(
     options: argparse.Namespace, recordings: Sequence[Recording], scorer: str
 ) -> Iterator[tuple[Constants, list[Measured]]]:
     diarizer = cast(BuiltinDiarizer, load(Config.from_environment({"DEVICE": "cpu"})))
+    ends = list(itertools.product(options.distances, options.least))
     for step, cap in itertools.product(options.steps, options.caps):
         Constants(step, cap, 0.0, 0.0).set_networks()
         worked = [_worked(diarizer, one) for one in recordings]
         print(f"step {step:g} s, {cap:g} s of clean speech", file=sys.stderr, flush=True)
-        for distance, least in itertools.product(options.distances, options.least):
-            chosen = Constants(step, cap, distance, least)
-            chosen.set_clustering()
-            found = [session.finish() for session, _ in worked]
-            seconds = [cost for _, cost in worked]
-            yield chosen, _scored(recordings, found, seconds, scorer)
+        costs = [cost for _, cost in worked]
+        chosen = [Constants(step, cap, *one) for one in ends]
+        found = [_decided(one, [session for session, _ in worked]) for one in chosen]
+        yield from zip(chosen, _scored(recordings, found, costs, scorer), strict=True)
+
+
+def _decided(chosen: Constants, worked: Sequence[DiarizationSession]) -> list[Diarization]:
+    chosen.set_clustering()
+    return [session.finish() for session in worked]
 
 
 def _worked(diarizer: BuiltinDiarizer, recording: Recording) -> tuple[DiarizationSession, float]:
@@ -105,10 +109,11 @@ def _worked(diarizer: BuiltinDiarizer, recording: Recording) -> tuple[Diarizatio
 
 def _scored(
     recordings: Sequence[Recording],
-    found: Sequence[Diarization],
+    found: Sequence[Sequence[Diarization]],
     costs: Sequence[float],
     scorer: str,
-) -> list[Measured]:
+) -> list[list[Measured]]:
+    """Return the figures of each recording, for each of the lists of what was found."""
     seconds = [float(soundfile.info(one.audio).duration) for one in recordings]
     pairs = [
         {
@@ -116,16 +121,27 @@ def _scored(
             "turns": [(turn.start, turn.end, turn.voice) for turn in made.turns],
             "seconds": length,
         }
-        for one, made, length in zip(recordings, found, seconds, strict=True)
+        for files in found
+        for one, made, length in zip(recordings, files, seconds, strict=True)
     ]
-    scores = evaluation.scored(pairs, scorer)
+    scores = iter(evaluation.scored(pairs, scorer))
     return [
-        Measured(
-            one.name, one.kind, one.speakers, len(made.voices), length, cost, 0.0, 0.0, 0.0, score
-        )
-        for one, made, length, cost, score in zip(
-            recordings, found, seconds, costs, scores, strict=True
-        )
+        [
+            Measured(
+                one.name,
+                one.kind,
+                one.speakers,
+                len(made.voices),
+                length,
+                cost,
+                finish_s=0.0,
+                load_s=0.0,
+                grown_mib=0.0,
+                scores=next(scores),
+            )
+            for one, made, length, cost in zip(recordings, files, seconds, costs, strict=True)
+        ]
+        for files in found
     ]
 
 
