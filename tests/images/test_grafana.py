@@ -55,6 +55,12 @@ def test_every_metric_is_one_of_the_servers_and_has_the_labels(query: str) -> No
     assert selected | grouped <= known
 
 
+def test_a_share_of_requests_is_0_and_not_missing_where_none_has_failed() -> None:
+    shares = [query for query in queries() if " / " in query]
+    assert len(shares) == 2
+    assert all(share.split(" / ")[0].endswith("or vector(0))") for share in shares)
+
+
 def names_in(selector: str) -> list[str]:
     return re.findall(r"(\w+)=~", selector)
 
