@@ -27,8 +27,9 @@ serve: .venv/installed         ## run the server; settings are environment varia
 	  $(if $(filter demo,$(MODEL_ID)),"(the embedded demo model knows few words; set MODEL_ID for real speech)")
 	@$(BIN)/python server.py
 
+# Compiled modules are kept, whatever the environment says: tests start servers by the hundred.
 test: check                    ## run all checks and all tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 real: .venv/developed          ## test with a real model: WHISPER_CHECKPOINT=openai/whisper-base make real (tests/README.md)
 	@$(BIN)/python -m pytest tests/real $(ARGS)
