@@ -18,7 +18,7 @@ from tests.support.processes import Controlled, controlled, get, post, until
 from tests.support.sounds import ffmpeg
 
 EXTRA_BYTES = 256 * 2**20  # that one request may cost at its peak
-LIMIT_SECONDS = 1800
+LIMIT_SECONDS = 600
 
 
 @pytest.fixture(scope="module")
