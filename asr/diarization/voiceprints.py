@@ -16,7 +16,8 @@ DISTANCE = 0.6
 MOST_HELD = 1_500  # With so many, the closest are merged: 0.1 s of one core, 9 MB for a while.
 KEPT = 500  # So many remain then: only pairs that are nearly equal have been merged.
 LEAST_SECONDS = 5.0  # A cluster with less speech than this is no speaker but goes to the closest.
-LEAST_SHARE = 0.1  # In a short recording one with this share of the speech is a speaker, too.
+LEAST_SHARE = 0.1  # In a short recording one with this share of the speech is a speaker, too,
+FEWEST_SECONDS = 1.5  # if it has so many seconds: the voice in fewer differs from itself.
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Cut:
 
 def choose_cut(merges: list[Merge], seconds: Numbers, asked: SpeakerOptions) -> Cut:
     """Merge up to DISTANCE, or to as many speakers as are asked for."""
-    least = min(LEAST_SECONDS, LEAST_SHARE * float(seconds.sum()))
+    least = min(LEAST_SECONDS, max(FEWEST_SECONDS, LEAST_SHARE * float(seconds.sum())))
     speakers = _speakers_after(merges, seconds, least)
     merged = sum(merge.distance <= DISTANCE for merge in merges)
     wanted = _allowed(speakers[merged], asked)
