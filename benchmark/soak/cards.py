@@ -34,6 +34,10 @@ def of_language(body: bytes) -> str:
     return str(json.loads(body)["language"])
 
 
+def of_speakers(body: bytes) -> str:
+    return str(json.loads(body)["segments"])
+
+
 def of_text(body: bytes) -> str:
     return body.decode()
 
@@ -151,6 +155,7 @@ WAYS = (
     Way("/", uri, {"batch_size": "24", "language": "None"}, of_output),
     Way("/production/predict", uri, {"language": "", "timestamp": "Chunk"}),
     Way("/upload", form, {"timestamp": "word"}, of_output),
+    Way("/v1/audio/speakers", raw, read=of_speakers),
 )
 
 

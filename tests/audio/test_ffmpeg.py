@@ -36,9 +36,9 @@ async def test_who_stops_reading_leaves_no_decoder_behind(decoder: Decoder, name
     for _ in range(3):
         blocks = decoder.blocks(stream(data))
         await anext(blocks)
-        assert len(children()) == len(before) + 1
+        assert len(set(children()) - set(before)) == 1
         await blocks.aclose()
-        assert children() == before
+        assert set(children()) <= set(before)
 
 
 async def test_decoders_start_one_at_a_time(
@@ -84,7 +84,7 @@ async def test_a_cancelled_reader_leaves_no_decoder_behind(decoder: Decoder) -> 
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader
-    assert children() == before
+    assert set(children()) <= set(before)
 
 
 def test_the_decoder_may_open_nothing_but_its_input() -> None:

@@ -58,7 +58,11 @@ async def url(engine, aiohttp_server):
 @pytest.fixture
 async def client(url):
     async with openai.AsyncOpenAI(
-        api_key="sk-ours", base_url=url, max_retries=0, _strict_response_validation=True
+        api_key="sk-ours",
+        base_url=url,
+        max_retries=0,
+        timeout=PATIENCE_SECONDS,  # for the connection too: the client's own 5 s are short
+        _strict_response_validation=True,
     ) as client:
         yield client
 
