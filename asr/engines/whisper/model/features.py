@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from asr.engines.loudness import LEAST_PEAK, MOST_GAIN, USUAL_PEAK
+from asr.engines.loudness import audible
 
 MEL_FLOOR = 1e-10  # Powers below this count as this.
 DYNAMIC_RANGE = 8.0  # Powers are raised to at most this below the window's peak, in log10.
@@ -37,18 +37,16 @@ class LogMel:
         )
 
     def pad(self, windows: Sequence[npt.NDArray[np.float32]]) -> torch.Tensor:
-        """Pad windows with silence → [windows, window_samples] on the device."""
+        """Make quiet windows louder, pad with silence → [windows, window_samples] on the device."""
         device = self.hann.device
         padded = torch.zeros(len(windows), self.window_samples, pin_memory=device.type == "cuda")
         for row, samples in zip(padded.numpy(), windows, strict=True):
-            row[: len(samples)] = samples
+            row[: len(samples)] = audible(samples)
         return padded.to(device, non_blocking=True)
 
 
 def log_mel(samples: torch.Tensor, settings: LogMel) -> torch.Tensor:
     """Compute the features that `WhisperFeatureExtractor` makes of float32 PCM at 16 kHz.
-
-    Quiet windows are made louder first, because Whisper saw few such and loses words in them.
 
     Args:
         samples: [windows, window_samples], -1..1.
@@ -57,7 +55,7 @@ def log_mel(samples: torch.Tensor, settings: LogMel) -> torch.Tensor:
         [windows, mels, frames], float32.
     """
     spectrum = torch.stft(
-        _audible(samples),
+        samples,
         settings.hann.numel(),
         settings.hop,
         window=settings.hann,
@@ -68,10 +66,3 @@ def log_mel(samples: torch.Tensor, settings: LogMel) -> torch.Tensor:
     logs = mels.clamp_(min=MEL_FLOOR).log10_()
     peaks = logs.amax(dim=(1, 2), keepdim=True)
     return torch.maximum(logs, peaks - DYNAMIC_RANGE).add_(4.0).div_(4.0)
-
-
-def _audible(samples: torch.Tensor) -> torch.Tensor:
-    """Make quiet windows louder; others and digital silence stay as they are."""
-    peaks = samples.abs().amax(dim=1, keepdim=True)  # [windows, 1]
-    gains = (USUAL_PEAK / peaks.clamp(min=LEAST_PEAK)).clamp(1.0, MOST_GAIN)
-    return samples * torch.where(peaks < LEAST_PEAK, 1.0, gains)
