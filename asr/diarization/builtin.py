@@ -9,7 +9,7 @@ import torch
 
 from asr.diarization.campplus import CamPlusPlus
 from asr.diarization.diarizer import Voice
-from asr.diarization.one_core import OneCore
+from asr.diarization.processors import OneCore
 from asr.diarization.segmentation import WINDOW_SAMPLES, Segmentation
 from asr.diarization.session import BuiltinSession, Networks
 from asr.diarization.stretches import features_of

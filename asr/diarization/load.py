@@ -23,14 +23,10 @@ def load(config: Config) -> Diarizer:
 
 
 def _load_builtin(config: Config) -> Diarizer:
-    import torch
-
     from asr.diarization import builtin
+    from asr.diarization.processors import device_of
 
-    is_cuda = config.device != "cpu" and torch.cuda.is_available()
-    named = {"auto": "cuda:0", "cuda": "cuda:0"}.get(config.device, config.device)
-    device = torch.device(named if is_cuda else "cpu")
     try:
-        return builtin.BuiltinDiarizer(device)
+        return builtin.BuiltinDiarizer(device_of(config))
     except OSError as error:
         raise ConfigError(f"DIARIZER='builtin' lacks its weights: {error}") from error

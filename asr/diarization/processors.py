@@ -1,4 +1,4 @@
-"""Keeps work of torch on one core of the CPU, for the calling thread alone."""
+"""Where diarizers compute: on a GPU, or on one core of the CPU for the calling thread alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from contextlib import contextmanager
 
 import threadpoolctl
 import torch
+
+from asr.config.config import Config
+
+
+def device_of(config: Config) -> torch.device:
+    """The GPU that DEVICE names, the first for `auto`; the CPU where there is none."""
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda:0" if config.device in ("auto", "cuda") else config.device)
 
 
 class OneCore:

@@ -24,6 +24,7 @@ from huggingface_hub.errors import (
 
 from asr.config.config import Config
 from asr.diarization.diarizer import Diarization, Voice, VoiceTurn
+from asr.diarization.processors import device_of
 from asr.errors import ConfigError
 from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE, Samples
@@ -58,7 +59,7 @@ def open_pipeline(config: Config) -> PyannoteDiarizer:
         raise ConfigError(f"{asked}: {_reason(error, name, config)}") from error
     if pipeline is None:
         raise ConfigError(f"{asked}: {ENDPOINT} has no pipeline of that name")
-    pipeline.to(_device(config))
+    pipeline.to(device_of(config))
     return PyannoteDiarizer(pipeline)
 
 
@@ -72,12 +73,6 @@ def _pipeline_class() -> Any:
             "-r images/pyannote.txt, use an image …-pyannote, or DIARIZER=builtin"
         ) from error
     return Pipeline
-
-
-def _device(config: Config) -> torch.device:
-    if config.device == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda:0" if config.device in ("auto", "cuda") else config.device)
 
 
 def _reason(error: Exception, name: str, config: Config) -> str:

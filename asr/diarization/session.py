@@ -11,7 +11,7 @@ import torch
 
 from asr.diarization.campplus import SIZE, CamPlusPlus
 from asr.diarization.diarizer import Diarization, VoiceTurn
-from asr.diarization.one_core import OneCore
+from asr.diarization.processors import OneCore
 from asr.diarization.segmentation import FRAME_STEP, FRAMES, WINDOW_SAMPLES, Segmentation
 from asr.diarization.stretches import Features, VoiceSample, voice_samples
 from asr.diarization.turns import VoiceStretch, turns

@@ -4,7 +4,7 @@ import threading
 
 import torch
 
-from asr.diarization.one_core import OneCore
+from asr.diarization.processors import OneCore
 
 
 def test_the_threads_of_others_are_left_alone():
