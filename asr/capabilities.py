@@ -19,6 +19,7 @@ class EngineInfo:
     languages: Mapping[str, str] = field(default_factory=dict)  # code → English name, lower case
     can_translate: bool = False
     can_prompt: bool = False
+    can_prefix: bool = False  # whether a text can go on after words that are known
     has_segments: bool = True  # whether the model itself gives times to segments
     has_words: bool = False  # whether `timestamps=word` works
     has_logprobs: bool = False  # whether tokens come with their logprobs

@@ -57,6 +57,9 @@ class Options:
     task: Task = "transcribe"
     timestamps: Timestamps = "segment"
     prompt: str | None = None
+    # Words that the window's text begins with: the result is what follows them. Not None, perhaps
+    # empty: without timestamp tokens, in one segment.
+    prefix: str | None = None
     temperature: float = 0.0  # 0: greedy at first, then temperature fallback
     seed: int | None = None  # of the sampling at a temperature above 0
     logprobs: bool = False  # whether each token's text and logprob are wanted

@@ -15,7 +15,7 @@ LAYERS = [  # "" holds the files directly in asr/
     {"server"},
     {"api"},
     {"http"},
-    {"jobs"},
+    {"jobs", "live"},
     {"transcription"},
     {"engines", "diarization", "vad", "audio", "formats", "outbound"},
     {"resources"},

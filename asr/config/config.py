@@ -10,6 +10,7 @@ from asr.config import parsers as config_parsers
 from asr.config.diarizer import DiarizerSettings
 from asr.config.jobs import JobSettings
 from asr.config.keys import KeySettings
+from asr.config.live import LiveSettings
 from asr.config.parsers import TimestampRule, has_file
 from asr.config.setting import MODEL_FILE, read
 from asr.config.setting import setting as _setting
@@ -23,7 +24,7 @@ SHORTEST_STEP = 0.5  # With STRIDE_LENGTH_S, windows begin at least so many seco
 
 
 @dataclass(frozen=True)
-class Config(DiarizerSettings, JobSettings, KeySettings):
+class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings):
     """The settings of one process; the environment name is the field's name in capitals."""
 
     host: str = _setting(

@@ -1,0 +1,1 @@
+"""Live transcription: text while somebody speaks. Knows no HTTP."""
