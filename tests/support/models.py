@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    BatchEncoding,
     GenerationConfig,
     WhisperConfig,
     WhisperFeatureExtractor,
@@ -90,6 +91,13 @@ class NumberTokenizer:
 
     def get_prompt_ids(self, prompt: str) -> np.ndarray[Any, Any]:
         return np.array([self._start_of_previous, *(int(word) for word in prompt.split())])
+
+    def __call__(
+        self, text: str, add_special_tokens: bool, split_special_tokens: bool
+    ) -> BatchEncoding:
+        assert not add_special_tokens
+        assert split_special_tokens
+        return BatchEncoding({"input_ids": [int(word) for word in text.split()]})
 
     def convert_ids_to_tokens(self, token: Any) -> Any:
         return [f"Ġ{each}" for each in token] if isinstance(token, list) else f"Ġ{token}"

@@ -168,10 +168,13 @@ class RunningBatch:
     def alignment_inputs(self, sequence: Sequence, frames: int) -> AlignmentInputs:
         """Return queries and keys of the alignment heads, of a sequence that has just ended.
 
+        Behind a prefix, or without one but without times, rows of the opening come first.
+
         They are lost as soon as its slot is taken: with the next prefill or launch.
         """
-        first = len(sequence.opening.tokens) - 1  # whose query the first token was decoded from
-        positions = range(first, first + len(sequence.tokens))
+        opening = sequence.opening
+        last = len(opening.tokens) - 1  # whose query the first token was decoded from
+        positions = range(last - opening.aligned, last + len(sequence.tokens))
         heads = self._runner.weights.decoder.aligning
         return self._runner.cache.alignment_inputs(sequence.slot, positions, frames, heads)
 

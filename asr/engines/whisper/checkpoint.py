@@ -15,7 +15,7 @@ from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
 from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.logits import LogitsRules
 from asr.engines.whisper.decoding.sampling import seed_of
-from asr.engines.whisper.decoding.tokens import Vocabulary, prompt_tokens
+from asr.engines.whisper.decoding.tokens import Vocabulary, prefix_tokens, prompt_tokens
 from asr.engines.whisper.layouts.describe import describe
 from asr.engines.whisper.model.alignment import heads_of
 from asr.engines.whisper.model.features import LogMel
@@ -50,7 +50,8 @@ class Checkpoint:
         """Return the opening of a window with these options.
 
         Raises:
-            BadRequest: a language that the model does not know, or special tokens in the prompt.
+            BadRequest: a language that the model does not know, special tokens in the prompt or
+                in the prefix, or a prefix that leaves no room for what follows it.
         """
         vocabulary = self.vocabulary
         known = next(iter(vocabulary.languages), None)  # a placeholder for the language to detect
@@ -60,10 +61,15 @@ class Checkpoint:
         prompt: list[int] = []
         if options.prompt:
             prompt = prompt_tokens(options.prompt, self.tokenizer, self.longest // 2 - 1)
+        before = [*prompt, *tokens]
+        room = self.longest - len(before) - 1
+        end = vocabulary.end_of_text
+        prefix = prefix_tokens(options.prefix, self.tokenizer, end, room) if options.prefix else []
         return Opening(
-            tokens=(*prompt, *tokens),
+            tokens=(*before, *prefix),
             start=len(prompt),
-            is_timed=options.timestamps != "none",
+            is_timed=options.timestamps != "none" and options.prefix is None,
+            prefix=tuple(prefix),
             temperature=options.temperature,
             seed=seed_of(options, options.temperature),
             languages=tuple(vocabulary.language(code) for code in options.languages)

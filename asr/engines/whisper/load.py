@@ -30,6 +30,7 @@ def load(config: Config, hardware: Hardware, source: ModelSource = TRANSFORMERS)
         languages=vocabulary.language_names,
         can_translate=bool(vocabulary.tasks),
         can_prompt=True,
+        can_prefix=True,
         has_words=True,
         has_logprobs=True,
         longest_window=checkpoint.window_seconds,

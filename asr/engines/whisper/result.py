@@ -10,7 +10,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.decoding.attempt import Attempt
 from asr.engines.whisper.decoding.fallback import best_attempt
-from asr.engines.whisper.decoding.tokens import Vocabulary, unwritten
+from asr.engines.whisper.decoding.tokens import Vocabulary, token_bytes, unwritten
 from asr.engines.whisper.decoding.word_timestamps import Timing, timing
 from asr.errors import TranscriptionFailed
 from asr.transcript import LanguageDetection, Segment
@@ -88,7 +88,9 @@ def best_result(
     if not best.alignment or not segments:
         return PendingResult(result)
     spelling = "en" if window.options.task == "translate" else language
-    times = timing(segments, best.tokens, best.alignment, vocabulary.end_of_text, spelling)
+    prefix = [token_bytes(token, tokenizer) for token in best.prefix]
+    given = best.tokens, best.alignment, vocabulary.end_of_text, spelling, prefix
+    times = timing(segments, *given)
     return PendingResult(result, times)
 
 

@@ -32,10 +32,11 @@ UNDETECTED = -1  # In an opening this stands for the language that the model is 
 class Opening:
     """The tokens before a sequence's text, and how the text is to be decoded."""
 
-    tokens: tuple[int, ...]  # prompt, start of transcript, language, task, timestamps or none
+    tokens: tuple[int, ...]  # prompt, start of transcript, language, task, no timestamps, prefix
     start: int  # where the start of transcript stands
     is_timed: bool
     temperature: float
+    prefix: tuple[int, ...] = ()  # the last of `tokens`: of the text, and known
     seed: int = 0  # of sampling at the temperature
     languages: tuple[int, ...] = ()  # tokens that may be detected; none: all
     aligns: bool = False  # Its words are to be timed.
@@ -43,6 +44,14 @@ class Opening:
     @property
     def lacks_language(self) -> bool:
         return UNDETECTED in self.tokens
+
+    @property
+    def aligned(self) -> int:
+        """How many of `tokens`, at the end, are aligned together with what is decoded.
+
+        The first row of an alignment is not used. It is a time, or else one token more.
+        """
+        return 0 if self.is_timed else len(self.prefix) + 1
 
 
 class DecodeShape(NamedTuple):
@@ -171,11 +180,12 @@ def prefill(runner: ModelRunner, start: int, openings: Sequence[Opening]) -> tor
     if any(opening.lacks_language for opening in openings):
         languages, probabilities = detect_languages(runner, start, openings)
         tokens = torch.where(tokens == UNDETECTED, languages[:, None], tokens)
-    hidden = forward.prefill(runner.weights, runner.cache, start, tokens)  # [n, L, D]
+    aligns = any(opening.aligns and not opening.is_timed for opening in openings)
+    hidden = forward.prefill(runner.weights, runner.cache, start, tokens, aligns)  # [n, L, D]
     each = torch.arange(count, device=device)
     at_start = linear(hidden[each, starts], runner.heads.plain).float()  # [n, vocabulary]
     no_speech_probs = at_start.softmax(dim=1)[:, runner.vocabulary.no_speech]
-    scores = linear(hidden[each, lengths - 1], runner.heads.first).float()
+    scores = _first_scores(runner, hidden[each, lengths - 1], openings)
     rows = slice(start, start + count)
     timestamps = state.timestamps[rows]
     timestamps.is_timed.copy_(to_device([opening.is_timed for opening in openings], device))
@@ -189,6 +199,23 @@ def prefill(runner: ModelRunner, start: int, openings: Sequence[Opening]) -> tor
     timestamps.begin(chosen, rules)
     beside = torch.stack([chosen.float(), logprobs, languages.float(), no_speech_probs])
     return torch.cat([beside, probabilities])
+
+
+def _first_scores(
+    runner: ModelRunner, hidden: torch.Tensor, openings: Sequence[Opening]
+) -> torch.Tensor:
+    """Score the tokens to decode first, [rows, vocabulary], by hidden states [rows, D].
+
+    Behind a prefix the text may end, or a space come.
+    """
+    goes_on = [bool(opening.prefix) for opening in openings]
+    if all(goes_on):
+        return linear(hidden, runner.heads.later).float()
+    scores = linear(hidden, runner.heads.first).float()
+    if not any(goes_on):
+        return scores
+    later = linear(hidden, runner.heads.later).float()
+    return torch.where(to_device(goes_on, hidden.device)[:, None], later, scores)
 
 
 def rewind(runner: ModelRunner, slot: int, opening: Opening, token: int, position: int) -> None:

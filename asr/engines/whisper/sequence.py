@@ -115,6 +115,7 @@ class Sequence:
             self.is_loop,
             alignment,
             self.lasting,
+            self.opening.prefix,
         )
 
     def retried(self, temperature: float, seed: int) -> Sequence:

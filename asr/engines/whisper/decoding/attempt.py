@@ -26,6 +26,7 @@ class Attempt:
     is_loop: bool = False  # The text repeated itself, and decoding was stopped for that.
     alignment: AlignmentInputs | None = None  # where words are to be timed
     lasting: int = 0  # of `tokens`, from the first on: the first attempt's, which are given out
+    prefix: Sequence[int] = ()  # tokens of the text before `tokens`
 
     @property
     def has_overflowed(self) -> bool:

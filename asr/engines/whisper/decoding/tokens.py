@@ -87,7 +87,7 @@ class Vocabulary:
         tokens = [self.start_of_transcript]
         if self.languages:
             tokens += [self.language(language), self.tasks[options.task]]
-        if options.timestamps == "none":
+        if options.timestamps == "none" or options.prefix is not None:
             tokens.append(self.no_timestamps)
         return tokens
 
@@ -121,6 +121,24 @@ def prompt_tokens(prompt: str, tokenizer: Any, longest: int) -> list[int]:
     except ValueError as error:
         raise BadRequest(f"the prompt cannot be used: {error}") from error
     return [first, *rest[-(longest - 1) :]]
+
+
+def prefix_tokens(prefix: str, tokenizer: Any, end_of_text: int, longest: int) -> list[int]:
+    """Return the tokens of a prefix, as the model wrote them: its spaces stay.
+
+    Raises:
+        BadRequest: the prefix has more than `longest`, or holds special tokens.
+    """
+    given = tokenizer(prefix, add_special_tokens=False, split_special_tokens=True).input_ids
+    tokens = [int(token) for token in given]
+    if any(token >= end_of_text for token in tokens):
+        raise BadRequest("the prefix cannot be used: it holds special tokens, such as <|0.00|>")
+    if len(tokens) > longest:
+        raise BadRequest(
+            f"the prefix has {len(tokens)} tokens, and the model has room for {longest} before "
+            "what follows: send a shorter prefix, or audio that begins later"
+        )
+    return tokens
 
 
 def segments(

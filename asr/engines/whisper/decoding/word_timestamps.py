@@ -85,15 +85,21 @@ class Timing:
     segments: Sequence[Segment]  # with their tokens' logprobs
     alignment: Alignment
     language: str | None  # code of the text
+    prefix: Sequence[bytes] = ()  # the tokens of the text before the first segment
 
     def finish(self) -> tuple[Segment, ...]:
         """Wait for the times; return the segments with their words.
 
         The segments' own times stay those that the model wrote, because they must not depend on
-        whether words are asked for; words lie within them.
+        whether words are asked for; words lie within them. Only behind a prefix, where the model
+        wrote none, a segment begins with its first word.
         """
-        timed = zip(self.segments, self.alignment.times(), strict=True)
-        return _without_pauses([_timed(segment, its, self.language) for segment, its in timed])
+        first, *others = self.alignment.times()
+        count = len(self.prefix)
+        before = _words(self.prefix, [1.0] * count, first[: count + 1], self.language)
+        timed = zip(self.segments, [first[count:], *others], strict=True)
+        segments = [_timed(segment, its, self.language) for segment, its in timed]
+        return _without_pauses(segments, before)
 
 
 def timing(
@@ -102,19 +108,25 @@ def timing(
     inputs: AlignmentInputs,
     end_of_text: int,
     language: str | None,
+    prefix: Sequence[bytes] = (),
 ) -> Timing:
     """Begin to time the words of one window's segments, one at least, with logprobs.
 
     Args:
-        tokens: all that is decoded of the window.
+        tokens: all that is decoded of the window; the last rows of `inputs` are theirs.
         language: code of the text.
+        prefix: the tokens of the text before `tokens`, whose rows lie before theirs.
     """
+    before = inputs.queries.shape[1] - len(tokens)
     places_of = _places(segments, tokens, end_of_text)
     stretches = [
-        Stretch(places, segment.start, segment.end)
+        Stretch([before + place for place in places], segment.start, segment.end)
         for segment, places in zip(segments, places_of, strict=True)
     ]
-    return Timing(segments, align(inputs, stretches), language)
+    if prefix:
+        places = [*range(before - len(prefix), before), *stretches[0].places]
+        stretches[0] = Stretch(places, 0.0, stretches[0].end)
+    return Timing(segments, align(inputs, stretches), language, prefix)
 
 
 def _places(
@@ -140,29 +152,45 @@ def _timed(segment: Segment, times: Times, language: str | None) -> Segment:
         times: when each of its text tokens begins, and the last one ends.
     """
     probabilities = [exp(token.logprob) for token in segment.token_logprobs]
-    words = tuple(
+    tokens = [token.data for token in segment.token_logprobs]
+    words = _words(tokens, probabilities, times, language)
+    is_whole = "".join(word.text for word in words) == segment.text
+    return replace(segment, words=words if is_whole else ())
+
+
+def _words(
+    tokens: Sequence[bytes], probabilities: Sequence[float], times: Times, language: str | None
+) -> tuple[Word, ...]:
+    return tuple(
         Word(
             spelling.text,
             round(float(times[spelling.places.start]), 3),
             round(float(times[spelling.places.stop]), 3),
             fmean(probabilities[spelling.places.start : spelling.places.stop]),
         )
-        for spelling in spellings([token.data for token in segment.token_logprobs], language)
+        for spelling in spellings(tokens, language)
     )
-    is_whole = "".join(word.text for word in words) == segment.text
-    return replace(segment, words=words if is_whole else ())
 
 
-def _without_pauses(segments: Sequence[Segment]) -> tuple[Segment, ...]:
+def _without_pauses(segments: Sequence[Segment], before: Sequence[Word]) -> tuple[Segment, ...]:
     """Shorten the first and last word of each segment to a usual length.
 
     A segment may begin or end in a pause, and its word there then includes the pause.
+
+    Args:
+        before: words of a prefix, which the first segment goes on with; they are not returned.
     """
-    lengths = [word.end - word.start for segment in segments for word in segment.words]
-    if not lengths:
+    spoken = [*before, *(word for segment in segments for word in segment.words)]
+    if not spoken:
         return tuple(segments)
+    lengths = [word.end - word.start for word in spoken]
     longest = LONGEST_MEDIANS * min(HIGHEST_MEDIAN, median(lengths))
-    return tuple(_trimmed(segment, longest) for segment in segments)
+    first, *others = segments
+    whole = _trimmed(replace(first, words=(*before, *first.words)), longest)
+    words = whole.words[len(before) :]
+    start = words[0].start if before and words else first.start
+    first = replace(first, start=start, words=words)
+    return first, *(_trimmed(segment, longest) for segment in others)
 
 
 def _trimmed(segment: Segment, longest: float) -> Segment:

@@ -38,7 +38,7 @@ Times = npt.NDArray[np.float64]  # seconds
 class Stretch:
     """Tokens of a window that were said between two times, one after the other."""
 
-    places: Sequence[int]  # of the tokens, among those that the model wrote
+    places: Sequence[int]  # of the tokens, among the rows of `AlignmentInputs.queries`
     start: float  # seconds
     end: float  # seconds
 
@@ -47,7 +47,7 @@ class Stretch:
 class AlignmentInputs:
     """Queries and keys of the alignment heads, for the tokens and frames of a window."""
 
-    queries: torch.Tensor  # [heads, tokens, size], scaled; row i wrote token i, row 0 is not used
+    queries: torch.Tensor  # [heads, tokens, size], scaled: of what wrote each; row 0 is not used
     keys: torch.Tensor  # [heads, frames, size], of the frames that are not padding
 
 

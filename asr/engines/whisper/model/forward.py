@@ -46,15 +46,21 @@ def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Te
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
 
 
-def prefill(weights: Weights, cache: KVCache, start: int, tokens: torch.Tensor) -> torch.Tensor:
+def prefill(
+    weights: Weights, cache: KVCache, start: int, tokens: torch.Tensor, aligns: bool = False
+) -> torch.Tensor:
     """Read the openings [n, L] of the slots from `start` on → hidden states [n, L, D].
 
     Openings may be padded at their end: nothing attends to what comes later, and decoding
     overwrites it.
+
+    Args:
+        aligns: whether to store the alignment heads' queries, for the times of words.
     """
     decoder = weights.decoder
     count, length = tokens.shape
     rows = slice(start, start + count)
+    queries: list[torch.Tensor] = []  # [n, L, S] of each alignment head
     x = decoder.tokens[tokens] + decoder.positions[:length]  # [n, L, D]
     for number, (layer, own) in enumerate(zip(decoder.layers, cache.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, L, 3 D]
@@ -64,9 +70,13 @@ def prefill(weights: Weights, cache: KVCache, start: int, tokens: torch.Tensor) 
         attended = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=1.0)
         x = x + linear(merged(attended), layer.attention_out)
         query = by_head(linear(_normed(x, layer.cross_norm), layer.cross_query), decoder.heads)
+        if aligns:
+            queries += [query[:, head] for at, head in decoder.aligning if at == number]
         attended = cache.cross.attend(number, query, rows)
         x = x + linear(attended, layer.cross_out)
         x = _fed(layer, x)
+    if aligns:
+        cache.queries[rows, :length] = torch.stack(queries, dim=2)
     return _normed(x, decoder.norm)
 
 

@@ -138,6 +138,39 @@ def test_a_pause_at_the_ends_of_a_segment_is_no_word() -> None:
     assert (found.start, found.end) == (0.0, 6.0)
 
 
+def test_words_behind_a_prefix_are_where_they_were_said_without_those_of_the_prefix() -> None:
+    inputs = ridge([0, 20, 100, 115, 130, 299], 300)
+    rest = replace(segment(0.0, 6.0, " d", " e"), tokens=(2, 2))
+    prefix = [b" a", b" b", b" c"]
+    [found] = timing([rest], [2, 2, END], inputs, END, "en", prefix).finish()
+    assert [(w.text, w.start, w.end) for w in found.words] == [
+        (" d", pytest.approx(2.3, abs=0.021), pytest.approx(2.6, abs=0.021)),
+        (" e", pytest.approx(2.6, abs=0.021), pytest.approx(3.4, abs=0.021)),
+    ]
+    assert (found.start, found.end) == (found.words[0].start, 6.0)
+
+
+def test_the_words_behind_a_prefix_have_the_times_of_the_whole_text(tiny: Twins) -> None:
+    options = [Options(language="en", timestamps="word", prefix=""), Options("de")]
+    asked = models.windows(12, options)
+    caller = models.Caller(models.recording(tiny.checkpoint))
+    caller.run(asked)
+    later = {}
+    for window in [w for w in asked if w.options.prefix is not None]:
+        [whole] = caller.finals[window].segments
+        known, rest = whole.words[: len(whole.words) // 2], whole.words[len(whole.words) // 2 :]
+        prefix = "".join(word.text for word in known)
+        later[replace(window, options=replace(options[0], prefix=prefix))] = rest
+    caller.run(list(later))
+    assert sum(len(rest) for rest in later.values()) > 30
+    for window, rest in later.items():
+        [found] = caller.finals[window].segments
+        assert found.text == "".join(word.text for word in rest)
+        assert [word.text for word in found.words] == [word.text for word in rest]
+        for one, other in zip(found.words, rest, strict=True):
+            assert (one.start, one.end) == pytest.approx((other.start, other.end), abs=0.021)
+
+
 def test_words_of_any_text_are_the_text_within_their_segments(tiny: Twins) -> None:
     options = [Options(language="en", timestamps="word"), Options(timestamps="word")]
     asked = models.windows(24, options)
