@@ -82,6 +82,7 @@ TESTED_ELSEWHERE = {
     "engines/whisper/load.py": "by engines/test_load",
     "engines/whisper/encoder_queue.py": "by engines/whisper/test_engine",
     "engines/whisper/decoding/attempt.py": "by engines/whisper/test_result",
+    "http/bodies/long_string.py": "by http/bodies/test_json_object",
     "http/openapi.py": "by server/test_docs",
     "api/native/dialect.py": "data alone",
     "api/openai/dialect.py": "data alone",

@@ -13,7 +13,8 @@ from asr.capabilities import ServerInfo
 from asr.errors import BadRequest, BadUrl
 from asr.http import sources
 from asr.http.app_keys import TRANSCRIBER
-from asr.http.bodies.json_object import PIECE_BYTES, DataUri
+from asr.http.bodies.json_object import DataUri
+from asr.http.bodies.long_string import PIECE_BYTES
 from asr.options import KnownSpeaker, SpeakerOptions
 
 ALWAYS_DIARIZED = {"diarized_json", "rttm"}

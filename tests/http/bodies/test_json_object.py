@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.errors import BadRequest, CallerError, TooLarge
-from asr.http.bodies import json_object as module
-from asr.http.bodies.json_object import JSON_COMMAS, REST_BYTES, DataUri, json_object
+from asr.http.bodies import long_string as module
+from asr.http.bodies.json_object import DataUri, json_object
+from asr.http.bodies.long_string import JSON_COMMAS, REST_BYTES
 
 LONG = "data:audio/wav;base64," + "QUJD+/09" * (REST_BYTES // 8)
 
