@@ -16,7 +16,9 @@ AsrError
 │   ├── Invalid               422   a field that fails its schema
 │   ├── IdConflict            422   a job's id that another request has used
 │   ├── QueueFull             429   too much audio is waiting; carries `retry_after`
-│   └── TooManyRequests       429   a client has too many in flight; carries `retry_after`
+│   ├── TooManyRequests       429   a client has too many in flight; carries `retry_after`
+│   ├── TooManySessions       429   too many live sessions are open; carries `retry_after`
+│   └── Overloaded            429   a live session's audio comes faster than it is read
 └── ServerError                     the fault of this server or of a far one
     ├── TranscriptionFailed   500   the model failed on this audio
     ├── DiarizationFailed     500   the diarizer failed on this audio
@@ -149,6 +151,24 @@ class TooManyRequests(CallerError):
             f"one is answered, or try again in {math.ceil(wait)} s"
         )
         self.retry_after = wait
+
+
+class TooManySessions(CallerError):
+    status = 429
+    code = "too_many_sessions"
+
+    def __init__(self, limit: int) -> None:
+        wait = spread(RETRY_SECONDS)
+        super().__init__(
+            f"{limit} live sessions are open, as many as MAX_LIVE_SESSIONS allows: try again in "
+            f"{math.ceil(wait)} s"
+        )
+        self.retry_after = wait
+
+
+class Overloaded(CallerError):
+    status = 429
+    code = "overloaded"
 
 
 class ServerError(AsrError):

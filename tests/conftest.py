@@ -37,6 +37,7 @@ pytest_plugins = [
     "tests.support.postgres",  # before those that import it
     "tests.support.job_stores",
     "tests.support.jobs",
+    "tests.support.live",
     "tests.support.origin",
     "tests.support.receiver",
     "tests.support.schedulers",

@@ -1,0 +1,91 @@
+"""An utterance: its audio, window by window, and the text that it has so far."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from asr.live.options import LiveOptions
+from asr.pcm import SAMPLE_RATE, Samples
+from asr.transcript import TokenLogprob, Word
+
+
+@dataclass(eq=False)
+class Utterance:
+    """What is said between two pauses, or between two commits of the client."""
+
+    options: LiveOptions  # of the session, when it began
+    start: int  # samples from the session's start
+    id: str = field(default_factory=lambda: f"item_{uuid.uuid4().hex[:21]}")
+    end: int = 0  # likewise, once it is committed
+    committed_at: float | None = None  # by time.monotonic; None: its audio goes on
+    is_dropped: bool = False  # The client has cleared its audio.
+    has_failed: bool = False  # The client knows why there is no text.
+    texts: list[str] = field(default_factory=list)  # joined they are its text so far
+    words: list[Word] = field(default_factory=list)  # times count from the session's start
+    logprobs: list[TokenLogprob] = field(default_factory=list)
+    told: int = 0  # of `texts`, that the client has
+    language: str | None = None  # code, once it is known
+    probabilities: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return "".join(self.texts)
+
+    @property
+    def is_committed(self) -> bool:
+        return self.committed_at is not None
+
+    @property
+    def seconds(self) -> float:
+        return (self.end - self.start) / SAMPLE_RATE
+
+    def commit(self, end: int) -> None:
+        self.end, self.committed_at = end, time.monotonic()
+
+
+class Take:
+    """The audio of one window of an utterance, which grows until it is complete.
+
+    Args:
+        start: samples from the session's start.
+        most: samples that it has at most.
+    """
+
+    def __init__(self, utterance: Utterance, start: int, most: int) -> None:
+        self.utterance = utterance
+        self.start = start
+        self.is_last = False  # of its utterance; known when it is complete
+        self.is_complete = False
+        self.changed = asyncio.Event()  # It has grown, is complete, or its text has come.
+        self.given_until = 0  # samples from the session's start that words given out reach to
+        self._samples = np.empty(most, np.float32)
+        self.length = 0  # samples so far
+
+    @property
+    def end(self) -> int:
+        return self.start + self.length
+
+    @property
+    def samples(self) -> Samples:
+        """The audio so far, [samples]; what follows later does not change it."""
+        return self._samples[: self.length]
+
+    def extend(self, samples: Samples) -> None:
+        self._samples[self.length : self.length + len(samples)] = samples
+        self.length += len(samples)
+        self.changed.set()
+
+    def complete(self, end: int, is_last: bool) -> Samples:
+        """End it at sample `end`; return a copy of what it has behind that."""
+        kept = end - self.start
+        rest: Samples = self._samples[kept : self.length].copy()
+        self.length = kept
+        self.is_complete, self.is_last = True, is_last
+        self.changed.set()
+        return rest
