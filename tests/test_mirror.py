@@ -40,6 +40,7 @@ TESTED_ELSEWHERE = {
     "server/start.py": "by behaviour/test_process, which starts it",
     "cli/serve.py": "by cli/test_app",
     "cli/options.py": "by cli/test_app",
+    "cli/settings.py": "by cli/test_transcribe",
     "api/asr_schemas.py": "by api/native/test_routes",
     "api/insanely_fast/schemas.py": "by api/insanely_fast/test_routes",
     "api/insanely_fast/openapi.py": "by server/test_docs",

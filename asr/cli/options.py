@@ -27,16 +27,21 @@ API_KEY = click.option(
 JSON = click.option("--json", "is_json", is_flag=True, help="Print JSON, an object in each line.")
 QUIET = click.option("--quiet", "is_quiet", is_flag=True, help="Show no progress.")
 IDS = click.argument("ids", nargs=-1, required=True, metavar="ID...")
+LANGUAGE = click.option("--language", help="Language that is spoken; without it, it is detected.")
+LANGUAGES = click.option("--languages", help="Languages that may be detected, with commas.")
+TASK = click.option(
+    "--task",
+    default="transcribe",
+    type=click.Choice(get_args(Task)),
+    show_default=True,
+    help="`translate`: into English.",
+)
+PROMPT = click.option("--prompt", help="Text in the style of the audio, or names that occur in it.")
+SPOKEN = (LANGUAGE, LANGUAGES, TASK, PROMPT)
 TRANSCRIPTION = (
-    click.option("--language", help="Language that is spoken; without it, it is detected."),
-    click.option("--languages", help="Languages that may be detected, with commas."),
-    click.option(
-        "--task",
-        default="transcribe",
-        type=click.Choice(get_args(Task)),
-        show_default=True,
-        help="`translate`: into English.",
-    ),
+    LANGUAGE,
+    LANGUAGES,
+    TASK,
     click.option(
         "--timestamps",
         default="segment",
@@ -44,12 +49,17 @@ TRANSCRIPTION = (
         show_default=True,
         help="`word`: times of words, too, at which subtitles are divided.",
     ),
-    click.option("--prompt", help="Text in the style of the audio, or names that occur in it."),
+    PROMPT,
     click.option("--temperature", default=0.0, type=click.FloatRange(0, 1), show_default=True),
     click.option("--audio-track", type=click.IntRange(0), help="Track of a file, from 0."),
 )
-
-
+ENGINE = (
+    click.option("--model", help="As the setting MODEL_ID: an id on the hub, a path, or `demo`."),
+    click.option("--device", help="As the setting DEVICE: `cpu`, `cuda`, `cuda:N` or `auto`."),
+    click.option(
+        "--dtype", help="As the setting DTYPE: `float32`, `float16`, `bfloat16` or `auto`."
+    ),
+)
 SPEAKERS = (
     click.option("--diarize", is_flag=True, help="Tell who speaks."),
     click.option("--num-speakers", type=click.IntRange(1), help="So many people speak."),
@@ -87,13 +97,25 @@ def server_options(command: Command) -> Command:
 
 def speaker_options(command: Command) -> Command:
     """Add how speakers are to be told apart."""
-    for option in reversed(SPEAKERS):
-        command = option(command)
-    return command
+    return _all_of(SPEAKERS, command)
 
 
 def transcription_options(command: Command) -> Command:
     """Add how audio is to be transcribed."""
-    for option in reversed(TRANSCRIPTION):
+    return _all_of(TRANSCRIPTION, command)
+
+
+def spoken_options(command: Command) -> Command:
+    """Add what is known of the speech, and what is to become of it."""
+    return _all_of(SPOKEN, command)
+
+
+def engine_options(command: Command) -> Command:
+    """Add which model this process runs, and where."""
+    return _all_of(ENGINE, command)
+
+
+def _all_of(options: Sequence[Decorator], command: Command) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,18 @@ from asr.cli.batch import Batch, FileResult
 from asr.cli.options import (
     JSON,
     QUIET,
+    engine_options,
     output_options,
     speaker_options,
     transcription_options,
 )
 from asr.cli.progress import AudioBar, say
 from asr.cli.recordings import Format, Recording, find
+from asr.cli.settings import config_of
 from asr.config.config import Config
 from asr.errors import BadRequest
 from asr.metrics import Metrics
 from asr.options import Options, SpeakerOptions, Task, Timestamps
-from asr.resources import cpu
-from asr.server import logs
 from asr.transcription.languages import allowed_languages, language_code
 from asr.transcription.policy import check
 from asr.transcription.service import open_service
@@ -104,9 +103,7 @@ class Wanted:
 @QUIET
 @transcription_options
 @speaker_options
-@click.option("--model", help="As the setting MODEL_ID: an id on the hub, a path, or `demo`.")
-@click.option("--device", help="As the setting DEVICE: `cpu`, `cuda`, `cuda:N` or `auto`.")
-@click.option("--dtype", help="As the setting DTYPE: `float32`, `float16`, `bfloat16` or `auto`.")
+@engine_options
 def transcribe_command(
     model: str | None, device: str | None, dtype: str | None, **given: Any
 ) -> int:
@@ -118,14 +115,14 @@ def transcribe_command(
     """
     wanted = Wanted(**given)
     found = find(wanted.paths, wanted.formats, wanted.directory)
-    asked = {"MODEL_ID": model, "DEVICE": device, "DTYPE": dtype}
-    environment = {**os.environ, **{name: value for name, value in asked.items() if value}}
     todo = [each for each in found if wanted.overwrite or not each.is_done]
     kept = {each.audio for each in found} - {each.audio for each in todo}
     skipped = [FileResult(each.audio, "skipped") for each in found if each.audio in kept]
     for result in skipped:
         _report(result, wanted)
-    results = asyncio.run(_transcribed(wanted, environment, todo)) if todo else []
+    results = (
+        asyncio.run(_transcribed(wanted, config_of(model, device, dtype), todo)) if todo else []
+    )
     failed = sum(result.status == "failed" for result in results)
     if not wanted.is_quiet:
         written = len(results) - failed
@@ -134,10 +131,9 @@ def transcribe_command(
 
 
 async def _transcribed(
-    wanted: Wanted, environment: Mapping[str, str], todo: Sequence[Recording]
+    wanted: Wanted, config: Config, todo: Sequence[Recording]
 ) -> list[FileResult]:
     """Transcribe what is to be done, and report each file as soon as it is."""
-    config = _config(environment)
     if not wanted.is_quiet:
         say(f"loading the model {config.model_id}", err=True)
     results: list[FileResult] = []
@@ -152,20 +148,6 @@ async def _transcribed(
                         _report(result, wanted)
                     bar.show(f"{len(results)}/{len(todo)} files", batch.done, batch.total)
     return results
-
-
-def _config(environment: Mapping[str, str]) -> Config:
-    """The settings, for one caller who has the whole engine.
-
-    Raises:
-        ConfigError: a setting cannot be used.
-    """
-    config = Config.from_environment(environment)
-    logs.configure(config.log_level if "LOG_LEVEL" in environment else "WARNING")
-    cpu.configure_openmp(os.environ)
-    if not environment.get("MAX_AUDIO_SECONDS"):
-        config = replace(config, max_audio_seconds=0.0)
-    return replace(config, jobs_share=1.0)
 
 
 def _report(result: FileResult, wanted: Wanted) -> None:
