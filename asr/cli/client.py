@@ -81,14 +81,46 @@ async def connected(server: str, api_key: str | None) -> AsyncIterator[JobsClien
     Raises:
         click.UsageError: it is no URL of a server.
     """
+    url = url_of(server)
+    timeout = aiohttp.ClientTimeout(None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
+    async with aiohttp.ClientSession(headers=key_headers(api_key), timeout=timeout) as session:
+        yield JobsClient(session, url)
+
+
+def url_of(server: str) -> str:
+    """The URL of a server, without a slash at its end.
+
+    Raises:
+        click.UsageError: it is none.
+    """
     url = server if "://" in server else f"http://{server}"
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.netloc:
         raise click.UsageError(f"{server!r} is no URL of a server, such as http://localhost:8000")
-    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-    timeout = aiohttp.ClientTimeout(None, sock_connect=CONNECT_SECONDS, sock_read=SILENT_SECONDS)
-    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
-        yield JobsClient(session, url.rstrip("/"))
+    return url.rstrip("/")
+
+
+def key_headers(api_key: str | None) -> dict[str, str]:
+    return {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+
+
+def unreachable(server: str, error: BaseException, remedy: str) -> Unreachable:
+    """What is raised where nobody answers at the URL of a server."""
+    reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
+    return Unreachable(f"no server can be reached at {server} ({reason}): start one, or {remedy}")
+
+
+async def refusal(answer: aiohttp.ClientResponse) -> Refused:
+    """What is raised where a server's answer is a failure, with what it says."""
+    text = await answer.text()
+    try:
+        found = json.loads(text)["error"]
+        message = found if isinstance(found, str) else found["message"]
+    except (ValueError, KeyError, TypeError):  # a gateway's page, or another server's
+        message = text[:MESSAGE_CHARS].strip()
+    after = answer.headers.get("Retry-After", "")
+    seconds = float(after) if after.isdecimal() else None
+    return Refused(f"the server answered {answer.status}: {message}", seconds)
 
 
 class JobsClient:
@@ -159,17 +191,11 @@ class JobsClient:
         try:
             async with self._session.request(method, self._server + path, **how) as answer:
                 if answer.status >= 400:
-                    raise await _refusal(answer)
+                    raise await refusal(answer)
                 yield answer
         except aiohttp.ClientConnectorError as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: BaseException) -> Unreachable:
-        reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
-        return Unreachable(
-            f"no server can be reached at {self._server} ({reason}): start one, or name another "
-            "with --server or ASR_SERVER"
-        )
+            remedy = "name another with --server or ASR_SERVER"
+            raise unreachable(self._server, error, remedy) from error
 
 
 async def _again(call: Callable[[], Awaitable[Result]]) -> Result:
@@ -186,18 +212,6 @@ async def _again(call: Callable[[], Awaitable[Result]]) -> Result:
                 raise Unreachable(f"the connection to the server was lost: {error}") from error
             await asyncio.sleep(AGAIN_SECONDS)
     raise AssertionError("the last attempt returns or raises")
-
-
-async def _refusal(answer: aiohttp.ClientResponse) -> Refused:
-    text = await answer.text()
-    try:
-        found = json.loads(text)["error"]
-        message = found if isinstance(found, str) else found["message"]
-    except (ValueError, KeyError, TypeError):  # a gateway's page, or another server's
-        message = text[:MESSAGE_CHARS].strip()
-    after = answer.headers.get("Retry-After", "")
-    seconds = float(after) if after.isdecimal() else None
-    return Refused(f"the server answered {answer.status}: {message}", seconds)
 
 
 async def _event_ids(answer: aiohttp.ClientResponse) -> AsyncGenerator[str]:
