@@ -1,0 +1,1 @@
+"""What `python -m asr listen` listens to, and what it prints."""
