@@ -72,3 +72,4 @@ class Options:
     speakers: SpeakerOptions | None = None  # likewise; None: nobody asks who speaks
     is_streamed: bool = field(default=False, compare=False)  # a caller waits for the first words
     is_job: bool = field(default=False, compare=False)  # nobody waits: all others go first
+    is_live: bool = field(default=False, compare=False)  # somebody is speaking: it goes first

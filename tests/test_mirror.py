@@ -68,6 +68,7 @@ TESTED_ELSEWHERE = {
     "server/jobs.py": "by jobs/test_opening and api/jobs/test_routes",
     "api/native/openapi.py": "by server/test_docs",
     "api/openai/openapi.py": "by server/test_docs",
+    "transcription/admission/scheduled_window.py": "by transcription/test_scheduled_request",
     "transcription/run.py": "by transcription/test_transcriber",
     "transcription/setup.py": "by transcription/test_transcriber",
     "transcription/window_stream.py": "by transcription/test_transcriber",

@@ -58,8 +58,9 @@ class WindowResult:
 class Engine(Protocol):
     """Transcribes windows of all callers; used by one thread only.
 
-    `capacity` is how many windows it can hold at best, `free` how many it takes now. `step` takes
-    in at most that many, advances everything it holds, and returns what is new: the finished
+    `capacity` is how many windows it can hold at best, `free` how many it takes now; of live ones,
+    which it works on before all others, it may take more. `step` takes in at most that many,
+    advances everything it holds, and returns what is new: the finished
     windows' results and, where the engine knows it early, results that are not final. These carry
     the language, and in streams all segments so far that will stay as they are, without words.
     `held` counts the windows inside, `drop` removes one before its end. A failure of one window
@@ -74,7 +75,7 @@ class Engine(Protocol):
     @property
     def capacity(self) -> int: ...
 
-    def free(self) -> int: ...
+    def free(self, is_live: bool = False, /) -> int: ...
 
     def held(self) -> int: ...
 

@@ -12,12 +12,13 @@ from asr.audio.streams import Source
 from asr.engines.engine import Window, WindowResult
 from asr.options import Options, VadOptions
 from asr.transcript import LanguageDetection, SpeakerTurn, Transcript
+from asr.transcription.admission.scheduled_window import ScheduledWindow
 from asr.transcription.diarizing.means import named
 from asr.transcription.diarizing.recording import DiarizedRecording
 from asr.transcription.gaps import spliced
 from asr.transcription.joiner import Joiner
 from asr.transcription.policy import check
-from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow, Timings
+from asr.transcription.scheduled_request import ScheduledRequest, Timings
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.window_stream import WindowStream

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import math
-import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol
 
 from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, QueueFull, TranscriptionFailed
 from asr.pcm import SAMPLE_RATE
-from asr.transcript import LanguageDetection
 from asr.transcription.admission.ledger import AudioAccount
+from asr.transcription.admission.scheduled_window import ScheduledWindow
 
 UNREAD = 2  # Of the windows on their way, so many times as many may be transcribed and unread.
 
@@ -29,6 +27,10 @@ class Queue(Protocol):
 
     def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None: ...
 
+    def replace(
+        self, request: ScheduledRequest, pending: ScheduledWindow, window: Window
+    ) -> bool: ...
+
     def forget(self, request: ScheduledRequest) -> None: ...
 
     def leave(self, request: ScheduledRequest) -> None: ...
@@ -38,62 +40,6 @@ class Queue(Protocol):
     def refusal(self, is_long: bool = False) -> QueueFull: ...
 
 
-@dataclass(eq=False)
-class ScheduledWindow:
-    """A window on its way through the engine."""
-
-    window: Window
-    detection: asyncio.Future[LanguageDetection]  # known as early as the engine can say it
-    result: asyncio.Future[WindowResult]
-    early: WindowResult | None = None  # with the segments that are known so far and stay
-    has_words: asyncio.Event = field(default_factory=asyncio.Event)  # or it has ended
-    _news: asyncio.Event = field(default_factory=asyncio.Event)  # nobody has seen them yet
-    submitted_at: float = field(default_factory=time.monotonic)
-    admitted_at: float = math.inf  # into the engine
-    finished_at: float = math.inf
-    leads: bool = False  # its request, into an engine with nothing else to do
-
-    async def news(self) -> WindowResult:
-        """Wait for more segments that stay, or for the result; for one reader.
-
-        Raises:
-            AsrError: the window has failed.
-        """
-        await self._news.wait()
-        self._news.clear()
-        if self.result.done():
-            return self.result.result()
-        assert self.early is not None
-        return self.early
-
-    def update(self, result: WindowResult) -> None:
-        """Take what is known before the result is."""
-        if not self.detection.done():
-            self.detection.set_result(result.detection)
-        if result.segments:
-            self.early = result
-            self._notify()
-
-    def finish(self, result: WindowResult) -> None:
-        self.finished_at = time.monotonic()
-        if not self.detection.done():
-            self.detection.set_result(result.detection)
-        if not self.result.done():
-            self.result.set_result(result)
-        self._notify()
-
-    def fail(self, error: BaseException) -> None:
-        for future in (self.detection, self.result):
-            if not future.done():
-                future.set_exception(error)
-                future.exception()  # marked as seen: not every caller waits for every window
-        self._notify()
-
-    def _notify(self) -> None:
-        self.has_words.set()
-        self._news.set()
-
-
 class ScheduledRequest:
     """One request's place in the queue; leaving it drops what is unfinished.
 
@@ -101,8 +47,15 @@ class ScheduledRequest:
     result is taken; until then its samples count.
     """
 
-    def __init__(self, scheduler: Queue, account: AudioAccount, is_job: bool = False) -> None:
+    def __init__(
+        self,
+        scheduler: Queue,
+        account: AudioAccount,
+        is_job: bool = False,
+        is_live: bool = False,
+    ) -> None:
         self.is_job = is_job
+        self.is_live = is_live
         self.is_diarized = False  # whether it waits for the diarizer, too
         self._scheduler = scheduler
         self._account = account
@@ -206,6 +159,19 @@ class ScheduledRequest:
         self._unfinished[window] = pending
         self._scheduler.enqueue(self, pending)
         return pending
+
+    def replace(self, pending: ScheduledWindow, window: Window) -> bool:
+        """Let `window` have the place in the queue, and the answers, of one that still waits.
+
+        Returns:
+            False where that waits no more: the engine has it, it was answered, or it has failed.
+        """
+        before = pending.window
+        if not self._scheduler.replace(self, pending, window):
+            return False
+        del self._unfinished[before]
+        self._unfinished[window] = pending
+        return True
 
     def skip(self, window: Window) -> ScheduledWindow:
         """A window with an empty result, because it is silent and needs no engine."""

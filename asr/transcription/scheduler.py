@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import math
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from asr.metrics import Metrics
 from asr.pcm import SAMPLE_RATE
 from asr.transcription.admission.job_lane import SHARE, JobLane
 from asr.transcription.admission.ledger import AudioLedger
-from asr.transcription.admission.retries import RetryTimes, far_off
-from asr.transcription.admission.turns import Rank, Turns
-from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
+from asr.transcription.admission.retries import RetryTimes
+from asr.transcription.admission.scheduled_window import ScheduledWindow
+from asr.transcription.admission.waiting import WaitingRequests
+from asr.transcription.scheduled_request import ScheduledRequest
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,6 @@ FULL_SECONDS = 30.0  # Most models' longest window has this many seconds.
 QUEUED_ENGINES = 16  # Without MAX_QUEUE_SECONDS so many times the engine's capacity may wait.
 AHEAD_ENGINES = 2  # Long requests together have so many times the engine's capacity on their way.
 LEAST_AHEAD = 3  # Each of them has at least so many windows: in the engine, next, and to come.
-FIRST_SECONDS = 30.0  # So much audio of each request goes before what is later in others.
 STOP_SECONDS = 1  # When the process ends, the step in hand may take this many seconds more.
 
 
@@ -50,7 +51,7 @@ class Scheduler:
         self._retries = RetryTimes()
         self._metrics = metrics
         self._changed = threading.Condition()
-        self._turns: Turns[ScheduledRequest] = Turns()  # requests with waiting windows
+        self._waiting = WaitingRequests(self._jobs)
         self._inside: dict[Window, ScheduledRequest] = {}  # windows that the engine holds
         self._dropped: list[Window] = []
         self._stopping = False
@@ -77,18 +78,22 @@ class Scheduler:
 
     # --- what requests do, in the event loop ---
 
-    def admit(self, is_job: bool = False) -> ScheduledRequest:
+    def admit(self, is_job: bool = False, is_live: bool = False) -> ScheduledRequest:
         """Admit a request; before its audio arrives it counts for one second.
 
-        A job counts among jobs alone, and its windows enter the engine after all others.
+        A job counts among jobs alone, and its windows enter the engine after all others. Live
+        windows enter it before all others, are never refused, and count nowhere: their sessions
+        are limited in number and in memory.
 
         Raises:
             QueueFull: too much audio is waiting already.
             EngineDead: the engine has ended.
         """
         ledger = self._jobs.ledger if is_job else self._ledger
+        if is_live:
+            ledger = AudioLedger(sys.maxsize)
         self._refuse_if(ledger.is_full)
-        request = ScheduledRequest(self, ledger.open(), is_job)
+        request = ScheduledRequest(self, ledger.open(), is_job, is_live)
         self._requests.add(request)
         return request
 
@@ -120,13 +125,7 @@ class Scheduler:
             is_long: whether it waits for room among long ones, which may last for hours.
         """
         queued, limit = self._ledger.spoken_for / SAMPLE_RATE, self._max_queue_seconds
-        wait = far_off() if is_long else self._retries.wait(queued, limit)
-        kind = ", of which long recordings may fill a part" if is_long else ""
-        return QueueFull(
-            f"{queued:.0f} s of audio are waiting, the limit is MAX_QUEUE_SECONDS={limit:g}{kind}: "
-            f"try again in {math.ceil(wait)} s",
-            retry_after=wait,
-        )
+        return self._retries.refusal(queued, limit, is_long)
 
     @property
     def queue_seconds(self) -> float:
@@ -161,7 +160,7 @@ class Scheduler:
     @property
     def is_idle(self) -> bool:
         """Whether the engine would begin at once with a new window."""
-        return not self._turns and not self._inside
+        return not self._waiting and not self._inside
 
     def has_others(self, request: ScheduledRequest) -> bool:
         """Whether the engine works for others, who wait for no diarizer; may run in any thread.
@@ -171,23 +170,27 @@ class Scheduler:
         with self._changed:
             return any(
                 not other.is_diarized and (request.is_job or not other.is_job)
-                for others in (self._inside.values(), self._turns)
+                for others in (self._inside.values(), self._waiting)
                 for other in others
             )
 
     def enqueue(self, request: ScheduledRequest, pending: ScheduledWindow) -> None:
         with self._changed:
-            request.waiting.append(pending)
-            if len(request.waiting) == 1:
-                self._add_turn(request)
+            self._waiting.add(request, pending)
             self._changed.notify()
+
+    def replace(self, request: ScheduledRequest, pending: ScheduledWindow, window: Window) -> bool:
+        """Let `window` wait in the place of a pending one; False where that waits no more."""
+        with self._changed:
+            if pending not in request.waiting:
+                return False
+            pending.window = window
+            return True
 
     def forget(self, request: ScheduledRequest) -> None:
         """Drop the request's windows from the queue and from the engine."""
         with self._changed:
-            if request.waiting:
-                request.waiting.clear()
-                self._turns.remove(request)
+            self._waiting.clear(request)
             inside = [window for window, owner in self._inside.items() if owner is request]
             for window in inside:
                 del self._inside[window]
@@ -197,7 +200,7 @@ class Scheduler:
     def leave(self, request: ScheduledRequest) -> None:
         self.forget(request)
         self._requests.discard(request)
-        if not request.is_job:
+        if not request.is_job and not request.is_live:
             self._retries.note_request(request.most_seconds)
 
     def _deliver(self, results: list[tuple[ScheduledRequest, WindowResult]]) -> None:
@@ -234,44 +237,31 @@ class Scheduler:
             return True
         for window in dropped:
             self._engine.drop(window)
-        admitted = self._take(self._engine.free())
+        admitted = self._take(self._engine.free(), self._engine.free(True))
         started = time.monotonic()
         results = self._engine.step(admitted)
         self._may_prepare = True
-        done = sum(result.window.seconds for result in results if result.is_final)
-        self._retries.note_work(done, time.monotonic() - started)
+        self._note_work(results, time.monotonic() - started)
         self._call_loop(self._deliver, self._collect(results))
         return True
 
-    def _has_work(self) -> bool:
-        return bool(self._stopping or self._turns or self._inside or self._dropped)
-
-    def _take(self, count: int) -> list[Window]:
-        """At most `count` windows: first those that begin a recording, then the others in turn."""
-        taken: list[Window] = []
-        now = time.monotonic()
+    def _note_work(self, results: list[WindowResult], seconds: float) -> None:
+        """Count work, but that for live windows alone: nobody who is refused waits for them."""
         with self._changed:
-            while len(taken) < count and self._turns:
-                if self._turns.only_jobs and not self._has_room_for_job(now):
-                    break
-                request = self._turns.next()
-                pending = request.waiting.popleft()
-                request.attained += pending.window.seconds
-                if request.waiting:
-                    self._add_turn(request)
-                pending.admitted_at = now
-                self._inside[pending.window] = request
-                taken.append(pending.window)
-        return taken
+            others = {window for window, request in self._inside.items() if not request.is_live}
+        if others:
+            finals = (each.window for each in results if each.is_final and each.window in others)
+            self._retries.note_work(sum(window.seconds for window in finals), seconds)
 
-    def _has_room_for_job(self, now: float) -> bool:
-        jobs = sum(request.is_job for request in self._inside.values())
-        return self._jobs.may_enter(jobs, len(self._inside) - jobs, now)
+    def _has_work(self) -> bool:
+        return bool(self._stopping or self._waiting or self._inside or self._dropped)
 
-    def _add_turn(self, request: ScheduledRequest) -> None:
-        is_first = request.attained < FIRST_SECONDS
-        rank = Rank.FIRST_WORDS if is_first else Rank.LATER_WORDS
-        self._turns.add(request, Rank.JOB if request.is_job else rank)
+    def _take(self, count: int, with_live: int) -> list[Window]:
+        """At most `count` windows in turn, and live ones until there are `with_live` in all."""
+        with self._changed:
+            taken = self._waiting.take(count, with_live, self._inside.values())
+            self._inside |= {pending.window: request for request, pending in taken}
+            return [pending.window for _, pending in taken]
 
     def _collect(self, results: list[WindowResult]) -> list[tuple[ScheduledRequest, WindowResult]]:
         """Pair results with their requests; windows that the engine has lost are an error."""

@@ -40,6 +40,7 @@ class Service:
     engine: Engine
     scheduler: Scheduler
     transcriber: Transcriber
+    setup: TranscriptionSetup
     budget: MemoryBudget
 
 
@@ -83,7 +84,7 @@ async def open_service(
             log.info("ready: %s on %s", engine.info.model_id, engine.info.hardware)
             log.info("memory for requests: %s", budget)
             try:
-                yield Service(engine, scheduler, transcriber, budget)
+                yield Service(engine, scheduler, transcriber, setup, budget)
             finally:
                 await scheduler.stop()
 

@@ -42,7 +42,7 @@ class Mute:
     def capacity(self) -> int:
         return MUTE_WINDOWS
 
-    def free(self) -> int:
+    def free(self, _is_live: bool = False) -> int:
         return MUTE_WINDOWS
 
     def held(self) -> int:

@@ -111,7 +111,9 @@ async def test_other_callers_fill_the_batch_meanwhile(make_transcriber):
     plug = ask(Options("en"), 1.0)
     await eventually(lambda: engine.steps)
     many = [*(ask(CONDITIONED) for _ in range(4)), ask(Options("en"))]
-    await eventually(lambda: len(transcriber._scheduler._turns._queues[Rank.FIRST_WORDS]) == 5)
+    await eventually(
+        lambda: len(transcriber._scheduler._waiting._turns._queues[Rank.FIRST_WORDS]) == 5
+    )
     engine.gate.set()
     await plug
     answers = await asyncio.gather(*many)

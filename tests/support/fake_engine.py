@@ -32,7 +32,7 @@ class FakeEngine:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def free(self) -> int:
+    def free(self, _is_live: bool = False) -> int:
         return self.capacity
 
     def held(self) -> int:
@@ -64,7 +64,7 @@ class SpeakingEngine(FakeEngine):
     def held(self) -> int:
         return len(self._inside)
 
-    def free(self) -> int:
+    def free(self, _is_live: bool = False) -> int:
         return self.capacity - len(self._inside)
 
     def step(self, admitted: Sequence[Window]) -> list[WindowResult]:

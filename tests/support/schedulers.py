@@ -9,7 +9,8 @@ import pytest
 
 from asr.engines.engine import Window
 from asr.metrics import Metrics
-from asr.transcription.scheduled_request import ScheduledRequest, ScheduledWindow
+from asr.transcription.admission.scheduled_window import ScheduledWindow
+from asr.transcription.scheduled_request import ScheduledRequest
 from asr.transcription.scheduler import Scheduler
 from tests.conftest import RATE
 from tests.support.fake_engine import FakeEngine

@@ -74,7 +74,7 @@ class PipelineEngine:
     def capacity(self) -> int:
         return self._batch_size
 
-    def free(self) -> int:
+    def free(self, _is_live: bool = False) -> int:
         return self._batch_size
 
     def held(self) -> int:

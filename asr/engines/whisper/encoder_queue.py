@@ -23,8 +23,16 @@ class EncoderQueue:
     def add(self, windows: abc.Iterable[Window]) -> None:
         self._windows.extend(windows)
 
+    @property
+    def live(self) -> int:
+        """How many live windows wait."""
+        return sum(window.options.is_live for window in self._windows)
+
     def pop(self) -> Window:
-        return self._windows.popleft()
+        """Take out the next one: live ones go first."""
+        window = next((each for each in self._windows if each.options.is_live), self._windows[0])
+        self._windows.remove(window)
+        return window
 
     def put_back(self, windows: abc.Sequence[Window]) -> None:
         """Let windows wait again, before all others."""
@@ -38,11 +46,13 @@ class EncoderQueue:
     def is_due(self, active: int, plan: CapacityPlan) -> bool:
         """Return whether the encoder goes before the decoder now.
 
+        A live window never waits.
+
         Args:
             active: sequences that are being decoded.
         """
-        if not self._windows:
-            return False
+        if not self._windows or self.live:
+            return bool(self._windows)
         first = self._first
         is_wordless = first is not None and first.is_decoding_first_words
         if is_wordless and self._decoded < plan.head_start:
@@ -51,7 +61,10 @@ class EncoderQueue:
         return active < plan.few_rows or self._decoded >= plan.encoder_spacing
 
     def note_encoded(self, first: Sequence | None) -> None:
-        """Count tokens from here on; the words of `first` go before the next encoder batch."""
+        """Count tokens from here on; the words of `first` go before the next encoder batch.
+
+        Not to be called for live windows alone: the others would have to wait for longer.
+        """
         self._decoded = 0
         self._first = first
 

@@ -56,11 +56,15 @@ class WhisperEngine:
         """Windows that can be decoded together."""
         return self._plan.slots
 
-    def free(self) -> int:
-        """Return at most the next encoder batch, because callers' turns are kept outside."""
+    def free(self, is_live: bool = False) -> int:
+        """Return at most the next encoder batch, because callers' turns are kept outside.
+
+        Where others wait for the encoder, live windows go before them.
+        """
         if self._is_shrinking:
             return 0
-        return max(0, min(self._batch.free, self._plan.encoder_batch) - len(self._queue))
+        waiting = self._queue.live if is_live else len(self._queue)
+        return max(0, min(self._batch.free, self._plan.encoder_batch) - waiting)
 
     def held(self) -> int:
         return len(self._queue) + len(self._sequences)
@@ -116,8 +120,9 @@ class WhisperEngine:
                 raise
             return refused + self._retreat(windows)
         self._sequences += sequences
-        is_first = was_idle and windows[0].options.is_streamed
-        self._queue.note_encoded(sequences[0] if is_first else None)
+        if not all(window.options.is_live for window in windows):
+            is_first = was_idle and windows[0].options.is_streamed
+            self._queue.note_encoded(sequences[0] if is_first else None)
         return refused
 
     def _next_sequences(self) -> tuple[list[Sequence], list[WindowResult]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import time
+
+from asr.errors import QueueFull
 
 HALF_LIFE = 20.0  # The pace forgets half of its past in so many seconds of the engine's work.
 UNKNOWN_SECONDS = 4.0  # Before anything is measured, callers come back within so many seconds.
@@ -41,6 +44,22 @@ class RetryTimes:
     def note_request(self, seconds: float) -> None:
         """Count the seconds of audio that a request held at most."""
         self._size += SIZE_WEIGHT * (seconds - self._size)
+
+    def refusal(self, queued: float, limit: float, is_long: bool) -> QueueFull:
+        """The error for a request that there is no room for, with a time to come again.
+
+        Args:
+            queued: seconds of audio that wait.
+            limit: seconds of audio that may wait.
+            is_long: whether it waits for room among long ones, which may last for hours.
+        """
+        wait = far_off() if is_long else self.wait(queued, limit)
+        kind = ", of which long recordings may fill a part" if is_long else ""
+        return QueueFull(
+            f"{queued:.0f} s of audio are waiting, the limit is MAX_QUEUE_SECONDS={limit:g}{kind}: "
+            f"try again in {math.ceil(wait)} s",
+            retry_after=wait,
+        )
 
     def wait(self, queued: float, limit: float) -> float:
         """Seconds until the next refused caller should come back.

@@ -16,9 +16,10 @@ Member = TypeVar("Member")
 class Rank(IntEnum):
     """The smaller one goes first."""
 
-    FIRST_WORDS = 0  # the beginning of a recording
-    LATER_WORDS = 1
-    JOB = 2  # what nobody waits for; it goes only where nothing else does
+    LIVE = 0  # somebody is speaking, and reads along
+    FIRST_WORDS = 1  # the beginning of a recording
+    LATER_WORDS = 2
+    JOB = 3  # what nobody waits for; it goes only where nothing else does
 
 
 class Turns(Generic[Member]):
@@ -54,6 +55,14 @@ class Turns(Generic[Member]):
         return bool(self._queues[Rank.JOB]) and not any(
             self._queues[rank] for rank in Rank if rank is not Rank.JOB
         )
+
+    @property
+    def has_live(self) -> bool:
+        return bool(self._queues[Rank.LIVE])
+
+    def next_live(self) -> Member:
+        """Take out the live one whose turn it is, where nobody else can have one."""
+        return self._queues[Rank.LIVE].popleft()
 
     def next(self) -> Member:
         """Take out the one whose turn it is."""

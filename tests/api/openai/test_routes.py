@@ -200,7 +200,7 @@ async def test_a_caller_who_leaves_a_stream_is_not_transcribed(make_client, engi
     client = await make_client(chunk_length_s=2.0, stream_heartbeat_s=0.02)
     engine.gate.clear()
     response = await transcribe(client, file=wav(tone(30.0)), stream="true", language="en")
-    await eventually(lambda: engine.steps and client.app[app_keys.SCHEDULER]._turns)
+    await eventually(lambda: engine.steps and client.app[app_keys.SCHEDULER]._waiting)
     response.close()
     registry = client.app[app_keys.METRICS].registry
     await eventually(lambda: registry.get_sample_value("asr_queue_audio_seconds") == 0)

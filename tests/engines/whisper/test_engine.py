@@ -236,6 +236,48 @@ def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> Non
     assert together >= 3
 
 
+LIVE = [Options(language="en", prefix="", is_live=True)]
+
+
+def test_a_live_window_is_encoded_at_once_and_before_others_that_wait_for_the_encoder(
+    endless: Twins,
+) -> None:
+    engine = recording(endless.checkpoint, slots=8, encoder_batch=1, few_rows=1, encoder_spacing=99)
+    caller, [first, second, *_] = Caller(engine), windows(2, OPTIONS[:1])
+    caller.step([first])
+    caller.step([second])
+    assert (engine.free(), engine.free(True)) == (0, 1)
+    spoken = windows(3, LIVE)
+    for window in spoken:
+        assert engine.free(True) == 1
+        assert not engine.step([window])
+        assert window in {each.window for each in engine._sequences}
+    assert second not in {each.window for each in engine._sequences}
+    assert (engine.free(), engine.free(True)) == (0, 1)
+    caller.run([])
+    assert {first, second, *spoken} == set(caller.finals)
+
+
+def test_live_windows_do_not_keep_others_off_the_encoder(endless: Twins) -> None:
+    engine = recording(
+        endless.checkpoint, slots=8, encoder_batch=1, launches=1, few_rows=1, encoder_spacing=6
+    )
+    first, second = windows(2, OPTIONS[:1])
+    engine.step([first])
+    engine.step([second])
+    for window in windows(5, LIVE):
+        assert second not in {each.window for each in engine._sequences}
+        engine.step([window])
+    assert engine.step([]) == []
+    assert second in {each.window for each in engine._sequences}
+
+
+def test_live_windows_wait_for_a_slot_as_all_do(endless: Twins) -> None:
+    engine = recording(endless.checkpoint, slots=2, encoder_batch=2)
+    engine.step(windows(2, LIVE))
+    assert (engine.free(), engine.free(True)) == (0, 0)
+
+
 def test_an_idle_engine_does_nothing(tiny: Twins) -> None:
     engine = recording(tiny.checkpoint)
     assert engine.step([]) == []
