@@ -16,7 +16,7 @@ from asr.live.input import AudioInput
 from asr.live.options import LiveOptions
 from asr.live.outbox import Outbox
 from asr.live.transcriber import LiveTranscriber
-from asr.live.turns import Turns
+from asr.live.turns import LiveTurns
 from asr.live.voice import Heard, VoiceTrack
 from asr.pcm import SAMPLE_RATE
 from asr.transcription.policy import check
@@ -63,7 +63,7 @@ class LiveSession:
         self._input = AudioInput(options.audio)
         self._voice = VoiceTrack(detector.begin(None))
         window = min(setup.window_seconds, setup.info.longest_window)
-        self._turns = Turns(options, window, self._outbox)
+        self._turns = LiveTurns(options, window, self._outbox)
         track = self._voice.track
         self._transcriber = LiveTranscriber(
             setup, scheduler, track, self._turns.takes, self._outbox

@@ -25,7 +25,7 @@ SHORTEST_SECONDS = 0.1  # An utterance with fewer seconds of audio cannot be com
 SPARE_SECONDS = 2  # A window has room for so many seconds more, before they are cut off.
 
 
-class Turns:
+class LiveTurns:
     """The utterances of one session, in order; its methods belong to the event loop.
 
     Args:

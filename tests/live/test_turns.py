@@ -6,7 +6,7 @@ import pytest
 from asr.live.events import Cleared, CommandRefused, Committed, SpeechStarted, SpeechStopped
 from asr.live.options import LiveOptions
 from asr.live.outbox import Outbox
-from asr.live.turns import Turns
+from asr.live.turns import LiveTurns
 from asr.live.voice import Heard, VoiceTrack
 from tests.conftest import tone
 from tests.support.live import LoudTrack, silence
@@ -20,7 +20,7 @@ class Session:
 
     def __init__(self, options: LiveOptions = DETECTED) -> None:
         self.outbox = Outbox()
-        self.turns = Turns(options, 30.0, self.outbox)
+        self.turns = LiveTurns(options, 30.0, self.outbox)
         self._voice = VoiceTrack(LoudTrack())
 
     def hear(self, *sounds: np.ndarray) -> None:
