@@ -13,6 +13,7 @@ from asr.api.jobs import dialect as own_jobs
 from asr.api.native import dialect as native
 from asr.api.openai import dialect as openai
 from asr.api.truss import dialect as truss
+from asr.api.web import add_page
 from asr.config.config import Config
 from asr.diarization import load as diarizer_load
 from asr.engines import load
@@ -66,6 +67,7 @@ def create_app(
         for route in dialect.routes:
             for path in dialect.paths(route):
                 _add_route(app, route, path)
+    add_page(app)
     add_docs(app, dialects)
     return app
 

@@ -23,6 +23,8 @@ from asr.server.logs import redacted
 log = logging.getLogger(__name__)
 
 OPEN_PATHS = re.compile(r"/(hc|health|openapi\.json|docs(/.*)?)$")  # They need no API key.
+PAGE_PATHS = re.compile(r"/(page/[^/]*)?$")  # Nor do these to be read; what the page calls does.
+READING = frozenset({"GET", "HEAD"})
 PATH_CHARS = 200  # A log line shows at most so many characters of a path.
 SAFE_HEADERS: Mapping[str, str] = MappingProxyType(
     {
@@ -58,7 +60,7 @@ async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse
     Only requests that bring something count: a client may look at its jobs as often as it likes.
     """
     clients = request.app[app_keys.CLIENTS]
-    if not clients.need_keys or OPEN_PATHS.match(request.path):
+    if not clients.need_keys or _is_open(request):
         return await handler(request)
     client = clients.client_of(_given_key(request))
     if client is None:
@@ -69,6 +71,11 @@ async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse
     request[app_keys.CLIENT] = client
     with clients.request(client) if request.method == "POST" else contextlib.nullcontext():
         return await handler(request)
+
+
+def _is_open(request: web.Request) -> bool:
+    is_page = request.method in READING and PAGE_PATHS.match(request.path)
+    return bool(is_page or OPEN_PATHS.match(request.path))
 
 
 def _given_key(request: web.Request) -> str:

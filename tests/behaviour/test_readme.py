@@ -24,7 +24,7 @@ SECTIONS = [
     "Limits",
     "Development",
 ]
-PAGES = {"/docs", "/openapi.json"}
+PAGES = {"/", "/docs", "/openapi.json"}
 
 
 def section(title: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from asr.config.keys import ApiKey
 from tests.conftest import eventually, tone, wav
 
-OPEN = ["/hc", "/health", "/docs", "/docs/", "/openapi.json"]
+OPEN = ["/", "/page/app.js", "/hc", "/health", "/docs", "/docs/", "/openapi.json"]
 CLOSED = [("GET", "/metrics"), ("POST", "/asr")]
 
 

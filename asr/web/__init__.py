@@ -1,0 +1,1 @@
+"""The files of the page at `GET /`, as browsers get them."""

@@ -1,0 +1,117 @@
+// Speak and read: the microphone, a live session, and the words that grow.
+
+import { LiveSession } from "./live.js";
+import { Microphone } from "./microphone.js";
+import { shortClock } from "./transcript.js";
+
+const MOST_SECONDS = 3600; // The page keeps so much sound, about 170 MB, and stops there.
+
+/** One time that somebody presses Speak. */
+export class SpeechRun {
+  constructor(view, options) {
+    this.view = view;
+    this.options = options;
+    this.items = new Map(); // utterance → {line, segment}
+  }
+
+  /** Resolves when the speaker has stopped and all is text; rejects with what went wrong. */
+  async go() {
+    this.view.begin("Your microphone", "The browser asks for the microphone …");
+    this.view.transcript.note("Speak: the words will appear here.");
+    this.microphone = await Microphone.open({
+      sound: (samples, level) => this.sound(samples, level),
+      ended: () => this.stop(),
+    });
+    if (this.isStopped) {
+      await this.microphone.close();
+      return;
+    }
+    this.view.status("Connecting …");
+    const ended = new Promise((resolve, reject) => (this.ends = { resolve, reject }));
+    this.session = new LiveSession(
+      { ...this.options, rate: this.microphone.rate },
+      {
+        started: () => this.tick(),
+        delta: (item, text) => this.delta(item, text),
+        hypothesis: (item, text) => this.expect(item, text),
+        completed: (item, event) => this.complete(item, event),
+        failed: (item, message) => this.view.complain("A sentence was not transcribed.", message),
+        slow: (isSlow) => (this.isSlow = isSlow),
+        ended: (error) => (error ? this.ends.reject(error) : this.ends.resolve()),
+      },
+    );
+    try {
+      await this.session.connect();
+      await ended;
+    } finally {
+      await this.microphone.stop();
+      this.finish();
+    }
+  }
+
+  async stop() {
+    if (this.isStopped) return;
+    this.isStopped = true;
+    if (!this.session) return;
+    this.view.status("The last words …");
+    this.view.progress(null);
+    await this.microphone.stop();
+    this.session.stop();
+  }
+
+  sound(samples, level) {
+    this.session?.send(samples);
+    if (this.isStopped) return;
+    this.view.progress(Math.min(1, 4 * level));
+    this.tick();
+    if (this.microphone?.seconds > MOST_SECONDS) this.stop();
+  }
+
+  tick() {
+    if (!this.session?.isReady || this.isStopped) return;
+    const slow = this.isSlow ? " · the network is too slow for the sound" : "";
+    this.view.status(`Listening · ${shortClock(this.microphone.seconds)}${slow}`);
+  }
+
+  item(id) {
+    if (!this.items.has(id)) this.items.set(id, { line: this.view.transcript.line() });
+    return this.items.get(id);
+  }
+
+  delta(id, text) {
+    this.view.transcript.add(this.item(id).line, text);
+  }
+
+  expect(id, text) {
+    if (text.trim() || this.items.has(id)) this.view.transcript.expect(this.item(id).line, text);
+  }
+
+  complete(id, event) {
+    const item = this.item(id);
+    const text = event.transcript ?? "";
+    if (!text.trim()) {
+      this.view.transcript.remove(item.line);
+      this.items.delete(id);
+      return;
+    }
+    const start = event.start ?? event.words?.[0]?.start ?? 0;
+    const end = event.end ?? event.words?.at(-1)?.end ?? this.microphone.seconds;
+    const words = event.words ?? [];
+    item.segment = { start, end, text: ` ${text.trim()}`, speaker: null, words };
+    this.language = event.language ?? this.language;
+    this.view.transcript.time(item.line, item.segment);
+    this.view.transcript.box.scrollTop = this.view.transcript.box.scrollHeight;
+  }
+
+  finish() {
+    const { microphone } = this;
+    const name = `speech-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}.wav`;
+    const segments = [...this.items.values()].map(({ segment }) => segment).filter(Boolean);
+    const text = segments.map((segment) => segment.text).join("").trim();
+    this.recording = microphone.count ? microphone.recording(name) : null;
+    if (this.recording) this.view.player.load(this.recording);
+    const { language, options } = this;
+    const result = { name, task: "transcribe", language, duration: microphone.seconds, text, segments };
+    this.view.finish({ ...result, language: options.names?.[language] ?? language }, "Done");
+  }
+}
