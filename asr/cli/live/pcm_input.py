@@ -37,7 +37,7 @@ class PcmInput(Protocol):
         ...
 
 
-class Pace:
+class RealTimePace:
     """Lets audio pass no faster than time, except for the first seconds.
 
     Args:
@@ -68,7 +68,7 @@ class FileInput:
 
     rate = SAMPLE_RATE
 
-    def __init__(self, path: Path, pace: Pace | None) -> None:
+    def __init__(self, path: Path, pace: RealTimePace | None) -> None:
         self._path = path
         self._pace = pace
 
@@ -85,7 +85,7 @@ class FileInput:
 class StandardInput:
     """Raw 16-bit PCM of one channel, little endian, from a file that is open for reading."""
 
-    def __init__(self, rate: int, pace: Pace | None, file: BinaryIO) -> None:
+    def __init__(self, rate: int, pace: RealTimePace | None, file: BinaryIO) -> None:
         self.rate = rate
         self._pace = pace
         self._file = file
@@ -113,6 +113,6 @@ def _pieces(data: bytes, rate: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-async def _passed(pace: Pace | None, piece: bytes, rate: int) -> None:
+async def _passed(pace: RealTimePace | None, piece: bytes, rate: int) -> None:
     if pace is not None:
         await asyncio.sleep(pace.wait(len(piece) / SAMPLE_BYTES / rate))

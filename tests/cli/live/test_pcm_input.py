@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from asr.cli.live.pcm_input import FileInput, Pace, StandardInput, pcm16
+from asr.cli.live.pcm_input import FileInput, RealTimePace, StandardInput, pcm16
 from asr.errors import BadAudio
 from tests.conftest import tone, wav
 
@@ -26,7 +26,7 @@ def clock():
 
 
 def test_audio_passes_when_it_would_have_been_spoken(clock):
-    pace = Pace(clock=clock)
+    pace = RealTimePace(clock=clock)
     assert pace.wait(0.1) == pytest.approx(0.1)
     clock.now[0] += 0.1
     assert pace.wait(0.1) == pytest.approx(0.1)
@@ -35,7 +35,7 @@ def test_audio_passes_when_it_would_have_been_spoken(clock):
 
 
 def test_audio_that_was_there_before_passes_at_once(clock):
-    pace = Pace(ahead=2.0, clock=clock)
+    pace = RealTimePace(ahead=2.0, clock=clock)
     assert pace.wait(2.0) == 0.0
     assert pace.wait(0.5) == pytest.approx(0.5)
 
@@ -59,7 +59,7 @@ async def test_a_file_waits_for_its_pace(tmp_path, monkeypatch):
         waited.append(seconds)
 
     monkeypatch.setattr("asr.cli.live.pcm_input.asyncio.sleep", sleep)
-    await all_of(FileInput(file, Pace(clock=lambda: 0.0)))
+    await all_of(FileInput(file, RealTimePace(clock=lambda: 0.0)))
     assert waited == pytest.approx([0.1, 0.2, 0.3])
 
 
