@@ -1,24 +1,30 @@
-"""Asks the engine for the text of each utterance, in order."""
+"""Asks the engine for the text of each utterance: for its first words while it goes on."""
 
 from __future__ import annotations
 
+import sys
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, EngineDead
-from asr.live.events import Completed, Delta, Failed
+from asr.live.agreement import Agreement
+from asr.live.events import Completed, Delta, Failed, Hypothesis
 from asr.live.outbox import Outbox
 from asr.live.utterance import Take, Utterance
-from asr.options import Options, Timestamps
+from asr.options import Options, Thresholds, Timestamps
 from asr.pcm import SAMPLE_RATE
+from asr.text import compression_ratio
+from asr.transcript import LanguageDetection, Segment, Word, between
 from asr.transcription.coverage import SpeechCoverage
-from asr.transcription.joiner import shifted
+from asr.transcription.gaps import spliced
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.vad.detector import SpeechTrack
 
 LEAST_SPEECH = 0.2  # A window with fewer seconds of speech is not sent to the engine.
+STEP = round(0.3 * SAMPLE_RATE)  # A window is decoded again when it has so many samples more.
 
 
 class LiveTranscriber:
@@ -42,59 +48,179 @@ class LiveTranscriber:
         self._track = track
         self._takes = takes
         self._outbox = outbox
+        self._language: str | None = None  # that was detected last, and surely
 
     async def next(self) -> None:
-        """Transcribe the first window until its text is complete, and take it out."""
+        """Transcribe the first window until its text is complete, and take it out.
+
+        Raises:
+            EngineDead: nothing can be transcribed any more; the client is told.
+        """
         take = self._takes[0]
         utterance = take.utterance
-        await self._transcribe(take)
-        if not utterance.is_dropped:
-            self._tell(utterance)
-        self._takes.popleft()
-        if take.is_last and not utterance.is_dropped and not utterance.has_failed:
-            self._outbox.put(_completed(utterance))
-
-    async def _transcribe(self, take: Take) -> None:
-        while not take.is_complete:
-            take.changed.clear()
-            await take.changed.wait()
-        utterance = take.utterance
-        if utterance.is_dropped or utterance.has_failed:
-            return
         try:
-            await self._final(take)
+            if not utterance.has_failed:
+                await self._transcribe(take)
         except AsrError as error:
             utterance.has_failed = True
             self._outbox.put(Failed(utterance.id, error))
             if isinstance(error, EngineDead):
                 raise
+        self._takes.popleft()
+        if utterance.is_dropped or utterance.has_failed:
+            return
+        self._tell(utterance)
+        if take.is_last:
+            self._outbox.put(_completed(utterance))
 
-    async def _final(self, take: Take) -> None:
+    async def _transcribe(self, take: Take) -> None:
+        agreement = Agreement(take.utterance.options.hold_back)
+        if self._setup.info.can_prefix and take.utterance.options.turns is not None:
+            length = STEP
+            while await take.reaches(length):
+                length = await self._partial(take, agreement) + STEP
+        await take.reaches(sys.maxsize)
+        if not take.utterance.is_dropped:
+            await self._final(take, agreement)
+
+    # --- while it goes on ---
+
+    async def _partial(self, take: Take, agreement: Agreement) -> int:
+        """Decode the window as far as it has come; return how many samples were decoded."""
+        window = self._partial_window(take, agreement)
+        if self._speech(window.start, window.end) < LEAST_SPEECH:
+            return take.length
+        with self._scheduler.admit() as request:
+            pending = request.submit(window)
+            pending.result.add_done_callback(lambda _: take.changed.set())
+            while not (pending.result.done() or take.is_complete):
+                take.changed.clear()
+                await take.changed.wait()
+        if not take.is_complete:
+            self._compare(pending.result.result(), take, agreement)
+        return len(window.samples)
+
+    def _partial_window(self, take: Take, agreement: Agreement) -> Window:
+        options = replace(
+            self._options(take.utterance), prefix=agreement.text, thresholds=Thresholds()
+        )
+        return Window(take.samples, take.start / SAMPLE_RATE, options)
+
+    def _compare(self, result: WindowResult, take: Take, agreement: Agreement) -> None:
+        """Give out the words that this result and the one before agree on."""
+        utterance = take.utterance
+        if not self._is_trusted(result, agreement):
+            agreement.contradict()
+            return
+        words = [word for segment in result.segments for word in segment.timed_words]
+        agreed = agreement.update(words, result.window.seconds)
+        if agreed:
+            self._settle_language(utterance, result.detection)
+            self._add(utterance, agreed, result.segments, result.window.start)
+            take.given_until = take.start + round(agreement.end * SAMPLE_RATE)
+            self._tell(utterance)
+        rest = "".join(word.text for word in agreement.rest)
+        self._outbox.put(Hypothesis(utterance.id, rest))
+
+    def _is_trusted(self, result: WindowResult, agreement: Agreement) -> bool:
+        """Whether a text that nobody has decoded again may be given out."""
+        limits = self._setup.policy.thresholds
+        text = agreement.text + "".join(segment.text for segment in result.segments)
+        ratio, likely = limits.compression_ratio, limits.avg_logprob
+        if ratio is not None and compression_ratio(text.strip()) > ratio:
+            return False
+        logprobs = [s.avg_logprob for s in result.segments if s.avg_logprob is not None]
+        if likely is not None and any(value < likely for value in logprobs):
+            return False
+        return self._coverage().without_invented(result).segments == result.segments
+
+    # --- when it is complete ---
+
+    async def _final(self, take: Take, agreement: Agreement) -> None:
+        utterance = take.utterance
         start, end = take.start / SAMPLE_RATE, take.end / SAMPLE_RATE
         if self._speech(start, end) < LEAST_SPEECH:
             return
-        window = Window(take.samples, start, self._options(take.utterance))
+        options = self._options(utterance)
+        if agreement.words:
+            options = replace(options, prefix=agreement.text)
+        window = Window(take.samples, start, options)
+        result = await self._result(window)
+        if not agreement.words:
+            result = await self._whole(result)
+            self._settle_language(utterance, result.detection)
+        elif self._is_doubtful(result):
+            result = await self._rest(take, agreement)
+        for segment in result.segments:
+            self._add(utterance, segment.timed_words, (segment,), result.window.start)
+
+    async def _whole(self, result: WindowResult) -> WindowResult:
+        """The result of a window that had no prefix, its gaps decoded again."""
+        coverage, window = self._coverage(), result.window
+        if not result.detection.is_sure and self._language is not None:
+            options = replace(window.options, language=self._language)
+            result = await self._result(replace(window, options=options))
+        result = coverage.without_invented(result)
+        for part in coverage.windows_to_redecode(result):
+            result = spliced(result, coverage.without_invented(await self._result(part)))
+        return result
+
+    def _is_doubtful(self, result: WindowResult) -> bool:
+        return result.rejected is not None or any(s.doubt is not None for s in result.segments)
+
+    async def _rest(self, take: Take, agreement: Agreement) -> WindowResult:
+        """The text of what follows the words that are given out, as a window of its own."""
+        first = round(agreement.end * SAMPLE_RATE)
+        start = (take.start + first) / SAMPLE_RATE
+        options = self._options(take.utterance)
+        if self._setup.info.can_prompt:
+            options = replace(options, prompt=(options.prompt or "") + agreement.text)
+        window = Window(take.samples[first:], start, options)
+        if self._speech(start, window.end) < LEAST_SPEECH:
+            return WindowResult(window)
+        return self._coverage().without_invented(await self._result(window))
+
+    # --- both ---
+
+    async def _result(self, window: Window) -> WindowResult:
         with self._scheduler.admit() as request:
-            result = await request.submit(window).result
-        coverage = SpeechCoverage(self._track, 0.0, self._setup.metrics)
-        self._add(take.utterance, coverage.without_invented(result))
+            return await request.submit(window).result
+
+    def _coverage(self) -> SpeechCoverage:
+        return SpeechCoverage(self._track, 0.0, self._setup.metrics)
 
     def _options(self, utterance: Utterance) -> Options:
         options = self._setup.policy.apply(utterance.options.options)
         timestamps: Timestamps = "word" if self._setup.info.has_words else "segment"
-        return replace(options, timestamps=timestamps, condition_on_previous_text=None)
+        return replace(
+            options,
+            timestamps=timestamps,
+            condition_on_previous_text=None,
+            language=options.language or utterance.language,
+        )
 
     def _speech(self, start: float, end: float) -> float:
         return sum(span.seconds for span in self._track.voiced(start, end))
 
-    def _add(self, utterance: Utterance, result: WindowResult) -> None:
-        utterance.language = result.language
-        utterance.probabilities = result.probabilities
-        for segment in result.segments:
-            placed = shifted(segment, result.window.start)
-            utterance.texts.append(placed.text)
-            utterance.words += placed.timed_words
-            utterance.logprobs += placed.token_logprobs
+    def _settle_language(self, utterance: Utterance, detection: LanguageDetection) -> None:
+        if utterance.language is None:
+            utterance.language = detection.language
+            utterance.probabilities = detection.probabilities
+            if detection.is_sure:
+                self._language = detection.language
+
+    def _add(
+        self,
+        utterance: Utterance,
+        words: Sequence[Word],
+        segments: Sequence[Segment],
+        offset: float,
+    ) -> None:
+        """Add the first words of a window's segments."""
+        tokens = [token for segment in segments for token in segment.token_logprobs]
+        length = len("".join(word.text for word in words).encode())
+        placed = [replace(w, start=w.start + offset, end=w.end + offset) for w in words]
+        utterance.add(placed, between(tokens, 0, length))
 
     def _tell(self, utterance: Utterance) -> None:
         """Give out the text that the client has not had, once it is told of the utterance."""
@@ -103,7 +229,9 @@ class LiveTranscriber:
         text = "".join(utterance.texts[utterance.told :])
         utterance.told = len(utterance.texts)
         if text:
-            self._outbox.put(Delta(utterance.id, text, tuple(utterance.logprobs)))
+            logprobs = tuple(utterance.logprobs[utterance.told_logprobs :])
+            utterance.told_logprobs = len(utterance.logprobs)
+            self._outbox.put(Delta(utterance.id, text, logprobs))
 
 
 def _completed(utterance: Utterance) -> Completed:

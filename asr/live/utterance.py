@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +30,7 @@ class Utterance:
     words: list[Word] = field(default_factory=list)  # times count from the session's start
     logprobs: list[TokenLogprob] = field(default_factory=list)
     told: int = 0  # of `texts`, that the client has
+    told_logprobs: int = 0  # of `logprobs`, likewise
     language: str | None = None  # code, once it is known
     probabilities: Mapping[str, float] = field(default_factory=dict)
 
@@ -44,6 +45,12 @@ class Utterance:
     @property
     def seconds(self) -> float:
         return (self.end - self.start) / SAMPLE_RATE
+
+    def add(self, words: Sequence[Word], logprobs: Sequence[TokenLogprob]) -> None:
+        """Add words behind those that it has."""
+        self.texts.append("".join(word.text for word in words))
+        self.words += words
+        self.logprobs += logprobs
 
     def commit(self, end: int) -> None:
         self.end, self.committed_at = end, time.monotonic()
@@ -80,6 +87,13 @@ class Take:
         self._samples[self.length : self.length + len(samples)] = samples
         self.length += len(samples)
         self.changed.set()
+
+    async def reaches(self, length: int) -> bool:
+        """Wait until it has so many samples; return False where it is complete before."""
+        while not self.is_complete and self.length < length:
+            self.changed.clear()
+            await self.changed.wait()
+        return not self.is_complete
 
     def complete(self, end: int, is_last: bool) -> Samples:
         """End it at sample `end`; return a copy of what it has behind that."""

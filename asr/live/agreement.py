@@ -1,0 +1,54 @@
+"""Which words of a growing window stay, whatever follows: those that two hypotheses agree on.
+
+LocalAgreement-2 of Macháček, Dabre and Bojar (Turning Whisper into Real-Time Transcription System,
+2023), on words; here the agreed words become the decoder's prefix, so that no later hypothesis can
+contradict them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from asr.transcript import Word
+
+
+class Agreement:
+    """The words of one window that are agreed on; its times count from the window's start.
+
+    Args:
+        hold_back: words that end so many seconds before the audio's end, or later, may change.
+    """
+
+    def __init__(self, hold_back: float) -> None:
+        self._hold_back = hold_back
+        self.words: list[Word] = []  # that are agreed on
+        self.rest: list[Word] = []  # of the last hypothesis, behind those
+
+    @property
+    def text(self) -> str:
+        return "".join(word.text for word in self.words)
+
+    @property
+    def end(self) -> float:
+        """Where the last word that is agreed on ends; 0 without any."""
+        return self.words[-1].end if self.words else 0.0
+
+    def update(self, words: Sequence[Word], end: float) -> list[Word]:
+        """Compare a new hypothesis with the one before; return the words that are now agreed on.
+
+        Args:
+            words: those that follow what is agreed on already.
+            end: seconds from the start of the window to the end of its audio.
+        """
+        agreed: list[Word] = []
+        for before, word in zip(self.rest, words, strict=False):
+            if before.text != word.text or word.end > end - self._hold_back:
+                break
+            agreed.append(word)
+        self.words += agreed
+        self.rest = list(words[len(agreed) :])
+        return agreed
+
+    def contradict(self) -> None:
+        """Forget the last hypothesis: the next one has nothing to agree with."""
+        self.rest = []
