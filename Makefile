@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := demo
-.PHONY: help demo demo-jobs serve test real test-images clients check format bench accuracy diarization engines card first-words reliability soak kill-test clean
+.PHONY: help demo demo-jobs serve test test-web real test-images clients check format bench accuracy diarization engines card first-words reliability soak kill-test clean
 
 help:                          ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,15 @@ serve: .venv/installed         ## run the server; settings are environment varia
 # Compiled modules are kept, whatever the environment says: tests start servers by the hundred.
 test: check                    ## run all checks and all tests
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
+test-web: .cache/web-tests/installed  ## test the page in Debian's Chromium
+	@$(BIN)/python -m pytest tests/web $(ARGS)
+
+.cache/web-tests/installed: tests/web/requirements.txt .venv/developed
+	@command -v chromium >/dev/null || { $$([ $$(id -u) = 0 ] || echo sudo) apt-get update -q \
+	  && $$([ $$(id -u) = 0 ] || echo sudo) apt-get install -y -q --no-install-recommends chromium; }
+	$(PIP) -r $<
+	@mkdir -p $(@D) && touch $@
 
 real: .venv/developed          ## test with a real model: WHISPER_CHECKPOINT=openai/whisper-base make real (tests/README.md)
 	@$(BIN)/python -m pytest tests/real $(ARGS)

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 
 SUITE, HOUSE = ROOT / "tests", ROOT / "asr"
 NO_MIRROR = {"behaviour", "benchmark", "clients", "hardening", "images", "models", "node"}
-NO_MIRROR |= {"real", "support"}
+NO_MIRROR |= {"real", "support", "web"}
 OF_THE_HOUSE = {  # tests of no single module
     "test_layers.py": "all imports of the house",
     "test_mirror.py": "where all tests lie",

@@ -13,7 +13,7 @@ export class Player {
     this.moved = moved;
     this.clear();
     const { audio, play, position } = this;
-    play.addEventListener("click", () => (audio.paused ? audio.play() : audio.pause()));
+    play.addEventListener("click", () => (audio.paused ? this.start() : audio.pause()));
     position.addEventListener("input", () => this.seek(Number(position.value)));
     for (const name of ["play", "pause", "ended"]) audio.addEventListener(name, () => this.show());
     audio.addEventListener("loadedmetadata", () => this.ready());
@@ -70,7 +70,11 @@ export class Player {
   playFrom(seconds) {
     if (!this.canSeek) return;
     this.seek(seconds);
-    this.audio.play();
+    this.start();
+  }
+
+  start() {
+    this.audio.play().catch(() => {}); // it was paused, or another one loaded, before it began
   }
 
   show() {

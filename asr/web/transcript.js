@@ -2,6 +2,7 @@
 
 const UNSURE = [0.3, 0.5, 0.7, 0.85]; // probabilities below which a word is shaded, darkest first
 const SPEAKER_COLOURS = 6;
+const SEEK_SLIP = 0.01; // seconds: a player may stand so much before where it was sent
 const NEAR_END = 48; // pixels: a reader so near the end follows the text as it grows
 
 export class Transcript {
@@ -143,7 +144,8 @@ export class Transcript {
   }
 
   /** Light up the word that is spoken at a time. */
-  light(seconds) {
+  light(time) {
+    const seconds = time + SEEK_SLIP;
     let [low, high] = [0, this.words.length];
     while (low < high) {
       const middle = (low + high) >> 1;
