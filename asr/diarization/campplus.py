@@ -20,6 +20,20 @@ Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
+class Gated:
+    """The parts of so many frames that share their gates."""
+
+    parts: torch.Tensor  # [frames], the part of each
+    means: torch.Tensor  # [parts, frames], times frames: the mean of a part plus that of all
+
+    @classmethod
+    def of(cls, frames: int, device: torch.device) -> Gated:
+        parts = torch.arange(frames, device=device) // POOLED_FRAMES
+        inside = F.one_hot(parts).t().float()
+        return cls(parts, inside / inside.sum(1, keepdim=True) + 1 / frames)
+
+
+@dataclass(frozen=True)
 class CamPlusPlus:
     """The network.
 
@@ -34,15 +48,16 @@ class CamPlusPlus:
     @classmethod
     def load(cls, path: Path, device: torch.device) -> CamPlusPlus:
         """Read the weights that `models.speakers.make` writes; they become float32."""
-        weights = {name: tensor.float() for name, tensor in load_file(path, str(device)).items()}
+        weights = {name: _laid_out(one) for name, one in load_file(path, str(device)).items()}
         return cls(weights, FilterBank.of(device), device)
 
     def embedding(self, features: torch.Tensor) -> torch.Tensor:
         """The voice that some frames of the filter bank have, [frames, BANDS] to [SIZE]."""
         features = features - features.mean(0)
-        hidden = F.relu(self._linear("tdnn", self._unfolded(self._head(features))))
+        hidden = self._linear("tdnn", self._unfolded(self._head(features))).relu_()
+        gated = Gated.of(len(hidden), self.device)
         for number, (layers, dilation) in enumerate(BLOCKS, 1):
-            hidden = self._block(f"block{number}", hidden, layers, dilation)
+            hidden = self._block(f"block{number}", hidden, layers, dilation, gated)
             before = self._before(f"transit{number}.before", hidden)
             hidden = F.linear(before, self.weights[f"transit{number}.weight"])
         hidden = self._before("out", hidden)
@@ -51,14 +66,14 @@ class CamPlusPlus:
 
     def _head(self, features: torch.Tensor) -> torch.Tensor:
         """The convolutions over time and frequency, [frames, BANDS] to [320, frames]."""
-        hidden = F.relu(self._conv("head.conv1", features.t()[None, None]))
+        hidden = self._conv("head.conv1", features.t()[None, None]).relu_()
         for layer in ("head.layer1", "head.layer2"):
-            inner = F.relu(self._conv(f"{layer}.0.conv1", hidden, stride=2))
+            inner = self._conv(f"{layer}.0.conv1", hidden, stride=2).relu_()
             inner = self._conv(f"{layer}.0.conv2", inner)
-            hidden = F.relu(inner + self._conv(f"{layer}.0.shortcut", hidden, stride=2, padding=0))
-            inner = F.relu(self._conv(f"{layer}.1.conv1", hidden))
-            hidden = F.relu(hidden + self._conv(f"{layer}.1.conv2", inner))
-        hidden = F.relu(self._conv("head.conv2", hidden, stride=2))
+            hidden = inner.add_(self._conv(f"{layer}.0.shortcut", hidden, 2, padding=0)).relu_()
+            inner = self._conv(f"{layer}.1.conv1", hidden).relu_()
+            hidden = self._conv(f"{layer}.1.conv2", inner).add_(hidden).relu_()
+        hidden = self._conv("head.conv2", hidden, stride=2).relu_()
         return hidden[0].flatten(0, 1)
 
     def _conv(
@@ -72,30 +87,29 @@ class CamPlusPlus:
         steps = F.pad(hidden, (2, 2)).unfold(1, 5, 2)  # [320, frames / 2, 5]
         return steps.transpose(0, 1).flatten(1)
 
-    def _block(self, name: str, hidden: torch.Tensor, layers: int, dilation: int) -> torch.Tensor:
+    def _block(
+        self, name: str, hidden: torch.Tensor, layers: int, dilation: int, gated: Gated
+    ) -> torch.Tensor:
         """Layers that each append their output to their input, [frames, channels]."""
         width = hidden.shape[1]
         whole = hidden.new_empty(len(hidden), width + layers * GROWTH)
         whole[:, :width] = hidden
         for number in range(1, layers + 1):
             known = whole[:, : width + (number - 1) * GROWTH]
-            made = self._layer(f"{name}.{number}", known, dilation)
+            made = self._layer(f"{name}.{number}", known, dilation, gated)
             whole[:, known.shape[1] : known.shape[1] + GROWTH] = made
         return whole
 
-    def _layer(self, name: str, known: torch.Tensor, dilation: int) -> torch.Tensor:
+    def _layer(self, name: str, known: torch.Tensor, dilation: int, gated: Gated) -> torch.Tensor:
         """One layer with its gates, [frames, channels] to [frames, GROWTH]."""
         inner = self._linear(name + ".inner", self._before(name + ".before", known)).relu_()
         taps = F.linear(inner, self.weights[name + ".local.weight"])  # [frames, 3 * GROWTH]
         local = taps[:, GROWTH : 2 * GROWTH].clone()
         local[dilation:] += taps[:-dilation, :GROWTH]
         local[:-dilation] += taps[dilation:, 2 * GROWTH :]
-        parts = torch.stack([part.mean(0) for part in inner.split(POOLED_FRAMES)])
-        squeezed = self._linear(name + ".squeeze", parts + inner.mean(0)).relu_()
+        squeezed = self._linear(name + ".squeeze", gated.means @ inner).relu_()
         gates = self._linear(name + ".gate", squeezed).sigmoid_()  # [parts, GROWTH]
-        for part, gate in zip(local.split(POOLED_FRAMES), gates, strict=True):
-            part *= gate
-        return local
+        return local.mul_(gates[gated.parts])
 
     def _before(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         weights = self.weights
@@ -104,3 +118,10 @@ class CamPlusPlus:
     def _linear(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
         weight = self.weights[name + ".weight"]
         return F.linear(hidden, weight, self.weights[name + ".bias"])
+
+
+def _laid_out(weight: torch.Tensor) -> torch.Tensor:
+    """A weight in float32; convolutions are faster by two fifths with their channels last."""
+    if weight.dim() == 4:
+        return weight.float().contiguous(memory_format=torch.channels_last)
+    return weight.float()
