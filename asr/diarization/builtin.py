@@ -9,7 +9,7 @@ import torch
 
 from asr.diarization.campplus import CamPlusPlus
 from asr.diarization.diarizer import Voice
-from asr.diarization.processors import OneCore
+from asr.diarization.processors import OneCore, keep_freed_memory
 from asr.diarization.segmentation import WINDOW_SAMPLES, Segmentation
 from asr.diarization.session import BuiltinSession, Networks
 from asr.diarization.stretches import features_of
@@ -26,6 +26,7 @@ class BuiltinDiarizer:
     name = "builtin"
 
     def __init__(self, device: torch.device) -> None:
+        keep_freed_memory()
         self._networks = Networks(
             Segmentation.load(WEIGHTS / "segmentation.safetensors", device),
             CamPlusPlus.load(WEIGHTS / "campplus.safetensors", device),

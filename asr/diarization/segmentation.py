@@ -81,8 +81,8 @@ class Segmentation:
             step = CONV_STEP if layer == 0 else 1
             bias = self.weights.get(product + "bias")
             hidden = F.conv1d(hidden, self.weights[product + "weight"], bias, stride=step)
-            hidden = F.max_pool1d(hidden.abs() if layer == 0 else hidden, 3)
-            hidden = F.leaky_relu(self._normed(f"sincnet.norm1d.{layer}", hidden))
+            hidden = F.max_pool1d(hidden.abs_() if layer == 0 else hidden, 3)
+            hidden = F.leaky_relu_(self._normed(f"sincnet.norm1d.{layer}", hidden))
         return hidden
 
     def _normed(self, name: str, hidden: torch.Tensor) -> torch.Tensor:
