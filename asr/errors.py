@@ -271,6 +271,7 @@ class Failure:
     param: str | None = None
     retry_after: float | None = None  # seconds
     fields: tuple[InvalidField, ...] = ()  # all those of which the message tells
+    request_id: str = ""  # of the request that failed, where it has one
 
     @classmethod
     def of(cls, error: Exception) -> Failure:

@@ -91,6 +91,7 @@ async def read(
     stack: contextlib.AsyncExitStack,
     kind: type[Parameters],
     door: Door | None = None,
+    has_samples: bool = False,
 ) -> tuple[Source, Parameters]:
     """The request's audio and its parameters of this `kind`.
 
@@ -98,6 +99,7 @@ async def read(
 
     Args:
         door: where the audio comes in; None: it is transcribed at once.
+        has_samples: a body that is no JSON object is raw PCM, which the door knows how to read.
 
     Raises:
         CallerError: the audio cannot be had.
@@ -109,7 +111,7 @@ async def read(
         return await _located(query, door, kind)
     if request.content_type == "multipart/form-data":
         return await _read_form(query, door, kind)
-    return await _read_body(request, query, door, kind)
+    return await _read_body(request, query, door, kind, has_samples)
 
 
 async def read_object(request: web.Request) -> dict[str, object]:
@@ -128,13 +130,15 @@ async def _read_body(
     query: Mapping[str, object],
     door: Door,
     kind: type[Parameters],
+    has_samples: bool,
 ) -> tuple[Source, Parameters]:
     limits = body_limits(request)
     body = sources.body(request, limits)
     head = await _head(body)
     has_text, start = is_text(head[:BLANK_BYTES]), head.lstrip(BLANK)
     media_type = request.headers.get("Content-Type", "")
-    if raw_pcm.is_raw(media_type) and not (has_text and OBJECT.match(start)):
+    has_samples = has_samples or raw_pcm.is_raw(media_type)
+    if has_samples and not (has_text and OBJECT.match(start)):
         door.settle(query)
         parameters = kind.model_validate(query)
         audio = await raw_pcm.without_raw(chained(head, body), media_type)

@@ -26,6 +26,7 @@ OPEN_PATHS = re.compile(r"/(hc|health|openapi\.json|docs(/.*)?)$")  # They need 
 PAGE_PATHS = re.compile(r"/(page/[^/]*)?$")  # Nor do these to be read; what the page calls does.
 READING = frozenset({"GET", "HEAD"})
 PATH_CHARS = 200  # A log line shows at most so many characters of a path.
+SCHEMES = {"bearer", "token"}  # Of Authorization; Deepgram's clients say Token.
 SAFE_HEADERS: Mapping[str, str] = MappingProxyType(
     {
         "Server": "asr-api",  # else aiohttp names its version, and Python's
@@ -80,7 +81,7 @@ def _is_open(request: web.Request) -> bool:
 
 def _given_key(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else ""
+    given = token.strip() if scheme.lower() in SCHEMES else ""
     return given or request.headers.get("x-admin-api-key", "")
 
 
@@ -128,8 +129,9 @@ def _problem(
 ) -> web.Response:
     """The answer to a failure, in the shape of the dialect that the caller speaks."""
     level = logging.ERROR if failure.status == 500 else logging.INFO
-    failure = replace(failure, message=redacted(failure.message)[:MESSAGE_CHARS])
-    status, message = failure.status, failure.message
+    message = redacted(failure.message)[:MESSAGE_CHARS]
+    failure = replace(failure, message=message, request_id=request[app_keys.REQUEST_ID])
+    status = failure.status
     log.log(
         level,
         "%s %s: %d %r",
