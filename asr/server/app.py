@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from aiohttp import web
 
+from asr.api.deepgram import dialect as deepgram
 from asr.api.insanely_fast import dialect as insanely_fast
 from asr.api.jobs import dialect as own_jobs
 from asr.api.native import dialect as native
@@ -33,7 +34,14 @@ from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
 from asr.transcription.service import LoadDiarizer, LoadEngine, open_service
 
-DIALECTS = (native.DIALECT, own_jobs.DIALECT, openai.DIALECT, insanely_fast.DIALECT, truss.DIALECT)
+DIALECTS = (
+    native.DIALECT,
+    own_jobs.DIALECT,
+    openai.DIALECT,
+    insanely_fast.DIALECT,
+    truss.DIALECT,
+    deepgram.DIALECT,
+)
 
 
 def create_app(

@@ -15,6 +15,7 @@ SECTIONS = [
     "OpenAI's clients",
     "Who speaks",
     "Insanely Fast Whisper's and Truss's clients",
+    "Deepgram's clients",
     "Command line",
     "Webhooks",
     "Errors",

@@ -1,0 +1,1 @@
+"""Deepgram's API of recordings: `/v1/listen`."""
