@@ -68,7 +68,6 @@ TESTED_ELSEWHERE = {
     "api/jobs/openapi.py": "by server/test_docs",
     "api/jobs/webhook.py": "by api/jobs/test_routes",
     "http/job_audio.py": "by api/jobs/test_routes",
-    "live/transcriber.py": "by live/test_session",
     "jobs/attempt.py": "by jobs/test_worker",
     "jobs/progress.py": "by jobs/test_worker",
     "server/jobs.py": "by jobs/test_opening and api/jobs/test_routes",

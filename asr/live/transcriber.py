@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -17,14 +18,19 @@ from asr.options import Options, Thresholds, Timestamps
 from asr.pcm import SAMPLE_RATE
 from asr.text import compression_ratio
 from asr.transcript import LanguageDetection, Segment, Word, between
+from asr.transcription.admission.scheduled_window import ScheduledWindow
 from asr.transcription.coverage import SpeechCoverage
-from asr.transcription.gaps import spliced
+from asr.transcription.gaps import SHORTEST_LAST, spliced
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.vad.detector import SpeechTrack
+from asr.vad.word_trim import TimeTrimmer
+
+log = logging.getLogger(__name__)
 
 LEAST_SPEECH = 0.2  # A window with fewer seconds of speech is not sent to the engine.
 STEP = round(0.3 * SAMPLE_RATE)  # A window is decoded again when it has so many samples more.
+LONGEST_UNSURE = 5.0  # An unsure language is taken for true when a window has so many seconds.
 
 
 class LiveTranscriber:
@@ -71,7 +77,7 @@ class LiveTranscriber:
             return
         self._tell(utterance)
         if take.is_last:
-            self._outbox.put(_completed(utterance))
+            self._outbox.put(self._completed(utterance))
 
     async def _transcribe(self, take: Take) -> None:
         agreement = Agreement(take.utterance.options.hold_back)
@@ -90,15 +96,17 @@ class LiveTranscriber:
         window = self._partial_window(take, agreement)
         if self._speech(window.start, window.end) < LEAST_SPEECH:
             return take.length
-        with self._scheduler.admit() as request:
+        with self._scheduler.admit(is_live=True) as request:
             pending = request.submit(window)
             pending.result.add_done_callback(lambda _: take.changed.set())
             while not (pending.result.done() or take.is_complete):
                 take.changed.clear()
                 await take.changed.wait()
+                if take.length >= len(pending.window.samples) + STEP:
+                    request.replace(pending, self._partial_window(take, agreement))
         if not take.is_complete:
-            self._compare(pending.result.result(), take, agreement)
-        return len(window.samples)
+            self._compare(_partial_result(pending), take, agreement)
+        return len(pending.window.samples)
 
     def _partial_window(self, take: Take, agreement: Agreement) -> Window:
         options = replace(
@@ -110,6 +118,10 @@ class LiveTranscriber:
         """Give out the words that this result and the one before agree on."""
         utterance = take.utterance
         if not self._is_trusted(result, agreement):
+            agreement.contradict()
+            return
+        if utterance.language is None and not self._is_sure(result):
+            utterance.language = self._language
             agreement.contradict()
             return
         words = [word for segment in result.segments for word in segment.timed_words]
@@ -134,6 +146,12 @@ class LiveTranscriber:
             return False
         return self._coverage().without_invented(result).segments == result.segments
 
+    def _is_sure(self, result: WindowResult) -> bool:
+        """Whether words in the language that was detected may be given out."""
+        return result.detection.is_sure or (
+            self._language in {None, result.language} and result.window.seconds >= LONGEST_UNSURE
+        )
+
     # --- when it is complete ---
 
     async def _final(self, take: Take, agreement: Agreement) -> None:
@@ -142,21 +160,32 @@ class LiveTranscriber:
         if self._speech(start, end) < LEAST_SPEECH:
             return
         options = self._options(utterance)
-        if agreement.words:
-            options = replace(options, prefix=agreement.text)
-        window = Window(take.samples, start, options)
-        result = await self._result(window)
         if not agreement.words:
-            result = await self._whole(result)
+            result = await self._whole(Window(take.samples, start, options))
             self._settle_language(utterance, result.detection)
-        elif self._is_doubtful(result):
-            result = await self._rest(take, agreement)
-        for segment in result.segments:
-            self._add(utterance, segment.timed_words, (segment,), result.window.start)
+            self._add_result(utterance, result)
+            return
+        result = await self._behind(agreement, Window(take.samples, start, options))
+        self._add_result(utterance, result)
+        await self._add_rest(take)
 
-    async def _whole(self, result: WindowResult) -> WindowResult:
-        """The result of a window that had no prefix, its gaps decoded again."""
-        coverage, window = self._coverage(), result.window
+    async def _behind(self, agreement: Agreement, window: Window) -> WindowResult:
+        """What follows the words that are given out; nothing where it fails or is doubtful."""
+        options = replace(window.options, prefix=agreement.text)
+        try:
+            result = await self._result(replace(window, options=options))
+        except EngineDead:
+            raise
+        except AsrError as error:  # among others where the prefix fills the text context
+            log.info("an utterance is decoded in two windows: %s", error)
+            return WindowResult(window)
+        is_doubtful = result.rejected or any(s.doubt is not None for s in result.segments)
+        return WindowResult(window) if is_doubtful else result
+
+    async def _whole(self, window: Window) -> WindowResult:
+        """The result of a window that has no prefix, its gaps decoded again."""
+        coverage = self._coverage()
+        result = await self._result(window)
         if not result.detection.is_sure and self._language is not None:
             options = replace(window.options, language=self._language)
             result = await self._result(replace(window, options=options))
@@ -165,25 +194,26 @@ class LiveTranscriber:
             result = spliced(result, coverage.without_invented(await self._result(part)))
         return result
 
-    def _is_doubtful(self, result: WindowResult) -> bool:
-        return result.rejected is not None or any(s.doubt is not None for s in result.segments)
+    async def _add_rest(self, take: Take) -> None:
+        """Decode speech behind the last word as a window of its own, where there is any.
 
-    async def _rest(self, take: Take, agreement: Agreement) -> WindowResult:
-        """The text of what follows the words that are given out, as a window of its own."""
-        first = round(agreement.end * SAMPLE_RATE)
-        start = (take.start + first) / SAMPLE_RATE
-        options = self._options(take.utterance)
+        The text before it is its prompt: behind a prefix the model may end too soon, or doubt.
+        """
+        utterance = take.utterance
+        start, end = utterance.words[-1].end, take.end / SAMPLE_RATE
+        if sum(span.seconds for span in self._track.spans(start, end)) < SHORTEST_LAST:
+            return
+        options = self._options(utterance)
         if self._setup.info.can_prompt:
-            options = replace(options, prompt=(options.prompt or "") + agreement.text)
+            options = replace(options, prompt=(options.prompt or "") + utterance.text)
+        first = round(start * SAMPLE_RATE) - take.start
         window = Window(take.samples[first:], start, options)
-        if self._speech(start, window.end) < LEAST_SPEECH:
-            return WindowResult(window)
-        return self._coverage().without_invented(await self._result(window))
+        self._add_result(utterance, self._coverage().without_invented(await self._result(window)))
 
     # --- both ---
 
     async def _result(self, window: Window) -> WindowResult:
-        with self._scheduler.admit() as request:
+        with self._scheduler.admit(is_live=True) as request:
             return await request.submit(window).result
 
     def _coverage(self) -> SpeechCoverage:
@@ -209,6 +239,10 @@ class LiveTranscriber:
             if detection.is_sure:
                 self._language = detection.language
 
+    def _add_result(self, utterance: Utterance, result: WindowResult) -> None:
+        for segment in result.segments:
+            self._add(utterance, segment.timed_words, (segment,), result.window.start)
+
     def _add(
         self,
         utterance: Utterance,
@@ -233,15 +267,33 @@ class LiveTranscriber:
             utterance.told_logprobs = len(utterance.logprobs)
             self._outbox.put(Delta(utterance.id, text, logprobs))
 
+    def _completed(self, utterance: Utterance) -> Completed:
+        return Completed(
+            utterance.id,
+            utterance.text,
+            utterance.start / SAMPLE_RATE,
+            utterance.end / SAMPLE_RATE,
+            utterance.language,
+            utterance.probabilities,
+            self._words(utterance),
+            tuple(utterance.logprobs),
+        )
 
-def _completed(utterance: Utterance) -> Completed:
-    return Completed(
-        utterance.id,
-        utterance.text,
-        utterance.start / SAMPLE_RATE,
-        utterance.end / SAMPLE_RATE,
-        utterance.language,
-        utterance.probabilities,
-        tuple(utterance.words),
-        tuple(utterance.logprobs),
-    )
+    def _words(self, utterance: Utterance) -> tuple[Word, ...]:
+        """The words with the times of their speech alone; none where the server gives no times."""
+        words = tuple(utterance.words)
+        if not words or self._setup.policy.timestamps == "none":
+            return ()
+        whole = Segment(words[0].start, words[-1].end, utterance.text, words)
+        [trimmed] = TimeTrimmer(self._track).trim([whole])
+        return trimmed.words
+
+
+def _partial_result(pending: ScheduledWindow) -> WindowResult:
+    """The result of a partial; one without text where it failed, because the last one will tell."""
+    error = pending.result.exception()
+    if error is None:
+        return pending.result.result()
+    if isinstance(error, EngineDead) or not isinstance(error, AsrError):
+        raise error
+    return WindowResult(pending.window)

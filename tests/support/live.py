@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from asr.audio.decoder import Decoder
+from asr.config.config import Config
+from asr.engines.engine import Window, WindowResult
 from asr.live.events import Completed, Delta, LiveEvent
 from asr.live.options import LiveAudio, LiveOptions
 from asr.live.session import LiveSession
 from asr.live.sessions import LiveSessions
 from asr.metrics import Metrics
+from asr.options import Thresholds
+from asr.transcript import Segment, Word
+from asr.transcription.policy import RequestPolicy
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.vad.detector import Detector, Framer, Span, frames_between, spans, spans_of
@@ -21,6 +27,8 @@ from tests.conftest import tone
 from tests.support.fake_engine import FakeEngine
 
 PCM = LiveAudio("pcm", 16_000)
+POLICY = RequestPolicy(thresholds=Config().thresholds)
+WORD_SECONDS = 0.5  # A `TalkingEngine` hears a word in so many seconds.
 DETECTED = LiveOptions(PCM)
 
 
@@ -50,6 +58,36 @@ class LoudTrack:
     def voiced(self, start: float, end: float) -> list[Span]:
         place = frames_between(start, end)
         return spans_of(self._flags[place], place.start)
+
+
+class TalkingEngine(FakeEngine):
+    """Writes a word for each half second, " w0", " w1" and so on, and goes on behind a prefix.
+
+    The last word of a window is a guess, another one each time, unless its prefix has it.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.info = replace(self.info, can_prefix=True, can_prompt=True, has_words=True)
+        self.transcribe = self.written
+        self.detected = {"en": 1.0}  # probabilities of languages
+
+    def written(self, window: Window) -> WindowResult:
+        prefix = window.options.prefix
+        count = int(window.seconds / WORD_SECONDS)
+        texts = [f" w{n}" for n in range(count)]
+        if prefix is not None and window.options.thresholds == Thresholds() and texts:
+            texts[-1] = f" guess{len(self.steps)}"
+        known = len((prefix or "").split())
+        words = tuple(
+            Word(text, n * WORD_SECONDS, (n + 1) * WORD_SECONDS) for n, text in enumerate(texts)
+        )[known:]
+        text = "".join(word.text for word in words)
+        segments = (Segment(0.0, window.seconds, text, words),) if words else ()
+        asked = window.options.language
+        likely = max(self.detected, key=lambda code: self.detected[code])
+        probabilities = {} if asked else self.detected
+        return WindowResult(window, segments, asked or likely, probabilities)
 
 
 def pcm(*parts: np.ndarray) -> bytes:
@@ -98,6 +136,7 @@ async def make_sessions(
     def make(
         engine: FakeEngine, most: int = 4, longest_s: float = 3600.0, **setup: Any
     ) -> LiveSessions:
+        setup.setdefault("policy", POLICY)
         shared = TranscriptionSetup(decoder, engine.info, Metrics(), **setup)
         made.append(shared)
         detector = Detector(lambda _: LoudTrack())

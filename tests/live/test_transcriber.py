@@ -1,0 +1,230 @@
+"""Words come while somebody speaks and stay; the last text waits for the end."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from asr.engines.engine import WindowResult
+from asr.errors import BadRequest, TranscriptionFailed
+from asr.live.events import Completed, Delta, Failed, Hypothesis, SpeechStopped
+from asr.live.options import LiveOptions
+from asr.options import Options
+from tests.conftest import eventually
+from tests.support.live import PCM, POLICY, TalkingEngine, said, texts, told
+
+
+@pytest.fixture
+def engine() -> TalkingEngine:
+    return TalkingEngine()
+
+
+async def spoken(session, engine, seconds: float) -> None:
+    """Send a tone bit by bit; each bit that is long enough is transcribed before the next."""
+    for n in range(round(seconds / 0.4)):
+        before = len(engine.steps)
+        session.append(said(0.0, seconds=0.4))
+        await eventually(lambda count=0.4 * (n + 1): session.seconds >= count - 0.001)
+        await eventually(lambda before=before: len(engine.steps) > before and is_quiet(session))
+
+
+def is_quiet(session) -> bool:
+    return not session._transcriber._scheduler._requests
+
+
+async def events_of(session, engine, seconds: float, pause: float = 1.0) -> list:
+    async with session:
+        await spoken(session, engine, seconds)
+        session.append(said(pause, seconds=0.0))
+        session.finish()
+        return [event async for event in session.events()]
+
+
+async def test_words_come_while_somebody_speaks_and_are_never_taken_back(make_session, engine):
+    events = await events_of(make_session(engine), engine, 4.0)
+    stopped = next(n for n, event in enumerate(events) if isinstance(event, SpeechStopped))
+    early = "".join(event.text for event in events[:stopped] if isinstance(event, Delta))
+    assert len(early.split()) >= 4
+    [text] = texts(events)
+    assert text.startswith(early)
+    assert text.split() == [f"w{n}" for n in range(len(text.split()))]
+    assert len(text.split()) >= 8
+
+
+async def test_what_may_change_is_a_hypothesis_behind_the_deltas(make_session, engine):
+    events = await events_of(make_session(engine), engine, 3.0)
+    guesses = [event.text for event in events if isinstance(event, Hypothesis)]
+    assert any("guess" in text for text in guesses)
+    assert not any("guess" in text for text in texts(events))
+
+
+async def test_words_have_their_times_in_the_session(make_session, engine):
+    events = await events_of(make_session(engine), engine, 4.0)
+    [completed] = [event for event in events if isinstance(event, Completed)]
+    assert "".join(word.text for word in completed.words) == completed.text
+    starts = [word.start for word in completed.words]
+    assert starts == sorted(starts)
+    assert completed.start <= starts[0]
+    assert completed.words[-1].end <= completed.end
+
+
+async def test_a_partial_has_the_words_given_out_as_its_prefix_and_no_thresholds(
+    make_session, engine
+):
+    await events_of(make_session(engine), engine, 4.0)
+    windows = [window for step in engine.steps for window in step]
+    *partials, final = windows
+    assert partials[0].options.prefix == ""
+    prefixes = [window.options.prefix for window in partials]
+    assert all(b.startswith(a) for a, b in pairwise(prefixes))
+    assert partials[-1].options.prefix
+    assert partials[0].options.thresholds.avg_logprob is None
+    assert final.options.prefix.startswith(partials[-1].options.prefix)
+    assert final.options.thresholds == POLICY.thresholds
+
+
+async def test_a_partial_in_the_engine_is_dropped_when_the_speech_ends(make_session, engine):
+    async with make_session(engine) as session:
+        engine.gate.clear()
+        session.append(said(0.0))
+        await eventually(lambda: any(engine.steps))
+        [partial] = engine.steps[-1]
+        session.append(said(1.0, seconds=0.0))
+        await eventually(lambda: session._turns.takes[0].is_complete)
+        engine.gate.set()
+        await eventually(lambda: partial in engine.dropped)
+        session.finish()
+        events = [event async for event in session.events()]
+    assert len(texts(events)) == 1
+
+
+async def test_a_partial_that_waits_gives_its_place_to_a_newer_one(make_sessions, engine):
+    sessions = make_sessions(engine)
+    engine.gate.clear()
+    async with sessions.open(LiveOptions(PCM)) as first, sessions.open(LiveOptions(PCM)) as second:
+        first.append(said(0.0))
+        await eventually(lambda: any(engine.steps))
+        for n in range(4):
+            second.append(said(0.0))
+            await eventually(lambda n=n: second.seconds >= n + 1)
+        await eventually(
+            lambda: any(
+                len(pending.window.samples) > 60_000
+                for request in sessions._scheduler._requests
+                for pending in request.unfinished
+            )
+        )
+        engine.gate.set()
+        await eventually(lambda: len([w for step in engine.steps for w in step]) >= 2)
+    [_, waited, *_] = [window for step in engine.steps for window in step]
+    assert waited.seconds > 3.5
+
+
+async def test_an_engine_that_takes_no_prefix_gets_one_window_for_each_utterance(
+    make_session, engine
+):
+    engine.info = replace(engine.info, can_prefix=False)
+    events = await told(make_session(engine), said(1.0, 1.0, seconds=3.0))
+    windows = [window for step in engine.steps for window in step]
+    assert [window.options.prefix for window in windows] == [None, None]
+    assert len(texts(events)) == 2
+
+
+async def test_too_little_speech_is_not_sent_to_the_engine(make_session, engine):
+    async with make_session(engine, LiveOptions(PCM, turns=None)) as session:
+        session.append(said(0.5, seconds=0.15))
+        session.commit()
+        session.finish()
+        events = [event async for event in session.events()]
+    assert texts(events) == [""]
+    assert not engine.steps
+
+
+async def test_a_doubted_end_is_decoded_once_more_behind_the_words_that_stay(make_session, engine):
+    def transcribe(window):
+        result = engine.written(window)
+        if window.options.prefix and window.options.thresholds == POLICY.thresholds:
+            return replace(result, segments=(), rejected="unlikely")
+        return result
+
+    engine.transcribe = transcribe
+    events = await events_of(make_session(engine), engine, 4.0)
+    *_, final, again = [window for step in engine.steps for window in step]
+    assert final.options.prefix
+    assert again.options.prefix is None
+    assert again.options.prompt == final.options.prefix
+    assert again.seconds < final.seconds
+    [text] = texts(events)
+    assert text.startswith(final.options.prefix + " w0")
+
+
+async def test_a_text_that_repeats_itself_is_not_given_out_early(make_session, engine):
+    def transcribe(window):
+        result = engine.written(window)
+        if window.options.prefix is None or not result.segments:
+            return result
+        looping = tuple(replace(word, text=" again") for word in result.segments[0].words * 9)
+        text = "".join(word.text for word in looping)
+        return replace(result, segments=(replace(result.segments[0], text=text, words=looping),))
+
+    engine.transcribe = transcribe
+    events = await events_of(make_session(engine), engine, 4.0)
+    [text] = texts(events)
+    assert "again" not in text
+    assert [type(event) for event in events].count(Delta) == 1
+
+
+async def test_an_utterance_in_no_clear_language_has_the_language_of_those_before(
+    make_session, engine
+):
+    async with make_session(engine) as session:
+        await spoken(session, engine, 2.0)
+        session.append(said(1.0, seconds=0.0))
+        await eventually(lambda: not session._turns.takes and session.seconds > 2.9)
+        engine.detected = {"es": 0.4, "en": 0.3}
+        await spoken(session, engine, 2.0)
+        session.append(said(1.0, seconds=0.0))
+        session.finish()
+        events = [event async for event in session.events()]
+    languages = [event.language for event in events if isinstance(event, Completed)]
+    assert languages == ["en", "en"]
+
+
+async def test_no_words_are_given_out_while_the_language_is_unclear(make_session, engine):
+    engine.detected = {"es": 0.4, "en": 0.3}
+    events = await events_of(make_session(engine), engine, 4.0)
+    assert [type(event) for event in events].count(Delta) == 1
+    assert events[-1].language == "es"
+
+
+async def test_a_language_that_is_asked_for_holds_from_the_first_partial_on(make_session, engine):
+    options = LiveOptions(PCM, options=Options(language="es"))
+    events = await events_of(make_session(engine, options), engine, 3.0)
+    assert {w.options.language for step in engine.steps for w in step} == {"es"}
+    assert events[-1].language == "es"
+
+
+async def test_a_partial_that_fails_costs_nothing(make_session, engine):
+    def transcribe(window):
+        if window.options.prefix is not None:
+            return WindowResult(window, error=TranscriptionFailed("the numbers overflowed"))
+        return engine.written(window)
+
+    engine.transcribe = transcribe
+    events = await events_of(make_session(engine), engine, 2.0)
+    assert texts(events) == [" w0 w1 w2 w3 w4"]
+
+
+async def test_a_last_window_that_fails_behind_its_prefix_is_decoded_from_there_on(
+    make_session, engine
+):
+    def transcribe(window):
+        if window.options.prefix and window.options.thresholds == POLICY.thresholds:
+            return WindowResult(window, error=BadRequest("the prefix has too many tokens"))
+        return engine.written(window)
+
+    engine.transcribe = transcribe
+    events = await events_of(make_session(engine), engine, 4.0)
+    assert not any(isinstance(event, Failed) for event in events)
+    [text] = texts(events)
+    assert text.count(" w0") == 2
