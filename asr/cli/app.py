@@ -17,6 +17,7 @@ INTERRUPTED = 130  # The exit code after Ctrl-C, as shells have it: 128 and the 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {  # name → its module in this package, and its line in the help
         "transcribe": ("transcribe", "Transcribe files and folders in this process, no server."),
+        "listen": ("listen", "Print what is said while it is said: microphone or file."),
         "submit": ("submit", "Submit files, folders and URLs as jobs of a server."),
         "wait": ("wait", "Wait for jobs, and fetch their results."),
         "status": ("jobs", "Show how far jobs are."),
