@@ -45,7 +45,7 @@ TESTED_ELSEWHERE = {
     "api/insanely_fast/schemas.py": "by api/insanely_fast/test_routes",
     "api/insanely_fast/openapi.py": "by server/test_docs",
     "api/insanely_fast/dialect.py": "data alone",
-    "api/insanely_fast/problem.py": "by api/insanely_fast/test_routes",
+    "api/fastapi_problem.py": "by api/insanely_fast/test_routes",
     "api/insanely_fast/answers.py": "by api/insanely_fast/test_routes",
     "api/jigsaw.py": "by api/insanely_fast/test_routes",
     "api/jigsaw_jobs.py": "by api/insanely_fast/test_routes",

@@ -1,7 +1,7 @@
 """Insanely Fast Whisper's dialect: its routes, which have no prefix, and its failures."""
 
+from asr.api.fastapi_problem import problem
 from asr.api.insanely_fast import answers, openapi, routes
-from asr.api.insanely_fast.problem import problem
 from asr.http.dialect import Dialect, Route
 
 DIALECT = Dialect(

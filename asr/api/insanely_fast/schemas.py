@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from asr.api.fastapi_problem import FieldProblem
 from asr.api.jigsaw import DiarizedOutput, JigsawParameters, PipelineOutput
 from asr.http.parameters import Location
 from asr.options import Timestamps
@@ -119,12 +120,6 @@ class TaskStatus(BaseModel):
     status: Literal["processing", "completed", "error", "cancelled"]
     output: PipelineOutput | DiarizedOutput | None = Field(None, description="Of a completed task")
     error: str | None = Field(None, description="Why the task has no output")
-
-
-class FieldProblem(BaseModel):
-    type: str = Field(examples=["missing"])
-    loc: list[str] = Field(examples=[["body", "url"]])
-    msg: str = Field(examples=["is missing"])
 
 
 class TaskProblem(BaseModel):
