@@ -13,7 +13,7 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 
@@ -63,6 +63,7 @@ class Upload:
         names: of the parts that may be the file; one of them is.
         long_names: of fields that may be long, such as data URIs.
         store: takes the file of a form that is read whole; None: it lies in memory or on disk.
+        media_type: of the file, whatever its part says; None: what that says.
     """
 
     def __init__(
@@ -73,12 +74,15 @@ class Upload:
         names: Sequence[str] = (FILE,),
         store: Store | None = None,
         long_names: Sequence[str] = (),
+        media_type: str | None = None,
     ) -> None:
         self._names = names
         self._long_names = long_names
         self._stack = stack
         self._limits = limits
         self._store = store or self._stored
+        self._media_type = media_type
+        self.filename: str | None = None  # of the file, once its part has begun
         self._events = _events(request, limits)
         stack.push_async_callback(self._events.aclose)
         self._file: AsyncIterator[bytes] | None = None  # the file's bytes, where they come next
@@ -116,11 +120,13 @@ class Upload:
             assert isinstance(part, FormPart)
             data, is_file = self._data(), False
             if part.name in self._names:
+                part = replace(part, media_type=self._media_type or part.media_type)
                 data, is_file = await _told_from_text(part, data)
             if is_file:
                 self._files += 1
                 if self._files > 1:
                     raise BadRequest(f"the form has two parts {part.name!r}: send one", part.name)
+                self.filename = part.filename
                 self._file = await raw_pcm.without_raw(data, part.media_type)
                 if stops_before_file:
                     break
