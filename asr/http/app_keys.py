@@ -1,6 +1,6 @@
 """Where the app keeps what its handlers share."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
@@ -29,6 +29,8 @@ SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
 SPOOL_CHECK = web.AppKey("SPOOL_CHECK", SpoolCheck)
 STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
+# The body from its first byte, where its beginning has been read ahead.
+BODY: web.RequestKey[AsyncIterator[bytes]] = web.RequestKey("BODY")
 CLIENT = web.RequestKey("CLIENT", str)  # the name of the API key; "": it has none
 EXPECTED = web.RequestKey("EXPECTED", str)  # the header Expect, which aiohttp does not see
 QUEUE_PLACE = web.RequestKey("QUEUE_PLACE", QueuePlace)

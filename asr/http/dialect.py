@@ -16,6 +16,7 @@ from asr.http.queue_place import IsForLater
 from asr.jobs.job import Job
 from asr.transcript import Transcript
 
+FORM = "multipart/form-data"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # Of a job that has ended, with its transcript if it was completed.
 WebhookBody = Callable[[Job, Transcript | None], Mapping[str, object]]
@@ -45,6 +46,23 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Marks:
+    """What tells a dialect's requests from those of another one that has the same path.
+
+    One of them is enough. They count for forms, and for requests without a body.
+    """
+
+    query: frozenset[str] = frozenset()  # names of the query
+    files: frozenset[str] = frozenset()  # names of a form's file
+
+    def are_on(self, request: web.BaseRequest) -> bool:
+        """Whether a mark is in the head of `request`; its body is not read."""
+        if request.body_exists and request.content_type != FORM:
+            return False
+        return not self.query.isdisjoint(request.query)
+
+
+@dataclass(frozen=True)
 class Dialect:
     """What the server must know of a family of clients; `server/app.py` lists them all."""
 
@@ -57,6 +75,7 @@ class Dialect:
     name: str = ""  # of those dialects whose jobs have webhooks; a job keeps it
     webhook_body: WebhookBody | None = None  # what those webhooks say
     webhooks: Callable[[], Json] | None = None  # OpenAPI's Path Items of them, by event
+    marks: Marks | None = None  # of its requests on paths that another dialect has too
 
     def paths(self, route: Route) -> list[str]:
         """All paths of `route`, the documented one first."""
@@ -82,10 +101,26 @@ class Dialect:
         return Failure(self.invalid_status, Invalid.code, message, param, fields=tuple(found))
 
 
-def dialect_of(path: str, dialects: Sequence[Dialect]) -> Dialect:
-    """The dialect that claims most of `path`.
+# The dialect that the body of a request belongs to, where its head does not tell.
+BODY_DIALECT = web.RequestKey("BODY_DIALECT", Dialect)
+
+
+def dialect_of(
+    path: str, dialects: Sequence[Dialect], request: web.BaseRequest | None = None
+) -> Dialect:
+    """The dialect that claims most of `path`; of several, the one whose marks the request has.
 
     Args:
         dialects: one of them has the empty prefix, for the paths that no other claims.
+        request: None: it cannot be read, and has no marks.
     """
-    return max(dialects, key=lambda dialect: dialect.claim(path))
+    claims = [dialect.claim(path) for dialect in dialects]
+    claimants = [each for each, claim in zip(dialects, claims, strict=True) if claim == max(claims)]
+    if request is not None:
+        known: Dialect | None = request.get(BODY_DIALECT)
+        if known is not None and known in claimants:
+            return known
+        for dialect in claimants:
+            if dialect.marks is not None and dialect.marks.are_on(request):
+                return dialect
+    return next((each for each in claimants if each.marks is None), claimants[0])

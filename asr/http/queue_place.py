@@ -65,6 +65,16 @@ class QueuePlace:
         elif not self._is_taken:
             self._take()
 
+    def reassign(self, is_for_later: bool | IsForLater) -> None:
+        """Know that the request is another route's, whose fields may still be read.
+
+        Raises:
+            QueueFull, EngineDead: it is to be answered at once, and cannot be.
+        """
+        self._is_for_later, self._is_settled = is_for_later, False
+        if not callable(is_for_later):
+            self.settle({})
+
     def _is_job(self, fields: Fields) -> bool:
         later = self._is_for_later
         return later(fields) if callable(later) else later

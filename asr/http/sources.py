@@ -19,7 +19,7 @@ from asr.audio import raw_pcm
 from asr.audio.streams import Source, stream_of
 from asr.concurrency import WaitBudget
 from asr.errors import BadRequest, BadUrl, BodyTimeout, TooLarge
-from asr.http.app_keys import CONFIG, OUTBOUND, RESERVATION
+from asr.http.app_keys import BODY, CONFIG, OUTBOUND, RESERVATION
 from asr.http.bodies.compression import encoding_of, inflated
 from asr.http.bodies.json_object import DataUri
 from asr.http.bodies.percent import unquoted
@@ -106,13 +106,18 @@ class Turn:
 async def body(request: web.Request, limits: BodyLimits) -> AsyncIterator[bytes]:
     """The request's body as it arrives, inflated, whatever its content type.
 
+    Where its beginning has been read ahead, it comes again.
+
     Raises:
         TooLarge, BodyTimeout, BadRequest, UnsupportedMedia: while reading, as soon as it is known.
     """
     encoding = encoding_of(request)
-    received = _received(request, limits)
-    if encoding is not None:
-        received = inflated(received, encoding, limits.check)
+    if BODY in request:
+        received = request[BODY]
+    else:
+        received = _received(request, limits)
+        if encoding is not None:
+            received = inflated(received, encoding, limits.check)
     async for data in received:
         yield data
 

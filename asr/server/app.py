@@ -19,8 +19,9 @@ from asr.config.config import Config
 from asr.diarization import load as diarizer_load
 from asr.engines import load
 from asr.http import app_keys
-from asr.http.admission import admitted, check_expectation, close_unread
-from asr.http.dialect import Dialect, Route
+from asr.http.admission import check_expectation, close_unread
+from asr.http.dialect import Dialect
+from asr.http.shared_path import Claimant, handler_of
 from asr.http.sources import PARSER_SETTINGS
 from asr.jobs.clients import Clients
 from asr.metrics import Metrics
@@ -71,20 +72,23 @@ def create_app(
     app.cleanup_ctx.append(jobs)
     app.cleanup_ctx.append(give_back_when_idle)
     app.on_response_prepare.extend([name_request, name_origin, close_unread])
-    for dialect in dialects:
-        for route in dialect.routes:
-            for path in dialect.paths(route):
-                _add_route(app, route, path)
+    _add_routes(app, dialects)
     add_page(app)
     add_docs(app, dialects)
     return app
 
 
-def _add_route(app: web.Application, route: Route, path: str) -> None:
-    if route.method == "GET":  # and HEAD, which `add_route` would leave out
-        app.router.add_get(path, route.handler)
-    else:
-        app.router.add_route(route.method, path, admitted(route.handler, route.is_for_later))
+def _add_routes(app: web.Application, dialects: Sequence[Dialect]) -> None:
+    claimants: dict[tuple[str, str], list[Claimant]] = {}
+    for dialect in dialects:
+        for route in dialect.routes:
+            for path in dialect.paths(route):
+                if route.method == "GET":  # and HEAD, which `add_route` would leave out
+                    app.router.add_get(path, route.handler)
+                else:
+                    claimants.setdefault((route.method, path), []).append((dialect, route))
+    for (method, path), several in claimants.items():
+        app.router.add_route(method, path, handler_of(several))
 
 
 async def _outbound(app: web.Application) -> AsyncIterator[None]:

@@ -201,8 +201,10 @@ class Connection(WatchedConnection):
         headers = {"X-Request-ID": uuid.uuid4().hex, **SAFE_HEADERS}
         if failure.retry_after is not None:
             headers["Retry-After"] = str(failure.retry_after)
-        path = "" if self._is_broken else request.path  # what is not parsed gets the path "/"
-        problem = dialect_of(path, self._dialects).problem
+        if self._is_broken:  # what is not parsed gets the path "/"
+            problem = dialect_of("", self._dialects).problem
+        else:
+            problem = dialect_of(request.path, self._dialects, request).problem
         response = web.json_response(
             problem(failure), status=status or failure.status, headers=headers
         )

@@ -155,7 +155,7 @@ def _shown_path(request: web.Request) -> str:
 
 
 def _dialect(request: web.Request) -> Dialect:
-    return dialect_of(request.path, request.app[app_keys.DIALECTS])
+    return dialect_of(request.path, request.app[app_keys.DIALECTS], request)
 
 
 async def _route(request: web.Request) -> str:

@@ -38,6 +38,59 @@ async def test_countless_words_are_written_off_the_loop(make_client, engine, mon
     assert threading.main_thread() not in threads
 
 
+def sent(*fields, part="file", **named):
+    """Return a form with its file last."""
+    form = FormData(fields, default_to_multipart=True)
+    form.add_field(part, SPEECH, filename="a.wav")
+    return {"data": form, **named}
+
+
+URI = "data:audio/wav;base64," + base64.b64encode(SPEECH).decode()
+WRITTEN = '{"text":" 2.00 s","chunks":[{"timestamp":[0.0,2.0],"text":" 2.00 s"}]}'
+BY_LETTER = {
+    "bytes": ({"data": SPEECH}, 200, WRITTEN),
+    "bytes with a name of another dialect": (
+        {"data": SPEECH, "params": {"output": "srt", "encode": "false"}},
+        200,
+        WRITTEN,
+    ),
+    "JSON": ({"json": {"url": URI, "output": "srt"}}, 200, WRITTEN),
+    "JSON with such a query": (
+        {"json": {"url": URI}, "params": {"word_timestamps": "1"}},
+        200,
+        WRITTEN,
+    ),
+    "a form": (sent(("task", "transcribe")), 200, WRITTEN),
+    "a form with a field of another dialect": (sent(("output", "srt")), 200, WRITTEN),
+    "a form with a text of that name": (sent(("audio_file", "a.wav")), 200, WRITTEN),
+    "a form with a URL": ({"data": {"url": URI}}, 200, WRITTEN),
+    "no body": ({}, 400, None),
+    "a form without a file": (
+        {"data": FormData({"task": "transcribe"}, default_to_multipart=True)},
+        400,
+        "{\"error\": \"the form has no file: send the audio as the part 'file', or a 'url'\"}",
+    ),
+    "a wrong value": (
+        {"data": SPEECH, "params": {"task": "x"}},
+        422,
+        '{"error": "task: must be one of transcribe, translate; see /docs for what is accepted"}',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BY_LETTER)
+async def test_answers_and_failures_stay_as_they_are_by_letter(client, case):
+    asked, status, text = BY_LETTER[case]
+    response = await client.post("/asr", **asked)
+    assert response.status == status
+    assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+    assert "Asr-Engine" not in response.headers
+    if text is None:
+        assert (await response.json()).keys() == {"error"}
+    else:
+        assert await response.text() == text
+
+
 async def test_silence_is_an_empty_text(client):
     response = await client.post("/asr", data=wav(np.zeros(16_000, np.float32)))
     assert response.status == 200
