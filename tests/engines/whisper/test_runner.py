@@ -55,6 +55,7 @@ OPENINGS = [
     Opening((50258, 50259, 50359), 0, is_timed=True, temperature=0.0, aligns=True),
     Opening((50361, 7, 8, 50258, UNDETECTED, 50359), 3, True, 0.4, 9, languages=(50259, 50261)),
 ]
+GOES_ON = Opening((50258, 50259, 50359, 50363, 7, 8), 0, False, 0.0, prefix=(7, 8), aligns=True)
 KINDS = [(samples, aligns) for samples in (False, True) for aligns in (False, True)]
 
 
@@ -133,9 +134,9 @@ def test_rows_begin_on_the_card_and_nothing_waits_for_it(
             made.cache.cross.store(1, encoded)
             made.move(2, 0, 5)
         assert not devices.elsewhere
-        found = prefill(made, 1, OPENINGS)
+        found = prefill(made, 1, [*OPENINGS, GOES_ON])
     assert found.device == CARD
-    assert found.shape == (4 + len(made.vocabulary.languages), 2)
+    assert found.shape == (4 + len(made.vocabulary.languages), 3)
 
 
 class Copied:
