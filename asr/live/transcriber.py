@@ -12,6 +12,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, EngineDead
 from asr.live.agreement import Agreement
 from asr.live.events import Completed, Delta, Failed, Hypothesis
+from asr.live.languages import SessionLanguages
 from asr.live.outbox import Outbox
 from asr.live.utterance import Take, Utterance
 from asr.options import Options, Thresholds, Timestamps
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 LEAST_SPEECH = 0.2  # A window with fewer seconds of speech is not sent to the engine.
 STEP = round(0.3 * SAMPLE_RATE)  # A window is decoded again when it has so many samples more.
-LONGEST_UNSURE = 5.0  # An unsure language is taken for true when a window has so many seconds.
+LONGEST_UNSURE = 3.0  # The likeliest language is taken for true when a window has so many seconds.
 
 
 class LiveTranscriber:
@@ -54,7 +55,7 @@ class LiveTranscriber:
         self._track = track
         self._takes = takes
         self._outbox = outbox
-        self._language: str | None = None  # that was detected last, and surely
+        self._languages = SessionLanguages()
 
     async def next(self) -> None:
         """Transcribe the first window until its text is complete, and take it out.
@@ -77,6 +78,8 @@ class LiveTranscriber:
             return
         self._tell(utterance)
         if take.is_last:
+            if utterance.words:
+                self._languages.add(utterance.language, utterance.seconds)
             self._outbox.put(self._completed(utterance))
 
     async def _transcribe(self, take: Take) -> None:
@@ -120,8 +123,7 @@ class LiveTranscriber:
         if not self._is_trusted(result, agreement):
             agreement.contradict()
             return
-        if utterance.language is None and not self._is_sure(result):
-            utterance.language = self._language
+        if utterance.language is None and not self._has_language(utterance, result):
             agreement.contradict()
             return
         words = [word for segment in result.segments for word in segment.timed_words]
@@ -146,11 +148,14 @@ class LiveTranscriber:
             return False
         return self._coverage().without_invented(result).segments == result.segments
 
-    def _is_sure(self, result: WindowResult) -> bool:
-        """Whether words in the language that was detected may be given out."""
-        return result.detection.is_sure or (
-            self._language in {None, result.language} and result.window.seconds >= LONGEST_UNSURE
-        )
+    def _has_language(self, utterance: Utterance, result: WindowResult) -> bool:
+        """Whether the text is surely in the language that is spoken."""
+        judged = self._languages.judge(result.detection)
+        if result.window.seconds >= LONGEST_UNSURE:
+            utterance.language = judged.language
+        elif not judged.is_sure:
+            return False
+        return judged.language == result.language
 
     # --- when it is complete ---
 
@@ -186,8 +191,9 @@ class LiveTranscriber:
         """The result of a window that has no prefix, its gaps decoded again."""
         coverage = self._coverage()
         result = await self._result(window)
-        if not result.detection.is_sure and self._language is not None:
-            options = replace(window.options, language=self._language)
+        judged = self._languages.judge(result.detection)
+        if judged.language != result.language:
+            options = replace(window.options, language=judged.language)
             result = await self._result(replace(window, options=options))
         result = coverage.without_invented(result)
         for part in coverage.windows_to_redecode(result):
@@ -235,9 +241,8 @@ class LiveTranscriber:
     def _settle_language(self, utterance: Utterance, detection: LanguageDetection) -> None:
         if utterance.language is None:
             utterance.language = detection.language
+        if not utterance.probabilities:
             utterance.probabilities = detection.probabilities
-            if detection.is_sure:
-                self._language = detection.language
 
     def _add_result(self, utterance: Utterance, result: WindowResult) -> None:
         for segment in result.segments:

@@ -192,7 +192,7 @@ async def test_an_utterance_in_no_clear_language_has_the_language_of_those_befor
 
 async def test_no_words_are_given_out_while_the_language_is_unclear(make_session, engine):
     engine.detected = {"es": 0.4, "en": 0.3}
-    events = await events_of(make_session(engine), engine, 4.0)
+    events = await events_of(make_session(engine), engine, 2.4)
     assert [type(event) for event in events].count(Delta) == 1
     assert events[-1].language == "es"
 
