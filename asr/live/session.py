@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from asr.errors import EngineDead
+from asr.live.decoding.transcriber import LiveTranscriber
+from asr.live.decoding.windows import WindowDecoder
 from asr.live.events import LiveEvent
 from asr.live.inbox import Clear, Command, Commit, Configure, Finish, Inbox
 from asr.live.input import AudioInput
 from asr.live.options import LiveOptions
 from asr.live.outbox import Outbox
-from asr.live.transcriber import LiveTranscriber
 from asr.live.turns import LiveTurns
 from asr.live.voice import Heard, VoiceTrack
 from asr.pcm import SAMPLE_RATE
@@ -64,10 +65,8 @@ class LiveSession:
         self._voice = VoiceTrack(detector.begin(None))
         window = min(setup.window_seconds, setup.info.longest_window)
         self._turns = LiveTurns(options, window, self._outbox)
-        track = self._voice.track
-        self._transcriber = LiveTranscriber(
-            setup, scheduler, track, self._turns.takes, self._outbox
-        )
+        decoder = WindowDecoder(setup, scheduler, self._voice.track)
+        self._transcriber = LiveTranscriber(decoder, self._turns.takes, self._outbox)
         self._changed = asyncio.Event()  # A window was begun, or its text is complete.
         self._is_read = False  # The inbox is read to its end.
         self._is_finished = False

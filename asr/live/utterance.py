@@ -6,13 +6,13 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from asr.live.options import LiveOptions
 from asr.pcm import SAMPLE_RATE, Samples
-from asr.transcript import TokenLogprob, Word
+from asr.transcript import LanguageDetection, Segment, TokenLogprob, Word, between
 
 
 @dataclass(eq=False)
@@ -29,8 +29,8 @@ class Utterance:
     texts: list[str] = field(default_factory=list)  # joined they are its text so far
     words: list[Word] = field(default_factory=list)  # times count from the session's start
     logprobs: list[TokenLogprob] = field(default_factory=list)
-    told: int = 0  # of `texts`, that the client has
-    told_logprobs: int = 0  # of `logprobs`, likewise
+    _told: int = 0  # of `texts`, that the client has
+    _told_logprobs: int = 0  # of `logprobs`, likewise
     language: str | None = None  # code, once it is known
     probabilities: Mapping[str, float] = field(default_factory=dict)
 
@@ -46,11 +46,30 @@ class Utterance:
     def seconds(self) -> float:
         return (self.end - self.start) / SAMPLE_RATE
 
-    def add(self, words: Sequence[Word], logprobs: Sequence[TokenLogprob]) -> None:
-        """Add words behind those that it has."""
-        self.texts.append("".join(word.text for word in words))
-        self.words += words
-        self.logprobs += logprobs
+    def add(self, words: Sequence[Word], segments: Sequence[Segment], offset: float) -> None:
+        """Add the first words of a window's segments behind those that are there.
+
+        Args:
+            offset: seconds from the session's start to the window's, from which times count.
+        """
+        text = "".join(word.text for word in words)
+        tokens = [token for segment in segments for token in segment.token_logprobs]
+        self.texts.append(text)
+        self.logprobs += between(tokens, 0, len(text.encode()))
+        self.words += (
+            replace(word, start=word.start + offset, end=word.end + offset) for word in words
+        )
+
+    def untold(self) -> tuple[str, tuple[TokenLogprob, ...]]:
+        """The text that the client has not had, and its tokens; from now on it has them."""
+        text, logprobs = "".join(self.texts[self._told :]), self.logprobs[self._told_logprobs :]
+        self._told, self._told_logprobs = len(self.texts), len(self.logprobs)
+        return text, tuple(logprobs)
+
+    def settle_language(self, detection: LanguageDetection) -> None:
+        """Take the language that was detected, unless one is settled."""
+        self.language = self.language or detection.language
+        self.probabilities = self.probabilities or detection.probabilities
 
     def commit(self, end: int) -> None:
         self.end, self.committed_at = end, time.monotonic()

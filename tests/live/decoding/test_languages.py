@@ -1,6 +1,6 @@
 """An utterance of some words is in a language of the session, unless another is far likelier."""
 
-from asr.live.languages import SessionLanguages
+from asr.live.decoding.languages import SessionLanguages
 from asr.transcript import LanguageDetection
 
 

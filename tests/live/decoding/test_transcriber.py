@@ -29,7 +29,7 @@ async def spoken(session, engine, seconds: float) -> None:
 
 
 def is_quiet(session) -> bool:
-    return not session._transcriber._scheduler._requests
+    return not session._transcriber._decoder._scheduler._requests
 
 
 async def events_of(session, engine, seconds: float, pause: float = 1.0) -> list:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.live.agreement import Agreement
+from asr.live.decoding.agreement import Agreement
 from asr.transcript import Word
 
 

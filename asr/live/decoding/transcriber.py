@@ -1,0 +1,103 @@
+"""Tells the text of each utterance, in order, its first words while it goes on."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+
+from asr.errors import AsrError, EngineDead
+from asr.live.decoding.finals import Finals
+from asr.live.decoding.languages import SessionLanguages
+from asr.live.decoding.partials import Partials
+from asr.live.decoding.windows import WindowDecoder
+from asr.live.events import Completed, Delta, Failed, Hypothesis
+from asr.live.outbox import Outbox
+from asr.live.utterance import Take, Utterance
+from asr.pcm import SAMPLE_RATE
+from asr.transcript import Segment, Word
+from asr.vad.word_trim import TimeTrimmer
+
+
+class LiveTranscriber:
+    """Transcribes the windows of one session, one after the other.
+
+    Args:
+        takes: the windows, in order; those that are done are taken out.
+        outbox: takes the events.
+    """
+
+    def __init__(self, decoder: WindowDecoder, takes: deque[Take], outbox: Outbox) -> None:
+        self._decoder = decoder
+        self._takes = takes
+        self._outbox = outbox
+        self._languages = SessionLanguages()
+        self._finals = Finals(decoder, self._languages)
+
+    async def next(self) -> None:
+        """Transcribe the first window until its text is complete, and take it out.
+
+        Raises:
+            EngineDead: nothing can be transcribed any more; the client is told.
+        """
+        take = self._takes[0]
+        utterance = take.utterance
+        try:
+            if not utterance.has_failed:
+                await self._transcribe(take)
+        except AsrError as error:
+            utterance.has_failed = True
+            self._outbox.put(Failed(utterance.id, error))
+            if isinstance(error, EngineDead):
+                raise
+        self._takes.popleft()
+        if utterance.is_dropped or utterance.has_failed:
+            return
+        self._tell(utterance)
+        if take.is_last:
+            if utterance.words:
+                self._languages.add(utterance.language, utterance.seconds)
+            self._outbox.put(self._completed(utterance))
+
+    async def _transcribe(self, take: Take) -> None:
+        utterance, prefix = take.utterance, ""
+        if self._decoder.can_prefix and utterance.options.turns is not None:
+
+            def tell(hypothesis: str) -> None:
+                self._tell(utterance)
+                self._outbox.put(Hypothesis(utterance.id, hypothesis))
+
+            partials = Partials(self._decoder, self._languages, take, tell)
+            await partials.run()
+            prefix = partials.agreement.text
+        await take.reaches(sys.maxsize)
+        if not utterance.is_dropped:
+            await self._finals.add_to(take, prefix)
+
+    def _tell(self, utterance: Utterance) -> None:
+        """Give out the text that the client has not had, once it is told of the utterance."""
+        if utterance.options.turns is None and not utterance.is_committed:
+            return
+        text, logprobs = utterance.untold()
+        if text:
+            self._outbox.put(Delta(utterance.id, text, logprobs))
+
+    def _completed(self, utterance: Utterance) -> Completed:
+        return Completed(
+            utterance.id,
+            utterance.text,
+            utterance.start / SAMPLE_RATE,
+            utterance.end / SAMPLE_RATE,
+            utterance.language,
+            utterance.probabilities,
+            self._words(utterance),
+            tuple(utterance.logprobs),
+        )
+
+    def _words(self, utterance: Utterance) -> tuple[Word, ...]:
+        """The words with the times of their speech alone; none where the server gives no times."""
+        words = tuple(utterance.words)
+        if not words or self._decoder.timestamps == "none":
+            return ()
+        whole = Segment(words[0].start, words[-1].end, utterance.text, words)
+        [trimmed] = TimeTrimmer(self._decoder.track).trim([whole])
+        return trimmed.words

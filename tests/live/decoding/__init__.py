@@ -1,0 +1,1 @@
+"""Tests of how live audio is decoded."""
