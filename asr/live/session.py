@@ -18,7 +18,7 @@ from asr.live.input import AudioInput
 from asr.live.options import LiveOptions
 from asr.live.outbox import Outbox
 from asr.live.turns import LiveTurns
-from asr.live.voice import Heard, VoiceTrack
+from asr.live.voice import JudgedAudio, VoiceTrack
 from asr.pcm import SAMPLE_RATE
 from asr.transcription.policy import check
 from asr.transcription.scheduler import Scheduler
@@ -197,7 +197,7 @@ class LiveSession:
 
     async def _carry_out(self, command: Command) -> None:
         if isinstance(command, bytearray):
-            await self._hear(command)
+            await self._read_audio(command)
         elif isinstance(command, Commit):
             self._turns.commit(command.tag)
         elif isinstance(command, Clear):
@@ -210,7 +210,7 @@ class LiveSession:
             self._is_read = True
         self._changed.set()
 
-    async def _hear(self, data: bytearray) -> None:
+    async def _read_audio(self, data: bytearray) -> None:
         size = max(2, int(BLOCK_SECONDS * self._options.audio.bytes_per_second))
         for place in range(0, len(data), size):
             await self._room()
@@ -219,16 +219,16 @@ class LiveSession:
             self._inbox.read(len(block))
 
     async def _take(self, data: bytes, is_last: bool = False) -> None:
-        heard = await self._setup.threads.run(self._judged, data, is_last)
-        self._turns.push(heard)
+        judged = await self._setup.threads.run(self._judged, data, is_last)
+        self._turns.push(judged)
         self._changed.set()
 
-    def _judged(self, data: bytes, is_last: bool) -> Heard:
+    def _judged(self, data: bytes, is_last: bool) -> JudgedAudio:
         """The next samples with what the detector says; runs in a thread."""
         samples = self._input.push(data, is_last)
         turns = self._options.turns
         threshold = 0.5 if turns is None else turns.threshold
-        return Heard(samples, self._voice.push(samples, threshold))
+        return JudgedAudio(samples, self._voice.push(samples, threshold))
 
     async def _configure(self, options: LiveOptions) -> None:
         if options.audio != self._options.audio:

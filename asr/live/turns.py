@@ -17,8 +17,8 @@ from asr.live.events import (
 )
 from asr.live.options import LiveOptions
 from asr.live.outbox import Outbox
-from asr.live.utterance import Take, Utterance
-from asr.live.voice import Heard
+from asr.live.utterance import LiveUtterance, Take
+from asr.live.voice import JudgedAudio
 from asr.pcm import SAMPLE_RATE, Samples
 
 SHORTEST_SECONDS = 0.1  # An utterance with fewer seconds of audio cannot be committed.
@@ -44,15 +44,15 @@ class LiveTurns:
         self.takes: deque[Take] = deque()  # windows whose text is not complete, in order
         self.samples = 0  # of the session so far
 
-    def push(self, heard: Heard) -> None:
+    def push(self, audio: JudgedAudio) -> None:
         """Take the next samples and what is known of them."""
-        self.samples += len(heard.samples)
+        self.samples += len(audio.samples)
         if self._take is None:
-            self._before = np.concatenate([self._before, heard.samples])
+            self._before = np.concatenate([self._before, audio.samples])
         else:
-            self._take.extend(heard.samples)
+            self._take.extend(audio.samples)
             self._endpointer.floor = max(self._endpointer.floor, self._take.given_until)
-        for boundary in self._endpointer.push(heard.frames):
+        for boundary in self._endpointer.push(audio.frames):
             self._apply(boundary)
         if self._take is None:
             unneeded = self.samples - self._endpointer.needed_from
@@ -98,7 +98,7 @@ class LiveTurns:
 
     def _apply(self, boundary: Boundary) -> None:
         if boundary.edge is Edge.START:
-            utterance = Utterance(self._options, boundary.at)
+            utterance = LiveUtterance(self._options, boundary.at)
             before = self.samples - len(self._before)
             self._open(utterance, boundary.at, self._before[boundary.at - before :])
             if self._options.turns is not None:
@@ -113,7 +113,7 @@ class LiveTurns:
         self._take, self._before = None, rest
         self._commit(utterance, boundary.at)
 
-    def _open(self, utterance: Utterance, at: int, samples: Samples) -> None:
+    def _open(self, utterance: LiveUtterance, at: int, samples: Samples) -> None:
         most = self._longest + SPARE_SECONDS * SAMPLE_RATE
         self._take = Take(utterance, at, most)
         self._take.extend(samples)
@@ -126,7 +126,7 @@ class LiveTurns:
         self._endpointer.close(self.samples)
         self._commit(take.utterance, self.samples)
 
-    def _commit(self, utterance: Utterance, at: int) -> None:
+    def _commit(self, utterance: LiveUtterance, at: int) -> None:
         utterance.commit(at)
         if utterance.options.turns is not None:
             self._outbox.put(SpeechStopped(utterance.id, at / SAMPLE_RATE))

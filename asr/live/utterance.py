@@ -16,7 +16,7 @@ from asr.transcript import LanguageDetection, Segment, TokenLogprob, Word, betwe
 
 
 @dataclass(eq=False)
-class Utterance:
+class LiveUtterance:
     """What is said between two pauses, or between two commits of the client."""
 
     options: LiveOptions  # of the session, when it began
@@ -83,7 +83,7 @@ class Take:
         most: samples that it has at most.
     """
 
-    def __init__(self, utterance: Utterance, start: int, most: int) -> None:
+    def __init__(self, utterance: LiveUtterance, start: int, most: int) -> None:
         self.utterance = utterance
         self.start = start
         self.is_last = False  # of its utterance; known when it is complete

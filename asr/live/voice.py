@@ -23,7 +23,7 @@ def choose() -> Detector:
 
 
 @dataclass(frozen=True)
-class Heard:
+class JudgedAudio:
     """The next samples of a session, and what is known of the frames that they complete."""
 
     samples: Samples

@@ -7,7 +7,7 @@ from asr.live.events import Cleared, CommandRefused, Committed, SpeechStarted, S
 from asr.live.options import LiveOptions
 from asr.live.outbox import Outbox
 from asr.live.turns import LiveTurns
-from asr.live.voice import Heard, VoiceTrack
+from asr.live.voice import JudgedAudio, VoiceTrack
 from tests.conftest import tone
 from tests.support.live import LoudTrack, silence
 
@@ -27,7 +27,7 @@ class Session:
         samples = np.concatenate(sounds)
         for place in range(0, len(samples), 1600):
             part = samples[place : place + 1600]
-            self.turns.push(Heard(part, self._voice.push(part, 0.5)))
+            self.turns.push(JudgedAudio(part, self._voice.push(part, 0.5)))
 
     async def told(self) -> list:
         self.outbox.end()

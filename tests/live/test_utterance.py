@@ -3,11 +3,11 @@
 import numpy as np
 
 from asr.live.options import LiveOptions
-from asr.live.utterance import Take, Utterance
+from asr.live.utterance import LiveUtterance, Take
 
 
 def test_a_view_of_a_window_stays_as_it_is_while_the_window_grows():
-    take = Take(Utterance(LiveOptions(), 100), 100, 8)
+    take = Take(LiveUtterance(LiveOptions(), 100), 100, 8)
     take.extend(np.array([1, 2, 3], np.float32))
     view = take.samples
     take.extend(np.array([4, 5], np.float32))

@@ -9,7 +9,7 @@ from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, EngineDead
 from asr.live.decoding.languages import SessionLanguages
 from asr.live.decoding.windows import WindowDecoder
-from asr.live.utterance import Take, Utterance
+from asr.live.utterance import LiveUtterance, Take
 from asr.pcm import SAMPLE_RATE
 from asr.transcription.gaps import SHORTEST_LAST, spliced
 
@@ -88,6 +88,6 @@ class Finals:
         _add(utterance, self._decoder.coverage().without_invented(result))
 
 
-def _add(utterance: Utterance, result: WindowResult) -> None:
+def _add(utterance: LiveUtterance, result: WindowResult) -> None:
     for segment in result.segments:
         utterance.add(segment.timed_words, (segment,), result.window.start)

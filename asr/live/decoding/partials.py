@@ -10,7 +10,7 @@ from asr.errors import AsrError, EngineDead
 from asr.live.decoding.agreement import Agreement
 from asr.live.decoding.languages import SessionLanguages
 from asr.live.decoding.windows import WindowDecoder
-from asr.live.utterance import Take, Utterance
+from asr.live.utterance import LiveUtterance, Take
 from asr.options import Thresholds
 from asr.pcm import SAMPLE_RATE
 from asr.text import compression_ratio
@@ -102,7 +102,7 @@ class Partials:
             return False
         return self._decoder.coverage().without_invented(result).segments == result.segments
 
-    def _has_language(self, utterance: Utterance, result: WindowResult) -> bool:
+    def _has_language(self, utterance: LiveUtterance, result: WindowResult) -> bool:
         """Whether the text is surely in the language that is spoken."""
         if utterance.language is not None:
             return True

@@ -12,7 +12,7 @@ from asr.live.decoding.partials import Partials
 from asr.live.decoding.windows import WindowDecoder
 from asr.live.events import Completed, Delta, Failed, Hypothesis
 from asr.live.outbox import Outbox
-from asr.live.utterance import Take, Utterance
+from asr.live.utterance import LiveUtterance, Take
 from asr.pcm import SAMPLE_RATE
 from asr.transcript import Segment, Word
 from asr.vad.word_trim import TimeTrimmer
@@ -73,7 +73,7 @@ class LiveTranscriber:
         if not utterance.is_dropped:
             await self._finals.add_to(take, prefix)
 
-    def _tell(self, utterance: Utterance) -> None:
+    def _tell(self, utterance: LiveUtterance) -> None:
         """Give out the text that the client has not had, once it is told of the utterance."""
         if utterance.options.turns is None and not utterance.is_committed:
             return
@@ -81,7 +81,7 @@ class LiveTranscriber:
         if text:
             self._outbox.put(Delta(utterance.id, text, logprobs))
 
-    def _completed(self, utterance: Utterance) -> Completed:
+    def _completed(self, utterance: LiveUtterance) -> Completed:
         return Completed(
             utterance.id,
             utterance.text,
@@ -93,7 +93,7 @@ class LiveTranscriber:
             tuple(utterance.logprobs),
         )
 
-    def _words(self, utterance: Utterance) -> tuple[Word, ...]:
+    def _words(self, utterance: LiveUtterance) -> tuple[Word, ...]:
         """The words with the times of their speech alone; none where the server gives no times."""
         words = tuple(utterance.words)
         if not words or self._decoder.timestamps == "none":

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from asr.config.parsers import TimestampRule
 from asr.engines.engine import Window, WindowResult
-from asr.live.utterance import Utterance
+from asr.live.utterance import LiveUtterance
 from asr.options import Options, Thresholds, Timestamps
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcription.coverage import SpeechCoverage
@@ -59,7 +59,7 @@ class WindowDecoder:
         with self.request() as request:
             return await request.submit(window).result
 
-    def window(self, utterance: Utterance, samples: Samples, start: int) -> Window:
+    def window(self, utterance: LiveUtterance, samples: Samples, start: int) -> Window:
         """A window of an utterance with its full options.
 
         Args:
