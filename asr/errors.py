@@ -15,6 +15,7 @@ AsrError
 │   ├── WrongHost             421   a host name that the server does not answer for
 │   ├── Invalid               422   a field that fails its schema
 │   ├── IdConflict            422   a job's id that another request has used
+│   ├── UpgradeRequired       426   a request to a WebSocket's URL that does not open one
 │   ├── QueueFull             429   too much audio is waiting; carries `retry_after`
 │   ├── TooManyRequests       429   a client has too many in flight; carries `retry_after`
 │   ├── TooManySessions       429   too many live sessions are open; carries `retry_after`
@@ -129,6 +130,11 @@ class Invalid(CallerError):
 class IdConflict(CallerError):
     status = 422
     code = "id_conflict"
+
+
+class UpgradeRequired(CallerError):
+    status = 426
+    code = "upgrade_required"
 
 
 class QueueFull(CallerError):

@@ -59,6 +59,7 @@ class Metrics:
         )
         self._add_diarization(registry)
         self._add_jobs(registry)
+        self._add_live(registry)
 
     def _add_diarization(self, registry: CollectorRegistry) -> None:
         self.diarizations = Gauge(
@@ -96,5 +97,19 @@ class Metrics:
             "asr_webhook_attempts",
             "Attempts to deliver webhooks: delivered, again (another follows), failed (for good)",
             ["verdict"],
+            registry=registry,
+        )
+
+    def _add_live(self, registry: CollectorRegistry) -> None:
+        self.live_sessions = Gauge(
+            "asr_live_sessions", "Live sessions that are open", registry=registry
+        )
+        self.live_utterances = Counter(
+            "asr_live_utterances", "Utterances of live sessions", registry=registry
+        )
+        self.live_text_seconds = Histogram(
+            "asr_live_text_seconds",
+            "Time from the end of an utterance, its silence included, to its whole text",
+            buckets=STAGE_BUCKETS,
             registry=registry,
         )

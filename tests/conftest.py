@@ -39,6 +39,7 @@ pytest_plugins = [
     "tests.support.jobs",
     "tests.support.live",
     "tests.support.origin",
+    "tests.support.realtime",
     "tests.support.receiver",
     "tests.support.schedulers",
     "tests.support.sounds",

@@ -98,6 +98,13 @@ TESTED_ELSEWHERE = {
     "http/openapi.py": "by server/test_docs",
     "api/native/dialect.py": "data alone",
     "api/openai/dialect.py": "data alone",
+    "api/openai/realtime/older_dialect.py": "by realtime/test_routes and test_client_events",
+    "api/openai/realtime/openapi.py": "by server/test_docs",
+    "api/openai/realtime/schemas.py": "by realtime/test_configuration, field by field",
+    "api/openai/realtime/sender.py": "by realtime/test_connection",
+    "api/openai/realtime/server_events.py": "by realtime/test_routes, against OpenAI's types",
+    "api/openai/realtime/socket.py": "by realtime/test_connection",
+    "api/openai/realtime/utterances.py": "by realtime/test_routes and test_connection",
     "api/openai/chunking_strategy.py": "by api/openai/test_plan",
     "api/openai/problem.py": "by behaviour/test_bad_requests",
 }

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 import asr
 from asr.http import openapi
-from asr.http.app_keys import ENGINE, METRICS, SCHEDULER, SPOOL_CHECK
+from asr.http.app_keys import ENGINE, LIVE, METRICS, SCHEDULER, SPOOL_CHECK
 from asr.http.dialect import Problem
 from asr.http.openapi import PROBLEMS, SECURITY, TEXT, Json
 
@@ -27,6 +27,7 @@ class Health(BaseModel):
     engine: dict[str, object] | None = Field(
         None, description="With `verbose=1`: model, hardware, languages"
     )
+    live_sessions: int | None = Field(None, description="With `verbose=1`: how many are open")
 
 
 async def hc(request: web.Request) -> web.Response:
@@ -37,6 +38,7 @@ async def hc(request: web.Request) -> web.Response:
         answer.warnings = [f"large uploads are refused: {problem}"]
     if request.query.get("verbose") == "1":
         answer.engine = asdict(request.app[ENGINE].info)
+        answer.live_sessions = request.app[LIVE].count
     body = answer.model_dump_json(exclude_none=True)
     return web.json_response(text=body, status=503 if failure else 200)
 
@@ -63,7 +65,7 @@ def hc_operation() -> Json:
             {
                 "name": "verbose",
                 "in": "query",
-                "description": "`1` adds the key `engine`: model, hardware, languages",
+                "description": "`1` adds `engine`: model, hardware, languages; and `live_sessions`",
                 "schema": {"type": "string", "enum": ["0", "1"]},
             }
         ],

@@ -193,10 +193,10 @@ class Logprobs:
             end = start + len(wanted)
             taken = between(self._held, start, end)
             self._held = between(self._held, end, None)
-        return [_token_json(token) for token in taken]
+        return [token_json(token) for token in taken]
 
 
-def _token_json(token: TokenLogprob) -> Json:
+def token_json(token: TokenLogprob) -> Json:
     return {
         "token": token.data.decode("utf-8", "replace"),
         "logprob": max(token.logprob, LEAST_LOGPROB),

@@ -10,6 +10,8 @@ from asr.http.dialect import Dialect
 from asr.http.queue_place import QueuePlace
 from asr.jobs.clients import Clients
 from asr.jobs.service import JobService
+from asr.live.client_secrets import ClientSecret, ClientSecrets
+from asr.live.sessions import LiveSessions
 from asr.metrics import Metrics
 from asr.outbound.fetch import Outbound
 from asr.resources.memory_budget import BodyMemory, Reservation
@@ -22,10 +24,12 @@ CONFIG = web.AppKey("CONFIG", Config)
 DIALECTS: web.AppKey[Sequence[Dialect]] = web.AppKey("DIALECTS")
 ENGINE: web.AppKey[Engine] = web.AppKey("ENGINE")
 JOBS = web.AppKey("JOBS", JobService)
+LIVE = web.AppKey("LIVE", LiveSessions)
 MEMORY = web.AppKey("MEMORY", BodyMemory)
 METRICS = web.AppKey("METRICS", Metrics)
 OUTBOUND = web.AppKey("OUTBOUND", Outbound)
 SCHEDULER = web.AppKey("SCHEDULER", Scheduler)
+SECRETS = web.AppKey("SECRETS", ClientSecrets)
 SPOOL_CHECK = web.AppKey("SPOOL_CHECK", SpoolCheck)
 STARTED = web.AppKey("STARTED", int)  # seconds since 1970
 TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
@@ -33,6 +37,7 @@ TRANSCRIBER = web.AppKey("TRANSCRIBER", Transcriber)
 BODY: web.RequestKey[AsyncIterator[bytes]] = web.RequestKey("BODY")
 CLIENT = web.RequestKey("CLIENT", str)  # the name of the API key; "": it has none
 EXPECTED = web.RequestKey("EXPECTED", str)  # the header Expect, which aiohttp does not see
+CLIENT_SECRET = web.RequestKey("CLIENT_SECRET", ClientSecret)  # where the key was one
 QUEUE_PLACE = web.RequestKey("QUEUE_PLACE", QueuePlace)
 RESERVATION = web.RequestKey("RESERVATION", Reservation)
 REQUEST_ID = web.RequestKey("REQUEST_ID", str)

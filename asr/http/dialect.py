@@ -43,6 +43,7 @@ class Route:
     operation: Callable[[], Json] | None = None  # OpenAPI's Operation Object; None: undocumented
     aliases: tuple[str, ...] = ()  # other paths of the same handler, after the prefix
     is_for_later: bool | IsForLater = False  # It becomes a job: a full queue refuses none.
+    is_live: bool = False  # It opens a WebSocket: its key may come as browsers send it.
 
 
 @dataclass(frozen=True)

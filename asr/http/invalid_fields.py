@@ -32,6 +32,7 @@ CHECKS: Mapping[str, str] = {  # pydantic's kind of error → what the field has
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "list_type": "must be a list",
+    "too_long": "must have at most {max_length} values",
     "dict_type": "must be an object",
     "model_type": "must be an object",
     "model_attributes_type": "must be an object",

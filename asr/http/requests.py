@@ -17,7 +17,7 @@ from asr.errors import BadRequest, TooLarge
 from asr.http import sources
 from asr.http.app_keys import QUEUE_PLACE
 from asr.http.bodies.compression import expect_uncompressed
-from asr.http.bodies.json_object import JSON_BYTES, DataUri, json_object
+from asr.http.bodies.json_object import EXAMPLE, JSON_BYTES, DataUri, json_object
 from asr.http.bodies.multipart import FILE, Fields, Upload, merged, without_file
 from asr.http.bodies.percent import form_fields
 from asr.http.parameters import Location
@@ -114,15 +114,18 @@ async def read(
     return await _read_body(request, query, door, kind, has_samples)
 
 
-async def read_object(request: web.Request) -> dict[str, object]:
+async def read_object(request: web.Request, example: str = EXAMPLE) -> dict[str, object]:
     """The JSON object that the body is.
+
+    Args:
+        example: of such an object, for messages.
 
     Raises:
         BadRequest, Invalid, TooLarge: it is none, or one with too much in it.
     """
     limits = body_limits(request)
     data = await _whole(b"", sources.body(request, limits), limits, JSON_BYTES)
-    return await asyncio.to_thread(json_object, data)
+    return await asyncio.to_thread(json_object, data, example)
 
 
 async def _read_body(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -24,6 +25,8 @@ from asr.http.dialect import Dialect
 from asr.http.shared_path import Claimant, handler_of
 from asr.http.sources import PARSER_SETTINGS
 from asr.jobs.clients import Clients
+from asr.live.client_secrets import ClientSecrets
+from asr.live.sessions import LiveSessions
 from asr.metrics import Metrics
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.resources.memory_budget import BodyMemory
@@ -33,7 +36,7 @@ from asr.server.idle_memory import give_back_when_idle
 from asr.server.jobs import jobs
 from asr.server.middleware import answer_everything, name_request, want_key
 from asr.server.origins import check_caller, name_origin
-from asr.transcription.service import LoadDiarizer, LoadEngine, open_service
+from asr.transcription.service import LoadDiarizer, LoadEngine, Service, open_service
 
 DIALECTS = (
     native.DIALECT,
@@ -65,6 +68,7 @@ def create_app(
     app[app_keys.CLIENTS] = Clients(config.client_keys)
     app[app_keys.DIALECTS] = dialects
     app[app_keys.METRICS] = Metrics()
+    app[app_keys.SECRETS] = ClientSecrets(config.client_keys)
     app[app_keys.STARTED] = int(time.time())
     app.cleanup_ctx.append(_outbound)
     app.cleanup_ctx.append(_spool_check)
@@ -117,6 +121,17 @@ def _service(
             app[app_keys.MEMORY] = BodyMemory(service.budget.bodies)
             app[app_keys.SCHEDULER] = service.scheduler
             app[app_keys.TRANSCRIBER] = service.transcriber
+            app[app_keys.LIVE] = await _live(config, metrics, service)
             yield
 
     return context
+
+
+async def _live(config: Config, metrics: Metrics, service: Service) -> LiveSessions:
+    most = config.max_live_sessions
+    if most is None:
+        most = max(1, service.engine.free())
+    longest = config.max_live_session_s
+    live = await asyncio.to_thread(LiveSessions, service.setup, service.scheduler, most, longest)
+    metrics.live_sessions.set_function(lambda: live.count)
+    return live

@@ -16,6 +16,8 @@ REPEAT_SECONDS = 60  # The same error is logged once in so many seconds.
 
 USER = re.compile(r"(?<=//)[^\s/?#'\"]*@")
 QUERY = re.compile(r"[?&;][^\s=&?'\"<>]*=[^\s'\"<>]*")
+# Keys as browsers send them when they open a WebSocket, and client secrets.
+LIVE_KEY = re.compile(r"(openai-insecure-api-key\.|\bek_)[^\s,'\"]+")
 
 
 def configure(level: str) -> None:
@@ -26,9 +28,11 @@ def configure(level: str) -> None:
 
 
 def redacted(text: str) -> str:
-    """Take out of every URL in `text` what may be secret: user, password and query."""
+    """Take out of `text` what may be secret: keys of WebSockets; of URLs user, password, query."""
     if "@" in text:
         text = USER.sub("", text)
+    if "ek_" in text or "-key." in text:
+        text = LIVE_KEY.sub(r"\1…", text)
     return QUERY.sub("?…", text) if "=" in text else text
 
 

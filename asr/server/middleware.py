@@ -12,12 +12,13 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import pydantic
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from asr.errors import AsrError, Failure, Unauthorized
 from asr.http import app_keys
 from asr.http.dialect import Dialect, Handler, dialect_of
 from asr.http.responses import caller
+from asr.live.client_secrets import PREFIX
 from asr.server.logs import redacted
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 OPEN_PATHS = re.compile(r"/(hc|health|openapi\.json|docs(/.*)?)$")  # They need no API key.
 PAGE_PATHS = re.compile(r"/(page/[^/]*)?$")  # Nor do these to be read; what the page calls does.
 READING = frozenset({"GET", "HEAD"})
+# A browser cannot set headers of a WebSocket: OpenAI's client for it sends the key as the name of
+# a subprotocol that begins with this.
+KEY_PROTOCOL = "openai-insecure-api-key."
 PATH_CHARS = 200  # A log line shows at most so many characters of a path.
 SCHEMES = {"bearer", "token"}  # Of Authorization; Deepgram's clients say Token.
 SAFE_HEADERS: Mapping[str, str] = MappingProxyType(
@@ -61,16 +65,22 @@ async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse
     Only requests that bring something count: a client may look at its jobs as often as it likes.
     """
     clients = request.app[app_keys.CLIENTS]
-    if not clients.need_keys or _is_open(request):
+    is_live = request.method == "GET" and _is_live(request)
+    if _is_open(request) or not (clients.need_keys or is_live):
         return await handler(request)
-    client = clients.client_of(_given_key(request))
+    given = _given_key(request) or (_key_in_protocols(request) if is_live else "")
+    client = clients.client_of(given) if clients.need_keys else ""
+    if given.startswith(PREFIX) and is_live and (client is None or not clients.need_keys):
+        secret = request.app[app_keys.SECRETS].read(given)
+        request[app_keys.CLIENT_SECRET], client = secret, secret.client
     if client is None:
         raise Unauthorized(
             "the API key is missing or wrong: send 'Authorization: Bearer KEY' "
             "or 'x-admin-api-key: KEY'"
         )
     request[app_keys.CLIENT] = client
-    with clients.request(client) if request.method == "POST" else contextlib.nullcontext():
+    counts = is_live or request.method == "POST"
+    with clients.request(client) if counts else contextlib.nullcontext():
         return await handler(request)
 
 
@@ -79,10 +89,22 @@ def _is_open(request: web.Request) -> bool:
     return bool(is_page or OPEN_PATHS.match(request.path))
 
 
+def _is_live(request: web.Request) -> bool:
+    dialects = request.app[app_keys.DIALECTS]
+    lives = [(each, route) for each in dialects for route in each.routes if route.is_live]
+    return any(request.path in dialect.paths(route) for dialect, route in lives)
+
+
 def _given_key(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     given = token.strip() if scheme.lower() in SCHEMES else ""
     return given or request.headers.get("x-admin-api-key", "")
+
+
+def _key_in_protocols(request: web.Request) -> str:
+    offered = ",".join(request.headers.getall(hdrs.SEC_WEBSOCKET_PROTOCOL, ())).split(",")
+    keys = [each.strip() for each in offered if each.strip().startswith(KEY_PROTOCOL)]
+    return keys[0].removeprefix(KEY_PROTOCOL) if keys else ""
 
 
 async def name_request(request: web.Request, response: web.StreamResponse) -> None:
@@ -146,6 +168,8 @@ def _problem(
         headers["retry-after-ms"] = str(math.ceil(1000 * failure.retry_after))
     if status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    if status == 426:
+        headers["Upgrade"] = "websocket"
     answer = _dialect(request).problem(failure)
     return web.json_response(answer, status=status, headers=headers)
 

@@ -16,7 +16,7 @@ from aiohttp import web
 from asr.concurrency import Outage
 from asr.config.config import Config
 from asr.errors import ShuttingDown
-from asr.http.app_keys import SCHEDULER
+from asr.http.app_keys import LIVE, SCHEDULER
 from asr.resources.descriptors import connection_limit, raise_limit
 from asr.server.connection_pool import ConnectionPool
 from asr.server.event_loop import new_event_loop
@@ -133,7 +133,11 @@ def _freeze_loaded_objects() -> None:
 
 
 async def _drain(app: web.Application, callers: RequestsInFlight, seconds: float) -> None:
-    """Answer the requests in flight, which fail after `seconds`; jobs are put back then."""
+    """Answer the requests in flight, which fail after `seconds`; jobs are put back then.
+
+    Live sessions, which would last on, end at once: their clients connect to another server.
+    """
+    app[LIVE].stop()
     limit = f"DRAIN_TIMEOUT_S={seconds:g}"
     log.info("stopping: waiting for %d requests, at most %s", callers.count, limit)
     are_answered, _ = await asyncio.gather(callers.drain(seconds), app[JOB_WORK].drain(seconds))

@@ -13,6 +13,7 @@ SECTIONS = [
     "Models",
     "API",
     "OpenAI's clients",
+    "Live",
     "Who speaks",
     "Insanely Fast Whisper's and Truss's clients",
     "Deepgram's clients",

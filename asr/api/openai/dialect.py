@@ -3,6 +3,9 @@
 from asr.api import language, speakers
 from asr.api.openai import openapi, routes
 from asr.api.openai.problem import INVALID_STATUS, problem
+from asr.api.openai.realtime import client_secrets
+from asr.api.openai.realtime import openapi as live_openapi
+from asr.api.openai.realtime import routes as live
 from asr.http.dialect import Dialect, Route
 
 DIALECT = Dialect(
@@ -23,6 +26,14 @@ DIALECT = Dialect(
             speakers.tell_apart,
             openapi.speakers,
             aliases=("audio/diarization",),
+        ),
+        Route("GET", "realtime", live.connect, live_openapi.live, is_live=True),
+        Route(
+            "POST",
+            "realtime/client_secrets",
+            client_secrets.create,
+            live_openapi.client_secret,
+            is_for_later=True,
         ),
         Route("GET", "models", routes.models, openapi.models),
         Route("GET", "models/{id:.+}", routes.model, openapi.model),

@@ -11,6 +11,7 @@ from asr.http.bodies.long_string import JSON_COMMAS, REST_BYTES, BrokenJson, Lon
 
 JSON_BYTES = 32 * 2**20  # A larger object is refused; a data URI in it has 24 MiB of audio.
 
+EXAMPLE = '{"url": "..."}'
 DATA_URI = re.compile(rb'"(?=data:)', re.IGNORECASE)
 
 
@@ -21,8 +22,11 @@ class DataUri:
     pieces: tuple[str, ...]
 
 
-def json_object(data: bytes | bytearray) -> dict[str, object]:
+def json_object(data: bytes | bytearray, example: str = EXAMPLE) -> dict[str, object]:
     """The object that `data` is; its url is a DataUri where it is large.
+
+    Args:
+        example: of such an object, for messages.
 
     Raises:
         BadRequest, Invalid, TooLarge: it is none, or one with too much in it.
@@ -30,7 +34,7 @@ def json_object(data: bytes | bytearray) -> dict[str, object]:
     try:
         found = long_string.parse(data, DATA_URI, "url")
     except BrokenJson as error:
-        raise BadRequest(f'the body is not JSON ({error}): send {{"url": "..."}}') from error
+        raise BadRequest(f"the body is not JSON ({error}): send {example}") from error
     except long_string.TooManyValues as error:
         message = f"the JSON object has more than {JSON_COMMAS} values: send fewer"
         raise TooLarge(message) from error
@@ -40,6 +44,7 @@ def json_object(data: bytes | bytearray) -> dict[str, object]:
             "send the audio's bytes as the body"
         ) from error
     if not isinstance(found, dict):
-        raise Invalid('the body is not a JSON object: send {"url": "..."} or audio bytes')
+        remedy = f"{example} or audio bytes" if example == EXAMPLE else example
+        raise Invalid(f"the body is not a JSON object: send {remedy}")
     uri = found.get("url")
     return {**found, "url": DataUri(uri.pieces)} if isinstance(uri, LongString) else found

@@ -1,0 +1,1 @@
+"""OpenAI's Realtime API, as far as it transcribes: events over a WebSocket."""
