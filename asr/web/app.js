@@ -51,6 +51,7 @@ function options() {
     translate: isOn("translate"),
     diarize: isOn("diarize"),
     words: server.settings?.has_word_times ?? true,
+    live: server.settings?.has_live ?? true,
     names: server.engine?.languages,
   };
 }
@@ -72,12 +73,14 @@ async function perform(next, again) {
   showRun();
   try {
     await next.go();
-    if (run === next && next.recording) offerWhole(next.recording);
   } catch (error) {
     if (run === next) explain(error, again);
   }
-  if (run === next) run = null;
+  if (run !== next) return;
+  run = null;
   showRun();
+  if (next.wantsText) start({ file: next.recording });
+  else if (next.recording) offerWhole(next.recording);
 }
 
 async function background(source) {
@@ -101,6 +104,7 @@ function openJob(name, answer) {
   view.finish(result, "The result of a job");
 }
 
+// As a whole it has all options, and the model knows what follows each word.
 function offerWhole(recording) {
   const button = element("again");
   button.hidden = false;

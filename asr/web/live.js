@@ -8,6 +8,9 @@ const LAST_WORDS_MS = 20_000; // After the end of the sound, its text may take s
 const ITEM = "conversation.item.input_audio_transcription.";
 const INCLUDE = ["item.input_audio_transcription.hypothesis", "item.input_audio_transcription.words"];
 
+// The statuses that a page without a WebSocket gets as well.
+const REFUSALS = new Set([0, 401, 403, 421, 429, 503]);
+
 // Why a session ends, by the socket's close code.
 const CLOSED = {
   1001: ["The server is shutting down.", "Try again in a moment."],
@@ -55,6 +58,7 @@ export class LiveSession {
       this.waiting.push(samples);
       return;
     }
+    if (this.socket.readyState !== WebSocket.OPEN) return; // it has ended, and says so itself
     this.socket.send(samples); // the server takes binary messages as input_audio_buffer.append
     this.on.slow(this.socket.bufferedAmount > SLOW_BYTES);
   }
@@ -164,13 +168,21 @@ export class LiveSession {
     }
   }
 
-  // A browser does not tell why a socket was refused; the same address without one does.
+  // A browser does not tell why a socket was refused: others of the server's answers do.
   async refusal() {
     try {
-      await ask("v1/realtime?intent=transcription");
+      await ask("v1/realtime?intent=transcription").catch((error) => {
+        if (REFUSALS.has(error.status)) throw error;
+      });
+      const { has_live_room } = await (await ask("page/server.json")).json();
+      if (!has_live_room) {
+        return new SessionEnded(
+          "All live sessions of this server are in use.",
+          "Try again in a moment, or choose a recording.",
+        );
+      }
     } catch (error) {
-      if (error.status === 0 || [401, 403, 421, 429, 503].includes(error.status)) return error;
-      if (error.status === 404) return new SessionEnded("This server has no live sessions.");
+      return error;
     }
     return new SessionEnded(
       "The live session cannot be opened.",

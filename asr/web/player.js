@@ -5,6 +5,7 @@ import { shortClock } from "./transcript.js";
 const DRAWN_BYTES = 40 * 2 ** 20; // Larger recordings are not decoded to draw their loudness.
 const DRAWN_SECONDS = 1800; // Nor are longer ones: an hour would take a gigabyte of memory.
 const BAR = 3; // pixels from bar to bar
+const LIVE_LEVELS = 200; // of a microphone so many are drawn: 20 seconds
 
 export class Player {
   /** `moved(seconds)` is called while it plays, and when it was moved. */
@@ -28,6 +29,7 @@ export class Player {
     if (this.url) URL.revokeObjectURL(this.url);
     this.url = null;
     this.peaks = null;
+    this.levels = Array(LIVE_LEVELS).fill(0);
     this.duration = 0;
     this.lanes.replaceChildren();
     this.play.disabled = this.position.disabled = true;
@@ -118,6 +120,14 @@ export class Player {
     pieces.forEach((element, i) => (element.dataset.speaker = colourOf(segments[i].speaker)));
     this.lanes.replaceChildren(...pieces, ...(whole ? gaps.map((gap) => piece("gap", gap)) : []));
     this.tick();
+  }
+
+  /** Draw how loud a microphone is, from 0 to 1, at the end of what is drawn. */
+  hear(level) {
+    this.levels.push(Math.min(1, 5 * level));
+    this.levels.splice(0, this.levels.length - LIVE_LEVELS);
+    this.peaks = this.levels;
+    this.draw();
   }
 
   async measure(blob, url) {

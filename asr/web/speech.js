@@ -26,12 +26,31 @@ export class SpeechRun {
       await this.microphone.close();
       return;
     }
+    try {
+      if (this.options.live) await this.follow();
+      else await this.record();
+    } finally {
+      await this.microphone.stop();
+      this.finish();
+    }
+  }
+
+  /** Where there are no live sessions, the recording becomes text when it is complete. */
+  async record() {
+    this.view.transcript.note("Speak: the text comes when you have stopped.");
+    this.view.progress(undefined);
+    await new Promise((resolve) => (this.ends = { resolve }));
+    this.wantsText = true;
+  }
+
+  /** Words come as they are spoken. */
+  async follow() {
     this.view.status("Connecting …");
     const ended = new Promise((resolve, reject) => (this.ends = { resolve, reject }));
     this.session = new LiveSession(
       { ...this.options, rate: this.microphone.rate },
       {
-        started: () => this.tick(),
+        started: () => this.begun(),
         delta: (item, text) => this.delta(item, text),
         hypothesis: (item, text) => this.expect(item, text),
         completed: (item, event) => this.complete(item, event),
@@ -40,37 +59,39 @@ export class SpeechRun {
         ended: (error) => (error ? this.ends.reject(error) : this.ends.resolve()),
       },
     );
-    try {
-      await this.session.connect();
-      await ended;
-    } finally {
-      await this.microphone.stop();
-      this.finish();
-    }
+    for (const samples of this.microphone.chunks) this.session.send(samples); // what came before
+    await this.session.connect();
+    await ended;
   }
 
   async stop() {
     if (this.isStopped) return;
     this.isStopped = true;
-    if (!this.session) return;
+    if (!this.ends) return; // the browser has not given the microphone yet
     this.view.status("The last words …");
     this.view.progress(null);
     await this.microphone.stop();
-    this.session.stop();
+    if (this.session) this.session.stop();
+    else this.ends.resolve();
   }
 
   sound(samples, level) {
     this.session?.send(samples);
     if (this.isStopped) return;
-    this.view.progress(Math.min(1, 4 * level));
+    this.view.player.hear(level);
     this.tick();
     if (this.microphone?.seconds > MOST_SECONDS) this.stop();
   }
 
+  begun() {
+    this.view.progress(undefined);
+    this.tick();
+  }
+
   tick() {
-    if (!this.session?.isReady || this.isStopped) return;
+    if (this.options.live && !this.session?.isReady) return;
     const slow = this.isSlow ? " · the network is too slow for the sound" : "";
-    this.view.status(`Listening · ${shortClock(this.microphone.seconds)}${slow}`);
+    this.view.status(`Listening · ${shortClock(this.microphone?.seconds)}${slow}`);
   }
 
   item(id) {

@@ -35,7 +35,8 @@ FLAGS = (
     "--use-fake-device-for-media-stream",
     f"--host-resolver-rules=MAP {INSECURE_HOST} 127.0.0.1",
 )
-REFUSED = "Failed to load resource"  # The console says so of every answer that is an error.
+# The console says so of every answer that is an error.
+EXPECTED = re.compile("Failed to load resource|WebSocket connection to .* failed")
 
 Open = Callable[..., Coroutine[Any, Any, Any]]
 
@@ -69,8 +70,14 @@ async def browser() -> AsyncIterator[Any]:
 
 
 @contextlib.asynccontextmanager
-async def opened(browser: Any, url: str, **options: Any) -> AsyncIterator[Any]:
-    """A page of the server, which may not complain in the console while it is open."""
+async def opened(
+    browser: Any, url: str, is_ready: bool = True, **options: Any
+) -> AsyncIterator[Any]:
+    """A page of the server, which may not complain in the console while it is open.
+
+    Args:
+        is_ready: whether to wait until the page knows the server.
+    """
     complaints: list[str] = []
     context = await browser.new_context(**options)
     context.set_default_timeout(1000 * PATIENCE_SECONDS)
@@ -78,7 +85,8 @@ async def opened(browser: Any, url: str, **options: Any) -> AsyncIterator[Any]:
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: _note(complaints, message))
     await page.goto(url)
-    await page.wait_for_selector("#state[data-state]")
+    if is_ready:
+        await page.wait_for_selector("#state[data-state]")
     try:
         yield page
     finally:
@@ -99,7 +107,7 @@ async def finished(page: Any) -> None:
 
 
 def _note(complaints: list[str], message: Any) -> None:
-    if message.type in ("error", "warning") and REFUSED not in message.text:
+    if message.type in ("error", "warning") and not EXPECTED.search(message.text):
         complaints.append(message.text)
 
 
