@@ -91,6 +91,7 @@ export class SpeechRun {
   tick() {
     if (this.options.live && !this.session?.isReady) return;
     const slow = this.isSlow ? " · the network is too slow for the sound" : "";
+    this.view.player.clock.textContent = shortClock(this.microphone?.seconds);
     this.view.status(`Listening · ${shortClock(this.microphone?.seconds)}${slow}`);
   }
 

@@ -36,16 +36,19 @@ export class Transcript {
 
   /** A new line, whose text comes bit by bit. */
   line() {
-    const [element, time, body] = ["p", "button", "span"].map((tag) => document.createElement(tag));
+    const tags = ["p", "button", "span", "span", "span"];
+    const made = tags.map((tag) => document.createElement(tag));
+    const [element, time, said, body, partial] = made;
     element.className = "line";
     time.className = "time";
     time.type = "button";
     time.disabled = true;
+    said.className = "said";
     body.className = "body";
-    const partial = document.createElement("span");
     partial.className = "partial";
     partial.ariaHidden = "true";
-    element.append(time, body, partial);
+    said.append(body, partial);
+    element.append(time, said);
     this.box.querySelector(".empty")?.remove();
     const line = { element, time, body, partial, text: "", segment: null };
     this.keepEnd(() => this.box.append(element));
