@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from asr.config.config import DEMO_MODEL
-from asr.http.app_keys import CLIENTS, CONFIG, ENGINE, TRANSCRIBER
+from asr.http.app_keys import CLIENTS, CONFIG, ENGINE, LIVE, TRANSCRIBER
 
 FOLDER = Path(__file__).resolve().parents[1] / "web"
 SAMPLES = DEMO_MODEL.parent / "samples"
@@ -83,6 +83,7 @@ class PageState(BaseModel):
     needs_key: bool
     has_diarizer: bool
     has_live: bool
+    has_live_room: bool = Field(description="One more live session may be opened")
     has_word_times: bool
     forced_language: str | None
     max_body_mb: float
@@ -131,6 +132,7 @@ def _state(request: web.Request) -> web.Response:
         needs_key=request.app[CLIENTS].need_keys,
         has_diarizer=transcriber.server_info.has_diarizer,
         has_live=config.max_live_sessions != 0,
+        has_live_room=not request.app[LIVE].is_full,
         has_word_times=config.timestamps == "auto" and request.app[ENGINE].info.has_words,
         forced_language=transcriber.server_info.forced_language,
         max_body_mb=config.max_body_bytes / 2**20,

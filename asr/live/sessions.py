@@ -43,6 +43,11 @@ class LiveSessions:
         """How many sessions are open."""
         return sum(not session.is_closed for session in self._open)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many are open as there may be."""
+        return self.count >= self._most
+
     def open(self, options: LiveOptions) -> LiveSession:
         """Open a session, which counts until its `async with` ends.
 
@@ -54,7 +59,7 @@ class LiveSessions:
         if self._is_stopping:
             raise ShuttingDown("the server is shutting down: connect again in a moment")
         check_options(self._setup, options)
-        if self.count >= self._most:
+        if self.is_full:
             raise TooManySessions(self._most)
         session = LiveSession(self._setup, self._scheduler, self._detector, options, self._longest)
         self._open.add(session)

@@ -91,6 +91,8 @@ async def test_the_page_learns_what_the_server_can_do(client):
         ({"api_key": "k"}, "needs_key", True),
         ({"diarizer": "off"}, "has_diarizer", False),
         ({"max_live_sessions": 0}, "has_live", False),
+        ({"max_live_sessions": 0}, "has_live_room", False),
+        ({"max_live_sessions": 1}, "has_live_room", True),
         ({"timestamps": "segments"}, "has_word_times", False),
         ({"language_force": "es"}, "forced_language", "es"),
         ({"max_body_mb": 0.5}, "max_body_mb", 0.5),

@@ -12,11 +12,11 @@ from tests.support.live import PCM, said, told
 async def test_more_sessions_than_allowed_are_refused_until_one_ends(make_sessions, engine):
     sessions = make_sessions(engine, most=1)
     async with sessions.open(LiveOptions()):
-        assert sessions.count == 1
+        assert (sessions.count, sessions.is_full) == (1, True)
         with pytest.raises(TooManySessions, match="1 live sessions are open") as refused:
             sessions.open(LiveOptions())
         assert refused.value.retry_after > 0
-    assert sessions.count == 0
+    assert (sessions.count, sessions.is_full) == (0, False)
     assert await told(sessions.open(LiveOptions(PCM)), said(1.0))
 
 
