@@ -14,7 +14,7 @@ from tests.web.test_errors import complaint
 from tests.web.test_recordings import SAMPLES, download, lines
 
 MICROPHONE_RATE = 48_000  # samples per second; Chromium's microphone has no other rate
-SPOKEN = 6  # sentences
+SPOKEN = 4  # sentences
 BREATH = 0.15  # seconds between sentences: too short to end an utterance
 
 
