@@ -11,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := demo
-.PHONY: help demo demo-jobs serve test test-web real test-images clients check format bench accuracy diarization engines card first-words reliability soak kill-test clean
+.PHONY: help demo demo-jobs serve test test-web real test-images clients check format bench accuracy diarization live engines card first-words reliability soak kill-test clean
 
 help:                          ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,9 @@ accuracy: .venv/developed      ## measure word error rate and coverage: make acc
 
 diarization: .venv/developed   ## measure who speaks when: make diarization ARGS="--install --folder speech/"
 	@$(BIN)/python benchmark/diarization.py $(ARGS)
+
+live: .venv/developed          ## measure live text: make live ARGS="--folder speech/english --language en"
+	@$(BIN)/python benchmark/live.py $(ARGS)
 
 engines: .venv/developed       ## compare the speed of engines: make engines ARGS="--weights random:tiny"
 	@$(BIN)/python -m benchmark.engines $(ARGS)
