@@ -42,7 +42,8 @@ class BuiltinDiarizer:
         window = np.zeros(WINDOW_SAMPLES, np.float32)
         window[: len(samples)] = samples[:WINDOW_SAMPLES]
         with self._networks.one_core.limit():
-            frames = features_of(self._networks.segmentation.classes(window) > 0)
+            [classes] = self._networks.segmentation.classes([window])
+            frames = features_of(classes > 0)
             if len(frames) < LEAST_FRAMES:
                 return None
             return tuple(self._networks.voice(window, frames).tolist())

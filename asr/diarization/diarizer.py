@@ -42,7 +42,7 @@ class DiarizationSession(Protocol):
         """Note that no samples follow."""
 
     def advance(self) -> bool:
-        """Do one piece of work, of about 0.1 s of one core.
+        """Do one piece of work, of 0.1 to 0.3 s of one core.
 
         Returns:
             Whether there is more to do: False until samples that are enough for a piece have

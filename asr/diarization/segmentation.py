@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,16 +59,18 @@ class Segmentation:
         )
         return cls(weights, lstm.eval().requires_grad_(False), device)
 
-    def classes(self, window: Samples) -> Classes:
-        """The likeliest class of each frame of a window, [WINDOW_SAMPLES] to [FRAMES]."""
+    def classes(self, windows: Sequence[Samples]) -> list[Classes]:
+        """The likeliest class of each frame of windows, [WINDOW_SAMPLES] to [FRAMES] each."""
         with torch.inference_mode():
-            scores = self.scores(torch.from_numpy(window).to(self.device)[None])
-            found: Classes = scores[0].argmax(-1).to(torch.uint8).cpu().numpy()
-        return found
+            samples = [torch.from_numpy(window).to(self.device) for window in windows]
+            scores = self.scores(torch.stack(samples))
+            return list(scores.argmax(-1).to(torch.uint8).cpu().numpy())
 
     def scores(self, windows: torch.Tensor) -> torch.Tensor:
         """The scores before their softmax, [windows, WINDOW_SAMPLES] to [windows, FRAMES, 7]."""
-        hidden = self._features(windows).transpose(1, 2)  # [windows, frames, 60]
+        # What a convolution makes of one window is all that a core's cache holds.
+        features = torch.cat([self._features(window) for window in windows.split(1)])
+        hidden = features.transpose(1, 2)  # [windows, frames, 60]
         hidden, _ = self.lstm(hidden)  # [windows, frames, 2 * HIDDEN]
         for layer in ("linear.0", "linear.1"):
             hidden = F.leaky_relu(self._linear(layer, hidden))

@@ -12,7 +12,13 @@ import torch
 from asr.diarization.campplus import SIZE, CamPlusPlus
 from asr.diarization.diarizer import Diarization, VoiceTurn
 from asr.diarization.processors import OneCore
-from asr.diarization.segmentation import FRAME_STEP, FRAMES, WINDOW_SAMPLES, Segmentation
+from asr.diarization.segmentation import (
+    FRAME_STEP,
+    FRAMES,
+    WINDOW_SAMPLES,
+    Classes,
+    Segmentation,
+)
 from asr.diarization.stretches import Features, VoiceSample, voice_samples
 from asr.diarization.turns import VoiceStretch, turns
 from asr.diarization.voiceprints import Speakers, Voiceprints
@@ -20,6 +26,7 @@ from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE, Samples
 
 STEP_SAMPLES = 5 * SAMPLE_RATE // 2  # A window begins so long after the one before: 2.5 s.
+TOGETHER = 4  # So many windows are segmented at once: each takes a fifth less time than alone.
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,20 @@ class Waiting:
         return window
 
 
+@dataclass(frozen=True)
+class CutWindow:
+    """Ten seconds, and the frames of the recording in which they decide who speaks."""
+
+    samples: Samples
+    first_frame: int  # of the window, among those of the recording
+    decides_from: int  # a frame of the recording
+    decides_to: int
+
+    def voice_samples(self, classes: Classes) -> list[VoiceSample]:
+        first = self.first_frame
+        return voice_samples(classes, self.decides_from - first, self.decides_to - first)
+
+
 class BuiltinSession:
     """A recording that the built-in networks work on; its state is 1 MB an hour.
 
@@ -86,9 +107,7 @@ class BuiltinSession:
         self._worked = 0  # samples that windows have covered
         self._next = 0  # where the next window begins
         self._decided = 0  # frames up to which it is decided who speaks
-        self._window: Samples = np.zeros(0, np.float32)
-        self._first_frame = 0  # of the window, among those of the recording
-        self._left: deque[VoiceSample] = deque()  # of the window
+        self._left: deque[tuple[CutWindow, VoiceSample]] = deque()  # whose voices are not taken yet
         self._stretches: list[VoiceStretch] = []
         self._voiceprints = Voiceprints(SIZE)
 
@@ -106,14 +125,14 @@ class BuiltinSession:
         self._is_complete = True
 
     def advance(self) -> bool:
-        """Segment a window, take one voice, or merge voices; tell whether there is more to do."""
+        """Segment some windows, take one voice, or merge voices; tell if there is more to do."""
         if not self._has_work:
             return False
         with self._networks.one_core.limit():
             if self._voiceprints.is_full:
                 self._voiceprints.fold()
             elif self._left:
-                self._take_voice(self._left.popleft())
+                self._take_voice(*self._left.popleft())
             else:
                 self._segment()
         return self._has_work
@@ -128,31 +147,39 @@ class BuiltinSession:
     def _has_work(self) -> bool:
         if self._voiceprints.is_full or self._left:
             return True
-        if self._audio.received > self._next + WINDOW_SAMPLES:  # so it is not the last
+        last = self._next + (TOGETHER - 1) * STEP_SAMPLES
+        if self._audio.received > last + WINDOW_SAMPLES:  # so none is the recording's last
             return True
         return self._is_complete and not self._is_last and self._audio.received > 0
 
     def _segment(self) -> None:
+        """Segment the next windows together, fewer at the end of the recording."""
+        windows = [self._cut()]
+        while len(windows) < TOGETHER and not self._is_last:
+            windows.append(self._cut())
+        found = self._networks.segmentation.classes([window.samples for window in windows])
+        for window, classes in zip(windows, found, strict=True):
+            self._left.extend((window, sample) for sample in window.voice_samples(classes))
+
+    def _cut(self) -> CutWindow:
         start, received = self._next, self._audio.received
         self._is_last = received <= start + WINDOW_SAMPLES
         if self._is_last:  # It ends with the recording.
             start = max(0, received - WINDOW_SAMPLES)
-        self._window = self._audio.window(start)
-        classes = self._networks.segmentation.classes(self._window)
-        self._first_frame = round(start / FRAME_STEP)
+        first = round(start / FRAME_STEP)
         middle_end = round((start + (WINDOW_SAMPLES + STEP_SAMPLES) / 2) / FRAME_STEP)
-        end = self._first_frame + FRAMES if self._is_last else middle_end
-        first = self._decided - self._first_frame
-        self._left.extend(voice_samples(classes, first, end - self._first_frame))
+        end = first + FRAMES if self._is_last else middle_end
+        window = CutWindow(self._audio.window(start), first, self._decided, end)
         self._decided = end
         self._worked = min(start + WINDOW_SAMPLES, received)
         self._next = start + STEP_SAMPLES
+        return window
 
-    def _take_voice(self, sample: VoiceSample) -> None:
-        vector = self._networks.voice(self._window, sample.features)
+    def _take_voice(self, window: CutWindow, sample: VoiceSample) -> None:
+        vector = self._networks.voice(window.samples, sample.features)
         voice = self._voiceprints.add(vector, sample.seconds)
         self._stretches += (
-            VoiceStretch(self._first_frame + start, self._first_frame + end, voice)
+            VoiceStretch(window.first_frame + start, window.first_frame + end, voice)
             for start, end in sample.stretches
         )
 

@@ -49,12 +49,12 @@ def test_a_short_recording_has_its_speaker(diarizer, voices):
     assert 1.5 < turn.end <= 2
 
 
-def test_work_waits_for_a_whole_window_or_the_end(diarizer, dialogue):
-    session = diarizer.begin(SpeakerOptions())
-    session.push(dialogue[: 10 * RATE])
+def test_work_waits_for_four_whole_windows_or_the_end(diarizer, dialogue):
+    session, samples = diarizer.begin(SpeakerOptions()), np.concatenate([dialogue, dialogue])
+    session.push(samples[: 35 * RATE // 2])
     assert not session.advance()  # It may be the last window, which is cut otherwise.
-    assert session.waiting == 10
-    session.push(dialogue[10 * RATE : 11 * RATE])
+    assert session.waiting == 17.5
+    session.push(samples[35 * RATE // 2 : 37 * RATE // 2])
     while session.advance():
         pass
     assert session.waiting == 1
@@ -74,7 +74,7 @@ def test_old_audio_is_dropped_and_the_callers_array_may_change(diarizer):
         while session.advance():
             pass
     block[:] = np.nan
-    assert sum(len(kept) for kept in session._audio._blocks) <= 13 * RATE
+    assert sum(len(kept) for kept in session._audio._blocks) <= 18 * RATE
     session.complete()
     while session.advance():
         pass
