@@ -82,13 +82,13 @@ def overruled_languages(request: web.Request, asked: AsrParameters) -> list[str]
     return [f"{name} {reason}" for name in names]
 
 
-def unused_counts(asked: AsrParameters) -> list[str]:
-    """The warnings about numbers of speakers where speakers are not told apart.
+def unused_speakers(asked: AsrParameters) -> list[str]:
+    """The warnings about what is known of speakers who are not told apart.
 
     Raises:
         BadRequest: there are some, and the request is strict.
     """
-    names = [] if asked.diarize else asked.sent_counts
+    names = [] if asked.diarize else [*asked.sent_counts, *asked.sent_known]
     if names and asked.strict:
         raise BadRequest(f"{', '.join(names)} has no effect: send diarize=true", names[0])
     return [f"{name} has no effect without diarize=true" for name in names]

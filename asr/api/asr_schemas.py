@@ -7,6 +7,7 @@ from pydantic import AliasChoices, BaseModel, Field
 from asr.http.parameters import (
     AudioFile,
     DecodingParameters,
+    KnownSpeakerParameters,
     Location,
     SpeakerParameters,
     StrictParameters,
@@ -16,7 +17,13 @@ from asr.http.parameters import (
 from asr.options import Task, Timestamps
 
 
-class AsrParameters(StrictParameters, DecodingParameters, TrackParameters, SpeakerParameters):
+class AsrParameters(
+    StrictParameters,
+    DecodingParameters,
+    TrackParameters,
+    SpeakerParameters,
+    KnownSpeakerParameters,
+):
     """How `/asr` is to transcribe; every key is optional."""
 
     language: str | None = Field(

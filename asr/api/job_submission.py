@@ -13,7 +13,7 @@ from asr.api.asr_answer import (
     ResponseFormat,
     options_of,
     overruled_languages,
-    unused_counts,
+    unused_speakers,
 )
 from asr.api.asr_schemas import AsrParameters
 from asr.api.job_answer import job_answer
@@ -110,9 +110,14 @@ async def _submitted(
     jobs, transcriber, client = request.app[JOBS], request.app[TRANSCRIBER], request[CLIENT]
     if parameters.stream:
         raise BadRequest("a job has no stream: leave 'stream' out, and GET its events", "stream")
+    for name in parameters.sent_known:
+        raise BadRequest(
+            f"a job cannot know voices: leave {name!r} out, or do not send the request as a job",
+            name,
+        )
     if parameters.response_format in DIARIZED_FORMATS:
         parameters = parameters.model_copy(update={"diarize": True})
-    warnings = [*overruled_languages(request, parameters), *unused_counts(parameters)]
+    warnings = [*overruled_languages(request, parameters), *unused_speakers(parameters)]
     options = options_of(parameters, request.app[ENGINE].info, transcriber.server_info)
     transcriber.check(options)
     job = await jobs.submit(

@@ -10,12 +10,14 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from asr.api.known_speakers import knowing
 from asr.formats.rttm import rttm
 from asr.http import openapi, requests
 from asr.http.app_keys import TRANSCRIBER
 from asr.http.openapi import ANSWER_HEADERS, SECURITY, TEXT, Json
 from asr.http.parameters import (
     AudioFile,
+    KnownSpeakerParameters,
     Location,
     SpeakerCounts,
     StrictParameters,
@@ -36,6 +38,7 @@ async def tell_apart(request: web.Request) -> web.Response:
         source, asked = await requests.read(request, stack, SpeakerRequestParameters)
         refuse_unknown(asked)
         speakers = asked.speaker_options(transcriber.server_info, None, "this route")
+        speakers = await knowing(speakers, asked, request, stack)
         options = Options(audio_track=asked.audio_track, speakers=speakers)
         transcript = await transcriber.speakers(source, options, timings)
     kind, text = await asyncio.to_thread(_written, transcript, asked)
@@ -96,8 +99,10 @@ def operation(failure: type[BaseModel], invalid_status: int) -> Json:
     }
 
 
-class SpeakerRequestParameters(StrictParameters, TrackParameters, SpeakerCounts):
-    """How many people speak, and the format of the answer; every key is optional."""
+class SpeakerRequestParameters(
+    StrictParameters, TrackParameters, SpeakerCounts, KnownSpeakerParameters
+):
+    """Who may speak, how many people do, and the format of the answer; every key is optional."""
 
     model: str | None = Field(None, description="Any name, because the server has one diarizer")
     response_format: Literal["json", "rttm"] = Field(
@@ -118,7 +123,9 @@ class TurnAnswer(BaseModel):
 
     start: float = Field(description="Seconds", examples=[0.5])
     end: float = Field(description="Seconds", examples=[2.25])
-    speaker: str = Field(examples=["SPEAKER_00"])
+    speaker: str = Field(
+        description="A label or the name of a known speaker", examples=["SPEAKER_00"]
+    )
 
 
 class SpeakersAnswer(BaseModel):
@@ -129,4 +136,6 @@ class SpeakersAnswer(BaseModel):
         description="In the order in which they begin to speak", examples=[["SPEAKER_00"]]
     )
     segments: list[TurnAnswer]
-    warnings: list[str] | None = Field(None, description="What of damaged audio is missing")
+    warnings: list[str] | None = Field(
+        None, description="What of damaged audio is missing, and known speakers who are not heard"
+    )

@@ -20,6 +20,8 @@ from asr.text import printable
 
 SEED_LIMIT = 2**63  # PyTorch's generators take seeds below this.
 MOST_TRACKS = 2**31 - 1  # ffmpeg takes numbers up to this.
+NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
+LONG_FIELDS = (REFERENCES, f"{REFERENCES}[]")  # In a form they have up to 8 MiB each.
 MOST_SPEAKERS = 50  # A caller may expect so many people in a recording, and no more.
 
 
@@ -205,6 +207,28 @@ class SpeakerParameters(SpeakerCounts):
     diarize: bool = Field(
         False, description="`true`: the answer tells who speaks, as far as its format has speakers"
     )
+
+
+class KnownSpeakerParameters(BaseModel):
+    """People whose voices are known, in OpenAI's names."""
+
+    known_speaker_names: list[str] = Field(
+        [], description="Names of people whose voices are known, at most four; not of a job"
+    )
+    known_speaker_references: list[str] = Field(
+        [],
+        description=(
+            "A recording of the voice of each of them, of 2 to 10 seconds, as a data URL; in the "
+            "same order"
+        ),
+        examples=[["data:audio/wav;base64,UklGRg=="]],
+    )
+
+    @property
+    def sent_known(self) -> list[str]:
+        """The names of the fields that were sent."""
+        known = {NAMES: self.known_speaker_names, REFERENCES: self.known_speaker_references}
+        return [name for name, sent in known.items() if sent]
 
 
 class AudioFile(BaseModel):

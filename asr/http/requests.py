@@ -20,7 +20,7 @@ from asr.http.bodies.compression import expect_uncompressed
 from asr.http.bodies.json_object import EXAMPLE, JSON_BYTES, DataUri, json_object
 from asr.http.bodies.multipart import FILE, Fields, Upload, merged, without_file
 from asr.http.bodies.percent import form_fields
-from asr.http.parameters import Location
+from asr.http.parameters import LONG_FIELDS, NAMES, REFERENCES, Location
 from asr.http.sources import BodyLimits, body_limits
 from asr.text import is_text
 
@@ -33,7 +33,8 @@ TEXT_BYTES = 64  # Text is recognised by so many bytes: all audio differs there.
 FORM_BYTES = 2**20  # A larger URL-encoded form is refused.
 NAME_BYTES = 256  # The name of a form's first field is looked for in so many bytes.
 OBJECT = re.compile(rb"\{[ \t\r\n]*[\"}]")  # So a JSON object begins.
-LISTS = {"languages", "temperature"}  # They may be repeated; of other fields the last one counts.
+LISTS = {"languages", "temperature"}  # They may be repeated,
+REPEATED = {NAMES, REFERENCES}  # and so may these, with commas in them; else the last field counts.
 
 
 class Door(Protocol):
@@ -70,7 +71,8 @@ class Open(Door):
         return sources.locate(self._request, url, self._stack)
 
     def upload(self, names: Sequence[str]) -> Upload:
-        return Upload(self._request, body_limits(self._request), self._stack, names)
+        limits = body_limits(self._request)
+        return Upload(self._request, limits, self._stack, names, long_names=LONG_FIELDS)
 
     def settle(self, fields: Mapping[str, object]) -> None:
         self._request[QUEUE_PLACE].settle(fields)
@@ -210,6 +212,12 @@ def _fields(pairs: Iterable[tuple[str, str]]) -> dict[str, object]:
     found: dict[str, object] = {}
     for sent, value in pairs:
         name = sent.removesuffix("[]")
+        if name in REPEATED:
+            parts = value.split(",") if sent == NAMES else [value]  # as OpenAI's forms are read
+            before = found.get(name, [])
+            assert isinstance(before, list)
+            found[name] = [*before, *(part.strip() for part in parts if part.strip())]
+            continue
         found[name] = f"{found[name]},{value}" if name in LISTS and name in found else value
     return found
 

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import replace
 
 from aiohttp import web
 
-from asr.api.asr_answer import answer, options_of, overruled_languages, unused_counts
+from asr.api.asr_answer import answer, options_of, overruled_languages, unused_speakers
 from asr.api.asr_schemas import AsrParameters
 from asr.api.job_submission import submit
+from asr.api.known_speakers import knowing
 from asr.audio.streams import Source
 from asr.errors import Failure
 from asr.formats import writers
@@ -39,7 +41,10 @@ async def transcribe(request: web.Request) -> web.StreamResponse:
             return await submit(request, stack, door.url or source, parameters)
         server = request.app[TRANSCRIBER].server_info
         options = options_of(parameters, request.app[ENGINE].info, server)
-        warnings = [*overruled_languages(request, parameters), *unused_counts(parameters)]
+        if options.speakers is not None:
+            known = await knowing(options.speakers, parameters, request, stack)
+            options = replace(options, speakers=known)
+        warnings = [*overruled_languages(request, parameters), *unused_speakers(parameters)]
         if parameters.stream:
             return await _stream(request, source, options, warnings, started)
         transcript, timings = await request.app[TRANSCRIBER].transcribe(source, options)

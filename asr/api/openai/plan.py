@@ -7,20 +7,21 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from asr.api.known_speakers import KnownVoice, known_voices
 from asr.api.openai.chunking_strategy import ServerVad
 from asr.api.openai.schemas import (
     LISTS,
-    REFERENCES,
     STRATEGY,
     AudioForm,
     Granularity,
     ResponseFormat,
 )
-from asr.api.openai.speakers import KnownVoice, known_voices, speakers_asked
+from asr.api.openai.speakers import speakers_asked
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
 from asr.formats.captions import Layout
 from asr.http.invalid_fields import invalid_fields
+from asr.http.parameters import REFERENCES
 from asr.options import Options, Task, VadOptions
 from asr.text import printable, quoted
 from asr.transcription.languages import allowed_languages, language_code, overruled

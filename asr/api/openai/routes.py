@@ -14,10 +14,10 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from asr.api.known_speakers import with_voices
 from asr.api.openai.plan import AnswerPlan, plan, read_form
 from asr.api.openai.problem import problem
-from asr.api.openai.schemas import REFERENCES, Model, Models
-from asr.api.openai.speakers import with_voices
+from asr.api.openai.schemas import Model, Models
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest, NotFound, UnsupportedMedia
@@ -28,6 +28,7 @@ from asr.formats.rttm import rttm
 from asr.http import sources, streaming
 from asr.http.app_keys import ENGINE, STARTED, TRANSCRIBER
 from asr.http.bodies.multipart import Fields, Upload, merged, without_file
+from asr.http.parameters import LONG_FIELDS
 from asr.http.responses import (
     answer_headers,
     log_request,
@@ -106,8 +107,7 @@ async def _read(
     def decide(fields: Fields) -> AnswerPlan:
         return plan(read_form(fields), task, info, server)
 
-    long_names = (REFERENCES, f"{REFERENCES}[]")
-    upload = Upload(request, body_limits(request), stack, long_names=long_names)
+    upload = Upload(request, body_limits(request), stack, long_names=LONG_FIELDS)
     fields = await upload.before()
     if upload.has_file and "stream" in fields:
         planned = decide(fields)

@@ -8,8 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from asr.api.openai.chunking_strategy import Strategy, strategy_in
 from asr.http.parameters import (
+    NAMES,
+    REFERENCES,
     AudioFile,
     DecodingParameters,
+    KnownSpeakerParameters,
     SpeakerParameters,
     TrackParameters,
 )
@@ -20,7 +23,6 @@ ResponseFormat = Literal[
 ]
 Granularity = Literal["segment", "word"]
 
-NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
 LISTS = frozenset(
     {"languages", "keywords", "timestamp_granularities", "include", NAMES, REFERENCES}
 )
@@ -29,7 +31,7 @@ STRATEGY = "chunking_strategy"  # It is JSON, or has a field `chunking_strategy[
 SPEAKER_ANSWER = "With `diarize`: a label or the name of a known speaker; null if unknown"
 
 
-class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters):
+class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters, KnownSpeakerParameters):
     """What may be asked of audio; fields of other servers are taken as well."""
 
     model_config = ConfigDict(extra="allow")
@@ -80,17 +82,6 @@ class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters):
     )
     max_line_count: int = Field(
         2, ge=1, le=100, description="Maximum number of lines in a cue of srt and vtt"
-    )
-    known_speaker_names: list[str] = Field(
-        [], description="Names of people whose voices are known, at most four"
-    )
-    known_speaker_references: list[str] = Field(
-        [],
-        description=(
-            "A recording of the voice of each of them, of 2 to 10 seconds, as a data URL; in the "
-            "same order"
-        ),
-        examples=[["data:audio/wav;base64,UklGRg=="]],
     )
     strict: bool = Field(False, description="Answer 400, not a warning, if a field has no effect")
     chunking_strategy: Annotated[Strategy | None, BeforeValidator(strategy_in)] = Field(

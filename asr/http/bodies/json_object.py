@@ -12,7 +12,7 @@ from asr.http.bodies.long_string import JSON_COMMAS, REST_BYTES, BrokenJson, Lon
 JSON_BYTES = 32 * 2**20  # A larger object is refused; a data URI in it has 24 MiB of audio.
 
 EXAMPLE = '{"url": "..."}'
-DATA_URI = re.compile(rb'"(?=data:)', re.IGNORECASE)
+DATA_URI = re.compile(rb'"url"[ \t\r\n]*:[ \t\r\n]*"(?=data:)', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
