@@ -16,6 +16,7 @@ from asr.api.native import dialect as native
 from asr.api.openai import dialect as openai
 from asr.api.truss import dialect as truss
 from asr.api.web import add_page
+from asr.api.whisper_asr import dialect as whisper_asr
 from asr.config.config import Config
 from asr.diarization import load as diarizer_load
 from asr.engines import load
@@ -45,6 +46,7 @@ DIALECTS = (
     insanely_fast.DIALECT,
     truss.DIALECT,
     deepgram.DIALECT,
+    whisper_asr.DIALECT,
 )
 
 

@@ -34,6 +34,10 @@ def of_language(body: bytes) -> str:
     return str(json.loads(body)["language"])
 
 
+def of_detection(body: bytes) -> str:
+    return str(json.loads(body)["language_code"])
+
+
 def of_speakers(body: bytes) -> str:
     return str(json.loads(body)["segments"])
 
@@ -131,6 +135,13 @@ def form(clip: Clip, fields: Mapping[str, str]) -> dict[str, Any]:
     return {"data": made}
 
 
+def audio_file(clip: Clip, _: Mapping[str, str]) -> dict[str, Any]:
+    """Return the form of whisper-asr-webservice, whose options are in the query."""
+    made = aiohttp.FormData(default_to_multipart=True)
+    made.add_field("audio_file", io.BytesIO(clip.data), filename=clip.name)
+    return {"data": made}
+
+
 def uri(clip: Clip, fields: Mapping[str, str]) -> dict[str, Any]:
     encoded = base64.b64encode(clip.data).decode()
     return {"json": {"url": f"data:audio/x;base64,{encoded}", **fields}}
@@ -156,6 +167,10 @@ WAYS = (
     Way("/production/predict", uri, {"language": "", "timestamp": "Chunk"}),
     Way("/upload", form, {"timestamp": "word"}, of_output),
     Way("/v1/audio/speakers", raw, read=of_speakers),
+    Way("/asr?output=srt", audio_file, read=of_text),
+    Way("/asr", audio_file, read=of_text),
+    Way("/whisper-asr/asr?output=json&word_timestamps=true", audio_file),
+    Way("/whisper-asr/detect-language", audio_file, read=of_detection),
 )
 
 

@@ -1,0 +1,86 @@
+"""The query, the form and the answers; the query is validated and documented by these models."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from asr.api.fastapi_problem import FieldProblem
+from asr.formats.whisper_output import Output
+from asr.http.parameters import SpeakerParameters
+from asr.options import Task
+
+AUDIO_FILE = "audio_file"  # The part of this name is the audio; also `file`.
+PROMPT_CHARS = 10_000  # A longer prompt is refused; a model reads a few hundred words of it.
+
+
+class FileQuery(BaseModel):
+    """What both routes may be asked; unknown names are ignored, and told in X-Warnings."""
+
+    model_config = ConfigDict(extra="allow")
+
+    encode: bool = Field(
+        True,
+        description=(
+            "`true`: the part is an audio or video file. `false`: it is raw PCM, 16 bits, little "
+            "endian, 16 kHz, mono"
+        ),
+    )
+    video_file: str | None = Field(
+        None, description="Bazarr's name of the video, which is written to the log alone"
+    )
+
+
+class TranscriptionQuery(FileQuery, SpeakerParameters):
+    """How the file is to be transcribed."""
+
+    task: Task = Field(
+        "transcribe",
+        description="`translate`: the text is English, whatever the spoken language is",
+    )
+    language: str | None = Field(
+        None,
+        description="Code, tag or English name of the spoken language; unset: it is detected",
+        examples=["en"],
+    )
+    initial_prompt: str | None = Field(
+        None,
+        max_length=PROMPT_CHARS,
+        description="Text in the style of the audio, or names that occur in it",
+    )
+    vad_filter: bool | None = Field(
+        False, description="No effect: speech is detected as the server's setting VAD says"
+    )
+    word_timestamps: bool = Field(
+        False, description="`true`: the segments of `json` have `words` with their times"
+    )
+    output: Output = Field("txt", description="The format of the answer")
+
+
+class DetectionQuery(FileQuery):
+    """How the language is to be detected."""
+
+    detect_lang_length: int | None = Field(None, description="Subgen's; no effect")
+    detect_lang_offset: int | None = Field(None, description="Subgen's; no effect")
+
+
+class AudioFileForm(BaseModel):
+    """A multipart form with the audio file."""
+
+    audio_file: bytes = Field(
+        description="The audio file; also as the part `file`",
+        json_schema_extra={"format": "binary"},
+    )
+
+
+class DetectedLanguage(BaseModel):
+    """The language of the first window that is not silent; `und` if there is no such window."""
+
+    detected_language: str = Field(description="The language's English name", examples=["english"])
+    language_code: str = Field(examples=["en"])
+    confidence: float = Field(description="Its probability", examples=[0.98])
+
+
+class WhisperAsrProblem(BaseModel):
+    """Any failure; a list where a field is missing or of the wrong kind."""
+
+    detail: str | list[FieldProblem]

@@ -1,0 +1,1 @@
+"""Tests of asr/api/whisper_asr/."""
