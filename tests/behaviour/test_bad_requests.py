@@ -223,7 +223,7 @@ async def test_text_that_is_no_object_is_answered_with_what_was_expected(
     ("name", "file", "data"),
     [
         ("audio", "a.mp3", encoded("speech.mp3")),
-        ("audio_file", "a.wav", WAV * 50),  # more than text fields may have
+        ("sound", "a.wav", WAV * 50),  # more than text fields may have
     ],
 )
 async def test_audio_under_another_name_is_answered_with_its_own(
