@@ -1,4 +1,4 @@
-"""OpenAI's own clients get every answer right, from a server process: -s prints the table."""
+"""Official clients get every answer right, from a server process: -s prints the table."""
 
 import socket
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ import pytest
 
 from tests.clients import official
 from tests.clients.cells import KEY, SPEECH, Cell, Refusal
+from tests.clients.listen import listen_rows
 from tests.clients.official import Absent, Answer
 from tests.clients.table import CLIENTS, asked, shown
 from tests.clients.verdict import Row, compare, judge
@@ -114,6 +115,49 @@ def with_tokens(*texts: str) -> Answer:
 )
 def test_a_wrong_answer_is_reported(cell: Cell, answer: Answer, problem: str | None) -> None:
     [row] = compare(judge("a client", [cell], [answer]))
+    assert (row.problem is None) if problem is None else (problem in (row.problem or "")), row
+
+
+def heard(text: str = SAID, word: str = "we", **results: object) -> Answer:
+    """Return an answer of Deepgram's shape, with its words where they are right."""
+    times = [(n / 10, (n + 1) / 10) for n in range(len(SAID.split()))]
+    words = [
+        {"word": w.strip(".").lower(), "punctuated_word": w, "start": s, "end": e, "confidence": 1}
+        for w, (s, e) in zip(SAID.split(), times, strict=True)
+    ]
+    words[0]["word"] = word
+    known = {"request_id": "a", "sha256": "b", "created": "c", "models": ["d"], "duration": 11.0}
+    channel = {"alternatives": [{"transcript": text, "words": words}]}
+    return Answer({"metadata": known, "results": {"channels": [channel], **results}})
+
+
+LISTEN = Cell("listen", file=SPEECH["listen"])
+NO_LANGUAGE = Cell("listen", refusal=Refusal(code="Bad Request"))
+BAD = {"name": "BadRequestError", "status": 400, "err_code": "Bad Request", "request_id": "a"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "answer", "problem"),
+    [
+        (LISTEN, heard(), None),
+        (LISTEN, heard(SAID[:-5]), "the words are not the text"),
+        (LISTEN, heard(word="We"), "capitals or punctuation"),
+        (LISTEN, heard(utterances=[]), "utterances are there unasked"),
+        (LISTEN, Answer({"results": {}}), "channels"),
+        (LISTEN, Answer(error=BAD), "refused"),
+        (Cell("listen", {"diarize": True}), heard(), "speakers are missing"),
+        (Cell("listen", {"tag": ["a"]}), heard(), "tags"),
+        (Cell("listen", {"redact": "pci"}), heard(), "warnings"),
+        (Cell("listen", {"callback": "https://a"}), heard(), "not an id alone"),
+        (NO_LANGUAGE, Answer(error={**BAD, "err_msg": "language: …"}), None),
+        (NO_LANGUAGE, Answer(error=BAD), "but {"),
+        (NO_LANGUAGE, heard(), "but an answer"),
+    ],
+)
+def test_a_wrong_answer_to_deepgrams_clients_is_reported(
+    cell: Cell, answer: Answer, problem: str | None
+) -> None:
+    [row] = compare(listen_rows("a client", [cell], [answer]))
     assert (row.problem is None) if problem is None else (problem in (row.problem or "")), row
 
 

@@ -1,1 +1,1 @@
-"""OpenAI's own clients against a real server: everything that they can ask, and what they got."""
+"""Official clients against a real server: everything that they can ask, and what they got."""

@@ -10,15 +10,17 @@ from typing import Any, Literal
 
 from asr.config.config import DEMO_MODEL
 
-Route = Literal["transcriptions", "translations", "models"]
+Route = Literal["transcriptions", "translations", "models", "listen"]
 
 KEY = "sk-of-the-table"
 MODEL = "demo"
 SPEECH = {  # four English sentences; three Spanish ones
     "transcriptions": DEMO_MODEL.parent / "samples" / "en-several.flac",
     "translations": DEMO_MODEL.parent / "samples" / "es-several.flac",
+    "listen": DEMO_MODEL.parent / "samples" / "en-several.flac",
 }
 NO_AUDIO = Path(__file__)  # this text
+SHOWN_CHARS = 60  # of a field in the table
 FORMATS = ("json", "verbose_json", "text", "srt", "vtt", "tsv")
 GRANULARITIES = ((), ("segment",), ("word",), ("segment", "word"))
 
@@ -61,7 +63,11 @@ class Cell:
     def others(self) -> str:
         """What the table has no columns for."""
         known = {"response_format", "timestamp_granularities", "stream"}
-        parts = [f"{name}={value}" for name, value in self.fields.items() if name not in known]
+        parts = [
+            f"{name}={value}"[:SHOWN_CHARS]
+            for name, value in self.fields.items()
+            if name not in known
+        ]
         if self.file == NO_AUDIO:
             parts.append("no audio")
         if self.key != KEY:

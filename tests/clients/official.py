@@ -1,15 +1,16 @@
-"""OpenAI's client for Python, and the one for Node, asked for every cell."""
+"""Official clients for Python and Node, OpenAI's and Deepgram's, asked for every cell."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,11 @@ from tests.clients.cells import KEY, Cell
 
 AT_ONCE = 4  # requests of one client
 NODE_SOURCE = Path(__file__).resolve().parent.parent / "node"
+DEEPGRAM = Path(__file__).with_name("requirements.txt")
 INSTALL_SECONDS = 120
 ANSWER_SECONDS = 300
 REQUEST_SECONDS = 60  # for one answer, after which the cell is wrong
+PIP_OFFLINE = ("No matching distribution", "NewConnectionError", "Max retries exceeded")
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH")
 
 
@@ -92,26 +95,51 @@ async def _python_call(client: openai.AsyncOpenAI, cell: Cell) -> Answer:
     return Answer(answer if isinstance(answer, str) else answer.to_dict())
 
 
-def ask_node(url: str, cells: Sequence[Cell], cache: Path) -> list[Answer]:
-    """The answers of `openai` for Node, which npm installs under `cache`.
+def ask_node(
+    url: str, cells: Sequence[Cell], cache: Path, program: str = "client.mjs"
+) -> list[Answer]:
+    """The answers of the client for Node that a `program` drives; npm installs it under `cache`.
 
     Raises:
         Absent: there is no Node, or no registry to install from.
     """
     folder = install_node_client(cache)
+    return _told(["node", str(folder / program)], url, cells)
+
+
+def ask_deepgram(url: str, cells: Sequence[Cell], cache: Path) -> list[Answer]:
+    """The answers of `deepgram-sdk` for Python, which pip installs under `cache`.
+
+    Raises:
+        Absent: there is no registry to install from.
+    """
+    folder = install_deepgram_client(cache)
+    script = Path(__file__).with_name("listen_client.py")
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    return _told([sys.executable, str(script)], url, cells, environment)
+
+
+def _told(
+    command: Sequence[str],
+    url: str,
+    cells: Sequence[Cell],
+    environment: Mapping[str, str] | None = None,
+) -> list[Answer]:
+    """The answers of a program that is told the cells on stdin, and tells what it got on stdout."""
     named = [{**asdict(cell), "refusal": None, "file": str(cell.file)} for cell in cells]
     limits = {"at_once": AT_ONCE, "request_seconds": REQUEST_SECONDS}
     asked = {"url": url, "key": KEY, **limits, "cells": named}
-    command = ["node", str(folder / "client.mjs")]
     done = subprocess.run(
         command,
         input=json.dumps(asked),
         stdout=subprocess.PIPE,  # what it tells of each cell, and its failure, goes to ours
         text=True,
         timeout=ANSWER_SECONDS,
+        env=environment,
     )
     if done.returncode:
-        raise RuntimeError(f"client.mjs ended with {done.returncode}; its standard error says why")
+        program = Path(command[-1]).name
+        raise RuntimeError(f"{program} ended with {done.returncode}; its standard error says why")
     return [Answer(**answer) for answer in json.loads(done.stdout)]
 
 
@@ -132,6 +160,32 @@ def install_node_client(cache: Path) -> Path:
     if not (folder / "installed").exists():
         _npm_install(folder)
         (folder / "installed").touch()
+    return folder
+
+
+def install_deepgram_client(cache: Path) -> Path:
+    """A folder with `deepgram-sdk` in the version that is pinned, apart from .venv.
+
+    Raises:
+        Absent: as for `ask_deepgram`.
+    """
+    version = hashlib.sha256(DEEPGRAM.read_bytes()).hexdigest()[:12]
+    folder = cache / f"deepgram-client-{version}"
+    if (folder / "installed").exists():
+        return folder
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--retries=0", "--upgrade"]
+    command += ["--disable-pip-version-check", "--target", str(folder), "--requirement"]
+    try:
+        done = subprocess.run(
+            [*command, str(DEEPGRAM)], capture_output=True, text=True, timeout=INSTALL_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise Absent(f"pip found nothing within {INSTALL_SECONDS} s") from None
+    if any(reason in done.stderr for reason in PIP_OFFLINE):
+        raise Absent("pip reaches no registry: it installs the client once, into .cache")
+    if done.returncode:
+        raise RuntimeError(f"pip: {done.stderr}")
+    (folder / "installed").touch()
     return folder
 
 

@@ -7,21 +7,44 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 
 from benchmark.tables import aligned
-from tests.clients.cells import Cell, cells
-from tests.clients.official import NODE_SOURCE, Answer, ask_node, ask_python
+from tests.clients.cells import cells
+from tests.clients.listen import listen_cells, listen_rows
+from tests.clients.official import DEEPGRAM, NODE_SOURCE, ask_deepgram, ask_node, ask_python
 from tests.clients.verdict import Row, judge
 from tests.conftest import ROOT
 
 HEADINGS = ("client", "asked", "format", "granularities", "stream", "besides", "verdict")
 
 
-def _node(url: str, asked: Sequence[Cell]) -> list[Answer]:
-    return ask_node(url, asked, ROOT / ".cache")
+CACHE = ROOT / ".cache"
 
 
-CLIENTS: Mapping[str, Callable[[str, Sequence[Cell]], list[Answer]]] = {
-    "Python": ask_python,
-    "Node": _node,
+def _openai_python(url: str) -> list[Row]:
+    every = cells()
+    return judge("Python", every, ask_python(url + "/v1", every))
+
+
+def _openai_node(url: str) -> list[Row]:
+    every = cells()
+    return judge("Node", every, ask_node(url + "/v1", every, CACHE))
+
+
+def _deepgram_python(url: str) -> list[Row]:
+    every = listen_cells()
+    return listen_rows("Deepgram's Python", every, ask_deepgram(url, every, CACHE))
+
+
+def _deepgram_node(url: str) -> list[Row]:
+    every = listen_cells()
+    answers = ask_node(url, every, CACHE, "listen.mjs")
+    return listen_rows("Deepgram's Node", every, answers)
+
+
+CLIENTS: Mapping[str, Callable[[str], list[Row]]] = {
+    "Python": _openai_python,
+    "Node": _openai_node,
+    "Deepgram's Python": _deepgram_python,
+    "Deepgram's Node": _deepgram_node,
 }
 
 
@@ -31,8 +54,7 @@ def asked(client: str, url: str) -> list[Row]:
     Raises:
         Absent: there is no such client here.
     """
-    every = cells()
-    return judge(client, every, CLIENTS[client](url + "/v1", every))
+    return CLIENTS[client](url)
 
 
 def shown(rows: Sequence[Row]) -> str:
@@ -58,5 +80,11 @@ def _line(row: Row) -> tuple[str, ...]:
 
 def _versions() -> str:
     locked = json.loads((NODE_SOURCE / "package-lock.json").read_text())["packages"]
-    node = locked["node_modules/openai"]["version"]
-    return f"openai {version('openai')} for Python, {node} for Node"
+    node, listening = (
+        locked[f"node_modules/{name}"]["version"] for name in ("openai", "@deepgram/sdk")
+    )
+    pinned = DEEPGRAM.read_text().split("deepgram-sdk==")[1].split()[0]
+    return (
+        f"openai {version('openai')} for Python, {node} for Node; "
+        f"Deepgram's {pinned} for Python, {listening} for Node"
+    )

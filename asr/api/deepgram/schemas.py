@@ -212,7 +212,7 @@ class Channel(BaseModel):
     detected_language: str | None = Field(None, description="With `detect_language`")
 
 
-class Utterance(BaseModel):
+class ListenUtterance(BaseModel):
     id: str
     start: float
     end: float
@@ -225,7 +225,7 @@ class Utterance(BaseModel):
 
 class ListenResults(BaseModel):
     channels: list[Channel]
-    utterances: list[Utterance] | None = None
+    utterances: list[ListenUtterance] | None = None
 
 
 class ListenAnswer(BaseModel):
