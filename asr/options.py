@@ -49,6 +49,20 @@ class SpeakerOptions:
 
 
 @dataclass(frozen=True)
+class AudioPart:
+    """The part of a recording that is transcribed; its times stay those of the whole."""
+
+    start: float = 0.0  # seconds
+    end: float | None = None  # seconds; None: to the end of the recording
+
+    def seconds(self, whole: float | None) -> float | None:
+        """How many it has of a recording of `whole` seconds; None where that is unknown."""
+        if self.end is not None:
+            whole = self.end if whole is None else min(whole, self.end)
+        return None if whole is None else max(0.0, whole - self.start)
+
+
+@dataclass(frozen=True)
 class Options:
     """How a caller wants the audio transcribed; equal options may share a batch."""
 
@@ -67,6 +81,7 @@ class Options:
     thresholds: Thresholds = Thresholds()
     vad: VadOptions = VadOptions()  # for the transcriber alone: no engine reads it
     audio_track: int | None = None  # among those of the file, from 0; for the decoder alone
+    part: AudioPart | None = None  # likewise; None: the whole recording
     # Likewise: whether a window's prompt is the text before it; None: the server's setting.
     condition_on_previous_text: bool | None = None
     speakers: SpeakerOptions | None = None  # likewise; None: nobody asks who speaks

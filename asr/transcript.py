@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from asr.text import split_words
 
@@ -150,6 +151,40 @@ class Transcript:
     @property
     def text(self) -> str:
         return "".join(segment.text for segment in self.segments)
+
+    def later(self, seconds: float) -> Transcript:
+        """The same with all times `seconds` later: its audio began there."""
+        coverage = self.coverage
+        if coverage is not None:
+            gaps = tuple(_later(gap, seconds) for gap in coverage.gaps)
+            coverage = replace(coverage, gaps=gaps)
+        turns = self.turns
+        if turns is not None:
+            turns = tuple(_later(turn, seconds) for turn in turns)
+        return replace(
+            self,
+            segments=tuple(_segment_later(segment, seconds) for segment in self.segments),
+            ahead=tuple(_segment_later(segment, seconds) for segment in self.ahead),
+            coverage=coverage,
+            turns=turns,
+        )
+
+
+def _segment_later(segment: Segment, seconds: float) -> Segment:
+    return replace(
+        _later(segment, seconds),
+        words=tuple(_later(word, seconds) for word in segment.words),
+        unasked_words=tuple(_later(word, seconds) for word in segment.unasked_words),
+        window_start=segment.window_start + seconds,
+    )
+
+
+Timed = TypeVar("Timed", Word, Segment, Gap, SpeakerTurn)
+
+
+def _later(timed: Timed, seconds: float) -> Timed:
+    start, end = round(timed.start + seconds, 6), round(timed.end + seconds, 6)
+    return replace(timed, start=start, end=end)
 
 
 def between(tokens: Sequence[TokenLogprob], start: int, end: int | None) -> list[TokenLogprob]:

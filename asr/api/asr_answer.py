@@ -59,6 +59,7 @@ def options_of(parameters: AsrParameters, info: EngineInfo, server: ServerInfo) 
         seed=parameters.seed,
         thresholds=parameters.thresholds,
         audio_track=parameters.audio_track,
+        part=parameters.part,
         condition_on_previous_text=parameters.condition_on_previous_text,
         speakers=parameters.speaker_options(server, "diarize") if parameters.diarize else None,
     )

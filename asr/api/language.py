@@ -58,6 +58,7 @@ def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
     return Options(
         languages=allowed_languages(asked.languages, "languages", info),
         audio_track=asked.audio_track,
+        part=asked.part,
     )
 
 

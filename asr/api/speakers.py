@@ -39,7 +39,7 @@ async def tell_apart(request: web.Request) -> web.Response:
         refuse_unknown(asked)
         speakers = asked.speaker_options(transcriber.server_info, None, "this route")
         speakers = await knowing(speakers, asked, request, stack)
-        options = Options(audio_track=asked.audio_track, speakers=speakers)
+        options = Options(audio_track=asked.audio_track, part=asked.part, speakers=speakers)
         transcript = await transcriber.speakers(source, options, timings)
     kind, text = await asyncio.to_thread(_written, transcript, asked)
     elapsed = time.monotonic() - started

@@ -1,12 +1,16 @@
-"""The audio tracks of a container: which there are, and which one is meant."""
+"""The audio tracks of a container, and the part of one: which there are, and what is meant."""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+from asr.audio.damage import Damage
 from asr.errors import BadRequest
+from asr.options import AudioPart
+from asr.pcm import SAMPLE_RATE, Samples
 from asr.text import printable, quoted
 
 LONGEST_TITLE = 60  # Of a track's title at most so many characters are shown.
@@ -102,3 +106,39 @@ def require_first(asked: int | None, codec: str) -> None:
     """
     if asked:
         raise missing(asked, [AudioTrack(0, codec, "", 0, is_default=True)])
+
+
+async def part_of(
+    blocks: AsyncGenerator[Samples], part: AudioPart | None, damage: Damage
+) -> AsyncGenerator[Samples]:
+    """Yield those of the blocks, [samples] each, that are in the part; read nothing after it.
+
+    Args:
+        damage: of the recording; in the end it is that of the part.
+
+    Raises:
+        BadRequest: the recording ends before the part begins.
+    """
+    async with contextlib.aclosing(blocks):
+        if part is None:
+            async for block in blocks:
+                yield block
+            return
+        first, place = round(part.start * SAMPLE_RATE), 0
+        last = None if part.end is None else max(first + 1, round(part.end * SAMPLE_RATE))
+        async for block in blocks:
+            begin, place = place, place + len(block)
+            if place > first:
+                yield block[max(0, first - begin) : None if last is None else last - begin]
+            if last is not None and place >= last:
+                damage.declared = None  # the rest is not missed
+                return
+    if place <= first:
+        raise BadRequest(
+            f"the part begins at {part.start:g} s, and the audio lasts only "
+            f"{place / SAMPLE_RATE:.1f} s: send an earlier start",
+            "start",
+        )
+    damage.decoded -= part.start
+    if damage.declared is not None:
+        damage.declared = max(0.0, damage.declared - part.start)

@@ -15,7 +15,7 @@ from pydantic import (
 
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest
-from asr.options import SpeakerOptions, Thresholds
+from asr.options import AudioPart, SpeakerOptions, Thresholds
 from asr.text import printable
 
 SEED_LIMIT = 2**63  # PyTorch's generators take seeds below this.
@@ -45,6 +45,7 @@ def _first(value: object) -> object:
 Texts = Annotated[list[str], BeforeValidator(_parted)]
 TemperatureValue = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Temperature = Annotated[TemperatureValue, BeforeValidator(_first)]
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 TEMPERATURE: TypeAdapter[float] = TypeAdapter(TemperatureValue)
 
 
@@ -83,6 +84,43 @@ class TrackParameters(BaseModel):
             "marked as default, or else the first one"
         ),
     )
+    start: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Only what follows these seconds is transcribed; times stay the recording's",
+    )
+    end: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Only what precedes these seconds is read"
+    )
+    clip_timestamps: Annotated[list[Seconds], BeforeValidator(_parted)] = Field(
+        [],
+        max_length=2,
+        description="`start` and `end`, or `start` alone, as faster-whisper takes them",
+    )
+
+    @property
+    def part(self) -> AudioPart | None:
+        """The part of the recording that is meant; None: all of it.
+
+        Raises:
+            BadRequest: it is sent twice, or it ends before it begins.
+        """
+        start, end = self.start, self.end
+        if self.clip_timestamps:
+            if start is not None or end is not None:
+                raise BadRequest(
+                    "clip_timestamps is start and end in one: send either", "clip_timestamps"
+                )
+            start, end = [*self.clip_timestamps, None][:2]
+        if start is None and end is None:
+            return None
+        if end is not None and end <= (start or 0.0):
+            raise BadRequest(
+                f"the part ends at {end:g} s and begins at {start or 0.0:g} s: send a later end",
+                "clip_timestamps" if self.clip_timestamps else "end",
+            )
+        return AudioPart(start or 0.0, end)
 
 
 class DecodingParameters(BaseModel):

@@ -51,6 +51,13 @@ class TranscriptionRun:
 
     async def parts(self, source: Source) -> AsyncGenerator[Transcript]:
         """The transcript in parts, each as soon as no later window can change it."""
+        begins_at = 0.0 if self._options.part is None else self._options.part.start
+        async with contextlib.aclosing(self._parts(source)) as parts:
+            async for part in parts:
+                yield part.later(begins_at) if begins_at else part
+
+    async def _parts(self, source: Source) -> AsyncGenerator[Transcript]:
+        """Likewise, with times from the start of what is transcribed."""
         timings, coverage = self._timings, self._coverage
         shows_words = self._apply_policy()
         has_words = self._options.timestamps == "word"
@@ -159,12 +166,13 @@ class TranscriptionRun:
         """The language of the first window that is not silent; nothing more is read."""
         cutter = self._setup.cutter(self._options.vad)
         stream = WindowStream(self._setup, cutter, self._coverage, self._timings)
-        track = self._options.audio_track
         with self._scheduler.admit() as request:
-            async with contextlib.aclosing(stream.windows(source, request, track)) as windows:
+            async with contextlib.aclosing(
+                stream.windows(source, request, self._options)
+            ) as windows:
                 async for window in windows:
                     if not self._coverage.is_silent(window):
-                        options = replace(self._options, audio_track=None)
+                        options = replace(self._options, audio_track=None, part=None)
                         scheduled = request.submit(replace(window, options=options))
                         return await scheduled.detection
                     request.take(WindowResult(window))
@@ -173,13 +181,14 @@ class TranscriptionRun:
     async def _submit_all(self, source: Source, request: ScheduledRequest) -> None:
         """Submit windows while the bytes still arrive; a failure here fails the request."""
         try:
-            track = self._options.audio_track
             options = _for_engine(self._options)
             cutter = self._setup.cutter(self._options.vad)
             stream = WindowStream(
                 self._setup, cutter, self._coverage, self._timings, self._recording
             )
-            async with contextlib.aclosing(stream.windows(source, request, track)) as windows:
+            async with contextlib.aclosing(
+                stream.windows(source, request, self._options)
+            ) as windows:
                 async for window in windows:
                     if self._previous is not None:
                         options = replace(options, prompt=await self._previous.next_prompt())
@@ -240,6 +249,7 @@ def _for_engine(options: Options) -> Options:
         options,
         vad=VadOptions(),
         audio_track=None,
+        part=None,
         condition_on_previous_text=None,
         speakers=None,
     )

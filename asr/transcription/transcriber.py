@@ -76,7 +76,10 @@ class Transcriber:
         if not info.languages:
             raise BadRequest(f"the model {info.model_id} does not detect languages")
         options = Options(
-            languages=options.languages, timestamps="none", audio_track=options.audio_track
+            languages=options.languages,
+            timestamps="none",
+            audio_track=options.audio_track,
+            part=options.part,
         )
         check(options, info, has_diarizer=False)
         return await self._run(options, Timings()).detection(source)

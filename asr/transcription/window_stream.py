@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 
 from asr.audio.streams import Source
+from asr.audio.tracks import part_of
 from asr.engines.engine import Window
+from asr.options import AudioPart, Options
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcription.coverage import MAX_DISTANCE, SpeechCoverage
 from asr.transcription.cutter import Cutter
@@ -44,9 +46,10 @@ class WindowStream:
         self._timings = timings
         self._recording = recording
         self._samples = 0
+        self._part: AudioPart | None = None  # of the recording, where not all of it is asked for
 
     async def windows(
-        self, source: Source, request: ScheduledRequest, track: int | None = None
+        self, source: Source, request: ScheduledRequest, options: Options
     ) -> AsyncGenerator[Window]:
         """Decode and cut `source`, no faster than `request` has room; it counts what is decoded.
 
@@ -56,11 +59,11 @@ class WindowStream:
             CallerError: the audio cannot be used, or there is no room for it.
             ServerError: the server of a URL failed.
         """
-        timings, cutter = self._timings, self._cutter
+        timings, cutter, self._part = self._timings, self._cutter, options.part
         if isinstance(source, AsyncIterator):
             source = _timed(source, timings)
-        decoded = self._setup.decoder.blocks(source, self._damage, track)
-        async with contextlib.aclosing(decoded) as blocks:
+        decoded = self._setup.decoder.blocks(source, self._damage, options.audio_track)
+        async with contextlib.aclosing(part_of(decoded, options.part, self._damage)) as blocks:
             while (block := await self._next(blocks, request)) is not None:
                 self._take(block)
                 request.hold(cutter.held_samples)
@@ -100,7 +103,8 @@ class WindowStream:
     def _take(self, block: Samples) -> None:
         self._samples += len(block)
         self._timings.audio = self._samples / SAMPLE_RATE
-        self._timings.declared = self._damage.declared
+        declared = self._damage.declared
+        self._timings.declared = declared if self._part is None else self._part.seconds(declared)
         self._setup.metrics.audio_seconds.inc(len(block) / SAMPLE_RATE)
         if self._feed is not None:
             self._feed.take(block)

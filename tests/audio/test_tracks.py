@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+
+import numpy as np
 import pytest
 
-from asr.audio.tracks import AudioTrack, chosen, missing, read_track, require_first
+from asr.audio.damage import Damage
+from asr.audio.tracks import AudioTrack, chosen, missing, part_of, read_track, require_first
 from asr.errors import BadRequest
+from asr.options import AudioPart
+from asr.pcm import SAMPLE_RATE, Samples
 
 KIND = "Audio: aac (LC) (mp4a / 0x6134706D), 48000 Hz, {}, fltp, 128 kb/s"
 
@@ -79,3 +85,51 @@ def test_a_format_with_one_track_has_the_first_alone() -> None:
     require_first(0, "wav")
     with pytest.raises(BadRequest, match=r"no audio_track 1: choose one of 0 \(wav\)"):
         require_first(1, "wav")
+
+
+async def in_blocks(*seconds: float) -> AsyncGenerator[Samples]:
+    """Yield a ramp, whose samples are their own numbers, in blocks of so many seconds."""
+    place = 0
+    for length in seconds:
+        count = round(length * SAMPLE_RATE)
+        yield np.arange(place, place + count, dtype=np.float32)
+        place += count
+
+
+@pytest.mark.parametrize(
+    ("part", "first", "last"),
+    [
+        (None, 0.0, 4.0),
+        (AudioPart(), 0.0, 4.0),
+        (AudioPart(1.0), 1.0, 4.0),
+        (AudioPart(1.5, 1.75), 1.5, 1.75),
+        (AudioPart(0.5, 3.5), 0.5, 3.5),
+        (AudioPart(2.0, 9.0), 2.0, 4.0),
+    ],
+)
+async def test_a_part_has_the_samples_between_its_times(
+    part: AudioPart | None, first: float, last: float
+) -> None:
+    found = [block async for block in part_of(in_blocks(1.0, 2.0, 1.0), part, Damage())]
+    expected = np.arange(round(first * SAMPLE_RATE), round(last * SAMPLE_RATE), dtype=np.float32)
+    assert np.array_equal(np.concatenate(found), expected)
+
+
+async def test_nothing_is_read_after_a_part_and_nothing_is_missed_there() -> None:
+    damage = Damage(declared=100.0, decoded=2.0)
+    blocks = in_blocks(1.0, 1.0, 1.0, 1.0)
+    found = [block async for block in part_of(blocks, AudioPart(0.0, 1.5), damage)]
+    assert [len(block) / SAMPLE_RATE for block in found] == [1.0, 0.5]
+    assert [block async for block in blocks] == [], "the decoder is closed"
+    assert damage.warnings == ()
+
+
+async def test_what_is_missing_at_the_end_of_a_part_is_told_of_the_part() -> None:
+    damage = Damage(declared=100.0, decoded=4.0)
+    assert [block async for block in part_of(in_blocks(4.0), AudioPart(1.0), damage)]
+    assert (damage.declared, damage.decoded, damage.missing) == (99.0, 3.0, 96.0)
+
+
+async def test_a_part_behind_the_end_is_refused() -> None:
+    with pytest.raises(BadRequest, match=r"begins at 4 s, and the audio lasts only 4\.0 s"):
+        [block async for block in part_of(in_blocks(4.0), AudioPart(4.0), Damage())]

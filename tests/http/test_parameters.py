@@ -10,6 +10,7 @@ from aiohttp import FormData
 from asr.options import Options, Thresholds
 from tests.conftest import tone, wav
 from tests.support.fake_engine import FakeEngine
+from tests.support.spoken import dialogue, worded
 
 CLIP = wav(tone(1.0))
 OPENAI = "/v1/audio/transcriptions"
@@ -193,3 +194,92 @@ async def test_a_temperature_that_is_a_list_of_something_else_is_named(client):
     for odd in ([0.0, None], [], [[0.0]], {"a": 1}):
         response = await by_json(client, {"temperature": odd})
         assert (response.status, "temperature" in await response.text()) == (422, True), odd
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(
+    "fields", [{"start": "0.25", "end": "0.75"}, {"clip_timestamps": "0.25,0.75"}]
+)
+async def test_only_a_part_is_transcribed_and_counted(client, engine, way, fields):
+    response = await way(client, {**fields, "strict": "true"})
+    assert response.status == 200, await response.text()
+    assert "0.50 s" in (await response.json())["text"]
+    assert response.headers["X-Audio-Length"] == "0.5"
+    assert options_asked(engine).part is None, "windows of a part share a batch with others"
+
+
+@pytest.mark.parametrize(
+    ("fields", "first", "last"),
+    [
+        ({"start": "0.25"}, 0.25, 1.0),
+        ({"end": "0.5"}, 0.0, 0.5),
+        ({"start": "0", "end": "7"}, 0.0, 1.0),
+        ({"clip_timestamps": "0.5"}, 0.5, 1.0),
+        ({"clip_timestamps": [0.5, 0.75]}, 0.5, 0.75),
+    ],
+)
+async def test_times_stay_those_of_the_whole_recording(client, fields, first, last):
+    found = await (await by_json(client, fields)).json()
+    assert [chunk["timestamp"] for chunk in found["chunks"]] == [[first, last]]
+
+
+async def test_every_format_and_stream_has_the_times_of_the_whole(client):
+    for wanted, expected in (
+        ("srt", "00:00:00,250 --> 00:00:00,750"),
+        ("vtt", "00:00:00.250 --> 00:00:00.750"),
+        ("tsv", "250\t750"),
+    ):
+        response = await by_openai(
+            client, {"clip_timestamps": "0.25,0.75", "response_format": wanted}
+        )
+        assert expected in await response.text()
+    streamed = await by_query(client, {"start": "0.25", "end": "0.75", "stream": "true"})
+    events = [json.loads(line) for line in (await streamed.text()).splitlines()]
+    [segment] = [event for event in events if event["type"] == "transcript.text.segment"]
+    assert (segment["start"], segment["end"]) == (0.25, 0.75)
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"start": "1", "end": "1"}, "the part ends at 1 s and begins at 1 s"),
+        ({"clip_timestamps": "0.5,0.25"}, "the part ends at 0.25 s"),
+        ({"clip_timestamps": "0,1", "start": "0"}, "send either"),
+        ({"clip_timestamps": "0,1,2,3"}, "clip_timestamps: must have at most 2 values"),
+        ({"clip_timestamps": "a"}, "must be a number"),
+        ({"start": "-1"}, "start: must be at least 0"),
+        ({"end": "nan"}, "end: must be a finite number"),
+        ({"start": "1"}, "begins at 1 s, and the audio lasts only 1.0 s"),
+        ({"start": "1e300"}, "send an earlier start"),
+    ],
+)
+@pytest.mark.parametrize("way", [by_query, by_openai])
+async def test_a_part_that_cannot_be_is_refused(client, way, fields, named):
+    response = await way(client, fields)
+    assert response.status in {400, 422}
+    assert named in await response.text()
+
+
+async def test_speakers_and_the_language_of_a_part_are_told(client, engine):
+    talk = wav(dialogue(1.0, 1.0))
+    response = await client.post("/v1/audio/speakers?start=1", data=talk)
+    found = await response.json()
+    assert [(each["start"], each["end"]) for each in found["segments"]] == [(1.0, 2.0)]
+    assert found["duration"] == 1.0
+    await client.post("/detect-language?start=0.5&end=1.5", data=talk)
+    assert options_asked(engine).part is None
+    assert engine.steps[0][0].seconds == 1.0
+
+
+async def test_words_and_speakers_have_the_times_of_the_whole(make_client, engine):
+    engine.transcribe, engine.info = worded, replace(engine.info, has_words=True)
+    client = await make_client()
+    talk = wav(dialogue(2.0, 1.0))
+    query = "start=1&diarize=true&timestamps=word"
+    found = await (await client.post(f"/asr?{query}", data=talk)).json()
+    assert [(chunk["timestamp"], chunk["speaker"]) for chunk in found["chunks"]] == [
+        ([1.0, 1.5], "SPEAKER_00"),
+        ([1.5, 2.0], "SPEAKER_00"),
+        ([2.0, 2.5], "SPEAKER_01"),
+        ([2.5, 3.0], "SPEAKER_01"),
+    ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asr.jobs.requests import TURNS_A_LINE, options_from_json, options_to_json, packed, unpacked
-from asr.options import KnownSpeaker, Options, SpeakerOptions, Thresholds, VadOptions
+from asr.options import AudioPart, KnownSpeaker, Options, SpeakerOptions, Thresholds, VadOptions
 from asr.transcript import (
     Coverage,
     Gap,
@@ -60,6 +60,7 @@ def test_options_are_the_same_after_they_were_kept():
         thresholds=Thresholds(-1.0, None, 0.5),
         vad=VadOptions(0.4, pause=0.1),
         audio_track=1,
+        part=AudioPart(1.5, 2.0),
         condition_on_previous_text=False,
         speakers=SpeakerOptions(least=2, most=4, known=(KnownSpeaker("Zoë", (0.6, -0.8)),)),
     )

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from asr.audio.raw_pcm import as_wave, parsed
 from asr.capabilities import NO_CUDA, EngineInfo
 from asr.engines.engine import WindowResult
 from asr.errors import BadAudio, BadRequest, TooLarge
-from asr.options import Options
+from asr.options import AudioPart, Options
 from asr.transcription.cutter import quietest
 from asr.transcription.policy import RequestPolicy
 from asr.transcription.scheduled_request import Timings
@@ -238,3 +239,22 @@ async def test_options_are_refused_before_there_is_audio_as_they_are_afterwards(
     assert str(early.value) == str(late.value)
     forced = make_transcriber(FakeEngine(), policy=RequestPolicy(language="en"))
     forced.check(Options(language="klingon"))  # the server's language counts, whatever is asked
+
+
+async def test_a_part_of_an_endless_stream_has_its_windows_and_ends(make_transcriber):
+    second = (tone(1.0) * 32_767).astype("<i2").tobytes()
+
+    async def endless():
+        while True:
+            yield second
+
+    transcriber = make_transcriber(FakeEngine(capacity=2), window_seconds=2.0)
+    options = Options(part=AudioPart(3.0, 8.0))
+    audio = as_wave(endless(), parsed("audio/pcm;rate=16000"))
+    transcript, timings = await transcriber.transcribe(audio, options)
+    assert transcript.duration == timings.audio == timings.declared == 5.0
+    starts = [segment.start for segment in transcript.segments]
+    assert (starts[0], transcript.segments[-1].end) == (3.0, pytest.approx(8.0))
+    assert starts == sorted(starts)
+    assert [s.window_start for s in transcript.segments] == pytest.approx(starts)
+    assert transcript.warnings == (), "the rest is not missed"

@@ -127,6 +127,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         vad=_vad_options(form, server, unsupported),
         speakers=speakers_asked(form, server, unsupported.add),
         audio_track=form.audio_track,
+        part=form.part,
         condition_on_previous_text=_is_conditioned(form, info, unsupported),
     )
     if form.strict:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from asr.audio.damage import Damage
 from asr.audio.streams import Source
+from asr.audio.tracks import part_of
 from asr.options import Options, SpeakerOptions
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Transcript
@@ -55,13 +56,15 @@ class SpeakerRun:
                 self._timings.diarization = time.monotonic() - began
         self._timings.done = self._timings.audio
         duration, warnings = round(self._timings.audio, 3), (*self._damage.warnings, *unheard)
-        return Transcript((), None, duration, warnings=warnings, turns=turns)
+        told = Transcript((), None, duration, warnings=warnings, turns=turns)
+        return told if options.part is None else told.later(options.part.start)
 
     async def _push_all(
         self, source: Source, request: ScheduledRequest, recording: DiarizedRecording
     ) -> None:
         samples, most = 0, recording.most_samples(request.is_job)
-        blocks = self._setup.decoder.blocks(source, self._damage, self._options.audio_track)
+        decoded = self._setup.decoder.blocks(source, self._damage, self._options.audio_track)
+        blocks = part_of(decoded, self._options.part, self._damage)
         async with contextlib.aclosing(blocks):
             while (block := await self._next(blocks, request, recording)) is not None:
                 samples += len(block)
