@@ -106,12 +106,25 @@ function cuesOf(segment, namesSpeakers) {
 /** The words of a segment, each as a list of letters with the space before it, where one is. */
 function spaced(segment) {
   const text = segment.text.trim().split(/\s+/).join(" ");
+  if (!segment.words.length) return spread(text, segment);
   let place = 0;
   return segment.words.map((word) => {
     const space = text[place] === " " || !place ? " " : "";
     const at = text.indexOf(word.word, place);
     place = (at < 0 ? place : at) + word.word.length;
     return { text: [...(space + word.word)], start: word.start, end: word.end };
+  });
+}
+
+// Without times of their own, words are spread evenly over the letters.
+function spread(text, { start, end }) {
+  const second = (end - start) / [...text].length;
+  let place = 0;
+  return text.split(" ").filter(Boolean).map((word, i) => {
+    const letters = [...(i ? ` ${word}` : word)];
+    const from = start + place * second;
+    place += letters.length;
+    return { text: letters, start: from, end: start + place * second };
   });
 }
 

@@ -19,7 +19,12 @@ export class RecordingRun {
   get name() {
     if (this.source.file) return this.source.file.name;
     if (this.source.url.startsWith("data:")) return "recording";
-    return decodeURI(this.source.url.split(/[?#]/)[0].split("/").filter(Boolean).pop() ?? "recording");
+    const last = this.source.url.split(/[?#]/)[0].split("/").filter(Boolean).pop() ?? "recording";
+    try {
+      return decodeURIComponent(last);
+    } catch {
+      return last; // a % that is just one
+    }
   }
 
   /** Resolves when the text is complete; rejects with what went wrong. */

@@ -34,7 +34,7 @@ WRITE = """async ({segments, format}) => {
 }"""
 
 
-def segments(words, spaces, voices, seed):
+def segments(words, spaces, voices, seed, has_words=True):
     """Some segments in order, a few of them closer together than a cue may be short."""
     chance, found, now = random.Random(seed), [], 0.0
     for _ in range(30):
@@ -47,7 +47,8 @@ def segments(words, spaces, voices, seed):
             timed.append(Word(said, round(now, 3), round(end, 3), 0.9))
             text, now = text + said, end
         speaker = Speaker(chance.randrange(voices)) if voices else None
-        found.append(Segment(round(start, 3), round(now, 3), text, tuple(timed), speaker=speaker))
+        known = tuple(timed) if has_words else ()
+        found.append(Segment(round(start, 3), round(now, 3), text, known, speaker=speaker))
     return found
 
 
@@ -60,3 +61,12 @@ async def test_subtitles_are_those_of_the_server(open_page, voices):
         for text_format in ("srt", "vtt"):
             got = await page.evaluate(WRITE, {"segments": told, "format": text_format})
             assert got == written(made, text_format, Layout()), (name, text_format)
+
+
+async def test_subtitles_without_times_of_words_are_those_of_the_server(open_page):
+    page = await open_page()
+    made = segments(TEXTS["English"], True, 0, 5, has_words=False)
+    told = [{**segment_event("seg", each, False, letter), "words": []} for each in made]
+    for text_format in ("srt", "vtt"):
+        got = await page.evaluate(WRITE, {"segments": told, "format": text_format})
+        assert got == written(made, text_format, Layout())
