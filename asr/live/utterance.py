@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from asr.engines.engine import WindowResult
 from asr.live.options import LiveOptions
 from asr.pcm import SAMPLE_RATE, Samples
-from asr.transcript import LanguageDetection, Segment, TokenLogprob, Word, between
+from asr.transcript import LanguageDetection, TokenLogprob, Word, between
 
 
 @dataclass(eq=False)
@@ -46,16 +47,19 @@ class LiveUtterance:
     def seconds(self) -> float:
         return (self.end - self.start) / SAMPLE_RATE
 
-    def add(self, words: Sequence[Word], segments: Sequence[Segment], offset: float) -> None:
-        """Add the first words of a window's segments behind those that are there.
+    def add(
+        self, words: Sequence[Word], result: WindowResult, skipped: Sequence[Word] = ()
+    ) -> None:
+        """Add words of a window behind those that are there.
 
         Args:
-            offset: seconds from the session's start to the window's, from which times count.
+            skipped: the words of the window before those.
         """
-        text = "".join(word.text for word in words)
-        tokens = [token for segment in segments for token in segment.token_logprobs]
+        text, offset = "".join(word.text for word in words), result.window.start
+        tokens = [token for segment in result.segments for token in segment.token_logprobs]
+        place = len("".join(word.text for word in skipped).encode())
         self.texts.append(text)
-        self.logprobs += between(tokens, 0, len(text.encode()))
+        self.logprobs += between(tokens, place, place + len(text.encode()))
         self.words += (
             replace(word, start=word.start + offset, end=word.end + offset) for word in words
         )

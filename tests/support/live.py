@@ -60,10 +60,15 @@ class LoudTrack:
         return spans_of(self._flags[place], place.start)
 
 
+def is_partial(window: Window) -> bool:
+    """Whether a window is one of an utterance that goes on: its text is not decoded again."""
+    return window.options.thresholds == Thresholds()
+
+
 class TalkingEngine(FakeEngine):
     """Writes a word for each half second, " w0", " w1" and so on, and goes on behind a prefix.
 
-    The last word of a window is a guess, another one each time, unless its prefix has it.
+    The last word of a partial window is a guess, another one each time.
     """
 
     def __post_init__(self) -> None:
@@ -76,7 +81,7 @@ class TalkingEngine(FakeEngine):
         prefix = window.options.prefix
         count = int(window.seconds / WORD_SECONDS)
         texts = [f" w{n}" for n in range(count)]
-        if prefix is not None and window.options.thresholds == Thresholds() and texts:
+        if is_partial(window) and texts:
             texts[-1] = f" guess{len(self.steps)}"
         known = len((prefix or "").split())
         words = tuple(

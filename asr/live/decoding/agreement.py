@@ -1,14 +1,15 @@
 """Which words of a growing window stay, whatever follows: those that two hypotheses agree on.
 
 LocalAgreement-2 of Macháček, Dabre and Bojar (Turning Whisper into Real-Time Transcription System,
-2023), on words; here the agreed words become the decoder's prefix, so that no later hypothesis can
-contradict them.
+2023), on words. Where a later hypothesis contradicts the agreed words, these become the decoder's
+prefix.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from asr.text import plain_word
 from asr.transcript import Word
 
 
@@ -52,3 +53,20 @@ class Agreement:
     def contradict(self) -> None:
         """Forget the last hypothesis: the next one has nothing to agree with."""
         self.rest = []
+
+
+def following(words: Sequence[Word], known: str) -> list[Word] | None:
+    """The words behind those of `known`; None where they do not begin with that.
+
+    Only letters and digits count: a sentence goes on where it seemed to end, and what was two
+    words may be one.
+    """
+    letters, place = plain_word(known), 0
+    for number, word in enumerate(words):
+        if place == len(letters):
+            return list(words[number:])
+        plain = plain_word(word.text)
+        if not letters.startswith(plain, place):
+            return None
+        place += len(plain)
+    return [] if place == len(letters) else None

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, EngineDead
+from asr.live.decoding.agreement import following
 from asr.live.decoding.languages import SessionLanguages
 from asr.live.decoding.windows import WindowDecoder
-from asr.live.utterance import LiveUtterance, Take
+from asr.live.utterance import Take
 from asr.pcm import SAMPLE_RATE
+from asr.transcript import Word
 from asr.transcription.gaps import SHORTEST_LAST, spliced
 
 log = logging.getLogger(__name__)
@@ -36,13 +38,18 @@ class Finals:
         window = self._decoder.window(utterance, take.samples, take.start)
         if self._decoder.is_silent(window):
             return
-        if prefix:
-            _add(utterance, await self._behind(prefix, window))
-            await self._add_rest(take)
-        else:
-            result = await self._whole(window)
-            utterance.settle_language(result.detection)
-            _add(utterance, result)
+        result = await self._whole(window)
+        utterance.settle_language(result.detection)
+        words = _words(result)
+        rest = following(words, prefix)
+        if rest is not None:
+            utterance.add(rest, result, words[: len(words) - len(rest)])
+            return
+        result = await self._behind(
+            prefix, self._decoder.window(utterance, take.samples, take.start)
+        )
+        utterance.add(_words(result), result)
+        await self._add_rest(take)
 
     async def _whole(self, window: Window) -> WindowResult:
         """The result of a window, its gaps decoded again."""
@@ -59,7 +66,7 @@ class Finals:
         return result
 
     async def _behind(self, prefix: str, window: Window) -> WindowResult:
-        """What follows `prefix`; nothing where it fails or is doubtful."""
+        """What follows words that the whole text contradicts; nothing where it is doubtful."""
         options = replace(window.options, prefix=prefix)
         try:
             result = await self._decoder.decode(replace(window, options=options))
@@ -85,9 +92,9 @@ class Finals:
         window = self._decoder.window(utterance, take.samples[first - take.start :], first)
         options = self._decoder.prompted(window.options, utterance.text)
         result = await self._decoder.decode(replace(window, options=options))
-        _add(utterance, self._decoder.coverage().without_invented(result))
+        result = self._decoder.coverage().without_invented(result)
+        utterance.add(_words(result), result)
 
 
-def _add(utterance: LiveUtterance, result: WindowResult) -> None:
-    for segment in result.segments:
-        utterance.add(segment.timed_words, (segment,), result.window.start)
+def _words(result: WindowResult) -> list[Word]:
+    return [word for segment in result.segments for word in segment.timed_words]

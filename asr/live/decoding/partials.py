@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from asr.engines.engine import Window, WindowResult
 from asr.errors import AsrError, EngineDead
-from asr.live.decoding.agreement import Agreement
+from asr.live.decoding.agreement import Agreement, following
 from asr.live.decoding.languages import SessionLanguages
 from asr.live.decoding.windows import WindowDecoder
 from asr.live.utterance import LiveUtterance, Take
@@ -23,8 +23,9 @@ LONGEST_UNSURE = 3.0  # The likeliest language is taken for true when a window h
 class Partials:
     """Decodes one window again and again until it is complete.
 
-    One decoding is on its way at a time. The words that two of them agree on are given out, and
-    are the prefix of the next ones.
+    One decoding is on its way at a time. The words that two of them agree on are given out. They
+    are a prefix of the next ones only from the first one on that contradicts them: behind a prefix
+    there are no timestamps, and without these the model writes worse text.
 
     Args:
         tell: is called when words or a hypothesis are new, with the hypothesis.
@@ -41,6 +42,7 @@ class Partials:
         self._languages = languages
         self._take = take
         self._tell = tell
+        self._is_contradicted = False
         self.agreement = Agreement(take.utterance.options.hold_back)
 
     async def run(self) -> None:
@@ -73,7 +75,8 @@ class Partials:
     def _window(self) -> Window:
         take = self._take
         window = self._decoder.window(take.utterance, take.samples, take.start)
-        options = replace(window.options, prefix=self.agreement.text, thresholds=Thresholds())
+        prefix = self.agreement.text if self._is_contradicted else None
+        options = replace(window.options, prefix=prefix, thresholds=Thresholds())
         return replace(window, options=options)
 
     def _compare(self, result: WindowResult) -> None:
@@ -83,17 +86,24 @@ class Partials:
             agreement.contradict()
             return
         words = [word for segment in result.segments for word in segment.timed_words]
-        agreed = agreement.update(words, result.window.seconds)
+        rest = words
+        if result.window.options.prefix is None:
+            known = following(words, agreement.text)
+            self._is_contradicted = known is None
+            rest = known or []
+        skipped = words[: len(words) - len(rest)]
+        agreed = agreement.update(rest, result.window.seconds)
         if agreed:
             utterance.settle_language(result.detection)
-            utterance.add(agreed, result.segments, result.window.start)
+            utterance.add(agreed, result, skipped)
             take.given_until = take.start + round(agreement.end * SAMPLE_RATE)
         self._tell("".join(word.text for word in agreement.rest))
 
     def _is_likely(self, result: WindowResult) -> bool:
         """Whether the text keeps the limits beyond which a whole window is decoded again."""
         limits = self._decoder.thresholds
-        text = self.agreement.text + "".join(segment.text for segment in result.segments)
+        known = result.window.options.prefix or ""
+        text = known + "".join(segment.text for segment in result.segments)
         ratio, likely = limits.compression_ratio, limits.avg_logprob
         if ratio is not None and compression_ratio(text.strip()) > ratio:
             return False

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asr.live.decoding.agreement import Agreement
+from asr.live.decoding.agreement import Agreement, following
 from asr.transcript import Word
 
 
@@ -62,3 +62,20 @@ def test_nothing_is_taken_back_and_every_word_was_in_two_hypotheses(texts, hold_
         assert [*agreed, *agreement.rest] == hypothesis
         place += len(agreed)
         before = agreement.rest
+
+
+@pytest.mark.parametrize(
+    ("known", "rest"),
+    [
+        ("", "an ill-disposed young man"),
+        (" An ill", None),
+        (" An ill disposed", "young man"),
+        (" An ill-disposed.", "young man"),
+        (" an ill-disposed young man", ""),
+        (" an ill-disposed young man who", None),
+        (" a well-disposed", None),
+    ],
+)
+def test_a_text_goes_on_behind_what_is_known_of_it_by_its_letters(known, rest):
+    found = following(words("an ill-disposed young man"), known)
+    assert (None if found is None else "".join(word.text for word in found).strip()) == rest

@@ -1,7 +1,6 @@
 """Words come while somebody speaks and stay; the last text waits for the end."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 
@@ -11,7 +10,7 @@ from asr.live.events import Completed, Delta, Failed, Hypothesis, SpeechStopped
 from asr.live.options import LiveOptions
 from asr.options import Options
 from tests.conftest import eventually
-from tests.support.live import PCM, POLICY, TalkingEngine, said, texts, told
+from tests.support.live import PCM, POLICY, TalkingEngine, is_partial, said, texts, told
 
 
 @pytest.fixture
@@ -68,19 +67,43 @@ async def test_words_have_their_times_in_the_session(make_session, engine):
     assert completed.words[-1].end <= completed.end
 
 
-async def test_a_partial_has_the_words_given_out_as_its_prefix_and_no_thresholds(
+async def test_partials_have_no_thresholds_and_the_last_window_those_of_a_recording(
     make_session, engine
 ):
     await events_of(make_session(engine), engine, 4.0)
-    windows = [window for step in engine.steps for window in step]
-    *partials, final = windows
-    assert partials[0].options.prefix == ""
-    prefixes = [window.options.prefix for window in partials]
-    assert all(b.startswith(a) for a, b in pairwise(prefixes))
-    assert partials[-1].options.prefix
-    assert partials[0].options.thresholds.avg_logprob is None
-    assert final.options.prefix.startswith(partials[-1].options.prefix)
+    *partials, final = [window for step in engine.steps for window in step]
+    assert all(is_partial(window) for window in partials)
     assert final.options.thresholds == POLICY.thresholds
+    assert {window.options.prefix for window in [*partials, final]} == {None}
+
+
+async def test_words_that_are_contradicted_stay_and_become_a_prefix(make_session, engine):
+    def transcribe(window):
+        result = engine.written(window)
+        if window.options.prefix is not None or window.seconds < 2.0:
+            return result
+        return renamed(result, "other")
+
+    engine.transcribe = transcribe
+    events = await events_of(make_session(engine), engine, 4.0)
+    *partials, whole, final = [window for step in engine.steps for window in step]
+    assert any(window.options.prefix for window in partials)
+    assert whole.options.prefix is None
+    assert final.options.prefix
+    [text] = texts(events)
+    assert text.split() == [f"w{n}" for n in range(len(text.split()))]
+    assert len(text.split()) >= 8
+
+
+def renamed(result, name):
+    """Give a result's words another name."""
+    words = tuple(
+        replace(word, text=word.text.replace("w", name))
+        for segment in result.segments
+        for word in segment.words
+    )
+    text = "".join(word.text for word in words)
+    return replace(result, segments=(replace(result.segments[0], text=text, words=words),))
 
 
 async def test_a_partial_in_the_engine_is_dropped_when_the_speech_ends(make_session, engine):
@@ -143,13 +166,14 @@ async def test_too_little_speech_is_not_sent_to_the_engine(make_session, engine)
 async def test_a_doubted_end_is_decoded_once_more_behind_the_words_that_stay(make_session, engine):
     def transcribe(window):
         result = engine.written(window)
-        if window.options.prefix and window.options.thresholds == POLICY.thresholds:
-            return replace(result, segments=(), rejected="unlikely")
-        return result
+        if is_partial(window) or window.options.prompt:
+            return result
+        return replace(result, segments=(), rejected="unlikely")
 
     engine.transcribe = transcribe
     events = await events_of(make_session(engine), engine, 4.0)
-    *_, final, again = [window for step in engine.steps for window in step]
+    *_, whole, final, again = [window for step in engine.steps for window in step]
+    assert whole.options.prefix is None
     assert final.options.prefix
     assert again.options.prefix is None
     assert again.options.prompt == final.options.prefix
@@ -161,7 +185,7 @@ async def test_a_doubted_end_is_decoded_once_more_behind_the_words_that_stay(mak
 async def test_a_text_that_repeats_itself_is_not_given_out_early(make_session, engine):
     def transcribe(window):
         result = engine.written(window)
-        if window.options.prefix is None or not result.segments:
+        if not is_partial(window) or not result.segments:
             return result
         looping = tuple(replace(word, text=" again") for word in result.segments[0].words * 9)
         text = "".join(word.text for word in looping)
@@ -206,7 +230,7 @@ async def test_a_language_that_is_asked_for_holds_from_the_first_partial_on(make
 
 async def test_a_partial_that_fails_costs_nothing(make_session, engine):
     def transcribe(window):
-        if window.options.prefix is not None:
+        if is_partial(window):
             return WindowResult(window, error=TranscriptionFailed("the numbers overflowed"))
         return engine.written(window)
 
@@ -219,9 +243,10 @@ async def test_a_last_window_that_fails_behind_its_prefix_is_decoded_from_there_
     make_session, engine
 ):
     def transcribe(window):
-        if window.options.prefix and window.options.thresholds == POLICY.thresholds:
+        if window.options.prefix:
             return WindowResult(window, error=BadRequest("the prefix has too many tokens"))
-        return engine.written(window)
+        result = engine.written(window)
+        return result if is_partial(window) or window.options.prompt else renamed(result, "other")
 
     engine.transcribe = transcribe
     events = await events_of(make_session(engine), engine, 4.0)
