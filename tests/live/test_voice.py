@@ -41,3 +41,8 @@ def test_silero_knows_that_a_tone_is_no_voice_and_loudness_does_not():
 def test_a_lower_threshold_takes_more_for_speech(speech):
     sure = [VoiceTrack(choose().begin(None)).push(speech, value).sure.sum() for value in (0.1, 0.9)]
     assert sure[0] > sure[1]
+
+
+def test_noise_is_no_voice():
+    noise = np.random.default_rng(5).normal(0, 0.05, 16_000 * 20).astype(np.float32)
+    assert not judged(choose().begin(None), noise, 4000)[0].any()
