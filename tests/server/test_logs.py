@@ -21,9 +21,11 @@ SIGNED = "https://me:secret@host.example/a.mp3?X-Amz-Signature=secret&X-Amz-Date
         ("there is no route /asr&url=secret; see /docs", "there is no route /asr?…"),
         ("a;jsessionid=secret", "a?…"),
         ("url='https://a.example/?k=secret')", "url='https://a.example/?…')"),
+        ("'realtime, openai-insecure-api-key.secret'", "'realtime, openai-insecure-api-key.…'"),
+        ("the key ek_secret.secret-_x is", "the key ek_… is"),
     ],
 )
-def test_what_may_be_secret_in_a_url_is_taken_out(text: str, expected: str) -> None:
+def test_what_may_be_secret_is_taken_out(text: str, expected: str) -> None:
     assert redacted(text).startswith(expected)
     assert "secret" not in redacted(text)
 
@@ -35,6 +37,7 @@ def test_what_may_be_secret_in_a_url_is_taken_out(text: str, expected: str) -> N
         'the body is text: send {"url": "..."} or the bytes of an audio file',
         "abc /asr: 1.0 s of audio, fetch 0.00, total 0.10 s",
         "is it so? DECODERS=4 would do",
+        "a_week_ek: a seek_bar is no key",
     ],
 )
 def test_other_messages_stay_as_they_are(text: str) -> None:

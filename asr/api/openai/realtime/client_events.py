@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pydantic import BaseModel, Field, ValidationError
@@ -40,9 +40,9 @@ class UpdateEvent:
 
 @dataclass(frozen=True)
 class AppendEvent:
-    """Brings audio."""
+    """Brings audio, in pieces: to copy all at once would hold the event loop."""
 
-    audio: bytes
+    pieces: tuple[bytes, ...]
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def _event(fields: Json) -> ClientEvent:
     raise BadRequest(f"type: {shown} is not known: use one of {', '.join(TYPES)}", "type")
 
 
-def _audio(fields: Json) -> bytes:
+def _audio(fields: Json) -> tuple[bytes, ...]:
     audio = fields.get("audio")
     if isinstance(audio, LongString):
         return decoded(audio.pieces)
@@ -155,29 +155,31 @@ def _audio(fields: Json) -> bytes:
     return decoded([audio])
 
 
-def decoded(pieces: Sequence[str]) -> bytes:
+def decoded(pieces: Iterable[str]) -> tuple[bytes, ...]:
     """The bytes of a text in base64, which comes in pieces of any lengths.
 
     Raises:
         Invalid: it is not base64.
         TooLarge: it has more than AUDIO_BYTES.
     """
-    data = bytearray()
+    found: list[bytes] = []
+    size = 0
     for quads in _in_fours(pieces):
         try:
-            if data and len(data) % 3:  # padding came before
+            if size % 3:  # padding came before
                 raise binascii.Error("text follows its padding")
-            data += binascii.a2b_base64(quads, strict_mode=True)
+            found.append(binascii.a2b_base64(quads, strict_mode=True))
         except ValueError as error:
             raise Invalid(
                 f"audio: is not base64 ({str(error)[0].lower()}{str(error)[1:]}): write it with "
                 "the letters of RFC 4648, section 4, and with padding",
                 "audio",
             ) from error
-        if len(data) > AUDIO_BYTES:
+        size += len(found[-1])
+        if size > AUDIO_BYTES:
             limit = f"{AUDIO_BYTES // 2**20} MiB"
             raise TooLarge(f"audio: has more than {limit}: send it in several events", "audio")
-    return bytes(data)
+    return tuple(found)
 
 
 def _in_fours(pieces: Iterable[str]) -> Iterable[str]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 
 from aiohttp import WSCloseCode, WSMsgType
@@ -14,6 +14,7 @@ from aiohttp import WSCloseCode, WSMsgType
 from asr.api.openai.realtime import configuration, older_dialect, server_events
 from asr.api.openai.realtime.client_events import (
     AppendEvent,
+    ClearEvent,
     ClientEvent,
     CommitEvent,
     RefusedEvent,
@@ -106,6 +107,7 @@ class RealtimeConnection:
         self._is_older = is_older
         self._expires_at = int(time.time() + lasts)
         self._sender = Sender(socket)
+        self._turn = Turn()
         self._utterances = Utterances(means.metrics)
         self.id = server_events.new_id("sess")
         self.ending = LEFT
@@ -138,13 +140,12 @@ class RealtimeConnection:
 
     async def _read(self) -> Ending:
         """Read messages; the model is never waited for, so that pings are answered."""
-        turn = Turn()
         while True:
             message = await self._socket.receive()
             if message.type is WSMsgType.PING:
                 await self._socket.pong(message.data)
             elif message.type is WSMsgType.BINARY:
-                self._session.append(message.data)
+                await self._append(in_pieces(message.data))
             elif message.type is WSMsgType.TEXT:
                 await self._take(message.data)
             elif message.type is WSMsgType.ERROR:
@@ -155,7 +156,7 @@ class RealtimeConnection:
                 return self.ending
             elif message.type is not WSMsgType.PONG:
                 return LEFT
-            await turn.give()
+            await self._turn.give()
 
     async def _take(self, data: bytes) -> None:
         try:
@@ -166,6 +167,9 @@ class RealtimeConnection:
         except AsrError as error:
             self._refuse(error, None)
             return
+        if isinstance(event, AppendEvent):
+            await self._append(event.pieces)
+            return
         try:
             self._carry_out(event, event_id)
         except Overloaded:
@@ -173,16 +177,21 @@ class RealtimeConnection:
         except AsrError as error:
             self._refuse(error, event_id)
 
+    async def _append(self, pieces: Iterable[bytes]) -> None:
+        for piece in pieces:
+            self._session.append(piece)
+            await self._turn.give()
+
     async def _event(self, data: bytes) -> tuple[ClientEvent, str | None]:
         if len(data) <= SMALL_BYTES:
             return read_event(data)
         with self._means.memory.reserve(COPIES * len(data)):
             return await run_in_thread(read_event, data)
 
-    def _carry_out(self, event: ClientEvent, event_id: str | None) -> None:
-        if isinstance(event, AppendEvent):
-            self._session.append(event.audio)
-        elif isinstance(event, CommitEvent):
+    def _carry_out(
+        self, event: CommitEvent | ClearEvent | UpdateEvent, event_id: str | None
+    ) -> None:
+        if isinstance(event, CommitEvent):
             self._session.commit(event_id)
         elif isinstance(event, UpdateEvent):
             self._is_older = self._is_older or event.is_older
@@ -242,6 +251,11 @@ class RealtimeConnection:
             async with asyncio.timeout(CLOSE_SECONDS):
                 reason = ending.reason.encode()[:REASON_BYTES]
                 await self._socket.close(code=ending.code, message=reason, drain=False)
+
+
+def in_pieces(audio: bytes) -> Iterator[bytes]:
+    """The same audio in pieces that are copied in a moment."""
+    return (audio[at : at + SMALL_BYTES] for at in range(0, len(audio), SMALL_BYTES))
 
 
 async def _ended(part: Coroutine[None, None, Ending]) -> Ending:

@@ -19,6 +19,7 @@ from asr.api.openai.realtime.client_events import (
     read_event,
 )
 from asr.errors import Invalid, TooLarge
+from asr.http.bodies.long_string import PIECE_BYTES
 
 
 def append(audio: str, **fields: object) -> bytes:
@@ -29,7 +30,7 @@ def append(audio: str, **fields: object) -> bytes:
 def test_base64_in_pieces_of_any_length_is_what_was_written(data: bytes, length: int) -> None:
     text = base64.b64encode(data).decode()
     pieces = [text[place : place + length] for place in range(0, len(text), length)]
-    assert decoded(pieces) == data
+    assert b"".join(decoded(pieces)) == data
 
 
 @pytest.mark.parametrize(
@@ -44,14 +45,17 @@ def test_what_is_not_base64_is_refused(pieces: list[str]) -> None:
 def test_a_large_append_is_read_in_pieces(write) -> None:
     data = b"\xff" * 3 * 2**20
     sent = write(append(base64.b64encode(data).decode(), event_id="e").decode()).encode()
-    assert read_event(sent) == (AppendEvent(data), "e")
+    event, event_id = read_event(sent)
+    assert isinstance(event, AppendEvent)
+    assert (b"".join(event.pieces), event_id) == (data, "e")
+    assert max(map(len, event.pieces)) <= PIECE_BYTES
 
 
 def test_no_append_has_more_than_fifteen_mib() -> None:
     most = base64.b64encode(bytes(module.AUDIO_BYTES)).decode()
     event, _ = read_event(append(most))
     assert isinstance(event, AppendEvent)
-    assert len(event.audio) == module.AUDIO_BYTES
+    assert sum(map(len, event.pieces)) == module.AUDIO_BYTES
     with pytest.raises(RefusedEvent) as refused:
         read_event(append(most + "AAAA", event_id="too-much"))
     assert isinstance(refused.value.error, TooLarge)
