@@ -6,7 +6,9 @@ import asyncio
 import base64
 import contextlib
 import json
+import random
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -364,3 +366,77 @@ async def test_minutes_of_silence_cost_nothing_but_their_reading(live_client, co
     assert events[0]["audio_start_ms"] == pytest.approx(180_000 - 300, abs=64)
     windows = [window for step in engine.steps for window in step]
     assert {round(window.seconds, 1) for window in windows} <= {1.8, 1.9}
+
+
+async def test_a_frame_that_breaks_the_protocol_closes_with_1002(live_client, connect):
+    socket = await connect(live_client)
+    socket.socket._writer.transport.write(bytes([0x83, 0x80]) + b"mask")  # RFC 6455 has no type 3
+    assert (await socket.closed())[0] == aiohttp.WSCloseCode.PROTOCOL_ERROR
+    await eventually(lambda: nothing_is_left(live_client))
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_is_sent_in_whatever_order_each_utterance_is_told_once(
+    live_client, connect, seed
+):
+    draw = random.Random(seed)
+    socket = await connect(live_client)
+    for number in range(40):
+        await send_anything(socket, draw, f"{seed}-{number}")
+    await socket.send("input_audio_buffer.commit", event_id="end")
+    await socket.send("input_audio_buffer.clear")
+    await socket.send("input_audio_buffer.commit", event_id="last")  # of nothing
+    events = await all_events(socket)
+    refused = [event["error"] for event in events if event["type"] == "error"]
+    assert all(error["type"] == "invalid_request_error" for error in refused)
+    assert all(error["event_id"] for error in refused)
+    committed = [each for each in events if each["type"].endswith("buffer.committed")]
+    chain = [None, *(each["item_id"] for each in committed)]
+    assert [each["previous_item_id"] for each in committed] == chain[:-1]
+    for item in chain[1:]:
+        own = [each for each in events if item in (each.get("item_id"), each_id(each))]
+        names = [each["type"].rpartition(".")[2] for each in own]
+        assert sorted(set(names) - {"delta"}, key=names.index) in ORDERS
+        assert len(names) - names.count("delta") == len(set(names) - {"delta"})  # each once
+        deltas = [each["delta"] for each in own if each["type"] == f"{TEXT}.delta"]
+        [completed] = (each for each in own if each["type"] == f"{TEXT}.completed")
+        assert "".join(deltas) == completed["transcript"]
+
+
+MANUAL = ["committed", "added", "completed", "done"]
+ORDERS = [MANUAL, ["speech_started", "speech_stopped", *MANUAL], ["speech_started", *MANUAL]]
+
+
+def each_id(event):
+    return event.get("item", {}).get("id")
+
+
+async def send_anything(socket: Socket, draw: random.Random, name: str) -> None:
+    kind = draw.choice(["sound", "sound", "silence", "bytes", "commit", "clear", "turns", "wrong"])
+    if kind == "sound":
+        await socket.append(sound(draw.uniform(0.01, 2.0), draw.uniform(0.01, 1.0)), event_id=name)
+    elif kind == "silence":
+        await socket.append(bytes(2 * draw.randint(0, 24_000)), event_id=name)
+    elif kind == "bytes":
+        await socket.socket.send_bytes(sound(draw.uniform(0.01, 1.0))[: draw.randint(0, 48_000)])
+    elif kind in {"commit", "clear"}:
+        await socket.send(f"input_audio_buffer.{kind}", event_id=name)
+    elif kind == "turns":
+        turns = draw.choice([None, {"silence_duration_ms": draw.randint(0, 900)}])
+        session = {"audio": {"input": {"turn_detection": turns}}}
+        await socket.send("session.update", event_id=name, session=session)
+    else:
+        await socket.send("session.update", event_id=name, session={"include": draw.randint(0, 9)})
+
+
+async def all_events(socket: Socket) -> list[dict[str, Any]]:
+    """Return the events up to the refusal of the last commit, and the whole texts of all items."""
+    events: list[dict[str, Any]] = []
+    is_last, items = False, 0  # items that are committed and not done
+    while not is_last or items:
+        event = await socket.next()
+        events.append(event)
+        items += event["type"].endswith("buffer.committed")
+        items -= event["type"] == "conversation.item.done"
+        is_last |= event.get("error", {}).get("event_id") == "last"
+    return events
