@@ -198,8 +198,8 @@ async def test_the_key_is_the_originals_header(make_client: Any) -> None:
     assert (await client.post("/", json={"url": URI}, headers=headers)).status == 200
 
 
-async def test_the_root_has_no_page_and_unknown_paths_are_the_services_own(client: Any) -> None:
-    assert (await refused(await client.get("/")))[0] == 405
+async def test_the_root_refuses_methods_and_unknown_paths_are_the_services_own(client: Any) -> None:
+    assert (await refused(await client.put("/")))[0] == 405
     unknown = await client.get("/nothing")
     assert (unknown.status, list(json.loads(await unknown.text()))) == (404, ["error"])
 
