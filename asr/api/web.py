@@ -39,7 +39,6 @@ POLICY = "; ".join(
         "connect-src 'self'",
         "media-src 'self' blob:",
         "worker-src 'self'",
-        "img-src 'self' data:",
         "object-src 'none'",
         "base-uri 'none'",
         "form-action 'none'",

@@ -79,7 +79,7 @@ async def opened(
         is_ready: whether to wait until the page knows the server.
     """
     complaints: list[str] = []
-    context = await browser.new_context(**options)
+    context = await browser.new_context(**{"reduced_motion": "reduce", **options})
     context.set_default_timeout(1000 * PATIENCE_SECONDS)
     page = await context.new_page()
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -106,8 +106,10 @@ async def test_nothing_moves_while_the_text_grows(open_page, look):
 
 
 async def test_nothing_is_animated_for_whoever_wants_no_motion(open_page):
-    page = await open_page(reduced_motion="reduce")
+    page = await open_page()
     await page.route("**/v1/audio/transcriptions", lambda _: None)  # no answer comes
     await page.set_input_files("#file", SEVERAL)
     await page.locator(".bar.unknown").wait_for()
     assert await page.evaluate("document.getAnimations().length") == 0
+    await page.emulate_media(reduced_motion="no-preference")
+    await until(page, "document.getAnimations().length > 0")
