@@ -121,7 +121,7 @@ class CamPlusPlus:
 
 
 def _laid_out(weight: torch.Tensor) -> torch.Tensor:
-    """A weight in float32; convolutions are faster by two fifths with their channels last."""
+    """A weight in float32; convolutions are faster with their channels last."""
     if weight.dim() == 4:
         return weight.float().contiguous(memory_format=torch.channels_last)
     return weight.float()
