@@ -64,7 +64,7 @@ class Voiceprints:
         merges = clustering.link(self._vectors, self._weights)
         cut = choose_cut(merges, seconds, asked)
         found = _without_small(
-            clustering.labels(len(seconds), merges[: cut.merges]),
+            clustering.labels(len(seconds), cut.made),
             self._vectors,
             self._weights,
             seconds,
@@ -91,26 +91,67 @@ class Voiceprints:
 
 @dataclass(frozen=True)
 class Cut:
-    """Where merging ends."""
+    """Which voices are merged."""
 
-    merges: int  # so many are made
+    made: list[Merge]
     least_seconds: float  # of speech, that a cluster must have to be a speaker
 
 
 def choose_cut(merges: list[Merge], seconds: Numbers, asked: SpeakerOptions) -> Cut:
-    """Merge up to DISTANCE, or to as many speakers as are asked for."""
+    """Merge up to DISTANCE, or to as many speakers as are asked for.
+
+    Where more are asked for, first those count who speak little and are far from all others, and
+    then the farthest parts of a speaker.
+    """
     least = min(LEAST_SECONDS, max(FEWEST_SECONDS, LEAST_SHARE * float(seconds.sum())))
-    speakers = _speakers_after(merges, seconds, least)
-    merged = sum(merge.distance <= DISTANCE for merge in merges)
-    wanted = _allowed(speakers[merged], asked)
-    if wanted == speakers[merged]:
-        return Cut(merged, least)
-    for smaller in (least, least / 3, 0.0):
-        speakers = _speakers_after(merges, seconds, smaller)
-        for merged in reversed(range(len(speakers))):
-            if speakers[merged] >= wanted:
-                return Cut(merged, smaller)
-    return Cut(0, 0.0)  # There are fewer voices than speakers that are asked for.
+    near = [merge for merge in merges if merge.distance <= DISTANCE]
+    speakers = _large(near, seconds, least)
+    wanted = _allowed(speakers, asked)
+    if wanted == speakers:
+        return Cut(near, least)
+    if wanted == 1:
+        return Cut(merges, 0.0)
+    far, any_distance = DISTANCE, -np.inf
+    for distance, smaller in (
+        (far, least),
+        (far, least / 3),
+        (any_distance, least),
+        (any_distance, least / 3),
+        (any_distance, 0.0),
+    ):
+        made = _made(merges, seconds, smaller, wanted, distance)
+        if made is not None and _large(made, seconds, smaller) == wanted:
+            return Cut(made, smaller)
+    return Cut([], 0.0)  # There are fewer voices than speakers that are asked for.
+
+
+def _made(
+    merges: list[Merge], seconds: Numbers, least: float, wanted: int, distance: float
+) -> list[Merge] | None:
+    """The merges that leave so many speakers apart; None where they are closer than `distance`."""
+    joining = _joining(merges, seconds, least)
+    if len(joining) < wanted - 1 or merges[joining[1 - wanted]].distance <= distance:
+        return None
+    speakers, apart = set(joining), joining[1 - wanted]
+    return [
+        merge
+        for number, merge in enumerate(merges[:apart])
+        if number in speakers or merge.distance <= DISTANCE
+    ]
+
+
+def _joining(merges: list[Merge], seconds: Numbers, least: float) -> list[int]:
+    """The numbers of the merges that make one speaker of two who have enough speech each."""
+    held = seconds.astype(float).tolist()
+    parents, found = list(range(len(held))), []
+    for number, merge in enumerate(merges):
+        first = clustering.root(parents, merge.first)
+        second = clustering.root(parents, merge.second)
+        if min(held[first], held[second]) >= least:
+            found.append(number)
+        parents[second] = first
+        held[first] += held[second]
+    return found
 
 
 def _allowed(speakers: int, asked: SpeakerOptions) -> int:
@@ -120,21 +161,9 @@ def _allowed(speakers: int, asked: SpeakerOptions) -> int:
     return speakers if asked.most is None else min(speakers, asked.most)
 
 
-def _speakers_after(merges: list[Merge], seconds: Numbers, least: float) -> list[int]:
-    """How many clusters have enough speech, after each number of merges from 0."""
-    held = seconds.astype(float).tolist()
-    parents = list(range(len(held)))
-    large = [int(sum(value >= least for value in held))]
-    for merge in merges:
-        first, second = (
-            clustering.root(parents, merge.first),
-            clustering.root(parents, merge.second),
-        )
-        before = (held[first] >= least) + (held[second] >= least)
-        parents[second] = first
-        held[first] += held[second]
-        large.append(large[-1] - before + (held[first] >= least))
-    return large
+def _large(made: list[Merge], seconds: Numbers, least: float) -> int:
+    """How many clusters have enough speech."""
+    return int((np.bincount(clustering.labels(len(seconds), made), seconds) >= least).sum())
 
 
 def _without_small(

@@ -63,6 +63,16 @@ def test_a_voice_of_a_moment_takes_no_place():
     assert set(prints.speakers(SpeakerOptions(count=3)).labels) == {0, 1, 2}
 
 
+def test_who_speaks_little_and_is_far_is_counted_before_others_are_divided():
+    prints = collected([0, 0, 1, 1] * 6)
+    prints.add(voice(2, 0), 2.0)  # less than a speaker has who is not asked for
+    close = prints.add(voice(0, 99, spread=1.0), 6.0)
+    assert len(prints.speakers(SpeakerOptions()).vectors) == 2
+    labels = prints.speakers(SpeakerOptions(count=3)).labels
+    assert groups(labels) == groups([0, 0, 1, 1] * 6 + [2, 0])
+    assert labels[close] == labels[0]
+
+
 def test_nobody_is_no_speaker_and_one_voice_is_one():
     assert len(Voiceprints(SIZE).speakers(SpeakerOptions(count=3)).vectors) == 0
     assert list(collected([4]).speakers(SpeakerOptions()).labels) == [0]
