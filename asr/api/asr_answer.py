@@ -29,7 +29,7 @@ from asr.transcript import Transcript
 from asr.transcription.languages import allowed_languages, language_code, overruled
 
 ResponseFormat = Literal[
-    "json", "text", "srt", "vtt", "tsv", "verbose_json", "diarized_json", "rttm"
+    "json", "text", "srt", "vtt", "lrc", "tsv", "verbose_json", "diarized_json", "rttm"
 ]
 DIARIZED_FORMATS = {"diarized_json", "rttm"}  # They are about speakers, and empty without them.
 FORMAT: TypeAdapter[ResponseFormat] = TypeAdapter(ResponseFormat)

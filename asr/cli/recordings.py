@@ -12,7 +12,7 @@ from typing import Literal
 
 import click
 
-Format = Literal["text", "srt", "vtt", "tsv", "json", "verbose_json"]
+Format = Literal["text", "srt", "vtt", "lrc", "tsv", "json", "verbose_json"]
 
 # In a folder, files with these suffixes are audio; a file that is named is taken as it is.
 AUDIO_SUFFIXES = {
@@ -28,6 +28,7 @@ SUFFIXES: Mapping[Format, str] = MappingProxyType(
         "text": ".txt",
         "srt": ".srt",
         "vtt": ".vtt",
+        "lrc": ".lrc",
         "tsv": ".tsv",
         "json": ".json",
         "verbose_json": ".verbose.json",

@@ -1,4 +1,4 @@
-"""Write a transcript as text, srt, vtt or tsv, one segment after the other.
+"""Write a transcript as text, srt, vtt, lrc or tsv, one segment after the other.
 
 A stream and a whole answer use the same writers and cannot differ. All formats carry the same
 words. Subtitles name the speakers of segments that have one; text and tsv do not.
@@ -7,12 +7,13 @@ words. Subtitles name the speakers of segments that have one; text and tsv do no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Literal, Protocol
 
 from asr.formats.captions import Captioner, Cue, Layout
 from asr.transcript import Segment
 
-TextFormat = Literal["text", "srt", "vtt", "tsv"]
+TextFormat = Literal["text", "srt", "vtt", "lrc", "tsv"]
 
 
 class Writer(Protocol):
@@ -32,6 +33,9 @@ def writer(text_format: TextFormat, layout: Layout) -> Writer:
         return Subtitles(Captioner(layout, names_speakers=True), "", _srt_cue)
     if text_format == "vtt":
         return Subtitles(Captioner(layout), "WEBVTT\n\n", _vtt_cue)
+    if text_format == "lrc":
+        line = replace(layout, line_count=1)
+        return Subtitles(Captioner(line, names_speakers=True), "", _lrc_line)
     return Table() if text_format == "tsv" else PlainText()
 
 
@@ -115,6 +119,13 @@ def _vtt_cue(_: int, cue: Cue) -> str:
     voice = "" if cue.speaker is None else f"<v {_escaped(cue.speaker)}>"
     text = _escaped("\n".join(cue.lines))
     return f"{times}\n{voice}{text}\n\n"
+
+
+def _lrc_line(_: int, cue: Cue) -> str:
+    """Write a line of LRC, which has minutes, seconds and hundredths, and no end."""
+    seconds, hundredths = divmod(cue.start // 10, 100)
+    minutes, seconds = divmod(seconds, 60)
+    return f"[{minutes:02}:{seconds:02}.{hundredths:02}]{' '.join(cue.lines)}\n"
 
 
 def _escaped(text: str) -> str:

@@ -19,7 +19,7 @@ from tests.formats.test_captions import letters, timed
 @given(
     segments=st.lists(timed(), max_size=5),
     cut=st.integers(0, 5),
-    text_format=st.sampled_from(["text", "srt", "vtt", "tsv"]),
+    text_format=st.sampled_from(["text", "srt", "vtt", "lrc", "tsv"]),
 )
 def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments, cut, text_format):
     async def parts():
@@ -41,7 +41,7 @@ def test_the_deltas_joined_are_the_whole_answer_however_the_parts_come(segments,
     assert letters(timed_text) == letters("".join(words)) == said
 
 
-@pytest.mark.parametrize("text_format", ["text", "srt", "vtt", "tsv"])
+@pytest.mark.parametrize("text_format", ["text", "srt", "vtt", "lrc", "tsv"])
 async def test_a_segment_comes_after_the_deltas_of_its_text_in_every_format(text_format):
     said = ["one", "two", "three"]
 
@@ -110,7 +110,7 @@ async def test_speakers_come_at_the_end_and_the_text_before():
     assert [e["speaker"] for e in named[2:4]] == ["SPEAKER_00", "SPEAKER_01"]
 
 
-@pytest.mark.parametrize("text_format", ["text", "srt", "vtt", "tsv"])
+@pytest.mark.parametrize("text_format", ["text", "srt", "vtt", "lrc", "tsv"])
 async def test_the_deltas_of_a_stream_with_speakers_are_the_whole_answer(text_format):
     *sent, done = await diarized(two_parts, text_format)
     parts = [part async for part in two_parts()]

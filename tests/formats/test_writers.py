@@ -3,6 +3,7 @@
 import html
 import io
 import json
+import re
 import subprocess
 from dataclasses import replace
 from itertools import pairwise
@@ -50,11 +51,43 @@ def test_every_format_carries_the_same_words(segments):
         "words": " ".join(word["word"] for word in verbose["words"]),
         "srt": " ".join(cue.content for cue in srt.parse(written(segments, "srt", LAYOUT))),
         "vtt": " ".join(vtt_text(written(segments, "vtt", LAYOUT))),
+        "lrc": " ".join(text for _, text in lrc_lines(written(segments, "lrc", LAYOUT))),
         "tsv": " ".join(row[2] for row in rows(written(segments, "tsv", LAYOUT))),
     }
     assert {name: letters(text) for name, text in forms.items()} == dict.fromkeys(forms, said)
     assert forms["json"] == forms["text"] == forms["verbose_json"] == made.text.strip()
     assert json.loads(json.dumps(verbose)) == verbose
+
+
+def lrc_lines(lrc):
+    """Return the time and the text of each line."""
+    return [re.fullmatch(r"\[(\d\d+:\d\d\.\d\d)\](.+)", line).groups() for line in lrc.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("segment", "lrc"),
+    [
+        (Segment(0.0, 1.0, " one two"), "[00:00.00]one two\n"),
+        (Segment(3661.239, 3662.0, " late"), "[61:01.23]late\n"),
+        (Segment(1.0, 2.0, " a", speaker=Speaker(0)), "[00:01.00]SPEAKER_00: a\n"),
+        (Segment(1.0, 2.0, " "), ""),
+    ],
+)
+def test_a_line_of_lrc_has_minutes_seconds_and_hundredths(segment, lrc):
+    assert written([segment], "lrc", LAYOUT) == lrc
+
+
+def test_ffmpeg_reads_the_lines_of_lrc_none_wider_than_wanted():
+    made = Segment(59.0, 63.0, " the first word and the last word")
+    lrc = written([made], "lrc", Layout(line_width=20, line_count=9))
+    assert [text for _, text in lrc_lines(lrc)] == ["the first word", "and the last word"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-f", "lrc", "-i", "-"]
+    read = subprocess.run([*command, "-f", "srt", "-"], input=lrc, capture_output=True, text=True)
+    assert read.stderr == ""
+    assert [cue.content for cue in srt.parse(read.stdout)] == [
+        "the first word",
+        "and the last word",
+    ]
 
 
 def rows(tsv):

@@ -26,7 +26,12 @@ from asr.options import Options, Task, VadOptions
 from asr.text import printable, quoted
 from asr.transcription.languages import allowed_languages, language_code, overruled
 
-TIMED_FORMATS = {"verbose_json", "srt", "vtt"}  # They show word times, or captions end at them.
+TIMED_FORMATS = {
+    "verbose_json",
+    "srt",
+    "vtt",
+    "lrc",
+}  # They show word times, or captions end at them.
 WITH_LOGPROBS = {"json", "verbose_json"}
 
 # Fields of vLLM, faster-whisper and their like: the values that ask for what is done anyway.

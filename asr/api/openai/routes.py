@@ -218,7 +218,7 @@ def _events(
     """The events of a stream; deltas are in the format asked for, or in plain text for JSON."""
     wanted = planned.response_format
     text_format: writers.TextFormat = "text"
-    if wanted == "srt" or wanted == "vtt" or wanted == "tsv":
+    if wanted == "srt" or wanted == "vtt" or wanted == "lrc" or wanted == "tsv":
         text_format = wanted
 
     def closing(last: Transcript) -> Event:

@@ -19,7 +19,7 @@ from asr.http.parameters import (
 from asr.options import Task
 
 ResponseFormat = Literal[
-    "json", "text", "srt", "verbose_json", "vtt", "tsv", "diarized_json", "rttm"
+    "json", "text", "srt", "verbose_json", "vtt", "lrc", "tsv", "diarized_json", "rttm"
 ]
 Granularity = Literal["segment", "word"]
 
@@ -55,7 +55,7 @@ class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters, KnownSpe
         "json",
         description=(
             "`diarized_json` and `rttm` tell who speaks; with `diarize`, so do `verbose_json`, "
-            "`srt` and `vtt`"
+            "`srt`, `vtt` and `lrc`"
         ),
     )
     language: str | None = Field(
@@ -78,10 +78,10 @@ class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters, KnownSpe
         False, description="Answer with Server-Sent Events, while the audio is transcribed"
     )
     max_line_width: int = Field(
-        42, ge=1, le=1000, description="Maximum number of characters in a line of srt and vtt"
+        42, ge=1, le=1000, description="Maximum number of characters in a line of srt, vtt and lrc"
     )
     max_line_count: int = Field(
-        2, ge=1, le=100, description="Maximum number of lines in a cue of srt and vtt"
+        2, ge=1, le=100, description="Maximum number of lines in a cue of srt and vtt; lrc has one"
     )
     strict: bool = Field(False, description="Answer 400, not a warning, if a field has no effect")
     chunking_strategy: Annotated[Strategy | None, BeforeValidator(strategy_in)] = Field(

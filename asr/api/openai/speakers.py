@@ -10,7 +10,7 @@ from asr.errors import BadRequest
 from asr.options import SpeakerOptions
 
 ALWAYS_DIARIZED = {"diarized_json", "rttm"}
-WITH_SPEAKERS = {*ALWAYS_DIARIZED, "verbose_json", "srt", "vtt"}
+WITH_SPEAKERS = {*ALWAYS_DIARIZED, "verbose_json", "srt", "vtt", "lrc"}
 
 
 def speakers_asked(

@@ -92,6 +92,7 @@ async def test_async_may_be_a_key_beside_those_of_jobs(client):
         ("text", "text/plain", "2.00 s"),
         ("srt", "text/plain", "1\n00:00:00,000 --> 00:00:02,000\n2.00 s"),
         ("vtt", "text/plain", "WEBVTT\n\n00:00:00.000"),
+        ("lrc", "text/plain", "[00:00.00]"),
         ("tsv", "text/plain", "start\tend\ttext\n0\t2000\t2.00 s"),
         ("verbose_json", "application/json", '{"task": "transcribe", "language": "english"'),
     ],

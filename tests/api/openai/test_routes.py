@@ -118,7 +118,7 @@ async def test_verbose_json_of_silence_has_no_segments_and_an_unknown_language(c
     response = await transcribe(client, file=wav(0 * tone(1.0)), response_format="verbose_json")
     answer = VerboseAnswer.model_validate_json(await response.text(), extra="forbid")
     assert (answer.text, answer.segments, answer.language) == ("", [], "unknown")
-    for response_format, empty in [("text", ""), ("srt", ""), ("vtt", "WEBVTT\n\n")]:
+    for response_format, empty in [("text", ""), ("srt", ""), ("lrc", ""), ("vtt", "WEBVTT\n\n")]:
         silence = await transcribe(client, file=wav(0 * tone(1.0)), response_format=response_format)
         assert await silence.text() == empty
 

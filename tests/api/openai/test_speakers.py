@@ -116,7 +116,7 @@ async def test_a_streams_segments_have_their_speakers_after_its_text(client, wan
     assert sent[-1]["text"] == sent[0]["delta"] == "w00 w01 w02 w03"
 
 
-@pytest.mark.parametrize("wanted", ["srt", "vtt", "diarized_json"])
+@pytest.mark.parametrize("wanted", ["srt", "vtt", "lrc", "diarized_json"])
 async def test_a_stream_with_speakers_is_the_whole_answer(client, wanted):
     asked = {"response_format": wanted, "diarize": "true"}
     *_, done = await events(await answered(client, **asked, stream="true"))
