@@ -66,6 +66,7 @@ TESTED_ELSEWHERE = {
     "api/truss/problem.py": "by api/truss/test_routes",
     "api/truss/webhook.py": "by api/truss/test_routes",
     "api/openai/schemas.py": "by api/openai/test_routes and behaviour/test_openai_client",
+    "api/captions.py": "by api/jobs/test_routes and api/openai/test_routes",
     "api/asr_answer.py": "by api/native/test_routes and api/jobs/test_routes",
     "api/job_answer.py": "by api/jobs/test_routes",
     "api/job_submission.py": "by api/jobs/test_routes",

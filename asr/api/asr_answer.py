@@ -32,6 +32,7 @@ ResponseFormat = Literal[
     "json", "text", "srt", "vtt", "lrc", "tsv", "verbose_json", "diarized_json", "rttm"
 ]
 DIARIZED_FORMATS = {"diarized_json", "rttm"}  # They are about speakers, and empty without them.
+LAYOUT = Layout()  # Subtitles have it unless another one is asked for.
 FORMAT: TypeAdapter[ResponseFormat] = TypeAdapter(ResponseFormat)
 
 
@@ -113,7 +114,11 @@ def answer(transcript: Transcript, timestamps: Timestamps) -> AsrAnswer:
 
 
 def formatted(
-    transcript: Transcript, wanted: ResponseFormat, options: Options, info: EngineInfo
+    transcript: Transcript,
+    wanted: ResponseFormat,
+    options: Options,
+    info: EngineInfo,
+    layout: Layout = LAYOUT,
 ) -> tuple[str, str]:
     """The content type and the text of a transcript in a format; to be called in a thread.
 
@@ -135,7 +140,7 @@ def formatted(
     if wanted == "rttm":
         return "text/plain", rttm(transcript.turns or ())
     if wanted != "verbose_json":
-        return "text/plain", writers.written(transcript.segments, wanted, Layout())
+        return "text/plain", writers.written(transcript.segments, wanted, layout)
     code = "en" if options.task == "translate" else transcript.language or ""
     found = openai_json.verbose_json(
         transcript,

@@ -13,6 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field
 
 from asr.api.asr_answer import ResponseFormat, format_of, formatted
+from asr.api.captions import CaptionParameters
 from asr.api.job_answer import JobSummary, job_answer, job_summary
 from asr.errors import Failure, NotCompleted
 from asr.formats.events import Event
@@ -50,7 +51,7 @@ class JobPage(BaseModel):
     after: str | None = Field(description="Where the next page begins; null: this is the last one")
 
 
-class ResultParameters(BaseModel):
+class ResultParameters(CaptionParameters):
     """How the result is written."""
 
     format: ResponseFormat | None = Field(
@@ -94,7 +95,7 @@ async def result(request: web.Request) -> web.Response:
     options = options_from_json(job.request["options"])
     wanted = asked.format or format_of(job)
     kind, text = await asyncio.to_thread(
-        formatted, transcript, wanted, options, request.app[ENGINE].info
+        formatted, transcript, wanted, options, request.app[ENGINE].info, asked.layout
     )
     covered = transcript.coverage
     headers = {"X-Audio-Length": str(transcript.duration), **server_headers(request)}

@@ -141,7 +141,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         options,
         form.response_format,
         granularities,
-        Layout(form.max_line_width, form.max_line_count),
+        form.layout,
         form.stream,
         known_voices(form) if options.speakers is not None else (),
         tuple(unsupported.reasons.values()),

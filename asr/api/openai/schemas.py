@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from asr.api.captions import CaptionParameters
 from asr.api.openai.chunking_strategy import Strategy, strategy_in
 from asr.http.parameters import (
     NAMES,
@@ -31,7 +32,13 @@ STRATEGY = "chunking_strategy"  # It is JSON, or has a field `chunking_strategy[
 SPEAKER_ANSWER = "With `diarize`: a label or the name of a known speaker; null if unknown"
 
 
-class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters, KnownSpeakerParameters):
+class AudioForm(
+    DecodingParameters,
+    TrackParameters,
+    SpeakerParameters,
+    KnownSpeakerParameters,
+    CaptionParameters,
+):
     """What may be asked of audio; fields of other servers are taken as well."""
 
     model_config = ConfigDict(extra="allow")
@@ -76,12 +83,6 @@ class AudioForm(DecodingParameters, TrackParameters, SpeakerParameters, KnownSpe
     )
     stream: bool = Field(
         False, description="Answer with Server-Sent Events, while the audio is transcribed"
-    )
-    max_line_width: int = Field(
-        42, ge=1, le=1000, description="Maximum number of characters in a line of srt, vtt and lrc"
-    )
-    max_line_count: int = Field(
-        2, ge=1, le=100, description="Maximum number of lines in a cue of srt and vtt; lrc has one"
     )
     strict: bool = Field(False, description="Answer 400, not a warning, if a field has no effect")
     chunking_strategy: Annotated[Strategy | None, BeforeValidator(strategy_in)] = Field(

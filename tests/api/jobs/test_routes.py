@@ -109,6 +109,24 @@ async def test_the_result_is_had_in_every_format(client, wanted, kind, start):
     assert await plain.text() == "2.00 s"
 
 
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("format=srt&max_line_width=5", "1\n00:00:00,000 --> 00:00:02,000\n2.00\ns\n\n"),
+        ("format=lrc&max_line_width=5", "[00:00.00]2.00\n[00:01.33]s\n"),
+        ("format=vtt&max_line_width=9&max_line_count=1", "WEBVTT\n\n00:00:00.000 --> "),
+        ("format=srt&max_line_width=0", None),
+    ],
+)
+async def test_subtitles_are_as_wide_as_is_asked(client, query, text):
+    job = await sent(client)
+    await ended(client, job)
+    response = await client.get(f"/jobs/{job['id']}/result?{query}")
+    found = await response.text()
+    assert response.status == (422 if text is None else 200), found
+    assert found.startswith(text or '{"error": "max_line_width: must be at least 1')
+
+
 async def test_there_is_no_result_before_the_end_and_none_of_a_failure(client, engine):
     engine.gate.clear()
     job = await sent(client)

@@ -98,7 +98,7 @@ async def test_what_is_done_anyway_is_no_warning_even_when_strict(client, fields
 @pytest.mark.parametrize(
     ("fields", "param", "named"),
     [
-        ({"response_format": "docx"}, "response_format", "vtt, tsv"),
+        ({"response_format": "docx"}, "response_format", "vtt, lrc, tsv"),
         ({"response_format": "rttm", "stream": "true"}, "response_format", "no stream"),
         ({"num_speakers": "0"}, "num_speakers", "at least 1"),
         ({"max_speakers": "51"}, "max_speakers", "at most 50"),
