@@ -188,6 +188,23 @@ def live_sessions(server: Controlled) -> object:
     return get(server, "/hc?verbose=1")[1]["live_sessions"]
 
 
+async def test_a_client_that_never_reads_is_dropped_and_what_it_held_is_free(
+    tmp_path: Path,
+) -> None:
+    """Its events fill the system's buffers, then the session's own, and then it is closed."""
+    event = json.dumps({"type": "x" * 100, "event_id": "y" * 512}).encode()
+    with controlled(tmp_path, API_KEY=KEY, SEND_TIMEOUT_S="1") as server:
+        with contextlib.suppress(OSError):
+            async with opened(server) as live:
+                transport = live._response.connection.transport
+                transport.pause_reading()
+                while not transport.is_closing():
+                    await live.send_str(event.decode())
+        await asyncio.to_thread(until, lambda: live_sessions(server) == 0)
+        assert "the client does not read its events" in server.log.read_text()
+        assert server.stop() == 0
+
+
 async def test_sigterm_tells_live_sessions_at_once(tmp_path: Path) -> None:
     with controlled(tmp_path, API_KEY=KEY, DRAIN_TIMEOUT_S="600") as server:
         async with opened(server) as live:
