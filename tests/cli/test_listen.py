@@ -4,10 +4,12 @@ import asyncio
 import io
 import json
 import os
+import re
 import signal
 import sys
 
 import pytest
+import soundfile
 
 from asr.cli import listen
 from asr.cli.app import run
@@ -183,6 +185,16 @@ def test_standard_input_is_raw_audio_of_a_rate_of_its_own(scripted, monkeypatch)
         assert run(["listen", "-", "--rate", "8000", "--quiet"]) == 0
     assert scripted.last.options.audio.rate == 8000
     assert scripted.last.heard == bytes(3200)
+
+
+async def test_a_server_transcribes_what_is_said(make_client, tmp_path, capsys):
+    samples, rate = soundfile.read(SHORT, stop=24_000)
+    soundfile.write(tmp_path / "a.wav", samples, rate)
+    client = await make_client()
+    arguments = ["listen", str(tmp_path / "a.wav"), "--quiet", "--timestamps"]
+    server = ["--server", str(client.make_url(""))]
+    assert await asyncio.to_thread(run, [*arguments, *server]) == 0
+    assert re.fullmatch(r"\[0:00\.\d\] 1\.\d\d s\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("piece_events", [[], [Failed("a", BadRequest("no"))]])
