@@ -22,6 +22,7 @@ SEED_LIMIT = 2**63  # PyTorch's generators take seeds below this.
 MOST_TRACKS = 2**31 - 1  # ffmpeg takes numbers up to this.
 NAMES, REFERENCES = "known_speaker_names", "known_speaker_references"
 LONG_FIELDS = (REFERENCES, f"{REFERENCES}[]")  # In a form they have up to 8 MiB each.
+MOST_SECONDS = 10**9  # A part of a recording may begin and end after so many seconds.
 MOST_SPEAKERS = 50  # A caller may expect so many people in a recording, and no more.
 
 
@@ -45,7 +46,7 @@ def _first(value: object) -> object:
 Texts = Annotated[list[str], BeforeValidator(_parted)]
 TemperatureValue = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Temperature = Annotated[TemperatureValue, BeforeValidator(_first)]
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=MOST_SECONDS, allow_inf_nan=False)]
 TEMPERATURE: TypeAdapter[float] = TypeAdapter(TemperatureValue)
 
 
@@ -87,11 +88,16 @@ class TrackParameters(BaseModel):
     start: float | None = Field(
         None,
         ge=0,
+        le=MOST_SECONDS,
         allow_inf_nan=False,
         description="Only what follows these seconds is transcribed; times stay the recording's",
     )
     end: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Only what precedes these seconds is read"
+        None,
+        gt=0,
+        le=MOST_SECONDS,
+        allow_inf_nan=False,
+        description="Only what precedes these seconds is read",
     )
     clip_timestamps: Annotated[list[Seconds], BeforeValidator(_parted)] = Field(
         [],

@@ -42,6 +42,11 @@ def of_speakers(body: bytes) -> str:
     return str(json.loads(body)["segments"])
 
 
+def of_channels(body: bytes) -> str:
+    channels = json.loads(body)["results"]["channels"]
+    return str([channel["alternatives"][0]["transcript"] for channel in channels])
+
+
 def of_text(body: bytes) -> str:
     return body.decode()
 
@@ -171,6 +176,7 @@ WAYS = (
     Way("/asr", audio_file, read=of_text),
     Way("/whisper-asr/asr?output=json&word_timestamps=true", audio_file),
     Way("/whisper-asr/detect-language", audio_file, read=of_detection),
+    Way("/v1/listen?utterances=true&model=nova-3", raw, read=of_channels),
 )
 
 
