@@ -114,6 +114,7 @@ class Latency:
 class Texts:
     """Holds the words of the same recordings in three texts."""
 
+    each: Sequence[tuple[str, str, str]]  # of each recording: said, live, batch
     differing: Errors  # live text beside the batch text
     live: Errors  # beside what is said
     batch: Errors
@@ -121,9 +122,11 @@ class Texts:
 
 def texts(sessions: Sequence[Played], batch: Sequence[str], normalise: Normalise) -> Texts:
     """Compare live texts with those of whole files, and both with what is said."""
-    live = ["".join(one.text for one in utterances(played)) for played in sessions]
+    live = [" ".join(one.text.strip() for one in utterances(played)) for played in sessions]
+    batch = [" ".join(text.split()) for text in batch]
     said = [played.speech.text for played in sessions]
     return Texts(
+        list(zip(said, live, batch, strict=True)),
         errors(zip(batch, live, strict=True), normalise),
         errors(zip(said, live, strict=True), normalise),
         errors(zip(said, batch, strict=True), normalise),
@@ -148,6 +151,11 @@ def single(latency: Latency, texts: Texts) -> str:
             f"words that differ from the batch text: {wrong} of {differing.words} "
             f"({differing.rate:.1f} %)",
             f"words wrong: {texts.live.rate:.1f} % live, {texts.batch.rate:.1f} % batch",
+            *(
+                f"  live   {live}\n  batch  {batch}"
+                for _, live, batch in texts.each
+                if live != batch
+            ),
         ]
     )
 

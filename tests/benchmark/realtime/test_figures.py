@@ -93,3 +93,4 @@ def test_texts_are_compared_with_each_other_and_with_what_is_said():
     assert "words that differ from the batch text: 1 of 3 (33.3 %)" in printed
     assert "words wrong: 0.0 % live, 33.3 % batch" in printed
     assert "words taken back: 0 of" in printed
+    assert printed.endswith("\n  live   We travel. Far.\n  batch  We travelled far.")
