@@ -138,7 +138,7 @@ function explain(error, again) {
     view.status("Cancelled");
     return;
   }
-  view.status("It did not work");
+  view.fail();
   let detail = capital(error.detail ?? error.message);
   if (error.status === 0) detail ||= "Is the server running, and the network there?";
   if (error.status === 401) {
@@ -173,7 +173,7 @@ element("key-forget").addEventListener("click", () => {
 element("mic").addEventListener("click", speak);
 element("cancel").addEventListener("click", () => run?.stop());
 element("file").addEventListener("change", ({ target }) => {
-  take(target.files);
+  take([...target.files]);
   target.value = "";
 });
 element("url-form").addEventListener("submit", (event) => {
@@ -201,8 +201,8 @@ document.addEventListener("drop", (event) => {
   if (!hasFiles(event)) return;
   event.preventDefault();
   drop.classList.remove("over");
-  take(event.dataTransfer.files);
+  take([...event.dataTransfer.files]);
 });
 document.addEventListener("paste", (event) => {
-  if (event.clipboardData?.files.length) take(event.clipboardData.files);
+  if (event.clipboardData?.files.length) take([...event.clipboardData.files]);
 });

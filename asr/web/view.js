@@ -72,6 +72,12 @@ export class View {
     this.tell(result);
   }
 
+  /** It ended without a whole text; what there is of it stays. */
+  fail() {
+    this.status("It did not work");
+    if (!this.transcript.lines.length) this.transcript.note("There is no text.");
+  }
+
   mark({ segments, coverage, duration }) {
     const colourOf = (speaker) => this.transcript.colourOf(speaker);
     this.player.mark(segments, coverage?.gaps ?? [], duration, colourOf);
@@ -94,7 +100,7 @@ export class View {
 
   // Marks on the timeline alone would tell nothing to whoever cannot see or point at them.
   gapItem(gaps) {
-    const found = item(gaps.length === 1 ? "Speech without text at" : "Speech without text at");
+    const found = item("Speech without text at");
     found.className = "gaps";
     for (const gap of gaps.slice(0, 20)) {
       const button = document.createElement("button");

@@ -136,6 +136,15 @@ async def test_a_job_is_followed_opened_and_forgotten(open_page):
     assert await page.is_hidden("#jobs")
 
 
+async def test_several_recordings_become_jobs(open_page):
+    page = await open_page()
+    await page.set_input_files("#file", [SEVERAL, SAMPLES / "en-short.flac"])
+    for name, words in (("en-several.flac", "Wednesday Martin"), ("en-short.flac", "September")):
+        row = page.locator("#job-list li", has_text=name)
+        await row.filter(has_text=words).wait_for()
+        assert await row.get_attribute("data-state") == "completed"
+
+
 def word(text, start, end, probability):
     return {"word": text, "start": start, "end": end, "probability": probability}
 
