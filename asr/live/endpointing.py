@@ -13,6 +13,7 @@ from asr.pcm import SAMPLE_RATE
 from asr.vad.detector import FRAME_SAMPLES, FRAME_SECONDS, SHORTEST_RUN, Flags, Numbers
 
 SEARCHED_SHARE = 1 / 3  # The last part of the longest window, in which a cut is searched.
+SHORTEST_SILENCE = 0.2  # Fewer seconds of silence end no utterance: words have such pauses.
 PAUSE_FRAMES = 9  # A cut lies in the middle of the quietest stretch of so many frames: 0.3 s.
 
 
@@ -123,11 +124,18 @@ class Endpointer:
         """The end of an utterance or of its window, where this frame shows one."""
         assert self._begin is not None
         end = (number + 1) * FRAME_SAMPLES
-        if self.turns is not None and self._quiet * FRAME_SECONDS >= self.turns.silence:
+        if self._is_over:
             self.close(end)
             yield Boundary(Edge.END, end)
         elif end + FRAME_SAMPLES - self._begin > self._longest:
             yield from self._cut(end)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether it has been silent for so long that the utterance ends."""
+        if self.turns is None:
+            return False
+        return self._quiet * FRAME_SECONDS >= max(self.turns.silence, SHORTEST_SILENCE)
 
     def _cut(self, end: int) -> Iterator[Boundary]:
         assert self._begin is not None

@@ -28,7 +28,7 @@ class TurnDetection:
 
     threshold: float = 0.5  # probability from which on a sound is speech
     prefix_padding: float = 0.3  # seconds before the speech that belong to the utterance
-    silence: float = 0.5  # seconds of silence that end it
+    silence: float = 0.5  # seconds of silence that end it; less than 0.2 count as 0.2
 
 
 @dataclass(frozen=True)

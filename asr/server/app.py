@@ -132,7 +132,7 @@ def _service(
 async def _live(config: Config, metrics: Metrics, service: Service) -> LiveSessions:
     most = config.max_live_sessions
     if most is None:
-        most = max(1, service.engine.free())
+        most = service.engine.capacity
     longest = config.max_live_session_s
     live = await asyncio.to_thread(LiveSessions, service.setup, service.scheduler, most, longest)
     metrics.live_sessions.set_function(lambda: live.count)

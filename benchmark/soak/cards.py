@@ -183,11 +183,18 @@ WAYS = (
 def deck(clips: Sequence[Clip]) -> list[Card]:
     """Return all requests that the server is to answer: clips, bare paths and faulty ones."""
     spoken = [way.card(clip) for clip, way in zip(clips, cycle(WAYS), strict=False)]
-    return [*spoken, *(bare(path) for path in BARE), *later(clips[0]), *faulty(clips[0])]
+    others = [*(bare(path) for path in BARE), secret()]
+    return [*spoken, *others, *later(clips[0]), *faulty(clips[0])]
 
 
 def bare(path: str, status: int = 200, method: str = "GET") -> Card:
     return Card(f"{method} {path}", path, method, frozenset({status}), of_nothing)
+
+
+def secret() -> Card:
+    """Return a request for a secret that opens live sessions."""
+    path = "/v1/realtime/client_secrets"
+    return Card(path, path, read=of_nothing, body=lambda: {"json": {}})
 
 
 def later(clip: Clip) -> list[Card]:

@@ -34,6 +34,7 @@ from benchmark.soak import clips as recordings
 from benchmark.soak.callers import Callers, Outage, Round, UnexpectedAnswer, alone
 from benchmark.soak.judge import DRAIN_S, Moment, Record, verdicts
 from benchmark.soak.leaky_server import LEAKS
+from benchmark.soak.live import live
 
 ROUND_S = 60.0  # Callers work for so many seconds, then a quiet moment is measured.
 ROUNDS = 20  # A short soak has so many rounds, however short they are.
@@ -159,7 +160,7 @@ class Soak:
 
     async def _callers(self) -> Callers:
         clips = await asyncio.to_thread(recordings.speech)
-        cards = requests.deck(clips)
+        cards = [*requests.deck(clips), live(clips[0])]
         chosen = cards[: self.plan.cards]
         solo = await alone(self.server.url, chosen)
         async with (

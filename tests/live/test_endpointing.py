@@ -40,6 +40,12 @@ def test_likely_speech_goes_on_where_sure_speech_was():
     assert found == [(Edge.START, 0), (Edge.END, 35)]
 
 
+def test_pauses_between_words_end_no_utterance_whatever_silence_is_asked():
+    endpointer = Endpointer(TurnDetection(silence=0.0, prefix_padding=0.0), LONGEST)
+    found = boundaries(endpointer, ("S" * 5 + "." * 4) * 3 + "." * 3)
+    assert found == [(Edge.START, 0), (Edge.END, 30)]
+
+
 def test_no_utterance_begins_in_the_one_before():
     found = boundaries(Endpointer(TURNS, LONGEST), "S" * 5 + "." * 10 + "SSS")
     assert found == [(Edge.START, 0), (Edge.END, 15), (Edge.START, 15)]

@@ -8,10 +8,11 @@ from asr.server import docs
 from asr.server.app import DIALECTS
 from benchmark.soak.cards import WAYS, deck, of_events, undriven
 from benchmark.soak.clips import FORMATS, speech
+from benchmark.soak.live import live
 
 
 def test_every_documented_route_is_asked() -> None:
-    cards = deck(speech())
+    cards = [*deck(speech()), live(speech()[0])]
     assert undriven(docs.document(DIALECTS), cards) == []
 
 

@@ -92,7 +92,10 @@ class SessionServerVad(SessionPart):
         300, ge=0, le=LONGEST_PADDING_MS, description="Audio before the speech that belongs to it"
     )
     silence_duration_ms: int = Field(
-        500, ge=0, le=LONGEST_SILENCE_MS, description="Silence that ends the utterance"
+        500,
+        ge=0,
+        le=LONGEST_SILENCE_MS,
+        description="Silence that ends the utterance; less than 200 counts as 200",
     )
     create_response: bool | None = Field(None, description="Has no effect")
     interrupt_response: bool | None = Field(None, description="Has no effect")
