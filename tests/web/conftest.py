@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.util
 import os
 import re
 import shutil
@@ -15,10 +16,6 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import PATIENCE_SECONDS, Server, start_server
-
-playwright = pytest.importorskip(
-    "playwright.async_api", reason="playwright is not installed: make test-web installs it"
-)
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -47,15 +44,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-            if CHROMIUM is None:
-                reason = "there is no Chromium: apt-get install --no-install-recommends chromium"
+            if reason := _absent():
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _absent() -> str:
+    """What is missing here, and how to get it; "" where all is there."""
+    for package in ("playwright", "axe_playwright_python"):
+        if importlib.util.find_spec(package) is None:
+            return f"{package} is not installed: make test-web installs it"
+    if CHROMIUM is None:
+        return "there is no Chromium: apt-get install --no-install-recommends chromium"
+    return ""
 
 
 @contextlib.asynccontextmanager
 async def chromium(*flags: str) -> AsyncIterator[Any]:
     """A Chromium with further flags, such as a microphone that speaks."""
-    async with playwright.async_playwright() as driver:
+    from playwright.async_api import async_playwright  # not everybody has it
+
+    async with async_playwright() as driver:
         running = await driver.chromium.launch(executable_path=CHROMIUM, args=[*FLAGS, *flags])
         try:
             yield running

@@ -7,7 +7,6 @@ import pytest
 from tests.web.conftest import finished, until
 from tests.web.test_recordings import SEVERAL
 
-AXE = importlib.resources.files("axe_playwright_python") / "axe.min.js"
 LOOKS = {
     "desk": {},
     "phone": {"viewport": {"width": 360, "height": 740}, "has_touch": True},
@@ -26,7 +25,8 @@ async def violations(page):
 
 async def test_axe_finds_nothing_in_light_and_dark_and_on_a_phone(open_page):
     page = await open_page()
-    await page.evaluate(AXE.read_text() + "; null")
+    axe = importlib.resources.files("axe_playwright_python") / "axe.min.js"
+    await page.evaluate(axe.read_text() + "; null")
     assert await violations(page) == []
     await page.check("#diarize")
     await page.check("#as-job")
