@@ -65,7 +65,7 @@ class LiveSession:
         self._voice = VoiceTrack(detector.begin(None))
         window = min(setup.window_seconds, setup.info.longest_window)
         self._turns = LiveTurns(options, window, self._outbox)
-        decoder = WindowDecoder(setup, scheduler, self._voice.track)
+        decoder = WindowDecoder(setup, scheduler, self._voice.track, self._is_ahead)
         self._transcriber = LiveTranscriber(decoder, self._turns.takes, self._outbox)
         self._changed = asyncio.Event()  # A window was begun, or its text is complete.
         self._is_read = False  # The inbox is read to its end.
@@ -106,15 +106,19 @@ class LiveSession:
     @property
     def is_behind(self) -> bool:
         """Whether text is late although the client sends no faster than people speak."""
-        now = time.monotonic()
-        if self._received > now - self._opened_at + HEAD_START:
+        if self._is_ahead():
             return False
+        now = time.monotonic()
         unread = self._inbox.waiting / self._audio.bytes_per_second
         return unread > BEHIND_SECONDS or any(
             now - take.utterance.committed_at > max(BEHIND_SECONDS, take.utterance.seconds)
             for take in self._turns.takes
             if take.utterance.committed_at is not None
         )
+
+    def _is_ahead(self) -> bool:
+        """Whether the client has sent audio faster than people speak."""
+        return self._received > time.monotonic() - self._opened_at + HEAD_START
 
     def append(self, data: bytes) -> None:
         """Send audio, in the format of the options; it is only kept for now.

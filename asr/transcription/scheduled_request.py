@@ -56,6 +56,7 @@ class ScheduledRequest:
     ) -> None:
         self.is_job = is_job
         self.is_live = is_live
+        self.is_urgent = is_live  # It goes before all others, because somebody is speaking.
         self.is_diarized = False  # whether it waits for the diarizer, too
         self._scheduler = scheduler
         self._account = account

@@ -155,3 +155,12 @@ async def test_a_session_is_behind_when_a_text_is_late(make_session, engine, clo
         assert not session.is_behind
         clock.advance(11.0)
         assert session.is_behind
+
+
+@pytest.mark.parametrize(("seconds", "goes_first"), [(1.0, True), (20.0, False)])
+async def test_only_audio_that_comes_as_people_speak_goes_before_other_requests(
+    make_session, engine, seconds, goes_first
+):
+    await told(make_session(engine), said(1.0, seconds=seconds))
+    windows = [window for step in engine.steps for window in step]
+    assert {window.options.is_live for window in windows} == {goes_first}

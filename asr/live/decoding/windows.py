@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from asr.config.parsers import TimestampRule
@@ -23,11 +24,20 @@ class WindowDecoder:
 
     Args:
         track: the detector's result for the session.
+        is_ahead: whether its audio comes faster than people speak: then nobody waits for the text
+            of what was said just now, and the windows have no precedence.
     """
 
-    def __init__(self, setup: TranscriptionSetup, scheduler: Scheduler, track: SpeechTrack) -> None:
+    def __init__(
+        self,
+        setup: TranscriptionSetup,
+        scheduler: Scheduler,
+        track: SpeechTrack,
+        is_ahead: Callable[[], bool] = bool,
+    ) -> None:
         self._setup = setup
         self._scheduler = scheduler
+        self._is_ahead = is_ahead
         self.track = track
 
     @property
@@ -48,7 +58,9 @@ class WindowDecoder:
         Raises:
             EngineDead: the engine has ended.
         """
-        return self._scheduler.admit(is_live=True)
+        request = self._scheduler.admit(is_live=True)
+        request.is_urgent = not self._is_ahead()
+        return request
 
     async def decode(self, window: Window) -> WindowResult:
         """Decode one window; it is dropped where nobody waits any more.
@@ -71,6 +83,7 @@ class WindowDecoder:
             options,
             timestamps=timestamps,
             condition_on_previous_text=None,
+            is_live=not self._is_ahead(),
             language=options.language or utterance.language,
         )
         return Window(samples, start / SAMPLE_RATE, options)

@@ -73,7 +73,7 @@ class WaitingRequests:
 
 def _rank(request: ScheduledRequest) -> Rank:
     if request.is_live:
-        return Rank.LIVE
+        return Rank.LIVE if request.is_urgent else Rank.LATER_WORDS
     if request.is_job:
         return Rank.JOB
     return Rank.FIRST_WORDS if request.attained < FIRST_SECONDS else Rank.LATER_WORDS

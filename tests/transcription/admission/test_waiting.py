@@ -168,3 +168,17 @@ def test_nobody_waits_at_first():
     assert not waiting
     assert list(waiting) == []
     assert waiting.take(4, 4, []) == []
+
+
+async def test_a_session_that_is_ahead_of_time_goes_behind_beginnings(make_scheduler):
+    engine = FakeEngine(capacity=1)
+    scheduler = make_scheduler(engine)
+    engine.gate.clear()
+    with scheduler.admit() as clip, scheduler.admit(is_live=True) as live:
+        plug = live.submit(window())
+        await eventually(lambda: engine.steps)
+        live.is_urgent = False
+        hurried, begun = live.submit(window()), clip.submit(window())
+        engine.gate.set()
+        await asyncio.gather(*(each.result for each in (plug, hurried, begun)))
+    assert order(engine)[1:] == [begun.window, hurried.window]
