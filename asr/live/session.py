@@ -47,6 +47,7 @@ class LiveSession:
 
     Args:
         longest: seconds after which it ends by itself.
+        begun: the sessions that have begun and not ended; it enters and leaves them.
     """
 
     def __init__(
@@ -56,8 +57,10 @@ class LiveSession:
         detector: Detector,
         options: LiveOptions,
         longest: float,
+        begun: set[LiveSession],
     ) -> None:
         self._setup = setup
+        self._begun = begun
         self._options = options
         self._longest = longest
         self._inbox, self._outbox = Inbox(), Outbox()
@@ -76,10 +79,10 @@ class LiveSession:
         self._audio = options.audio  # the format of what the client sends now
         self._tasks: list[asyncio.Task[None]] = []
         self.ended: EndReason | None = None  # None: it goes on
-        self.is_closed = False  # Its `async with` has ended.
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
+        self._begun.add(self)
         self._opened_at = time.monotonic()
         self._expiry = loop.call_later(self._longest, self._expire)
         self._tasks = [loop.create_task(self._run(part)) for part in (self._read, self._write)]
@@ -91,7 +94,7 @@ class LiveSession:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.is_closed = True
+        self._begun.discard(self)
         self._expiry.cancel()
         for task in self._tasks:
             task.cancel()

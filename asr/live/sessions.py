@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
-
 from asr.errors import ShuttingDown, TooManySessions
 from asr.live.options import LiveOptions
 from asr.live.session import EndReason, LiveSession, check_options
@@ -35,13 +33,13 @@ class LiveSessions:
         self._most = most
         self._longest = longest_s
         self._detector = detector or choose()
-        self._open: weakref.WeakSet[LiveSession] = weakref.WeakSet()  # one never begun may go
+        self._open: set[LiveSession] = set()  # those that have begun and not ended
         self._is_stopping = False
 
     @property
     def count(self) -> int:
         """How many sessions are open."""
-        return sum(not session.is_closed for session in self._open)
+        return len(self._open)
 
     @property
     def is_full(self) -> bool:
@@ -49,7 +47,7 @@ class LiveSessions:
         return self.count >= self._most
 
     def open(self, options: LiveOptions) -> LiveSession:
-        """Open a session, which counts until its `async with` ends.
+        """Open a session, which counts while it is in its `async with`.
 
         Raises:
             BadRequest: the model or the server cannot honour the options.
@@ -61,9 +59,8 @@ class LiveSessions:
         check_options(self._setup, options)
         if self.is_full:
             raise TooManySessions(self._most)
-        session = LiveSession(self._setup, self._scheduler, self._detector, options, self._longest)
-        self._open.add(session)
-        return session
+        means = self._setup, self._scheduler, self._detector
+        return LiveSession(*means, options, self._longest, self._open)
 
     def stop(self) -> None:
         """End all sessions at once, and open no more: the server is about to end."""

@@ -116,6 +116,7 @@ def test_requests_latency_queue_engine_jobs_and_webhooks_each_have_panels() -> N
         "Queue and engine",
         "Jobs",
         "Who speaks",
+        "Live",
     ]
     titles = " ".join(panel["title"] for panel in PANELS)
     for topic in ("Stages", "Queue", "Engine", "Jobs by their end", "Wait", "Attempts", "webhooks"):

@@ -20,7 +20,7 @@ async def test_more_sessions_than_allowed_are_refused_until_one_ends(make_sessio
     assert await told(sessions.open(LiveOptions(PCM)), said(1.0))
 
 
-async def test_a_session_that_never_begins_does_not_count_for_ever(make_sessions, engine):
+async def test_a_session_that_never_begins_does_not_count(make_sessions, engine):
     sessions = make_sessions(engine, most=1)
     sessions.open(LiveOptions())
     async with sessions.open(LiveOptions()):

@@ -42,7 +42,7 @@ def test_a_server_outlives_crashing_clients_and_restarts(tmp_path: Path) -> None
 
 def test_a_planted_leak_is_found(tmp_path: Path) -> None:
     record = soaked(
-        Plan(turns=4, rounds=8, callers=2, cards=FEW, leak="memory", restarts=()), tmp_path
+        Plan(turns=10, rounds=8, callers=2, cards=FEW, leak="memory", restarts=()), tmp_path
     )
     growth = [row for row in verdicts(record) if row.name.startswith("RSS growth")]
     assert [row.passes for row in growth] == [False], growth[0].figure
