@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from asr.text import plain_word
 from asr.transcript import Word
 
+LIKELY = 0.5  # A word that a hypothesis finds less probable than this may well change.
+UNLIKELY_SECONDS = 1.5  # Such a word is held back until it ends so many seconds before the audio.
+
 
 class Agreement:
     """The words of one window that are agreed on; its times count from the window's start.
@@ -43,12 +46,21 @@ class Agreement:
         """
         agreed: list[Word] = []
         for before, word in zip(self.rest, words, strict=False):
-            if before.text != word.text or word.end > end - self._hold_back:
+            if before.text != word.text or word.end > end - self._held_back(before, word):
                 break
             agreed.append(word)
         self.words += agreed
         self.rest = list(words[len(agreed) :])
         return agreed
+
+    def _held_back(self, before: Word, word: Word) -> float:
+        """Seconds before the audio's end from which on a word of two hypotheses may change.
+
+        Of a sentence that is cut off, two hypotheses in a row may invent the same end.
+        """
+        known = [each.probability for each in (before, word) if each.probability is not None]
+        is_unlikely = bool(known) and min(known) < LIKELY
+        return max(self._hold_back, UNLIKELY_SECONDS) if is_unlikely else self._hold_back
 
     def contradict(self) -> None:
         """Forget the last hypothesis: the next one has nothing to agree with."""

@@ -1,5 +1,7 @@
 """Words are agreed on when two hypotheses have them, and are never taken back."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +32,25 @@ def test_words_near_the_end_of_the_audio_are_held_back(hold_back, count):
     agreement = Agreement(hold_back)
     agreement.update(words("we travel to"), 3)
     assert len(agreement.update(words("we travel to"), 3)) == count
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "end", "count"),
+    [
+        ((0.9, 0.9), 3.6, 3),
+        ((0.9, 0.4), 3.6, 2),
+        ((0.4, 0.9), 3.6, 2),
+        ((0.4, 0.4), 4.6, 3),
+    ],
+)
+def test_unlikely_words_are_held_back_for_longer(probabilities, end, count):
+    agreement = Agreement(0.5)
+    agreed = []
+    for probability in probabilities:
+        said = words("we travel to")
+        said[-1] = replace(said[-1], probability=probability)
+        agreed += agreement.update(said, end)
+    assert len(agreed) == count
 
 
 def test_the_next_hypothesis_is_compared_behind_what_is_agreed_on():
