@@ -79,7 +79,7 @@ async def test_a_sentence_is_read_while_it_is_spoken_and_then_played(speaker, se
         await until(page, "document.querySelector('.word.spoken') !== null")
         start = float(await word.get_attribute("data-start"))
         assert start > 4
-        assert await page.evaluate("document.querySelector('#audio').duration") > start + 4
+        assert await page.evaluate("document.querySelector('#audio').duration") > start + 2
 
 
 async def test_where_there_are_no_live_sessions_the_recording_is_transcribed(speaker, server):
