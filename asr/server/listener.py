@@ -64,8 +64,11 @@ async def open_port(listener: asyncio.Server, config: Config) -> None:
     for each in listener.sockets:
         _let_wait(each.fileno(), WAITING)
     places = [each.getsockname()[:2] for each in listener.sockets]
+    port = places[0][1]
     addresses = ", ".join(_url(*place) for place in places)
     log.info("listening on %s", addresses)
+    if config.page:  # browsers allow the microphone on this machine, or by https
+        log.info("the page: %s", _url("localhost" if config.host == "*" else config.host, port))
     if not config.client_keys and not all(_is_loopback(host) for host, _ in places):
         log.warning(
             "no API_KEY is set: everybody who reaches %s can use the server; set API_KEY or "

@@ -155,6 +155,7 @@ def test_the_log_says_at_which_address_the_server_is_and_how_it_ends(tmp_path: P
         assert server.stop() == 0
         log = server.log.read_text()
         assert f"listening on {server.url}\n" in log
+        assert f"the page: {server.url}\n" in log
         assert "API_KEY" not in log  # nobody else reaches it
         assert "stopping: waiting for 0 requests, at most DRAIN_TIMEOUT_S=30\n" in log
         assert log.endswith(" stopped\n")
