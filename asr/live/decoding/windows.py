@@ -33,7 +33,7 @@ class WindowDecoder:
         setup: TranscriptionSetup,
         scheduler: Scheduler,
         track: SpeechTrack,
-        is_ahead: Callable[[], bool] = bool,
+        is_ahead: Callable[[], bool],
     ) -> None:
         self._setup = setup
         self._scheduler = scheduler
