@@ -57,7 +57,7 @@ ENGINE = (
     click.option("--model", help="As the setting MODEL_ID: an id on the hub, a path, or `demo`."),
     click.option("--device", help="As the setting DEVICE: `cpu`, `cuda`, `cuda:N` or `auto`."),
     click.option(
-        "--dtype", help="As the setting DTYPE: `float32`, `float16`, `bfloat16` or `auto`."
+        "--dtype", help="As the setting DTYPE: `float32`, `float16`, `bfloat16`, `int8` or `auto`."
     ),
 )
 SPEAKERS = (

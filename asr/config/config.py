@@ -64,8 +64,8 @@ class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings):
     dtype: str = _setting(
         "auto",
         config_parsers.dtype,
-        "Number format of the model: `float32`, `float16`, `bfloat16` (1.5 times as fast on "
-        "a CPU that supports it), or `auto` (float16 on a GPU, float32 on a CPU)",
+        "Number format of the model: `float32`, `float16`, `bfloat16`, `int8` (matrices of "
+        "the `whisper` engine on a CPU), or `auto` (float16 on a GPU, float32 on a CPU)",
         "VLLM_DTYPE",
     )
     flash_attention_2: bool = _setting(

@@ -37,6 +37,7 @@ DTYPES = {
     "half": "float16",
     "bfloat16": "bfloat16",
     "bf16": "bfloat16",
+    "int8": "int8",
 }
 GPU_INDEX = re.compile(r"[0-9]{1,4}")  # A GPU has a number of at most four digits.
 LOG_LEVELS = {name: name for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")}

@@ -54,14 +54,18 @@ class Hardware:
     attention: str  # as Transformers names it
     device_name: str  # for the X-GPU-Name header
     reason: str  # one line for logs and for /hc?verbose=1
+    quantizes: bool = False  # Matrices are int8; `dtype` is that of all other numbers.
 
     @property
     def torch_device(self) -> torch.device:
         return torch.device(self.device)
 
 
-def choose(config: Config, machine: Machine) -> Hardware:
+def choose(config: Config, machine: Machine, has_int8: bool = False) -> Hardware:
     """Choose by the settings and what the machine can do.
+
+    Args:
+        has_int8: the engine can quantize its matrices on a CPU.
 
     Raises:
         ConfigError: the settings ask for a GPU and there is none.
@@ -69,7 +73,9 @@ def choose(config: Config, machine: Machine) -> Hardware:
     if config.device.startswith("cuda") and machine.gpu_name is None:
         raise ConfigError(f"DEVICE={config.device!r} but CUDA is not available; use auto or cpu")
     device = "cpu" if machine.gpu_name is None else _cuda_device(config.device)
-    dtype, dtype_reason = _dtype(config.dtype, machine)
+    named, dtype_reason = _dtype(config.dtype, machine, has_int8)
+    quantizes = named == "int8"
+    dtype: torch.dtype = torch.float32 if quantizes else getattr(torch, named)
     attention, attention_reason = _attention(config.flash_attention_2, dtype, machine)
     name = machine.gpu_name or NO_CUDA
     if machine.capability is not None:
@@ -77,28 +83,32 @@ def choose(config: Config, machine: Machine) -> Hardware:
     else:
         name_and_capability = name
     reason = (
-        f"{device} ({name_and_capability}); {str(dtype).removeprefix('torch.')} ({dtype_reason}); "
+        f"{device} ({name_and_capability}); {named} ({dtype_reason}); "
         f"{attention} ({attention_reason})"
     )
-    return Hardware(device, dtype, attention, name, reason)
+    return Hardware(device, dtype, attention, name, reason, quantizes)
 
 
 def _cuda_device(asked: str) -> str:
     return "cuda:0" if asked in {"auto", "cuda"} else asked
 
 
-def _dtype(asked: str, machine: Machine) -> tuple[torch.dtype, str]:
+def _dtype(asked: str, machine: Machine, has_int8: bool) -> tuple[str, str]:
+    """Return the number format's name, which may be `int8`, and the reason."""
     if asked == "auto":
         if machine.gpu_name is None:
             hint = "; DTYPE=bfloat16 is faster on this CPU" if machine.has_bfloat16 else ""
-            return torch.float32, f"exact on a CPU{hint}"
-        return torch.float16, "fastest on a GPU"
+            return "float32", f"exact on a CPU{hint}"
+        return "float16", "fastest on a GPU"
+    if asked == "int8" and machine.gpu_name is not None:
+        return "float16", "DTYPE=int8 is for CPUs"
+    if asked == "int8" and not has_int8:
+        return "float32", "DTYPE=int8 has an effect only with ENGINE=whisper"
     if asked == "bfloat16" and machine.capability and machine.capability < BFLOAT16_CAPABILITY:
-        return torch.float16, "bfloat16 needs compute capability 8.0"
+        return "float16", "bfloat16 needs compute capability 8.0"
     if asked == "float16" and machine.gpu_name is None:
-        return torch.float32, "float16 is slow on a CPU"
-    dtype: torch.dtype = getattr(torch, asked)
-    return dtype, "chosen by DTYPE"
+        return "float32", "float16 is slow on a CPU"
+    return asked, "chosen by DTYPE"
 
 
 def _attention(asked: bool, dtype: torch.dtype, machine: Machine) -> tuple[str, str]:

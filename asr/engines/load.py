@@ -102,5 +102,5 @@ def _load_whisper(config: Config, source: ModelSource, start: StartupTimer) -> L
         )
     with start.stage("weights"):
         machine = hardware.Machine.probe(config.device)
-        chosen = hardware.choose(replace(config, flash_attention_2=False), machine)
+        chosen = hardware.choose(replace(config, flash_attention_2=False), machine, has_int8=True)
         return whisper.load(config, chosen, source)

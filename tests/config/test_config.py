@@ -34,6 +34,7 @@ def test_an_empty_environment_gives_the_defaults():
         ("FLASH_ATTENTION_2", "true", False),  # only 1, as it always was
         ("MAX_NEW_TOKENS", "128", 128),
         ("DTYPE", "half", "float16"),
+        ("DTYPE", "int8", "int8"),
         ("DEVICE", "cuda:1", "cuda:1"),
         ("AUDIO_ROOT", "/", Path("/")),
         ("MAX_AUDIO_SECONDS", "0", 0.0),

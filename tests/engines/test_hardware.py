@@ -78,6 +78,25 @@ def test_the_dtype_is_what_is_asked_where_the_machine_is_good_at_it(dtype, machi
     assert choose(Config(dtype=dtype), machine).dtype is expected
 
 
+def test_int8_is_used_on_a_cpu_by_an_engine_that_has_it():
+    chosen = choose(Config(dtype="int8"), NO_GPU, has_int8=True)
+    assert (chosen.quantizes, chosen.dtype) == (True, torch.float32)
+    assert "int8 (chosen by DTYPE)" in chosen.reason
+
+
+@pytest.mark.parametrize(
+    ("machine", "has_int8", "dtype", "why"),
+    [
+        (NO_GPU, False, torch.float32, "float32 (DTYPE=int8 has an effect only with ENGINE=whis"),
+        (gpu((9, 0)), True, torch.float16, "float16 (DTYPE=int8 is for CPUs)"),
+    ],
+)
+def test_elsewhere_int8_is_another_dtype_and_the_reason_given(machine, has_int8, dtype, why):
+    chosen = choose(Config(dtype="int8"), machine, has_int8=has_int8)
+    assert (chosen.quantizes, chosen.dtype) == (False, dtype)
+    assert why in chosen.reason
+
+
 @pytest.mark.parametrize(
     ("asked", "device"), [("auto", "cuda:0"), ("cuda", "cuda:0"), ("cuda:3", "cuda:3")]
 )

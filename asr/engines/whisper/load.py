@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 def load(config: Config, hardware: Hardware, source: ModelSource = TRANSFORMERS) -> WhisperEngine:
     """Load the model of `config`, and plan for the memory that is left."""
-    checkpoint = checkpoints.read(config, hardware.torch_device, hardware.dtype, source)
+    how = {"quantizes": True} if hardware.quantizes else {}
+    checkpoint = checkpoints.read(config, hardware.torch_device, hardware.dtype, source, **how)
     planned = plan(checkpoint.weights)
     log.info("planned: %s", planned)
     vocabulary = checkpoint.vocabulary
