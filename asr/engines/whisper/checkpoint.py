@@ -94,18 +94,25 @@ def is_whisper(config: Config, source: ModelSource = TRANSFORMERS) -> bool:
 
 
 def read(
-    config: Config, device: torch.device, dtype: torch.dtype, source: ModelSource = TRANSFORMERS
+    config: Config,
+    device: torch.device,
+    dtype: torch.dtype,
+    source: ModelSource = TRANSFORMERS,
+    quantizes: bool = False,
 ) -> Checkpoint:
     """Load the model of `config` onto `device`.
 
     cuDNN's attention is turned off, because it plans for half a second for each new shape, and
     before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
+
+    Args:
+        quantizes: hold the matrices in int8, on a CPU that multiplies in it.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
     said = describe(config, source)
     tensors = said.open_weights(device, dtype)
     with reading(config, tensors.name):
-        weights = take(tensors, said.settings)
+        weights = take(tensors, said.settings, quantizes)
     with reading(config, said.names.generation):
         checkpoint = assemble(weights, said.generation, said.extractor, said.tokenizer)
         check_tokens(config, said.settings, checkpoint.vocabulary, said.names.generation)

@@ -6,7 +6,7 @@ Row i of a launch is the sequence in slot i.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -76,8 +76,8 @@ class Heads:
         head = weights.decoder.head
         return cls(
             plain=head,
-            first=Linear(head.weight, rules.suppressed_first, head.is_packed),
-            later=Linear(head.weight, rules.suppressed, head.is_packed),
+            first=replace(head, bias=rules.suppressed_first),
+            later=replace(head, bias=rules.suppressed),
         )
 
 

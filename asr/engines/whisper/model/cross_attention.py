@@ -115,6 +115,7 @@ class EncoderOutput:
     def _projection(self, layer: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Weight [2 D, D] and bias [2 D]: key above value."""
         both = self.decoder.layers[layer].cross_key_value
+        assert isinstance(both.weight, torch.Tensor)
         assert not both.is_packed
         return both.weight, both.bias
 

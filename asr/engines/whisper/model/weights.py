@@ -5,23 +5,36 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from asr.engines.whisper.model import onednn
+from asr.engines.whisper.model import int8, onednn
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # weight [out, in, ...] and bias [out]
+
+
+class Packing(Enum):
+    """In which form a matrix is held."""
+
+    PLAIN = auto()  # as torch has it, [out, in]
+    ONEDNN = auto()  # in oneDNN's blocked layout
+    INT8 = auto()  # quantized, and packed for products in int8
 
 
 @dataclass(frozen=True)
 class Linear:
     """A matrix and its bias."""
 
-    weight: torch.Tensor  # [out, in]; in oneDNN's blocked layout where `is_packed`
+    weight: torch.Tensor | int8.Int8Matrix  # [out, in], in the form `packing`
     bias: torch.Tensor | None  # [out]
-    is_packed: bool = False
+    packing: Packing = Packing.PLAIN
+
+    @property
+    def is_packed(self) -> bool:
+        return self.packing is not Packing.PLAIN
 
 
 @dataclass(frozen=True)
@@ -114,9 +127,30 @@ class Weights:
         return int(self.decoder.tokens.shape[0])
 
 
+def packing_of(device: torch.device, dtype: torch.dtype, quantizes: bool = False) -> Packing:
+    """Return the form of matrices whose activations are of this dtype on this device.
+
+    Args:
+        quantizes: int8 is wanted; where it is not to be had, the next best form is.
+    """
+    if device.type != "cpu" or not onednn.is_usable(dtype):
+        return Packing.PLAIN
+    return Packing.INT8 if quantizes and int8.is_usable() else Packing.ONEDNN
+
+
+def make_linear(weight: torch.Tensor, bias: torch.Tensor | None, packing: Packing) -> Linear:
+    """Bring a matrix [out, in] and its bias [out] into the form that `linear` multiplies with."""
+    if packing is Packing.PLAIN:
+        return Linear(weight, bias)
+    pack = int8.pack if packing is Packing.INT8 else onednn.pack
+    return Linear(pack(weight), None if bias is None else bias.contiguous(), packing)
+
+
 def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     """Multiply [..., in] → [..., out], with GELU if asked."""
-    if layer.is_packed:
+    if isinstance(layer.weight, int8.Int8Matrix):
+        return int8.linear(x, layer.weight, layer.bias, gelu)
+    if layer.packing is Packing.ONEDNN:
         return onednn.linear(x, layer.weight, layer.bias, gelu)
     y = F.linear(x, layer.weight, layer.bias)
     return F.gelu(y) if gelu else y
@@ -128,11 +162,14 @@ class NamedTensors(Protocol):
     def __getitem__(self, name: str, /) -> torch.Tensor: ...
 
 
-def take(tensors: NamedTensors, config: Any) -> Weights:
+def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights:
     """Make the weights of a `WhisperForConditionalGeneration` with this configuration.
 
     Each tensor is read once, and nothing larger than a layer is in memory twice. On a CPU
     the matrices are packed once for oneDNN, which is 2 to 4 times faster than on the fly.
+
+    Args:
+        quantizes: hold the matrices in int8, on a CPU that multiplies in it.
     """
     if config.activation_function != "gelu":
         raise ValueError(
@@ -141,8 +178,8 @@ def take(tensors: NamedTensors, config: Any) -> Weights:
         )
     encoder, decoder = Part(tensors, "model.encoder."), Part(tensors, "model.decoder.")
     embeddings = decoder.weight("embed_tokens")
-    packs = embeddings.device.type == "cpu" and onednn.is_usable(embeddings.dtype)
-    make_linear = functools.partial(_make_linear, packs=packs)
+    packing = packing_of(embeddings.device, embeddings.dtype, quantizes)
+    make = functools.partial(make_linear, packing=packing)
     heads = config.encoder_attention_heads, config.decoder_attention_heads
     is_tied = config.tie_word_embeddings
     return Weights(
@@ -151,7 +188,7 @@ def take(tensors: NamedTensors, config: Any) -> Weights:
             conv2=Convolution(*encoder.pair("conv2")),
             positions=encoder.weight("embed_positions"),
             layers=tuple(
-                _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make_linear)
+                _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make)
                 for number in range(config.encoder_layers)
             ),
             norm=Norm(*encoder.pair("layer_norm")),
@@ -161,12 +198,12 @@ def take(tensors: NamedTensors, config: Any) -> Weights:
             tokens=embeddings,
             positions=decoder.weight("embed_positions"),
             layers=tuple(
-                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_linear)
+                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make)
                 for number in range(config.decoder_layers)
             ),
             norm=Norm(*decoder.pair("layer_norm")),
             heads=heads[1],
-            head=make_linear(embeddings if is_tied else tensors["proj_out.weight"], None),
+            head=make(embeddings if is_tied else tensors["proj_out.weight"], None),
         ),
     )
 
@@ -192,36 +229,30 @@ class Part:
 MakeLinear = Callable[[torch.Tensor, torch.Tensor | None], Linear]
 
 
-def _make_linear(weight: torch.Tensor, bias: torch.Tensor | None, packs: bool) -> Linear:
-    if not packs:
-        return Linear(weight, bias)
-    return Linear(onednn.pack(weight), None if bias is None else bias.contiguous(), True)
-
-
-def _encoder_layer(layer: Part, heads: int, make_linear: MakeLinear) -> EncoderLayer:
+def _encoder_layer(layer: Part, heads: int, make: MakeLinear) -> EncoderLayer:
     return EncoderLayer(
         attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=make_linear(*_query_key_value(layer.part("self_attn."), heads)),
-        attention_out=make_linear(*layer.pair("self_attn.out_proj")),
+        query_key_value=make(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_out=make(*layer.pair("self_attn.out_proj")),
         feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=make_linear(*layer.pair("fc1")),
-        narrow=make_linear(*layer.pair("fc2")),
+        widen=make(*layer.pair("fc1")),
+        narrow=make(*layer.pair("fc2")),
     )
 
 
-def _decoder_layer(layer: Part, heads: int, make_linear: MakeLinear) -> DecoderLayer:
+def _decoder_layer(layer: Part, heads: int, make: MakeLinear) -> DecoderLayer:
     cross = layer.part("encoder_attn.")
     return DecoderLayer(
         attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=make_linear(*_query_key_value(layer.part("self_attn."), heads)),
-        attention_out=make_linear(*layer.pair("self_attn.out_proj")),
+        query_key_value=make(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_out=make(*layer.pair("self_attn.out_proj")),
         cross_norm=Norm(*layer.pair("encoder_attn_layer_norm")),
-        cross_query=make_linear(*_query(cross, heads)),
-        cross_key_value=make_linear(*_stacked(_key(cross), cross.pair("v_proj"))),
-        cross_out=make_linear(*cross.pair("out_proj")),
+        cross_query=make(*_query(cross, heads)),
+        cross_key_value=make(*_stacked(_key(cross), cross.pair("v_proj"))),
+        cross_out=make(*cross.pair("out_proj")),
         feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=make_linear(*layer.pair("fc1")),
-        narrow=make_linear(*layer.pair("fc2")),
+        widen=make(*layer.pair("fc1")),
+        narrow=make(*layer.pair("fc2")),
     )
 
 

@@ -23,7 +23,7 @@ def test_packed_linears_compute_what_plain_ones_do(dtype: torch.dtype, rounding:
     assert onednn.is_usable(dtype)
     matrix, bias = torch.randn(96, 64).to(dtype), torch.randn(96).to(dtype)
     plain = weights.Linear(matrix, bias)
-    packed = weights._make_linear(matrix, bias, packs=True)
+    packed = weights.make_linear(matrix, bias, weights.Packing.ONEDNN)
     for x in (torch.randn(1, 64), torch.randn(64, 16).T, torch.randn(2, 30, 64)):
         for gelu in (False, True):
             expected, found = (linear(x.to(dtype), layer, gelu) for layer in (plain, packed))
