@@ -13,10 +13,8 @@ from asr.errors import AsrError, DiarizationFailed
 from asr.metrics import Metrics
 from asr.options import SpeakerOptions
 from asr.pcm import Samples
-from asr.resources import cpu
 from asr.transcript import SpeakerTurn
 from asr.transcription.diarizing.loading import LateDiarizer
-from asr.transcription.diarizing.pace import CoreShare
 from asr.transcription.diarizing.recording import DiarizedRecording
 from asr.transcription.diarizing.worker import DiarizationWorker
 from asr.transcription.scheduled_request import ScheduledRequest, Timings
@@ -31,7 +29,7 @@ class DiarizationMeans:
 
     def __init__(self, load: Callable[[], Diarizer], metrics: Metrics) -> None:
         self._diarizer = LateDiarizer(load)
-        self._worker = DiarizationWorker(metrics, CoreShare(cpu.usable()))
+        self._worker = DiarizationWorker(metrics)
         self._voices = ThreadPool(1, "voice")
         self._metrics = metrics
 

@@ -1,30 +1,20 @@
-"""How much of the processors the diarizer may have beside the engine's work for others."""
+"""How long the diarizer rests beside the engine's work for others."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+# Beside work for others the diarizer computes for this share of the time, on one core. The engine
+# loses as much, however many cores there are: each of its threads waits for the one on that core.
+SHARE = 0.06
+SLICE_SECONDS = 0.1  # While the diarizer rests, it looks so often whether there are others.
+# Others count until they have been away for so many seconds: one clip may follow the other.
+LINGER_SECONDS = 0.25
 
-# Beside work for others the diarizer takes this share of all cores. On two cores the engine loses
-# up to twice as much, because each of its threads waits for the one whose core is shared.
-SHARE = 0.05
-SLICE_SECONDS = 0.1  # A rest ends within so many seconds after the work for others has ended.
 
-
-@dataclass(frozen=True)
-class CoreShare:
-    """Says how long the diarizer's thread rests after a piece of work.
+def rest(computed: float, elapsed: float) -> float:
+    """Seconds to rest after a piece, so that the diarizer keeps to its share of the time.
 
     Args:
-        cores: that the process may use.
+        computed: seconds of processor time that the piece took.
+        elapsed: seconds that passed meanwhile.
     """
-
-    cores: int
-
-    def rest(self, computed: float, elapsed: float) -> float:
-        """Seconds to rest after a piece, so that the thread keeps to its share of the cores.
-
-        Args:
-            computed: seconds of processor time that the piece took.
-            elapsed: seconds that passed meanwhile.
-        """
-        return max(0.0, computed / (SHARE * self.cores) - elapsed)
+    return max(0.0, computed / SHARE - elapsed)

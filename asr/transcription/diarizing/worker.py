@@ -9,7 +9,7 @@ from typing import Protocol
 
 from asr.metrics import Metrics
 from asr.transcription.admission.turns import Rank, Turns
-from asr.transcription.diarizing.pace import SLICE_SECONDS, CoreShare
+from asr.transcription.diarizing import pace
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,8 @@ class DiarizationWorker:
     Its thread starts with the first recording.
     """
 
-    def __init__(self, metrics: Metrics, pace: CoreShare, clock: WorkClock | None = None) -> None:
+    def __init__(self, metrics: Metrics, clock: WorkClock | None = None) -> None:
         self._metrics = metrics
-        self._pace = pace
         self._clock = clock or WorkClock()
         self._changed = threading.Condition()
         self._turns: Turns[Workload] = Turns()
@@ -61,6 +60,7 @@ class DiarizationWorker:
         self._has_news = False  # for the current one
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._crowded_until = float("-inf")  # by the clock, others count; of the thread
 
     def wake(self, workload: Workload) -> None:
         """Let `workload` have a turn, because there is something to do."""
@@ -106,7 +106,7 @@ class DiarizationWorker:
             computed = clock.computed() - computed
             self._metrics.diarization_seconds.inc(computed)
             self._put_back(workload, has_more)
-            self._rest(workload, self._pace.rest(computed, clock.elapsed() - began))
+            self._rest(workload, pace.rest(computed, clock.elapsed() - began))
             del workload  # which would be held until the next one comes
 
     def _next(self) -> Workload | None:
@@ -129,8 +129,15 @@ class DiarizationWorker:
     def _rest(self, workload: Workload, seconds: float) -> None:
         """Rest as long as the engine works for others, `seconds` at most."""
         ends = self._clock.elapsed() + seconds
-        while workload.gives_way and not self._stopping.is_set():
+        while self._gives_way(workload) and not self._stopping.is_set():
             left = ends - self._clock.elapsed()
             if left <= 0:
                 return
-            self._clock.rest(self._stopping, min(left, SLICE_SECONDS))
+            self._clock.rest(self._stopping, min(left, pace.SLICE_SECONDS))
+
+    def _gives_way(self, workload: Workload) -> bool:
+        """Whether the engine works for others, or has done so a moment ago."""
+        now = self._clock.elapsed()
+        if workload.gives_way:
+            self._crowded_until = now + pace.LINGER_SECONDS
+        return now < self._crowded_until

@@ -11,7 +11,6 @@ from asr.errors import DiarizationFailed, OutOfResources
 from asr.metrics import Metrics
 from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE
-from asr.transcription.diarizing.pace import CoreShare
 from asr.transcription.diarizing.recording import LAG_SECONDS, DiarizedRecording
 from asr.transcription.diarizing.worker import DiarizationWorker
 from asr.transcription.scheduled_request import Timings
@@ -46,7 +45,7 @@ class Place:
     def __init__(self) -> None:
         self.diarizer = FakeDiarizer()
         self.metrics = Metrics()
-        self.worker = DiarizationWorker(self.metrics, CoreShare(2))
+        self.worker = DiarizationWorker(self.metrics)
         self.request = Request()
         self.timings = Timings()
 

@@ -7,7 +7,7 @@ import pytest
 
 from asr.metrics import Metrics
 from asr.transcription.admission.turns import Rank
-from asr.transcription.diarizing.pace import SHARE, SLICE_SECONDS, CoreShare
+from asr.transcription.diarizing.pace import LINGER_SECONDS, SHARE, SLICE_SECONDS
 from asr.transcription.diarizing.worker import DiarizationWorker, WorkClock
 from tests.conftest import PATIENCE_SECONDS
 
@@ -50,6 +50,7 @@ class Work:
     ) -> None:
         self.rank = rank
         self.crowded = 0  # for so many questions more the engine works for others
+        self.looks: list[bool] = []  # the answers to the first of these questions
         self.left = pieces
         self.ended = threading.Event()
         self.begins = threading.Event()  # set in the first piece
@@ -61,6 +62,8 @@ class Work:
 
     @property
     def gives_way(self) -> bool:
+        if self.looks:
+            return self.looks.pop()
         self.crowded -= 1
         return self.crowded >= 0
 
@@ -88,7 +91,7 @@ def metrics() -> Metrics:
 
 @pytest.fixture
 def worker(clock: ToldClock, metrics: Metrics) -> Iterator[DiarizationWorker]:
-    worker = DiarizationWorker(metrics, CoreShare(cores=2), clock)
+    worker = DiarizationWorker(metrics, clock)
     yield worker
     worker.close()
 
@@ -118,7 +121,7 @@ def test_jobs_are_worked_on_where_nobody_waits(worker):
     assert done == ["a", "b", "a", "b", "job", "job"]
 
 
-def test_while_the_engine_works_for_others_the_thread_takes_its_share_of_the_cores(worker, clock):
+def test_while_the_engine_works_for_others_the_thread_keeps_to_its_share_of_the_time(worker, clock):
     done: list[str] = []
     work = Work("a", 8, done, clock=clock)
     work.crowded = 10**6
@@ -126,7 +129,7 @@ def test_while_the_engine_works_for_others_the_thread_takes_its_share_of_the_cor
     assert work.ended.wait(PATIENCE_SECONDS)
     after = Work("b", 1, done)  # it comes when the last rest has ended
     together(worker, after)
-    assert clock.worked / clock.now == pytest.approx(SHARE * 2)
+    assert clock.worked / clock.now == pytest.approx(SHARE)
 
 
 def test_without_others_the_thread_does_not_rest(worker, clock):
@@ -140,7 +143,17 @@ def test_a_rest_ends_soon_after_the_work_for_others(worker, clock):
     worker.wake(work)
     assert work.ended.wait(PATIENCE_SECONDS)
     together(worker, Work("b", 1, []))
-    assert clock.rests == [SLICE_SECONDS] * 2
+    assert sum(clock.rests) == pytest.approx(SLICE_SECONDS + LINGER_SECONDS, abs=SLICE_SECONDS)
+
+
+def test_the_thread_rests_in_the_moment_between_two_requests_of_others(worker, clock):
+    done: list[str] = []
+    work = Work("a", 2, done, clock=clock)
+    work.looks = [True, False, True] * 1000
+    worker.wake(work)
+    assert work.ended.wait(PATIENCE_SECONDS)
+    together(worker, Work("b", 1, done))
+    assert clock.worked / clock.now == pytest.approx(SHARE)
 
 
 def test_who_leaves_has_no_more_turns(worker):
