@@ -76,6 +76,7 @@ class LiveSession:
         self._is_expired = False
         self._opened_at = time.monotonic()
         self._received = 0.0  # seconds of audio that the client has sent
+        self._has_hurried = False  # whether it was ever ahead of those who speak
         self._audio = options.audio  # the format of what the client sends now
         self._tasks: list[asyncio.Task[None]] = []
         self.ended: EndReason | None = None  # None: it goes on
@@ -108,8 +109,11 @@ class LiveSession:
 
     @property
     def is_behind(self) -> bool:
-        """Whether text is late although the client sends no faster than people speak."""
-        if self._is_ahead():
+        """Whether text is late although the client has sent no faster than people speak.
+
+        Who has sent a recording at once waits for its text, however long that takes.
+        """
+        if self._has_hurried:
             return False
         now = time.monotonic()
         unread = self._inbox.waiting / self._audio.bytes_per_second
@@ -132,6 +136,7 @@ class LiveSession:
         if data and not self._is_finished:
             self._inbox.append(data)
             self._received += len(data) / self._audio.bytes_per_second
+            self._has_hurried = self._has_hurried or self._is_ahead()
 
     def commit(self, tag: str | None = None) -> None:
         """End the utterance behind the audio so far.

@@ -157,6 +157,18 @@ async def test_a_session_is_behind_when_a_text_is_late(make_session, engine, clo
         assert session.is_behind
 
 
+async def test_who_has_sent_a_recording_at_once_may_wait_for_its_text(make_session, engine, clock):
+    engine.gate.clear()
+    async with make_session(engine) as session:
+        session.append(said(1.0, seconds=4.0))
+        await eventually(lambda: engine.steps and engine.steps[-1])
+        clock.advance(60.0)  # longer than the recording lasts
+        assert not session.is_behind
+        engine.gate.set()
+        session.finish()
+        assert len(texts([event async for event in session.events()])) == 1
+
+
 @pytest.mark.parametrize(("seconds", "goes_first"), [(1.0, True), (20.0, False)])
 async def test_only_audio_that_comes_as_people_speak_goes_before_other_requests(
     make_session, engine, seconds, goes_first
