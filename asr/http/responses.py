@@ -14,6 +14,7 @@ from asr.transcription.scheduled_request import Timings
 log = logging.getLogger(__name__)
 
 WARNING_CHARS = 2000  # X-Warnings is cut to so many characters.
+WEBSOCKET_VERSION = "13"  # A client that speaks another one is told this (RFC 6455, section 4.4).
 
 
 def caller(request: web.Request) -> str:

@@ -17,7 +17,7 @@ from aiohttp import hdrs, web
 from asr.errors import AsrError, Failure, Unauthorized
 from asr.http import app_keys
 from asr.http.dialect import Dialect, Handler, dialect_of
-from asr.http.responses import caller
+from asr.http.responses import WEBSOCKET_VERSION, caller
 from asr.live.client_secrets import PREFIX
 from asr.server.logs import redacted
 
@@ -170,6 +170,7 @@ def _problem(
         headers["WWW-Authenticate"] = "Bearer"
     if status == 426:
         headers["Upgrade"] = "websocket"
+        headers[hdrs.SEC_WEBSOCKET_VERSION] = WEBSOCKET_VERSION
     answer = _dialect(request).problem(failure)
     return web.json_response(answer, status=status, headers=headers)
 

@@ -112,47 +112,6 @@ async def test_the_betas_update_turns_any_session_into_its_dialect(live_client, 
     assert answer["session"]["input_audio_format"] == "g711_ulaw"
 
 
-@pytest.mark.parametrize(
-    ("how", "status", "code", "remedy"),
-    [
-        ({"url": "/v1/realtime?intent=conversation"}, 400, "bad_request", "intent=transcription"),
-        ({"protocols": ["chat"]}, 400, "bad_request", "offer it, or none at all"),
-        ({"headers": {"Origin": "https://evil.example"}}, 403, "forbidden", "CORS_ORIGINS"),
-    ],
-)
-async def test_what_cannot_be_opened_is_refused_before_the_upgrade(
-    live_client, how, status, code, remedy
-):
-    url = how.pop("url", URL)
-    with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-        await live_client.ws_connect(url, **how)
-    assert refused.value.status == status
-    headers = {"Connection": "Upgrade", "Upgrade": "websocket", **how.get("headers", {})}
-    if "protocols" in how:
-        headers["Sec-WebSocket-Protocol"] = ", ".join(how["protocols"])
-    answer = await live_client.get(url, headers=headers)
-    error = (await answer.json())["error"]
-    assert (answer.status, error["code"]) == (status, code)
-    assert remedy in error["message"]
-
-
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_a_request_that_opens_no_socket_is_told_how(live_client, method):
-    answer = await live_client.request(method, URL)
-    assert (answer.status, answer.headers["Upgrade"]) == (426, "websocket")
-    if method == "GET":
-        error = (await answer.json())["error"]
-        assert error["code"] == "upgrade_required"
-        assert "ws://" in error["message"]
-
-
-async def test_a_broken_handshake_is_refused_and_leaves_no_session(live_client):
-    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    answer = await live_client.get(URL, headers={**headers, "Sec-WebSocket-Key": "short"})
-    assert answer.status == 400
-    assert (await (await live_client.get("/hc?verbose=1")).json())["live_sessions"] == 0
-
-
 async def test_pages_of_allowed_origins_may_open_it(make_live_client, connect):
     client = await make_live_client(cors_origins=("https://ours.example",))
     await connect(client, headers={"Origin": "https://ours.example"})
