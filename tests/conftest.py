@@ -65,6 +65,11 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
+def pytest_configure() -> None:
+    """Let the servers of tests compute in float32, whatever is fastest on this machine."""
+    os.environ.setdefault("DTYPE", "float32")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip the tests whose hub, GPU or real model is absent, each with the reason."""
     absent = {}

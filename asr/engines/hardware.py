@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -13,7 +14,6 @@ from asr.errors import ConfigError
 
 FLASH_ATTENTION_CAPABILITY = (8, 0)  # flash-attn 2 needs this compute capability: Ampere.
 BFLOAT16_CAPABILITY = (8, 0)  # GPUs below this compute capability are slow in bfloat16.
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")  # A CPU with one multiplies in bfloat16.
 
 
 @dataclass(frozen=True)
@@ -23,16 +23,13 @@ class Machine:
     gpu_name: str | None  # None: no usable GPU
     capability: tuple[int, int] | None
     has_flash_attention: bool
-    has_bfloat16: bool = False  # The CPU multiplies in bfloat16.
 
     @classmethod
     def probe(cls, device: str = "auto") -> Machine:
         """Ask torch about the machine; `device` as in the setting DEVICE."""
         has_flash_attention = importlib.util.find_spec("flash_attn") is not None
         if device == "cpu" or not torch.cuda.is_available():
-            flags = torch.cpu.get_capabilities()
-            has_bfloat16 = any(flags.get(name) for name in BFLOAT16_FLAGS)
-            return cls(None, None, has_flash_attention, has_bfloat16)
+            return cls(None, None, has_flash_attention)
         index = int(device.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
             raise ConfigError(
@@ -43,6 +40,26 @@ class Machine:
             torch.cuda.get_device_capability(index),
             has_flash_attention,
         )
+
+
+@dataclass(frozen=True)
+class ChosenFormat:
+    """A number format, and why it was chosen."""
+
+    name: str  # float32, float16, bfloat16 or int8
+    reason: str
+
+
+class CpuFormats(Protocol):
+    """Tells which number formats an engine has on a CPU."""
+
+    def supports(self, name: str, /) -> bool:
+        """Whether the engine multiplies in this format here, and not by a detour."""
+        ...
+
+    def fastest(self) -> ChosenFormat:
+        """Return the fastest format whose text is as good as that of float32."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,11 +78,11 @@ class Hardware:
         return torch.device(self.device)
 
 
-def choose(config: Config, machine: Machine, has_int8: bool = False) -> Hardware:
+def choose(config: Config, machine: Machine, formats: CpuFormats | None = None) -> Hardware:
     """Choose by the settings and what the machine can do.
 
     Args:
-        has_int8: the engine can quantize its matrices on a CPU.
+        formats: what the engine has on a CPU; None: float32, and bfloat16 at any speed.
 
     Raises:
         ConfigError: the settings ask for a GPU and there is none.
@@ -73,9 +90,9 @@ def choose(config: Config, machine: Machine, has_int8: bool = False) -> Hardware
     if config.device.startswith("cuda") and machine.gpu_name is None:
         raise ConfigError(f"DEVICE={config.device!r} but CUDA is not available; use auto or cpu")
     device = "cpu" if machine.gpu_name is None else _cuda_device(config.device)
-    named, dtype_reason = _dtype(config.dtype, machine, has_int8)
-    quantizes = named == "int8"
-    dtype: torch.dtype = torch.float32 if quantizes else getattr(torch, named)
+    number_format = _number_format(config.dtype, machine, formats)
+    quantizes = number_format.name == "int8"
+    dtype: torch.dtype = torch.float32 if quantizes else getattr(torch, number_format.name)
     attention, attention_reason = _attention(config.flash_attention_2, dtype, machine)
     name = machine.gpu_name or NO_CUDA
     if machine.capability is not None:
@@ -83,7 +100,7 @@ def choose(config: Config, machine: Machine, has_int8: bool = False) -> Hardware
     else:
         name_and_capability = name
     reason = (
-        f"{device} ({name_and_capability}); {named} ({dtype_reason}); "
+        f"{device} ({name_and_capability}); {number_format.name} ({number_format.reason}); "
         f"{attention} ({attention_reason})"
     )
     return Hardware(device, dtype, attention, name, reason, quantizes)
@@ -93,22 +110,34 @@ def _cuda_device(asked: str) -> str:
     return "cuda:0" if asked in {"auto", "cuda"} else asked
 
 
-def _dtype(asked: str, machine: Machine, has_int8: bool) -> tuple[str, str]:
-    """Return the number format's name, which may be `int8`, and the reason."""
+def _number_format(asked: str, machine: Machine, formats: CpuFormats | None) -> ChosenFormat:
+    if machine.gpu_name is None:
+        return _on_cpu(asked, formats)
     if asked == "auto":
-        if machine.gpu_name is None:
-            hint = "; DTYPE=bfloat16 is faster on this CPU" if machine.has_bfloat16 else ""
-            return "float32", f"exact on a CPU{hint}"
-        return "float16", "fastest on a GPU"
-    if asked == "int8" and machine.gpu_name is not None:
-        return "float16", "DTYPE=int8 is for CPUs"
-    if asked == "int8" and not has_int8:
-        return "float32", "DTYPE=int8 has an effect only with ENGINE=whisper"
+        return ChosenFormat("float16", "fastest on a GPU")
+    if asked == "int8":
+        return ChosenFormat("float16", "DTYPE=int8 is for CPUs")
     if asked == "bfloat16" and machine.capability and machine.capability < BFLOAT16_CAPABILITY:
-        return "float16", "bfloat16 needs compute capability 8.0"
-    if asked == "float16" and machine.gpu_name is None:
-        return "float32", "float16 is slow on a CPU"
-    return asked, "chosen by DTYPE"
+        return ChosenFormat("float16", "bfloat16 needs compute capability 8.0")
+    return ChosenFormat(asked, "chosen by DTYPE")
+
+
+def _on_cpu(asked: str, formats: CpuFormats | None) -> ChosenFormat:
+    if asked == "float16":
+        return ChosenFormat("float32", "float16 is slow on a CPU")
+    if formats is None:
+        if asked == "int8":
+            return ChosenFormat("float32", "DTYPE=int8 has an effect only with ENGINE=whisper")
+        if asked == "auto":
+            return ChosenFormat("float32", "exact on a CPU")
+        return ChosenFormat(asked, "chosen by DTYPE")
+    if asked == "auto":
+        return formats.fastest()
+    if not formats.supports(asked):
+        if asked == "int8":
+            return ChosenFormat("float32", "this CPU or this torch has no products in int8")
+        return ChosenFormat(asked, f"chosen by DTYPE; this CPU has no products in {asked}: slow")
+    return ChosenFormat(asked, "chosen by DTYPE")
 
 
 def _attention(asked: bool, dtype: torch.dtype, machine: Machine) -> tuple[str, str]:

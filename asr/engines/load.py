@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from asr.config.config import Config
@@ -91,7 +90,6 @@ def _load_pipeline(config: Config, source: ModelSource, start: StartupTimer) -> 
 
 
 def _load_whisper(config: Config, source: ModelSource, start: StartupTimer) -> Loaded:
-    """Load the Whisper engine; FLASH_ATTENTION_2 has no effect on its attention."""
     with start.stage("imports"):
         from asr.engines import hardware
         from asr.engines.whisper import load as whisper
@@ -101,6 +99,4 @@ def _load_whisper(config: Config, source: ModelSource, start: StartupTimer) -> L
             "the Whisper engine uses PyTorch's SDPA, which includes that kernel"
         )
     with start.stage("weights"):
-        machine = hardware.Machine.probe(config.device)
-        chosen = hardware.choose(replace(config, flash_attention_2=False), machine, has_int8=True)
-        return whisper.load(config, chosen, source)
+        return whisper.load(config, hardware.Machine.probe(config.device), source)

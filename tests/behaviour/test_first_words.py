@@ -147,7 +147,7 @@ async def test_the_demo_models_first_sentence_comes_early_and_the_text_is_the_sa
     make_transcriber, timestamps
 ):
     spoken = synthesise.recording(20.0, "en", seed=5)
-    engine = Held(load.load(Config(model_id="demo")))
+    engine = Held(load.load(Config(model_id="demo", dtype="float32")))
     transcriber = make_transcriber(engine)
     source, options = wav(spoken.samples), Options(timestamps=timestamps)
     coming = transcriber.parts(whole(source), options, Timings())

@@ -36,7 +36,7 @@ async def spoken(session, scheduler, samples, rate) -> list:
 @pytest.mark.usefixtures("needs_demo_model")
 async def test_live_text_is_the_text_of_the_recording_and_comes_while_it_is_said():
     words, wrong, early = 0, 0.0, 0
-    async with open_service(Config(model_id="demo"), Metrics()) as service:
+    async with open_service(Config(model_id="demo", dtype="float32"), Metrics()) as service:
         sessions = LiveSessions(service.setup, service.scheduler, 1, 3600.0)
         for name in ("en-short", "es-several"):
             path = DEMO_MODEL.parent / "samples" / f"{name}.flac"

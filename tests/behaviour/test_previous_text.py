@@ -144,7 +144,7 @@ async def test_an_engine_that_fails_answers_a_conditioned_caller(make_transcribe
 
 @pytest.mark.usefixtures("needs_demo_model")
 async def test_the_demo_model_goes_on_behind_its_own_text_streamed_or_not(make_transcriber):
-    engine = Held(load.load(Config(model_id="demo")))
+    engine = Held(load.load(Config(model_id="demo", dtype="float32")))
     engine.gate.set()
     transcriber = make_transcriber(engine)
     spoken = wav(synthesise.recording(33.0, "en", seed=5).samples)

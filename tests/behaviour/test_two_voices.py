@@ -34,7 +34,9 @@ def dialogue(sentences: int) -> tuple[np.ndarray, list[tuple[str, int]]]:
 async def test_words_have_the_speaker_whose_voice_says_them():
     samples, spoken = dialogue(8)
     options = Options(language="en", speakers=SpeakerOptions())
-    async with open_service(Config(model_id="demo", device="cpu"), Metrics()) as service:
+    async with open_service(
+        Config(model_id="demo", device="cpu", dtype="float32"), Metrics()
+    ) as service:
         found, _ = await service.transcriber.transcribe(whole(wav(samples)), options)
     assert {turn.speaker.number for turn in found.turns} == {0, 1}
     written = [

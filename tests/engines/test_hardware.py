@@ -1,10 +1,12 @@
 """Device, dtype and attention for a table of machines, none of which is needed."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
 from asr.config.config import Config
-from asr.engines.hardware import Machine, choose
+from asr.engines.hardware import ChosenFormat, Machine, choose
 from asr.errors import ConfigError
 
 NO_GPU = Machine(None, None, has_flash_attention=True)
@@ -43,19 +45,6 @@ def test_otherwise_sdpa_is_used_and_the_reason_given(machine, why):
     assert why in chosen.reason
 
 
-def test_a_processor_that_multiplies_in_bfloat16_is_known():
-    able = Machine(None, None, has_flash_attention=False, has_bfloat16=True)
-    assert "DTYPE=bfloat16 is faster" in choose(Config(), able).reason
-    assert "DTYPE=bfloat16" not in choose(Config(dtype="bfloat16"), able).reason
-    assert "DTYPE=bfloat16" not in choose(Config(), NO_GPU).reason
-
-
-def test_what_the_processor_can_do_is_found_out(monkeypatch):
-    for flags, expected in (({"avx512_bf16": True}, True), ({"avx2": True, "bf16": False}, False)):
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda flags=flags: flags)
-        assert Machine.probe("cpu").has_bfloat16 is expected
-
-
 def test_float32_has_no_flash_attention():
     chosen = choose(Config(flash_attention_2=True, dtype="float32"), gpu((9, 0)))
     assert chosen.attention == "sdpa"
@@ -78,23 +67,52 @@ def test_the_dtype_is_what_is_asked_where_the_machine_is_good_at_it(dtype, machi
     assert choose(Config(dtype=dtype), machine).dtype is expected
 
 
-def test_int8_is_used_on_a_cpu_by_an_engine_that_has_it():
-    chosen = choose(Config(dtype="int8"), NO_GPU, has_int8=True)
-    assert (chosen.quantizes, chosen.dtype) == (True, torch.float32)
-    assert "int8 (chosen by DTYPE)" in chosen.reason
+@dataclass(frozen=True)
+class Formats:
+    """Stands for an engine with these number formats on a CPU, of which the last is fastest."""
+
+    names: tuple[str, ...] = ("float32", "bfloat16", "int8")
+
+    def supports(self, name):
+        return name in self.names
+
+    def fastest(self):
+        return ChosenFormat(self.names[-1], "measured: 201 GFLOP/s, float32 80")
 
 
 @pytest.mark.parametrize(
-    ("machine", "has_int8", "dtype", "why"),
+    ("asked", "formats", "dtype", "quantizes", "why"),
     [
-        (NO_GPU, False, torch.float32, "float32 (DTYPE=int8 has an effect only with ENGINE=whis"),
-        (gpu((9, 0)), True, torch.float16, "float16 (DTYPE=int8 is for CPUs)"),
+        ("int8", Formats(), torch.float32, True, "int8 (chosen by DTYPE)"),
+        ("auto", Formats(), torch.float32, True, "int8 (measured: 201 GFLOP/s, float32 80)"),
+        ("auto", Formats(("float32",)), torch.float32, False, "float32 (measured: "),
+        ("auto", Formats(("float32", "bfloat16")), torch.bfloat16, False, "bfloat16 (measured: "),
+        ("auto", None, torch.float32, False, "float32 (exact on a CPU)"),
+        ("float32", Formats(), torch.float32, False, "float32 (chosen by DTYPE)"),
+        ("float16", Formats(), torch.float32, False, "float32 (float16 is slow on a CPU)"),
+        ("bfloat16", Formats(), torch.bfloat16, False, "bfloat16 (chosen by DTYPE)"),
+        ("bfloat16", Formats(("float32",)), torch.bfloat16, False, "no products in bfloat16: slow"),
+        ("bfloat16", None, torch.bfloat16, False, "bfloat16 (chosen by DTYPE)"),
+        ("int8", None, torch.float32, False, "float32 (DTYPE=int8 has an effect only with ENGINE="),
+        ("int8", Formats(("float32",)), torch.float32, False, "this torch has no products in int8"),
     ],
 )
-def test_elsewhere_int8_is_another_dtype_and_the_reason_given(machine, has_int8, dtype, why):
-    chosen = choose(Config(dtype="int8"), machine, has_int8=has_int8)
-    assert (chosen.quantizes, chosen.dtype) == (False, dtype)
+def test_on_a_cpu_the_format_is_one_that_the_engine_has_there(
+    asked, formats, dtype, quantizes, why
+):
+    chosen = choose(Config(dtype=asked), NO_GPU, formats)
+    assert (chosen.dtype, chosen.quantizes) == (dtype, quantizes)
     assert why in chosen.reason
+
+
+def test_int8_is_for_cpus():
+    chosen = choose(Config(dtype="int8"), gpu((9, 0)), Formats())
+    assert (chosen.dtype, chosen.quantizes) == (torch.float16, False)
+    assert "float16 (DTYPE=int8 is for CPUs)" in chosen.reason
+
+
+def test_on_a_gpu_nothing_is_measured():
+    assert choose(Config(), gpu((9, 0)), Formats()).dtype is torch.float16
 
 
 @pytest.mark.parametrize(

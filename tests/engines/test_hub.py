@@ -190,7 +190,7 @@ def test_a_description_of_no_known_model_is_reported_in_one_line(tmp_path: Path)
     with pytest.raises(
         ConfigError, match=r"^MODEL_ID='.*': .*config\.json cannot be used: .*no-such-kind.*$"
     ):
-        load.load(Config(model_id=str(tmp_path), device="cpu"))
+        load.load(Config(model_id=str(tmp_path), device="cpu", dtype="float32"))
 
 
 def test_a_damaged_file_of_weights_is_named(tmp_path: Path) -> None:
@@ -199,4 +199,4 @@ def test_a_damaged_file_of_weights_is_named(tmp_path: Path) -> None:
         (tmp_path / path.name).write_text(path.read_text())
     (tmp_path / "model.safetensors").write_bytes(b"cut short")
     with pytest.raises(ConfigError, match=r"model\.safetensors is damaged: download it again"):
-        load.load(Config(model_id=str(tmp_path), device="cpu"))
+        load.load(Config(model_id=str(tmp_path), device="cpu", dtype="float32"))

@@ -12,7 +12,9 @@ from asr.errors import ConfigError
 
 
 def demo(**settings):
-    return load.load(Config(model_id="demo", device="cpu", **settings))
+    return load.load(
+        Config(**{"model_id": "demo", "device": "cpu", "dtype": "float32", **settings})
+    )
 
 
 @pytest.mark.parametrize(
@@ -20,6 +22,15 @@ def demo(**settings):
 )
 def test_a_whisper_model_runs_on_the_engine_asked_for(asked, runs):
     assert demo(engine=asked).info.engine == runs
+
+
+def test_the_dtype_of_a_cpu_is_measured_and_kept(tmp_path):
+    first = demo(dtype="auto", cache_dir=str(tmp_path)).info.hardware
+    assert "; float32 (measured on one core: " in first  # whatever is faster: it is the demo
+    [path] = tmp_path.glob("dtypes/*.json")
+    kept = path.read_bytes()
+    assert demo(dtype="auto", cache_dir=str(tmp_path)).info.hardware == first
+    assert path.read_bytes() == kept
 
 
 def test_any_other_model_runs_through_the_pipeline(ctc_model):

@@ -209,7 +209,7 @@ def test_a_damaged_model_is_refused_in_one_line_that_names_the_file(
     damage(model)
     asked = "auto" if engine == "whisper" else engine
     with pytest.raises(ConfigError) as caught:
-        load(Config(model_id=str(model), device="cpu", engine=asked))
+        load(Config(model_id=str(model), device="cpu", dtype="float32", engine=asked))
     message = str(caught.value)
     assert "\n" not in message
     assert str(model) in message
@@ -231,8 +231,8 @@ def test_settings_of_generation_that_are_missing_are_derived(
     model: Path, engine: str, damage: Damage
 ) -> None:
     damage(model)
-    derived = load(Config(model_id=str(model), device="cpu", engine=engine))
-    whole = load(Config(model_id="demo", device="cpu", engine=engine))
+    derived = load(Config(model_id=str(model), device="cpu", dtype="float32", engine=engine))
+    whole = load(Config(model_id="demo", device="cpu", dtype="float32", engine=engine))
     assert derived.info.languages == whole.info.languages
     assert derived.info.can_translate
     window = Window(soundfile.read(SAMPLE, dtype="float32")[0], start=0.0)
@@ -252,7 +252,7 @@ def test_what_is_lost_without_the_settings_of_generation_is_said(
 ) -> None:
     removed(GENERATION)(model)
     with caplog.at_level(logging.WARNING):
-        load(Config(model_id=str(model), device="cpu"))
+        load(Config(model_id=str(model), device="cpu", dtype="float32"))
     assert "has no generation_config.json: languages and tasks are taken from" in caplog.text
 
 
@@ -261,7 +261,7 @@ def test_every_file_of_settings_is_checked(model: Path) -> None:
         whole = (model / name).read_bytes() if (model / name).exists() else None
         (model / name).write_bytes(b"{]")
         with pytest.raises(ConfigError, match=f"{name} is not JSON"):
-            load(Config(model_id=str(model), device="cpu"))
+            load(Config(model_id=str(model), device="cpu", dtype="float32"))
         (model / name).unlink() if whole is None else (model / name).write_bytes(whole)
 
 

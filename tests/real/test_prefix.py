@@ -28,7 +28,7 @@ ASKED = Options(language="en", timestamps="word", prefix="")
 
 @pytest.fixture(scope="module")
 def engine(whisper_checkpoint: str) -> Engine:
-    return load(Config(model_id=whisper_checkpoint, cache_dir=str(CACHE)))
+    return load(Config(model_id=whisper_checkpoint, dtype="float32", cache_dir=str(CACHE)))
 
 
 @pytest.fixture(scope="module")

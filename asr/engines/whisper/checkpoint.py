@@ -16,7 +16,7 @@ from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.logits import LogitsRules
 from asr.engines.whisper.decoding.sampling import seed_of
 from asr.engines.whisper.decoding.tokens import Vocabulary, prefix_tokens, prompt_tokens
-from asr.engines.whisper.layouts.describe import describe
+from asr.engines.whisper.layouts.description import Description
 from asr.engines.whisper.model.alignment import heads_of
 from asr.engines.whisper.model.features import LogMel
 from asr.engines.whisper.model.weights import Weights, take
@@ -95,12 +95,12 @@ def is_whisper(config: Config, source: ModelSource = TRANSFORMERS) -> bool:
 
 def read(
     config: Config,
+    said: Description,
     device: torch.device,
     dtype: torch.dtype,
-    source: ModelSource = TRANSFORMERS,
     quantizes: bool = False,
 ) -> Checkpoint:
-    """Load the model of `config` onto `device`.
+    """Load the model of `config`, as its files describe it, onto `device`.
 
     cuDNN's attention is turned off, because it plans for half a second for each new shape, and
     before its 9.15.1 it is wrong at 1500 frames (pytorch#169849).
@@ -109,7 +109,6 @@ def read(
         quantizes: hold the matrices in int8, on a CPU that multiplies in it.
     """
     torch.backends.cuda.enable_cudnn_sdp(False)
-    said = describe(config, source)
     tensors = said.open_weights(device, dtype)
     with reading(config, tensors.name):
         weights = take(tensors, said.settings, quantizes)

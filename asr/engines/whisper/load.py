@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 from asr.capabilities import EngineInfo
 from asr.config.config import Config
-from asr.engines.hardware import Hardware
+from asr.engines.hardware import Machine, choose
 from asr.engines.model_layout import TRANSFORMERS, ModelSource
 from asr.engines.whisper import checkpoint as checkpoints
 from asr.engines.whisper.capacity import plan
+from asr.engines.whisper.dtypes.choice import MeasuredFormats
+from asr.engines.whisper.dtypes.measurement import ModelShape
 from asr.engines.whisper.engine import WhisperEngine
+from asr.engines.whisper.layouts.describe import describe
 
 log = logging.getLogger(__name__)
 
 
-def load(config: Config, hardware: Hardware, source: ModelSource = TRANSFORMERS) -> WhisperEngine:
-    """Load the model of `config`, and plan for the memory that is left."""
-    how = {"quantizes": True} if hardware.quantizes else {}
-    checkpoint = checkpoints.read(config, hardware.torch_device, hardware.dtype, source, **how)
+def load(config: Config, machine: Machine, source: ModelSource = TRANSFORMERS) -> WhisperEngine:
+    """Load the model of `config`, and plan for the memory that is left.
+
+    FLASH_ATTENTION_2 has no effect on this engine's attention.
+    """
+    said = describe(config, source)
+    formats = MeasuredFormats(ModelShape.of(said.settings), Path(config.cache_dir))
+    hardware = choose(replace(config, flash_attention_2=False), machine, formats)
+    checkpoint = checkpoints.read(
+        config, said, hardware.torch_device, hardware.dtype, hardware.quantizes
+    )
     planned = plan(checkpoint.weights)
     log.info("planned: %s", planned)
     vocabulary = checkpoint.vocabulary

@@ -27,7 +27,7 @@ def is_usable(dtype: torch.dtype) -> bool:
         packed = linear(x, pack(weight), bias, gelu=True)
         attended = attention(x, x, x)
     except (AttributeError, RuntimeError) as error:
-        log.info("oneDNN's packed matrix products are not available: %s", error)
+        log.info("oneDNN's products of packed matrices are not available in %s: %s", dtype, error)
         return False
     expected = F.gelu(F.linear(x, weight, bias))
     expected_attended = F.scaled_dot_product_attention(x, x, x, scale=1.0)

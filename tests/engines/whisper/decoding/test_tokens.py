@@ -7,12 +7,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 import soundfile
-import torch
 from transformers import WhisperForConditionalGeneration, WhisperProcessor
 
 from asr.config.config import DEMO_MODEL, Config
 from asr.engines.engine import Window
-from asr.engines.hardware import Hardware
+from asr.engines.hardware import Machine
 from asr.engines.whisper.decoding.tokens import BYTES, segments, token_bytes
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.load import load
@@ -21,7 +20,7 @@ from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Segment
 from tests.support.models import Caller, noise
 
-CONFIG = Config(model_id="demo")
+CONFIG = Config(model_id="demo", dtype="float32")
 
 pytestmark = pytest.mark.skipif(
     not (DEMO_MODEL / "model.safetensors").exists(), reason="the embedded model is missing"
@@ -30,7 +29,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def demo() -> WhisperEngine:
-    return load(CONFIG, Hardware("cpu", torch.float32, "sdpa", "no GPU", "a test"))
+    return load(CONFIG, Machine(None, None, has_flash_attention=False))
 
 
 def sounds() -> Iterator[Samples]:

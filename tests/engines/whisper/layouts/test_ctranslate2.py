@@ -172,7 +172,7 @@ DAMAGES: dict[str, tuple[Damage, str, str]] = {  # the damage, the file and the 
 def test_a_damaged_model_is_refused_in_one_line_that_names_the_file(model: Path, name: str) -> None:
     damage, file, reason = DAMAGES[name]
     damage(model)
-    config = Config(model_id=str(model), device="cpu")
+    config = Config(model_id=str(model), device="cpu", dtype="float32")
     with pytest.raises(ConfigError) as caught:
         describe(config, locate(config))
     message = str(caught.value)
@@ -187,7 +187,7 @@ def test_packed_numbers_of_four_bits_are_refused_by_name(tmp_path: Path) -> None
     model = write_ctranslate2(tmp_path / "model", Model.demo())
     put(EMBEDDINGS, 9, "<B", 3)(model)
     with pytest.raises(ConfigError, match="decoder/embeddings/weight is int32, as AWQ writes it"):
-        load(Config(model_id=str(model), device="cpu"))
+        load(Config(model_id=str(model), device="cpu", dtype="float32"))
 
 
 def test_the_file_itself_may_be_named(model: Path) -> None:

@@ -76,7 +76,7 @@ def demo() -> Model:
 
 @pytest.fixture(scope="module")
 def whole() -> Engine:
-    return load(Config(model_id="demo", device="cpu"))
+    return load(Config(model_id="demo", device="cpu", dtype="float32"))
 
 
 def described(place: Path) -> Description:
@@ -121,7 +121,7 @@ def test_the_same_text_comes_of_every_layout(
 ) -> None:
     place = LAYOUTS[layout][0](tmp_path, demo)
     copied_tokenizer(tmp_path)
-    loaded = load(Config(model_id=str(place), device="cpu"))
+    loaded = load(Config(model_id=str(place), device="cpu", dtype="float32"))
     assert loaded.info.engine == "whisper"
     assert said(loaded, "en-short") == said(whole, "en-short")
 

@@ -104,7 +104,7 @@ def test_a_damaged_file_is_refused_in_one_line_that_names_it(
     damage, reason = DAMAGES[name]
     path = tmp_path / "ggml.bin"
     path.write_bytes(damage(whole))
-    config = Config(model_id=str(path), device="cpu")
+    config = Config(model_id=str(path), device="cpu", dtype="float32")
     with pytest.raises(ConfigError) as caught:
         describe(config, locate(config))
     message = str(caught.value)

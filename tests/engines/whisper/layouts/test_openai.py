@@ -116,7 +116,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {  # the damage and the reason
 def test_a_damaged_file_is_refused_in_one_line_that_names_it(path: Path, name: str) -> None:
     damage, reason = DAMAGES[name]
     damage(path)
-    config = Config(model_id=str(path), device="cpu")
+    config = Config(model_id=str(path), device="cpu", dtype="float32")
     with pytest.raises(ConfigError) as caught:
         describe(config, locate(config))
     message = str(caught.value)
