@@ -138,17 +138,26 @@ def packing_of(device: torch.device, dtype: torch.dtype, quantizes: bool = False
     return Packing.INT8 if quantizes and int8.is_usable() else Packing.ONEDNN
 
 
-def make_linear(weight: torch.Tensor, bias: torch.Tensor | None, packing: Packing) -> Linear:
-    """Bring a matrix [out, in] and its bias [out] into the form that `linear` multiplies with."""
+def make_linear(
+    weight: torch.Tensor, bias: torch.Tensor | None, packing: Packing, has_few_rows: bool = False
+) -> Linear:
+    """Bring a matrix [out, in] and its bias [out] into the form that `linear` multiplies with.
+
+    Args:
+        has_few_rows: it will mostly be multiplied with the rows of a decoder's step, not with a
+            window's frames. In int8 another operator is the fastest then.
+    """
     if packing is Packing.PLAIN:
         return Linear(weight, bias)
-    pack = int8.pack if packing is Packing.INT8 else onednn.pack
-    return Linear(pack(weight), None if bias is None else bias.contiguous(), packing)
+    own_bias = None if bias is None else bias.contiguous()
+    if packing is Packing.INT8:
+        return Linear(int8.pack(weight, has_few_rows), own_bias, packing)
+    return Linear(onednn.pack(weight), own_bias, packing)
 
 
 def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     """Multiply [..., in] → [..., out], with GELU if asked."""
-    if isinstance(layer.weight, int8.Int8Matrix):
+    if not isinstance(layer.weight, torch.Tensor):
         return int8.linear(x, layer.weight, layer.bias, gelu)
     if layer.packing is Packing.ONEDNN:
         return onednn.linear(x, layer.weight, layer.bias, gelu)
@@ -180,6 +189,7 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
     embeddings = decoder.weight("embed_tokens")
     packing = packing_of(embeddings.device, embeddings.dtype, quantizes)
     make = functools.partial(make_linear, packing=packing)
+    make_few = functools.partial(make, has_few_rows=True)
     heads = config.encoder_attention_heads, config.decoder_attention_heads
     is_tied = config.tie_word_embeddings
     return Weights(
@@ -198,12 +208,12 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
             tokens=embeddings,
             positions=decoder.weight("embed_positions"),
             layers=tuple(
-                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make)
+                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_few, make)
                 for number in range(config.decoder_layers)
             ),
             norm=Norm(*decoder.pair("layer_norm")),
             heads=heads[1],
-            head=make(embeddings if is_tied else tensors["proj_out.weight"], None),
+            head=make_few(embeddings if is_tied else tensors["proj_out.weight"], None),
         ),
     )
 
@@ -240,7 +250,9 @@ def _encoder_layer(layer: Part, heads: int, make: MakeLinear) -> EncoderLayer:
     )
 
 
-def _decoder_layer(layer: Part, heads: int, make: MakeLinear) -> DecoderLayer:
+def _decoder_layer(
+    layer: Part, heads: int, make: MakeLinear, make_for_frames: MakeLinear
+) -> DecoderLayer:
     cross = layer.part("encoder_attn.")
     return DecoderLayer(
         attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
@@ -248,7 +260,7 @@ def _decoder_layer(layer: Part, heads: int, make: MakeLinear) -> DecoderLayer:
         attention_out=make(*layer.pair("self_attn.out_proj")),
         cross_norm=Norm(*layer.pair("encoder_attn_layer_norm")),
         cross_query=make(*_query(cross, heads)),
-        cross_key_value=make(*_stacked(_key(cross), cross.pair("v_proj"))),
+        cross_key_value=make_for_frames(*_stacked(_key(cross), cross.pair("v_proj"))),
         cross_out=make(*cross.pair("out_proj")),
         feed_norm=Norm(*layer.pair("final_layer_norm")),
         widen=make(*layer.pair("fc1")),

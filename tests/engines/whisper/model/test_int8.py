@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -11,15 +13,22 @@ from asr.engines.whisper.model.weights import Packing, linear, make_linear
 pytestmark = pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
 
 
-def layer(outputs: int = 96, inputs: int = 64) -> weights.Linear:
-    return make_linear(torch.randn(outputs, inputs), torch.randn(outputs), Packing.INT8)
+@pytest.fixture(autouse=True)
+def _tried_anew() -> Iterator[None]:
+    int8._limit.cache_clear()
+    yield
+    int8._limit.cache_clear()
+
+
+OPERATORS = pytest.mark.parametrize("has_few_rows", [False, True])
 
 
 @torch.inference_mode()
+@OPERATORS
 @pytest.mark.parametrize("gelu", [False, True])
-def test_a_product_in_int8_is_close_to_the_exact_one(gelu: bool) -> None:
+def test_a_product_in_int8_is_close_to_the_exact_one(gelu: bool, has_few_rows: bool) -> None:
     matrix, bias = torch.randn(96, 64), torch.randn(96)
-    quantized = make_linear(matrix, bias, Packing.INT8)
+    quantized = make_linear(matrix, bias, Packing.INT8, has_few_rows)
     for x in (torch.randn(1, 64), torch.randn(64, 16).T, torch.randn(2, 30, 64)):
         expected = linear(x, weights.Linear(matrix, bias), gelu)
         found = linear(x, quantized, gelu)
@@ -27,24 +36,63 @@ def test_a_product_in_int8_is_close_to_the_exact_one(gelu: bool) -> None:
 
 
 @torch.inference_mode()
-def test_the_largest_numbers_of_all_are_not_cut_off() -> None:
+@OPERATORS
+def test_the_largest_numbers_of_all_are_not_cut_off(has_few_rows: bool) -> None:
     ones = torch.ones(8, 512)
-    found = linear(ones[:3], make_linear(ones, None, Packing.INT8))
-    assert torch.allclose(found, torch.full((3, 8), 512.0), rtol=0.01)
+    found = linear(ones[:3], make_linear(ones, None, Packing.INT8, has_few_rows))
+    assert torch.allclose(found, torch.full((3, 8), 512.0), rtol=1e-4)
 
 
 @torch.inference_mode()
-def test_a_row_of_zeros_is_the_bias() -> None:
-    made = layer()
-    assert made.bias is not None
-    assert torch.equal(linear(torch.zeros(2, 64), made)[1], made.bias)
+@OPERATORS
+def test_rows_and_channels_of_zeros_are_the_bias(has_few_rows: bool) -> None:
+    matrix, bias = torch.randn(96, 64), torch.randn(96)
+    matrix[1] = 0
+    made = make_linear(matrix, bias, Packing.INT8, has_few_rows)
+    assert torch.equal(linear(torch.zeros(2, 64), made)[1], bias)
+    assert torch.equal(linear(torch.ones(2, 64), made)[:, 1], bias[1].expand(2))
 
 
 @torch.inference_mode()
+@OPERATORS
 @pytest.mark.parametrize("count", [2, 7, 16, 200])
-def test_no_row_depends_on_the_rows_beside_it(count: int) -> None:
-    made = layer()
+def test_no_row_depends_on_the_rows_beside_it(count: int, has_few_rows: bool) -> None:
+    made = make_linear(torch.randn(96, 64), torch.randn(96), Packing.INT8, has_few_rows)
     rows = torch.randn(count, 64) * torch.logspace(-3, 3, count)[:, None]
     together = linear(rows, made, gelu=True)
     alone = torch.cat([linear(row[None], made, gelu=True) for row in rows])
     assert torch.equal(together, alone)
+
+
+@torch.inference_mode()
+@OPERATORS
+@pytest.mark.parametrize("wrong", [torch.nan, torch.inf])
+def test_a_number_that_is_none_is_none_in_the_whole_row_and_in_no_other(
+    wrong: float, has_few_rows: bool
+) -> None:
+    made = make_linear(torch.randn(96, 64), torch.randn(96), Packing.INT8, has_few_rows)
+    rows = torch.randn(3, 64)
+    rows[1, 5] = wrong
+    found = linear(rows, made)
+    assert not found[1].isfinite().any()
+    assert torch.equal(found[[0, 2]], linear(rows[[0, 2]], made))
+
+
+@torch.inference_mode()
+def test_without_the_operator_for_few_rows_the_other_one_is_used(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*_: object) -> None:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(int8.FbgemmMatrix, "pack", missing)
+    matrix, x = torch.randn(96, 64), torch.randn(3, 64)
+    few, many = (make_linear(matrix, None, Packing.INT8, each) for each in (True, False))
+    assert isinstance(few.weight, int8.OneDnnMatrix)
+    assert torch.equal(linear(x, few), linear(x, many))
+
+
+def test_without_any_operator_matrices_stay_in_float(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "_is_exact", lambda *_: False)
+    cpu = torch.device("cpu")
+    assert weights.packing_of(cpu, torch.float32, quantizes=True) is not Packing.INT8
