@@ -7,6 +7,8 @@ from typing import Literal
 
 Task = Literal["transcribe", "translate"]
 Timestamps = Literal["segment", "word", "none"]
+# All channels as one, each by itself, or the one with this number, from 0.
+Channels = Literal["mix", "split"] | int
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Options:
     vad: VadOptions = VadOptions()  # for the transcriber alone: no engine reads it
     audio_track: int | None = None  # among those of the file, from 0; for the decoder alone
     part: AudioPart | None = None  # likewise; None: the whole recording
+    channels: Channels = "mix"  # likewise
     # Likewise: whether a window's prompt is the text before it; None: the server's setting.
     condition_on_previous_text: bool | None = None
     speakers: SpeakerOptions | None = None  # likewise; None: nobody asks who speaks

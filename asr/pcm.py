@@ -53,6 +53,39 @@ class Resampler:
         return resampled.clip(-1.0, 1.0)
 
 
+class ChannelResampler:
+    """Converts one recording to 16 kHz, each of its channels by itself, block by block.
+
+    All channels go through the same filter, so that none is moved against another.
+    """
+
+    def __init__(self, rate: int, channels: int) -> None:
+        self._resampler = None
+        if rate != SAMPLE_RATE:
+            self._resampler = soxr.ResampleStream(rate, SAMPLE_RATE, channels, dtype="float32")
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether samples may still follow when all frames have been pushed."""
+        return self._resampler is not None
+
+    def push(self, frames: Frames, is_last: bool) -> Samples:
+        """Convert the next [frames, channels] to [samples, channels]."""
+        floats = floats_of(_finite(frames))
+        if self._resampler is None:
+            return floats
+        resampled: Samples = self._resampler.resample_chunk(floats, last=is_last)
+        return resampled.clip(-1.0, 1.0)
+
+
+def floats_of(frames: Frames) -> Samples:
+    """Frames, [frames, channels], as numbers between -1 and 1."""
+    if frames.dtype == np.int16:
+        return np.multiply(frames, np.float32(1 / FULL_SCALE), dtype=np.float32)
+    floats: Samples = frames.astype(np.float32, copy=False)
+    return floats
+
+
 def plain_mix(frames: Frames) -> Samples:
     """Mix [frames, 1 or 2] to [frames]."""
     if frames.dtype == np.int16:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.pcm import ChannelMixer, Resampler, plain_mix
+from asr.pcm import SAMPLE_RATE, ChannelMixer, ChannelResampler, Resampler, plain_mix
 from tests.conftest import RATE, tone
 from tests.support.sounds import sweep
 
@@ -129,3 +129,20 @@ def test_every_rate_gives_all_of_a_recording(rate: int) -> None:
     found = np.concatenate(parts)
     assert abs(len(found) - SECONDS * RATE) <= 2
     assert np.abs(found[: 2 * RATE] - sweep()[: 2 * RATE])[RATE // 10 :].max() < 0.02
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100])
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+def test_channels_stay_apart_and_none_is_moved_against_another(
+    rate: int, dtype: type[np.float32 | np.int16]
+) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
+    frames = np.stack([noise, 0 * noise, noise], axis=1)
+    sound = (frames * 32_768).astype(np.int16) if dtype is np.int16 else frames.astype(dtype)
+    resampler = ChannelResampler(rate, 3)
+    blocks = [resampler.push(sound[:777].copy(), False), resampler.push(sound[777:].copy(), True)]
+    found = np.concatenate(blocks)
+    assert found.shape == (2 * SAMPLE_RATE, 3)
+    assert np.array_equal(found[:, 0], found[:, 2])
+    assert np.max(np.abs(found[:, 1])) < 1e-6
+    assert found[:, 0].std() > 0.03

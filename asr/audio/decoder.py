@@ -1,4 +1,4 @@
-"""Decodes any container or codec to blocks of 16 kHz mono, while it arrives."""
+"""Decodes any container or codec to blocks of 16 kHz, while it arrives."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from asr.audio.libsndfile import (
 )
 from asr.audio.process_limit import ProcessLimit
 from asr.audio.streams import Source, chained, from_start, read_at_least, stream_of
-from asr.audio.tracks import require_first
+from asr.audio.tracks import chosen_channels, require_first, without_first
 from asr.audio.wav import Header, WaveDecoder, read_header
 from asr.concurrency import ThreadPool
 from asr.errors import AsrError, BadAudio, DecoderFailed, TooLarge, UnsupportedMedia
+from asr.options import Channels
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.resources import cpu
 from asr.resources.exhaustion import run_out
@@ -48,6 +49,7 @@ class Reading:
     """What is asked of one source, what is told of it, and what it holds open."""
 
     track: int | None  # None: the default one
+    is_split: bool  # whether the channels stay apart
     damage: Damage
     stack: contextlib.AsyncExitStack
 
@@ -84,9 +86,15 @@ class Decoder:
         self._threads.close()
 
     async def blocks(
-        self, source: Source, damage: Damage | None = None, track: int | None = None
+        self,
+        source: Source,
+        damage: Damage | None = None,
+        track: int | None = None,
+        channels: Channels = "mix",
     ) -> AsyncGenerator[Samples]:
-        """Decode `source`; yield blocks of [samples], each at most some ten seconds.
+        """Decode `source`; yield blocks of at most some ten seconds.
+
+        They are [samples], or where channels are split [samples, channels].
 
         Args:
             damage: gets what is wrong with the audio; complete after the last block.
@@ -94,27 +102,31 @@ class Decoder:
 
         Raises:
             BadAudio: no decoder can read the bytes, or they hold no samples.
-            BadRequest: there is no such track.
+            BadRequest: there is no such track or channel, or there are too many channels.
             UnsupportedMedia: the format needs ffmpeg, and there is none.
             TooLarge: the audio is longer than `max_seconds`; raised while decoding.
             ServerError: a decoder failed, or the disk or the system has nothing left for it.
         """
-        total = 0
+        total = frames = 0
         damage = damage or Damage()
+        is_split = channels != "mix"
         async with contextlib.AsyncExitStack() as stack:
-            async for block in await self._open(source, Reading(track, damage, stack)):
-                total += len(block)
-                damage.decoded = total / SAMPLE_RATE
-                self._check_length(total)
+            async for block in await self._open(source, Reading(track, is_split, damage, stack)):
+                if is_split:
+                    block = chosen_channels(block, channels)
+                total += block.size
+                frames += len(block)
+                damage.decoded = frames / SAMPLE_RATE
+                self._check_length(total, " of all channels" if channels == "split" else "")
                 if len(block):
                     yield block
         if total == 0:
             raise BadAudio("the audio has no samples: send a recording of at least one sample")
 
-    def _check_length(self, samples: float) -> None:
+    def _check_length(self, samples: float, whose: str) -> None:
         if self._max_samples is not None and samples > self._max_samples:
             raise TooLarge(
-                f"the audio lasts {samples / SAMPLE_RATE:.0f} s or more, the limit is "
+                f"the audio{whose} lasts {samples / SAMPLE_RATE:.0f} s or more, the limit is "
                 f"MAX_AUDIO_SECONDS={self._max_samples / SAMPLE_RATE:g}: send it in parts"
             )
 
@@ -136,7 +148,7 @@ class Decoder:
         reading.damage.declared = mp3.seconds(head)
         if header is not None:
             require_first(reading.track, "wav")
-            return await _entered(self._with_wave(header, data, reading.damage), reading.stack)
+            return await _entered(self._with_wave(header, data, reading), reading.stack)
         if buffer is not None:
             await self._processes.turn(buffer)
         return await self._with_ffmpeg(data, reading)
@@ -175,13 +187,14 @@ class Decoder:
             raise _needs_ffmpeg()
         await reading.stack.enter_async_context(self._processes.slots)
         return await _entered(
-            self._ffmpeg.blocks(source, reading.damage, reading.track), reading.stack
+            self._ffmpeg.blocks(source, reading.damage, reading.track, reading.is_split),
+            reading.stack,
         )
 
     async def _with_soundfile(
         self, sound: soundfile.SoundFile, file: BinaryIO, reading: Reading
     ) -> AsyncGenerator[Samples]:
-        decoder, decoded = SoundfileDecoder(sound), 0
+        decoder, decoded = SoundfileDecoder(sound, reading.is_split), 0
         reading.damage.declared = decoder.seconds
         while not decoder.has_ended:
             try:
@@ -197,14 +210,14 @@ class Decoder:
         if self._ffmpeg is None and decoded:
             return
         rest = await self._with_ffmpeg(from_start(file), reading)
-        async for block in _without_first(decoded, rest):
+        async for block in without_first(decoded, rest):
             yield block
 
     async def _with_wave(
-        self, header: Header, stream: AsyncIterator[bytes], damage: Damage
+        self, header: Header, stream: AsyncIterator[bytes], reading: Reading
     ) -> AsyncGenerator[Samples]:
-        damage.declared = header.seconds
-        decoder = WaveDecoder(header)
+        reading.damage.declared = header.seconds
+        decoder = WaveDecoder(header, reading.is_split)
         held = b""
         async for data in stream:
             held += decoder.sound(data)
@@ -263,17 +276,6 @@ def needs_seeking(head: bytes) -> bool:
             return True
         place += size
     return place > 0
-
-
-async def _without_first(count: int, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Samples]:
-    """Yield `blocks` without their first `count` samples; `blocks` may fail before these."""
-    try:
-        async for block in blocks:
-            yield block[count:]
-            count = max(0, count - len(block))
-    except BadAudio:
-        if not count:
-            raise
 
 
 async def _entered(

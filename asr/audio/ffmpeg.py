@@ -18,9 +18,17 @@ from asr.audio.ffmpeg_messages import LEVEL, Messages
 from asr.audio.ffmpeg_process import FfmpegProcess, started
 from asr.audio.streams import Rewindable, Source
 from asr.audio.timeline import SHORTEST_SECONDS, Timeline, clock_start
-from asr.audio.tracks import AudioTrack, chosen, missing
+from asr.audio.tracks import AudioTrack, channel_count, chosen, missing
 from asr.concurrency import ThreadPool
-from asr.pcm import BLOCK_SECONDS, SAMPLE_RATE, ChannelMixer, Frames, Samples, mixed_integers
+from asr.pcm import (
+    BLOCK_SECONDS,
+    SAMPLE_RATE,
+    ChannelMixer,
+    Frames,
+    Samples,
+    floats_of,
+    mixed_integers,
+)
 
 PROGRAM = "ffmpeg"  # The program is looked for by this name.
 # At most so many bytes of 16-bit PCM are read at a time.
@@ -62,6 +70,7 @@ class Selection:
     track: int  # among the audio tracks
     channels: int = 1  # of stereo the first one is enough: the mix tells the other
     is_usual: bool = True  # whether one conversion makes the mix that ffmpeg makes itself
+    is_split: bool = False  # whether it decodes all channels, and no mix
 
 
 class Ffmpeg:
@@ -81,13 +90,14 @@ class Ffmpeg:
         self._starts = asyncio.Lock()
 
     async def blocks(
-        self, source: Source, damage: Damage, track: int | None = None
+        self, source: Source, damage: Damage, track: int | None = None, is_split: bool = False
     ) -> AsyncGenerator[Samples]:
         """Decode one track of `source`; the process ends with the generator.
 
         Args:
             damage: gets what the program says of the bytes.
             track: its number among the audio tracks; None: the default one.
+            is_split: whether blocks are [samples, channels] instead of [samples].
 
         Raises:
             BadAudio: the program writes no samples, and says why.
@@ -96,7 +106,7 @@ class Ffmpeg:
             OutOfResources: it cannot be started now.
         """
         async with contextlib.AsyncExitStack() as stack:
-            process, output, data = await self._begun(source, track, stack)
+            process, output, data = await self._begun(source, track, is_split, stack)
             count, is_last = 0, False
             while not is_last:
                 is_last = not data
@@ -109,7 +119,11 @@ class Ffmpeg:
             await process.finish(count / SAMPLE_RATE, self._stall_seconds, damage)
 
     async def _begun(
-        self, source: Source, track: int | None, stack: contextlib.AsyncExitStack
+        self,
+        source: Source,
+        track: int | None,
+        is_split: bool,
+        stack: contextlib.AsyncExitStack,
     ) -> tuple[FfmpegProcess, Output, bytes]:
         """Start the program, once more where it says that another selection is right.
 
@@ -120,12 +134,12 @@ class Ffmpeg:
         if isinstance(source, AsyncIterator):
             stream = source = Rewindable(source, self._threads)
             stack.push_async_callback(stream.aclose)
-        selection = Selection(track or 0)
+        selection = Selection(track or 0, is_split=is_split)
         process, data = await self._started(source, selection, stack)
         tracks = process.messages.tracks
         if tracks and track is not None and track >= len(tracks):
             raise missing(track, tracks)
-        better = _selection(tracks, track)
+        better = _selection(tracks, track, is_split)
         if better == selection or (stream is not None and not stream.can_begin_again):
             if stream is not None:
                 stream.release()
@@ -148,7 +162,7 @@ class Ffmpeg:
 
 
 class Output:
-    """Turns what a process writes into blocks of mono, at the times of its container.
+    """Turns what a process writes into blocks, at the times of its container.
 
     Args:
         selection: what the process decodes.
@@ -157,19 +171,24 @@ class Output:
 
     def __init__(self, selection: Selection, said: Messages) -> None:
         self._said = said
+        self._is_split = selection.is_split
         self._columns = 1 + selection.channels
+        if selection.is_split:
+            self._columns = channel_count(said.tracks, selection.track)
         self._rest = b""  # of a frame
         self._mixer = _mixer(selection, said.tracks)
         start = clock_start(said.format, said.start)
         self._timeline = None if start is None else Timeline(start)
 
     async def mixed(self, data: bytes, is_last: bool, threads: ThreadPool) -> Samples:
-        """Mix the next bytes to [samples]."""
+        """Mix the next bytes to [samples], or turn them to [samples, channels]."""
         data = self._rest + data if self._rest else data
         size = 2 * self._columns
         whole = len(data) // size * size
         self._rest = data[whole:]
         frames = np.frombuffer(data, "<i2", whole // 2).reshape(-1, self._columns)
+        if self._is_split:
+            return floats_of(frames)
         if self._mixer is None:
             return _first_column(frames)
         if len(data) <= INLINE_BYTES:
@@ -186,11 +205,11 @@ class Output:
         return self._timeline.placed(block)
 
 
-def _selection(tracks: Sequence[AudioTrack], track: int | None) -> Selection:
+def _selection(tracks: Sequence[AudioTrack], track: int | None, is_split: bool) -> Selection:
     """What is to be decoded of a container with these tracks."""
     number = chosen(tracks) if track is None else track
-    if not tracks:
-        return Selection(number)
+    if not tracks or is_split:
+        return Selection(number, is_split=is_split)
     meant = tracks[number]
     is_usual = not (
         meant.channels > 2
@@ -203,8 +222,10 @@ def _selection(tracks: Sequence[AudioTrack], track: int | None) -> Selection:
 
 
 def _mixer(selection: Selection, tracks: Sequence[AudioTrack]) -> ChannelMixer | None:
-    """The mixer of what a process decodes; None where there is nothing to compare."""
+    """The mixer of what a process decodes; None where there is nothing to mix or to compare."""
     channels = tracks[selection.track].channels if selection.track < len(tracks) else 0
+    if selection.is_split:
+        return None
     if channels == 2:
         return ChannelMixer(SAMPLE_RATE, _first_column, _both_channels)
     if channels == selection.channels > 1:
@@ -230,7 +251,8 @@ def _both_channels(frames: Frames) -> Frames:
 def ffmpeg_command(path: str, name: str, selection: Selection = Selection(0)) -> tuple[str, ...]:
     """The command that decodes `name` to 16-bit 16 kHz PCM on its standard output.
 
-    Each frame has the mix of all channels, and then the channels of the selection.
+    Each frame has the mix of all channels and then the channels of the selection, or where they
+    are split all channels alone.
     """
     source = ffmpeg.input(
         name, protocol_whitelist="pipe,file", format_whitelist=FORMATS, threads=1, copyts=None
@@ -257,6 +279,8 @@ def _filters(selection: Selection) -> str:
     """
     floats, integers = "aformat=sample_fmts=fltp", "aformat=sample_fmts=s16"
     rate = f":sample_rates={SAMPLE_RATE}"
+    if selection.is_split:
+        return f"{CLOCK},{integers}{rate}"
     if selection.is_usual:
         return f"{CLOCK},{floats}{rate},pan=2c|c0<c0+c1|c1=c0,{floats},{integers}"
     count = selection.channels

@@ -16,6 +16,7 @@ from asr.pcm import (
     HIGHEST_RATE,
     LOWEST_RATE,
     MIXED_CHANNELS,
+    ChannelResampler,
     Resampler,
     Samples,
 )
@@ -73,11 +74,17 @@ def opened_by_soundfile(file: BinaryIO) -> soundfile.SoundFile | None:
 
 
 class SoundfileDecoder:
-    """Reads blocks of 16 kHz mono from a file that libsndfile has opened."""
+    """Reads blocks of 16 kHz from a file that libsndfile has opened.
 
-    def __init__(self, sound: soundfile.SoundFile) -> None:
+    Args:
+        is_split: whether the channels stay apart, instead of being mixed.
+    """
+
+    def __init__(self, sound: soundfile.SoundFile, is_split: bool = False) -> None:
         self._sound = sound
-        self._resampler = Resampler(sound.samplerate)
+        self._resampler: Resampler | ChannelResampler = Resampler(sound.samplerate)
+        if is_split:
+            self._resampler = ChannelResampler(sound.samplerate, sound.channels)
         self._dtype = "int16" if sound.subtype in {"PCM_16", "PCM_S8"} else "float32"
         self.has_ended = False
 
@@ -87,7 +94,7 @@ class SoundfileDecoder:
         return float(self._sound.frames / self._sound.samplerate)
 
     def read(self) -> Samples:
-        """Read the next block, [samples].
+        """Read the next block, [samples] or [samples, channels].
 
         Raises:
             soundfile.LibsndfileError: the block is damaged; nothing of it is returned.

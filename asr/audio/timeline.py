@@ -77,14 +77,17 @@ class Timeline:
             self._silence += hole
 
     def placed(self, block: Samples) -> Iterator[Samples]:
-        """Give out the next decoded block, [samples], with the silence before and in it."""
+        """Give out the next decoded block, with the silence before and in it.
+
+        Blocks are [samples] or [samples, channels].
+        """
         while self._holes and self._holes[0][0] < self._decoded + len(block):
             at, hole = self._holes.popleft()
             before = max(0, at - self._decoded)
             yield block[:before]
             self._decoded += before
             block = block[before:]
-            yield from _silence(hole)
+            yield from _silence(hole, block)
         self._decoded += len(block)
         yield block
 
@@ -98,8 +101,8 @@ class Timeline:
         return expected if expected >= self._marked else max(self._marked, self._decoded)
 
 
-def _silence(count: int) -> Iterator[Samples]:
-    """Silence of `count` samples, in blocks."""
+def _silence(count: int, other: Samples) -> Iterator[Samples]:
+    """Silence of `count` samples, in blocks with the channels of another one."""
     longest = BLOCK_SECONDS * SAMPLE_RATE
     for start in range(0, count, longest):
-        yield np.zeros(min(longest, count - start), np.float32)
+        yield np.zeros((min(longest, count - start), *other.shape[1:]), np.float32)

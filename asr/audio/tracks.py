@@ -1,19 +1,20 @@
-"""The audio tracks of a container, and the part of one: which there are, and what is meant."""
+"""The tracks of a container, the channels of a track, its part: which there are and are meant."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from asr.audio.damage import Damage
-from asr.errors import BadRequest
-from asr.options import AudioPart
+from asr.errors import BadAudio, BadRequest
+from asr.options import AudioPart, Channels
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.text import printable, quoted
 
 LONGEST_TITLE = 60  # Of a track's title at most so many characters are shown.
+MOST_SPLIT = 8  # Each by itself, a recording's channels are transcribed if they are no more.
 MOST_LISTED = 20  # At most so many tracks are listed.
 # How ffmpeg describes an audio stream; newer versions say more at the end.
 STREAM = re.compile(r"  Stream #0:(\d+)(?:\[0x[0-9a-f]+\])?(?:\((\w+)\))?: Audio: (.*)")
@@ -86,6 +87,20 @@ def chosen(tracks: Sequence[AudioTrack]) -> int:
     return [*defaults, *sounding, 0][0]
 
 
+def channel_count(tracks: Sequence[AudioTrack], number: int) -> int:
+    """How many channels one of the tracks has.
+
+    Raises:
+        BadAudio: nobody knows it.
+    """
+    known = tracks[number].channels if number < len(tracks) else 0
+    if tracks and not known:
+        raise BadAudio(
+            "the number of the audio's channels is not known: leave channels out, or send WAV"
+        )
+    return known or 1  # of a file without tracks nothing is decoded
+
+
 def missing(asked: int, tracks: Sequence[AudioTrack]) -> BadRequest:
     """The refusal of a track that is not there; it lists those that are."""
     listed = [f"{number} ({track})" for number, track in enumerate(tracks[:MOST_LISTED])]
@@ -108,10 +123,40 @@ def require_first(asked: int | None, codec: str) -> None:
         raise missing(asked, [AudioTrack(0, codec, "", 0, is_default=True)])
 
 
+def chosen_channels(block: Samples, asked: Channels) -> Samples:
+    """Of a block, [samples, channels], those that are asked for.
+
+    Returns:
+        [samples, channels] where they are split, else [samples].
+
+    Raises:
+        BadRequest: there is no such channel, or there are too many to be split.
+    """
+    count = block.shape[1]
+    if isinstance(asked, int):
+        if asked >= count:
+            known = "0" if count == 1 else f"a number from 0 to {count - 1}"
+            raise BadRequest(
+                f"the audio has no channel {asked}, because it has {count}: send {known}, or leave "
+                "channels out",
+                "channels",
+            )
+        return block[:, asked].copy()  # a view would keep all channels in memory
+    if count > MOST_SPLIT:
+        raise BadRequest(
+            f"the audio has {count} channels, and at most {MOST_SPLIT} can be split: send the "
+            "number of one, from 0, or leave channels out",
+            "channels",
+        )
+    return block
+
+
 async def part_of(
     blocks: AsyncGenerator[Samples], part: AudioPart | None, damage: Damage
 ) -> AsyncGenerator[Samples]:
-    """Yield those of the blocks, [samples] each, that are in the part; read nothing after it.
+    """Yield those of the blocks that are in the part; read nothing after it.
+
+    Blocks are [samples] or [samples, channels].
 
     Args:
         damage: of the recording; in the end it is that of the part.
@@ -142,3 +187,14 @@ async def part_of(
     damage.decoded -= part.start
     if damage.declared is not None:
         damage.declared = max(0.0, damage.declared - part.start)
+
+
+async def without_first(count: int, blocks: AsyncIterator[Samples]) -> AsyncGenerator[Samples]:
+    """Yield `blocks` without their first `count` samples; `blocks` may fail before these."""
+    try:
+        async for block in blocks:
+            yield block[count:]
+            count = max(0, count - len(block))
+    except BadAudio:
+        if not count:
+            raise

@@ -15,6 +15,7 @@ from asr.pcm import (
     HIGHEST_RATE,
     LOWEST_RATE,
     MIXED_CHANNELS,
+    ChannelResampler,
     Frames,
     Resampler,
     Samples,
@@ -103,11 +104,17 @@ def _header(form: bytes, start: int, size: int | None) -> Header | None:
 
 
 class WaveDecoder:
-    """Decodes the bytes of one file, in their order, to 16 kHz mono."""
+    """Decodes the bytes of one file, in their order, to 16 kHz.
 
-    def __init__(self, header: Header) -> None:
+    Args:
+        is_split: whether the channels stay apart, instead of being mixed.
+    """
+
+    def __init__(self, header: Header, is_split: bool = False) -> None:
         self._header = header
-        self._resampler = Resampler(header.rate)
+        self._resampler: Resampler | ChannelResampler = Resampler(header.rate)
+        if is_split:
+            self._resampler = ChannelResampler(header.rate, header.channels)
         self._before = header.start  # bytes until the samples begin
         self._left = header.size  # bytes of samples that may still come
         self._rest = b""  # of a frame
@@ -128,7 +135,7 @@ class WaveDecoder:
         return self._resampler.holds_back
 
     def push(self, sound: bytes, is_last: bool) -> Samples:
-        """Decode the next bytes of samples to [samples]."""
+        """Decode the next bytes of samples to [samples], or to [samples, channels]."""
         data = self._rest + sound if self._rest else sound
         whole = len(data) // self._header.frame_bytes * self._header.frame_bytes
         self._rest = data[whole:]

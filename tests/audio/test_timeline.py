@@ -135,3 +135,12 @@ def test_containers_without_a_clock_have_none() -> None:
     assert clock_start("mp3", 0.025) is None
     assert clock_start("avi", 0.0) is None
     assert 0 < SHORTEST_SECONDS < 1
+
+
+def test_a_hole_is_silence_in_all_channels() -> None:
+    timeline = Timeline(0.0)
+    timeline.mark(ClockMark(0.0, 0.0))
+    timeline.mark(ClockMark(1.0, 3.0))
+    placed = np.concatenate([*timeline.placed(np.ones((2 * SAMPLE_RATE, 2), np.float32))])
+    assert placed.shape == (4 * SAMPLE_RATE, 2)
+    assert placed[SAMPLE_RATE : 3 * SAMPLE_RATE].max() == 0.0

@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 
 from asr.audio.damage import Damage
-from asr.audio.tracks import AudioTrack, chosen, missing, part_of, read_track, require_first
-from asr.errors import BadRequest
+from asr.audio.tracks import (
+    MOST_SPLIT,
+    AudioTrack,
+    channel_count,
+    chosen,
+    chosen_channels,
+    missing,
+    part_of,
+    read_track,
+    require_first,
+)
+from asr.errors import BadAudio, BadRequest
 from asr.options import AudioPart
 from asr.pcm import SAMPLE_RATE, Samples
 
@@ -133,3 +143,38 @@ async def test_what_is_missing_at_the_end_of_a_part_is_told_of_the_part() -> Non
 async def test_a_part_behind_the_end_is_refused() -> None:
     with pytest.raises(BadRequest, match=r"begins at 4 s, and the audio lasts only 4\.0 s"):
         [block async for block in part_of(in_blocks(4.0), AudioPart(4.0), Damage())]
+
+
+def test_one_channel_is_taken_out_of_a_block_and_keeps_no_other_in_memory() -> None:
+    block = np.arange(12, dtype=np.float32).reshape(4, 3)
+    taken = chosen_channels(block, 1)
+    assert taken.tolist() == [1, 4, 7, 10]
+    assert taken.base is None
+    assert chosen_channels(block, "split") is block
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [(1, "because it has 1: send 0,"), (2, "because it has 2: send a number from 0 to 1,")],
+)
+def test_a_channel_that_is_not_there_is_refused_with_how_many_there_are(
+    count: int, said: str
+) -> None:
+    with pytest.raises(BadRequest, match="the audio has no channel 9, " + said) as refused:
+        chosen_channels(np.zeros((4, count), np.float32), 9)
+    assert refused.value.param == "channels"
+
+
+def test_more_than_eight_channels_are_not_split_and_one_of_them_may_be_had() -> None:
+    block = np.zeros((4, MOST_SPLIT + 1), np.float32)
+    with pytest.raises(BadRequest, match="the audio has 9 channels, and at most 8 can be split"):
+        chosen_channels(block, "split")
+    assert chosen_channels(block, 8).shape == (4,)
+    assert chosen_channels(block[:, 1:], "split").shape == (4, 8)
+
+
+def test_a_number_of_channels_that_nobody_knows_is_no_guess() -> None:
+    assert channel_count([track(channels=6)], 0) == 6
+    assert channel_count([], 0) == 1  # there is no audio
+    with pytest.raises(BadAudio, match="leave channels out"):
+        channel_count([track(channels=0)], 0)
