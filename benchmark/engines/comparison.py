@@ -20,6 +20,7 @@ from benchmark import recordings
 from benchmark.engines import (
     contender_process,
     environments,
+    formats,
     goals,
     machine,
     plan,
@@ -28,6 +29,7 @@ from benchmark.engines import (
 )
 from benchmark.engines.contender import ENTRIES, CannotRun, Entry, Settings
 from benchmark.engines.contender_process import ContenderProcess
+from benchmark.engines.formats import Choice
 from benchmark.engines.goals import Goal
 from benchmark.engines.plan import Plan
 from benchmark.engines.rounds import Level, Results, compare
@@ -52,6 +54,8 @@ class Comparison:
     checkpoint: Path
     machine: dict[str, str]
     peaks: dict[str, roofline.Peak] = field(default_factory=dict)  # dtype → what is possible
+    int8_flops: float | None = None  # operations per second, of our engine
+    choice: Choice | None = None  # what DTYPE=auto chooses, on a CPU
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)  # contenders that do not run here
     levels: dict[str, Results] = field(default_factory=dict)
@@ -64,7 +68,8 @@ class Comparison:
         multiples = http_overhead.multiples(self.served)
         outside = goals.outside_goals(multiples, self.plan.threads)
         if self.plan.device == "cpu":
-            return [*goals.cpu_goals(self.levels, self.first_windows), *outside]
+            own = goals.cpu_goals(self.plan.weights, self.levels, self.first_windows, self.choice)
+            return [*own, *outside]
         return [*goals.gpu_goals(self.plan.weights, self.levels, multiples), *outside]
 
     def plain(self) -> dict[str, Any]:
@@ -95,17 +100,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure_peaks(comparison: Comparison) -> None:
-    """Measure the machine's peaks for each dtype that has a roofline.
+    """Measure the machine's peaks for each dtype that has a roofline, and what is chosen by them.
 
     This happens in this process, before any other of the comparison runs.
     """
     run_plan = comparison.plan
     torch.set_num_threads(run_plan.threads)
     named = {dtype for e in ENTRIES if e.name not in OWN_KERNELS for dtype in run_plan.dtypes_of(e)}
-    for dtype in sorted(named & set(ITEM_BYTES)):
+    is_cpu = run_plan.device == "cpu"
+    possible = formats.supported() if is_cpu else ITEM_BYTES
+    for dtype in sorted(named & set(ITEM_BYTES) & set(possible)):
         peak = roofline.measure(torch.device(run_plan.device), getattr(torch, dtype))
         comparison.peaks[dtype] = peak
-        tell(f"{dtype}: {peak.flops / 1e9:.0f} GFLOP/s, {peak.bandwidth / 1e9:.1f} GB/s")
+        print(f"{dtype}: {peak.flops / 1e9:.0f} GFLOP/s, {peak.bandwidth / 1e9:.1f} GB/s")
+    if is_cpu:
+        comparison.int8_flops = roofline.int8_flops()
+        speed = f"{comparison.int8_flops / 1e9:.0f} GFLOP/s" if comparison.int8_flops else "none"
+        comparison.choice = formats.choice(comparison.checkpoint)
+        print(f"int8: {speed}\nDTYPE=auto: {comparison.choice.name} ({comparison.choice.reason})")
 
 
 def run(comparison: Comparison, folder: Path) -> None:
@@ -230,7 +242,7 @@ def servers(comparison: Comparison) -> Iterator[tuple[Setup, list[Case]]]:
     the first of these gets all cases.
     """
     run_plan = comparison.plan
-    dtype = (run_plan.dtypes or (["bfloat16"] if run_plan.device == "cpu" else ["float16"]))[0]
+    dtype = (run_plan.dtypes or ["auto"])[0]
     mute = Setup(MUTE, comparison.checkpoint, run_plan.device, dtype)
     tokens: Sequence[str | None] = (run_plan.tokens if run_plan.is_random else ()) or [None]
     first, *others = [replace(mute, engine=WHISPER, tokens=one) for one in tokens]

@@ -122,7 +122,13 @@ class Entry:
 HERE = ("torch", "transformers")  # The environment of this repository has these packages.
 # The tables of a comparison may have a row for each of these.
 ENTRIES = (
-    Entry("ours", "ours", HERE, dtypes=("float32", "bfloat16"), gpu_dtypes=("float16", "bfloat16")),
+    Entry(
+        "ours",
+        "ours",
+        HERE,
+        dtypes=("float32", "bfloat16", "int8"),
+        gpu_dtypes=("float16", "bfloat16"),
+    ),
     Entry("pipeline engine", "ours", HERE, options={"kind": "pipeline"}, note="batches of 16"),
     Entry(
         "transformers greedy",

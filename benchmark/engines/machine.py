@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import transformers
 
+from benchmark.engines import formats
 from benchmark.engines.plan import Plan
 from benchmark.provenance import commit, processor
 
@@ -22,6 +23,7 @@ def described(plan: Plan) -> dict[str, str]:
         "commit": commit(),
         "weights": plan.weights + (" (no accuracy, no real speech)" if plan.is_random else ""),
         "processor": processor(),
+        "flags": formats.flags(),
         "threads": str(plan.threads),
         "gpu": torch.cuda.get_device_name() if plan.device == "cuda" else "none",
         "load": f"{os.getloadavg()[0]:.2f} before the start",

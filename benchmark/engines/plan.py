@@ -26,7 +26,7 @@ CLIP_TOKENS = 17  # A clip of 5 s of English has so many tokens.
 # These files of a hub's checkpoint hold the weights once more.
 TORCH_FILES = ("*.bin", "*.msgpack", "*.h5")
 # The command line has these short names of dtypes.
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16", "int8": "int8"}
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--dtype",
         default="",
-        help="dtypes of our engine: fp32, bf16, fp16; empty: all that suit the device",
+        help="dtypes of our engine: fp32, bf16, fp16, int8; empty: all that suit the device",
     )
     add("--device", choices=("cpu", "cuda"), help="unset: a GPU if there is one")
     add("--threads", type=int, default=os.cpu_count() or 1, help="threads of each engine, on a CPU")

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from benchmark.engines import formats
+
 FRAMES = 1500  # The encoder has so many positions, for 30 s.
 OPENING = 4  # So many tokens come before the first that is written.
 # The measured product has these sizes: four windows through a layer.
@@ -104,6 +106,16 @@ def window_seconds(shape: Shape, peak: Peak, rows: int, tokens: float, itemsize:
 def measure(device: torch.device, dtype: torch.dtype) -> Peak:
     """Measure this machine's peaks: products alone, then reading memory alone."""
     return Peak(_flops(device, dtype), _bandwidth(device))
+
+
+def int8_flops() -> float | None:
+    """Measure how fast our engine multiplies in int8 on this CPU; None where it does not."""
+    x, weight = torch.randn(ROWS, WIDTH), torch.randn(WIDE, WIDTH)
+    with torch.inference_mode():
+        product = formats.int8_product(weight)
+        if product is None:
+            return None
+        return 2.0 * ROWS * WIDTH * WIDE / _seconds(lambda: product(x), torch.device("cpu"))
 
 
 def _flops(device: torch.device, dtype: torch.dtype) -> float:

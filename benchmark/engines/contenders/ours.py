@@ -13,7 +13,16 @@ from asr.config.config import Config
 from asr.engines import load as engines
 from asr.engines.engine import Engine, Window
 from asr.options import Options
-from benchmark.engines.contender import BATCH, LANGUAGE, RoundOutput, Samples, Settings, Task
+from benchmark.engines import formats
+from benchmark.engines.contender import (
+    BATCH,
+    LANGUAGE,
+    CannotRun,
+    RoundOutput,
+    Samples,
+    Settings,
+    Task,
+)
 from benchmark.engines.contenders.generation import Generation
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
@@ -62,6 +71,14 @@ def load(
     settings: Settings,
     kind: Literal["whisper", "pipeline"] = "whisper",
 ) -> Ours:
+    """Load one of our engines.
+
+    Raises:
+        CannotRun: this CPU does not multiply in the dtype, so that another would be measured, or a
+            detour.
+    """
+    if settings.device == "cpu" and settings.dtype not in formats.supported():
+        raise CannotRun(f"this CPU does not multiply in {settings.dtype}")
     config = Config(
         model_id=str(settings.checkpoint),
         engine=kind,

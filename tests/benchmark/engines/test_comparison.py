@@ -17,7 +17,7 @@ import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from benchmark import recordings
-from benchmark.engines import environments, goals, plan, roofline, tables
+from benchmark.engines import environments, formats, plan, roofline, tables
 from benchmark.engines.checkpoints import SIZES, TEXT_TOKENS, build_tokenizer
 from benchmark.engines.contender import (
     ENTRIES,
@@ -32,7 +32,7 @@ from benchmark.engines.contender import (
 from benchmark.engines.contender_process import ContenderProcess, Round
 from benchmark.engines.contenders import ours, transformers_pipeline
 from benchmark.engines.contenders.ggml import ggml_name, mel_filters
-from benchmark.engines.rounds import Figures, Level, Results, compare, figures
+from benchmark.engines.rounds import Level, Results, compare, figures
 from benchmark.load import stages
 from benchmark.speakers import evaluation
 from tests.conftest import tone, wav
@@ -166,24 +166,6 @@ def test_a_contender_that_wrote_less_is_named(level: Level) -> None:
     assert "not as asked: a wrote 6.7 tokens" in tables.table(Results(level, [found]))
 
 
-def test_goals_say_met_or_by_how_much_not(level: Level) -> None:
-    levels = {"file 130": Results(level, [_figures("ours x", 2.0), _figures("ours y", 1.0)])}
-    levels["file 130"].figures.append(_figures("faster-whisper batched int8", 1.4))
-    levels["file 130"].figures.append(_figures("transformers greedy float32", 3.5))
-    said = [goal.judged() for goal in goals.cpu_goals(levels, 1.25)]
-    assert said[0].startswith("missed")
-    assert said[0].endswith("1.40 x, by 0.10 x")
-    assert said[1].startswith("met")
-    assert said[2].startswith("unmeasured")
-    assert said[3].startswith("met")
-
-
-def _figures(contender: str, seconds: float) -> Figures:
-    rest = {field.name: 0 for field in dataclasses.fields(Figures)}
-    values: dict[str, Any] = {**rest, "contender": contender, "seconds": seconds}
-    return Figures(**values)
-
-
 def test_drawn_lengths_are_the_same_every_time_and_possible() -> None:
     lengths = recordings.drawn_lengths(400)
     assert lengths == recordings.drawn_lengths(400)
@@ -213,6 +195,19 @@ def test_every_stage_outside_the_model_has_its_cost() -> None:
     for vad, cost in detection.items():
         assert costs[f"all with VAD={vad}"] == pytest.approx(rest + cost)
     assert detection["silero"] > detection["energy"] >= 0
+
+
+def test_a_dtype_in_which_this_cpu_does_not_multiply_is_left_out(checkpoint: Path) -> None:
+    for dtype in ("float16", *({"bfloat16", "int8"} - set(formats.supported()))):
+        with pytest.raises(CannotRun, match=f"does not multiply in {dtype}"):
+            ours.load(dataclasses.replace(settings(checkpoint), dtype=dtype))
+
+
+def test_the_choice_of_a_model_is_one_of_its_candidates(checkpoint: Path) -> None:
+    choice = formats.choice(checkpoint)
+    assert choice.name in choice.candidates
+    assert "GFLOP/s" in choice.reason
+    assert set(choice.candidates) <= set(formats.supported())
 
 
 def test_every_environment_is_pinned() -> None:
@@ -256,17 +251,6 @@ def test_no_engine_is_loaded_where_whole_requests_alone_are_wanted(tmp_path: Pat
     assert asked is not None
     assert plan.levels(asked, tmp_path) == []
     assert (asked.files, asked.callers) == ([5, 30], [64])
-
-
-def test_the_pipeline_may_transcribe_the_first_windows_of_the_file_alone(level: Level) -> None:
-    both = [_figures("ours x", 2.0), _figures("transformers greedy float16", 18.0)]
-    levels = {
-        "file 130": Results(level, [_figures("ours x", 12.0)]),
-        "file 130, 32 windows": Results(level, both),
-    }
-    said = [goal.judged() for goal in goals.gpu_goals("random:large-v3", levels, {})]
-    assert said[0].startswith("met")
-    assert "9.00 x" in said[0]
 
 
 def test_names_and_filters_of_the_ggml_file() -> None:
