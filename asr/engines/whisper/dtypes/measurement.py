@@ -163,14 +163,15 @@ def _products(shape: ModelShape, dtype: torch.dtype, packing: Packing) -> Iterat
     width = shape.width
     wide = min(shape.feed_width, MOST_NUMBERS // width // 64 * 64)
     matrix, bias = _numbers(wide, width).to(dtype), torch.zeros(wide, dtype=dtype)
-    layer = make_linear(matrix, bias, packing)
+    of_frames = make_linear(matrix, bias, packing)
+    of_steps = make_linear(matrix, bias, packing, has_few_rows=True)
     flops = 2.0 * width * wide  # of a row
     rows = round(min(max(ENCODER_FLOPS / flops, LEAST_ROWS), shape.frames))
     steps = shape.step_flops / flops
-    for count, times in (
-        (rows, shape.encoder_flops / (rows * flops)),
-        (1, STEPS_ALONE * steps),
-        (TOGETHER, STEPS_TOGETHER * steps / TOGETHER),
+    for count, layer, times in (
+        (rows, of_frames, shape.encoder_flops / (rows * flops)),
+        (1, of_steps, STEPS_ALONE * steps),
+        (TOGETHER, of_steps, STEPS_TOGETHER * steps / TOGETHER),
     ):
         x = _numbers(count, width).to(dtype)
         yield Share(functools.partial(linear, x, layer, gelu=True), times)
