@@ -64,8 +64,10 @@ class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings):
     dtype: str = _setting(
         "auto",
         config_parsers.dtype,
-        "Number format of the model: `float32`, `float16`, `bfloat16`, `int8` (matrices of "
-        "the `whisper` engine on a CPU), or `auto` (float16 on a GPU, float32 on a CPU)",
+        "Number format of the model: `float32`, `float16`, `bfloat16`, `int8` (matrices of the "
+        "`whisper` engine on a CPU), or `auto`: float16 on a GPU; on a CPU the fastest that is as "
+        "accurate, [measured](#number-formats-on-a-cpu) at the first start, or float32 in the "
+        "`pipeline` engine",
         "VLLM_DTYPE",
     )
     flash_attention_2: bool = _setting(

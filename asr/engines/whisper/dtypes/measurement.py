@@ -1,8 +1,9 @@
 """Measure how long a CPU takes for a window's arithmetic in each number format.
 
-One thread computes, and its CPU time counts: other programs on the machine change neither. With
-two threads at a load of 8, the same product took 2 to 40 times as long as on a quiet machine, and
-the ratio of two formats was anything from 0.2 to 3; on one thread it kept within a tenth of itself.
+One thread computes, and its CPU time counts, so that other programs on the machine hardly matter.
+With two threads, at a load of 8, products took ten times as long as on a quiet machine, and the
+ratio of two formats was anything from 0.1 to 2.5; on one thread it stays within a tenth of itself.
+With more threads than one, steps are bound by memory earlier, so that small formats gain more.
 """
 
 from __future__ import annotations
