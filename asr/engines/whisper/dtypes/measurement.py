@@ -8,13 +8,13 @@ With more threads than one, steps are bound by memory earlier, so that small for
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import median
 
+import threadpoolctl
 import torch
 import torch.nn.functional as F  # noqa: N812
 from transformers import WhisperConfig
@@ -132,7 +132,9 @@ def measure(
     Args:
         clock: seconds; CPU time of this thread.
     """
-    with _one_thread(), torch.inference_mode():
+    torch.get_num_threads()  # A thread's first call sets its number: here, not in the block.
+    openmp = threadpoolctl.ThreadpoolController().select(user_api="openmp")
+    with openmp.limit(limits=1), torch.inference_mode():  # for this thread alone
         pieces: dict[str, list[Share]] = {}
         for one in FORMATS:
             if (packing := one.packing()) is not None:
@@ -147,16 +149,6 @@ def measure(
     return {
         one.name: whole[one.name] + whole[str(one.dtype)] for one in FORMATS if one.name in whole
     }
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _products(shape: ModelShape, dtype: torch.dtype, packing: Packing) -> Iterator[Share]:
