@@ -32,7 +32,7 @@ ENCODER_FLOPS = 2e8
 LEAST_ROWS = 64
 MOST_NUMBERS = 2**21 + 2**18  # The matrix that is measured has at most so many.
 QUERIES = 375  # Attention is measured for so many queries of one head.
-REPETITIONS = 5  # Every piece is measured so many times, the formats in turn; the median counts.
+REPETITIONS = 5  # Every share is measured so many times, the formats in turn; the median counts.
 CPU = torch.device("cpu")
 
 
@@ -127,7 +127,7 @@ def measure(
 ) -> Mapping[str, float]:
     """Return the seconds of a window on one core, by the name of each supported format.
 
-    It takes a fifth of a second of one core, for a model of any size.
+    It takes a tenth to a quarter of a second of one core, for a model of any size.
 
     Args:
         clock: seconds; CPU time of this thread.
@@ -135,16 +135,16 @@ def measure(
     torch.get_num_threads()  # A thread's first call sets its number: here, not in the block.
     openmp = threadpoolctl.ThreadpoolController().select(user_api="openmp")
     with openmp.limit(limits=1), torch.inference_mode():  # for this thread alone
-        pieces: dict[str, list[Share]] = {}
+        shares: dict[str, list[Share]] = {}
         for one in FORMATS:
             if (packing := one.packing()) is not None:
-                pieces[one.name] = [*_products(shape, one.dtype, packing)]
-                pieces.setdefault(str(one.dtype), [_attention(shape, one.dtype, packing)])
-        taken: dict[str, list[list[float]]] = {key: [[] for _ in pieces[key]] for key in pieces}
+                shares[one.name] = [*_products(shape, one.dtype, packing)]
+                shares.setdefault(str(one.dtype), [_attention(shape, one.dtype, packing)])
+        taken: dict[str, list[list[float]]] = {key: [[] for _ in shares[key]] for key in shares}
         for _ in range(REPETITIONS + 1):  # the first warms up
-            for key, some in pieces.items():
-                for piece, seconds in zip(some, taken[key], strict=True):
-                    seconds.append(_timed(piece, clock))
+            for key, some in shares.items():
+                for share, seconds in zip(some, taken[key], strict=True):
+                    seconds.append(_timed(share, clock))
     whole = {key: sum(median(seconds[1:]) for seconds in each) for key, each in taken.items()}
     return {
         one.name: whole[one.name] + whole[str(one.dtype)] for one in FORMATS if one.name in whole
@@ -175,15 +175,15 @@ def _attention(shape: ModelShape, dtype: torch.dtype, packing: Packing) -> Share
     size = shape.width // shape.encoder_heads
     keys = _numbers(shape.frames, size).to(dtype)[None, None]
     queries = keys[:, :, :QUERIES]
-    share = 4.0 * queries.shape[2] * shape.frames * size
-    return Share(lambda: attend(queries, keys, keys), shape.attention_flops / share)
+    flops = 4.0 * queries.shape[2] * shape.frames * size
+    return Share(lambda: attend(queries, keys, keys), shape.attention_flops / flops)
 
 
-def _timed(piece: Share, clock: Callable[[], float]) -> float:
-    """Return the seconds of a window's share of this piece, from one call."""
+def _timed(share: Share, clock: Callable[[], float]) -> float:
+    """Return the seconds of a window's share of this share, from one call."""
     began = clock()
-    piece.call()
-    return (clock() - began) * piece.times
+    share.call()
+    return (clock() - began) * share.times
 
 
 def _numbers(rows: int, columns: int) -> torch.Tensor:
