@@ -180,7 +180,7 @@ def _attention(shape: ModelShape, dtype: torch.dtype, packing: Packing) -> Share
 
 
 def _timed(share: Share, clock: Callable[[], float]) -> float:
-    """Return the seconds of a window's share of this share, from one call."""
+    """Return the seconds of all of a window's calls, from one call."""
     began = clock()
     share.call()
     return (clock() - began) * share.times
