@@ -1,4 +1,4 @@
-"""Cross-attention to the windows in the slots, stored in one of two forms.
+"""Cross-attention to the windows in the slots, stored in one of two forms; 8 bits are a third.
 
 `KeysAndValues` of every layer are the faster. `EncoderOutput` alone takes 64 times less memory
 for large-v3, because every layer's keys and values are made of it. The windows are not projected
@@ -24,6 +24,10 @@ class CrossAttention(Protocol):
 
     @property
     def stored(self) -> torch.Tensor: ...
+
+    @staticmethod
+    def slot_bytes(weights: Weights) -> int:
+        """Return how many bytes a slot takes."""
 
     def of(self, slot: int) -> torch.Tensor:
         """Return a view of all that is stored of a slot's window."""
@@ -53,13 +57,18 @@ class KeysAndValues:
         shape = (len(decoder.layers), 2, count, decoder.heads, frames, width // decoder.heads)
         return cls(decoder, torch.zeros(shape, device=weights.device, dtype=weights.dtype))
 
+    @staticmethod
+    def slot_bytes(weights: Weights) -> int:
+        numbers = len(weights.decoder.layers) * 2 * weights.encoder.positions.numel()
+        return int(numbers * weights.dtype.itemsize)
+
     def of(self, slot: int) -> torch.Tensor:
         return self.stored[:, :, slot]
 
     def store(self, start: int, encoded: torch.Tensor) -> None:
         rows = slice(start, start + len(encoded))
         for layer, stored in zip(self.decoder.layers, self.stored, strict=True):
-            made = _key_value(layer, encoded, self.decoder.heads)
+            made = key_value(layer, encoded, self.decoder.heads)
             for part, place in zip(made, stored, strict=True):
                 place[rows] = part
 
@@ -85,6 +94,10 @@ class EncoderOutput:
         stored = torch.zeros(shape, device=weights.device, dtype=weights.dtype)
         return cls(weights.decoder, stored)
 
+    @staticmethod
+    def slot_bytes(weights: Weights) -> int:
+        return int(weights.encoder.positions.numel() * weights.dtype.itemsize)
+
     def of(self, slot: int) -> torch.Tensor:
         return self.stored[slot]
 
@@ -95,7 +108,7 @@ class EncoderOutput:
         encoded = self.stored[rows]
         count, heads, length, size = query.shape
         if length > size:  # as much work as projecting the windows, and less memory
-            return attend(query, *_key_value(self.decoder.layers[layer], encoded, heads))
+            return attend(query, *key_value(self.decoder.layers[layer], encoded, heads))
         weight, bias = self._projection(layer)
         key, value = weight.unflatten(0, (2, heads, size))  # [H, S, D] each
         projected = query.transpose(0, 1).flatten(1, 2) @ key  # [H, n L, D]
@@ -150,7 +163,7 @@ def merged(x: torch.Tensor) -> torch.Tensor:
     return x.transpose(1, 2).flatten(2)
 
 
-def _key_value(
+def key_value(
     layer: DecoderLayer, encoded: torch.Tensor, heads: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return keys and values of a layer, [n, H, T, S] each."""

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import torch
 
+from asr.engines.whisper.model import int8_cross_attention
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.engines.whisper.model.cross_attention import CrossAttention, EncoderOutput, KeysAndValues
-from asr.engines.whisper.model.weights import Weights
+from asr.engines.whisper.model.int8_cross_attention import QuantizedKeysAndValues
+from asr.engines.whisper.model.weights import Packing, Weights
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,7 @@ class KVCache:
         rows = torch.arange(count, device=weights.device)[:, None, None]  # [slots, 1, 1]
         each = torch.arange(heads, device=weights.device)  # [heads]
         return cls(
-            cross=(EncoderOutput if keeps_encoder_output else KeysAndValues).allocate(
-                weights, count
-            ),
+            cross=_cross_form(weights, keeps_encoder_output).allocate(weights, count),
             own=torch.zeros(layers, 2, count, heads, positions, size, **like),
             places=((kinds + rows) * heads + each) * positions,
             queries=torch.zeros(count, positions, len(decoder.aligning), size, **like),
@@ -70,10 +70,19 @@ class KVCache:
 
 def slot_bytes(weights: Weights, keeps_encoder_output: bool = False) -> int:
     """Return how many bytes one slot takes."""
-    frames, width = weights.encoder.positions.shape
-    positions = weights.decoder.positions.shape[0]
     decoder = weights.decoder
-    pairs = len(decoder.layers) * 2  # of keys and values
-    stored = ((frames if keeps_encoder_output else pairs * frames) + pairs * positions) * width
+    positions, width = decoder.positions.shape
+    own = len(decoder.layers) * 2 * positions * width
     queries = len(decoder.aligning) * positions * width // decoder.heads
-    return int((stored + queries) * weights.dtype.itemsize)
+    cross = _cross_form(weights, keeps_encoder_output).slot_bytes(weights)
+    return cross + int((own + queries) * weights.dtype.itemsize)
+
+
+def _cross_form(
+    weights: Weights, keeps_encoder_output: bool
+) -> type[EncoderOutput] | type[KeysAndValues] | type[QuantizedKeysAndValues]:
+    """Return in which form the windows are stored."""
+    if keeps_encoder_output:
+        return EncoderOutput
+    is_quantized = weights.packing is Packing.INT8 and int8_cross_attention.is_usable()
+    return QuantizedKeysAndValues if is_quantized else KeysAndValues

@@ -123,6 +123,11 @@ class Weights:
         return self.decoder.tokens.dtype
 
     @property
+    def packing(self) -> Packing:
+        """The form of most matrices."""
+        return self.decoder.layers[0].query_key_value.packing
+
+    @property
     def vocabulary_size(self) -> int:
         return int(self.decoder.tokens.shape[0])
 

@@ -1,0 +1,76 @@
+"""Attention to 8-bit keys and values is close to the exact one, and no row depends on another."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from asr.engines.whisper.model import int8_cross_attention
+from asr.engines.whisper.model.cross_attention import CrossAttention, KeysAndValues
+from asr.engines.whisper.model.int8_cross_attention import FEW_QUERIES, QuantizedKeysAndValues
+from asr.engines.whisper.model.weights import Weights
+from tests.support import models
+from tests.support.twins import Twins
+
+FRAMES = 100  # of these models' windows; a head is 16 wide
+
+pytestmark = pytest.mark.skipif(
+    not int8_cross_attention.is_usable(), reason="this CPU or torch has no sums of 8-bit rows"
+)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Weights:
+    return Twins.of(models.TINY).checkpoint.weights
+
+
+def encoded(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(count, FRAMES, 48, generator=torch.Generator().manual_seed(seed))
+
+
+def stored(cross: CrossAttention) -> CrossAttention:
+    cross.store(1, encoded(2))
+    cross.of(0).copy_(cross.of(1))
+    return cross
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("queries", [1, FEW_QUERIES, FEW_QUERIES + 1])
+def test_8_bits_answer_like_floats(loaded: Weights, queries: int) -> None:
+    exact = stored(KeysAndValues.allocate(loaded, 4))
+    found = stored(QuantizedKeysAndValues.allocate(loaded, 4))
+    query = torch.randn(2, 3, queries, 16)
+    for rows in (slice(1, 3), slice(0, 2)):
+        expected, answer = (cross.attend(1, query, rows) for cross in (exact, found))
+        assert answer.shape == expected.shape
+        assert (answer - expected).norm() < 0.02 * expected.norm()
+    expected, answer = (cross.keys(1, 2, slot=2, frames=70) for cross in (exact, found))
+    assert answer.shape == expected.shape
+    assert (answer - expected).norm() < 0.01 * expected.norm()
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("count", [2, 5, 16])
+def test_no_row_depends_on_the_rows_beside_it(loaded: Weights, count: int) -> None:
+    cross = QuantizedKeysAndValues.allocate(loaded, count)
+    for slot in range(count):
+        cross.store(slot, encoded(1, slot) * 10.0**slot)
+    query = torch.randn(count, 3, 1, 16)
+    together = cross.attend(0, query, slice(count))
+    for slot in range(count):
+        alone = QuantizedKeysAndValues.allocate(loaded, 1)
+        alone.store(0, encoded(1, slot) * 10.0**slot)
+        one = query[slot : slot + 1]
+        assert torch.equal(together[slot], alone.attend(0, one, slice(1))[0])
+        several = cross.attend(0, one.expand(-1, -1, 3, -1), slice(slot, slot + 1))
+        assert torch.equal(together[slot].expand(3, -1), several[0])
+
+
+def test_without_the_operators_keys_and_values_stay_in_float(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def missing(*_: object) -> None:
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(int8_cross_attention, "_packed", missing)
+    assert not int8_cross_attention.is_usable.__wrapped__()
