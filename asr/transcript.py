@@ -81,6 +81,14 @@ class Segment:
     speaker: Speaker | None = None  # of all its words; None: nobody asked, or nobody is known
     # Words whose times nobody asked for: they tell who says what, and no answer shows them.
     unasked_words: tuple[Word, ...] = ()
+    channel: int | None = None  # from 0; None: channels were not split
+
+    @property
+    def voice(self) -> str | None:
+        """Who speaks, as subtitles name it: the speaker, or the channel; None: nobody knows."""
+        if self.speaker is not None:
+            return self.speaker.label
+        return None if self.channel is None else f"Channel {self.channel}"
 
     @property
     def timed_words(self) -> tuple[Word, ...]:
@@ -117,6 +125,7 @@ class Gap:
     start: float  # seconds
     end: float  # seconds
     reason: str  # such as "no text", "repetition"
+    channel: int | None = None  # from 0; None: channels were not split
 
 
 @dataclass(frozen=True)
@@ -147,6 +156,8 @@ class Transcript:
     ahead: tuple[Segment, ...] = ()  # whose text is final; they come again, with their words
     # Who speaks when, by start; None: nobody asked. In the last part alone, for the whole audio.
     turns: tuple[SpeakerTurn, ...] | None = None
+    # The language of each channel, by its number; None: channels were not split.
+    channel_languages: tuple[str | None, ...] | None = None
 
     @property
     def text(self) -> str:

@@ -40,6 +40,11 @@ class Cutter:
         self._shared = 0  # samples held that the window before has too
 
     @property
+    def begins_at(self) -> float:
+        """Where the next window begins, in seconds."""
+        return self._start / SAMPLE_RATE
+
+    @property
     def most_held(self) -> int:
         """Samples that can be held without a complete window."""
         return self._size + self._ahead

@@ -66,6 +66,11 @@ class Joiner:
         self._held = held[final:]
         return held[:final]
 
+    @property
+    def held_starts(self) -> list[float]:
+        """Where the segments begin that are held back, in seconds."""
+        return [segment.start for segment in self._held]
+
     def finish(self) -> list[Segment]:
         """The segments that were held back: no window follows."""
         held, self._held = self._held, []

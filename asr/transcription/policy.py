@@ -80,6 +80,12 @@ def check(options: Options, info: EngineInfo, has_diarizer: bool) -> None:
             "timestamps",
         )
     if options.speakers is not None:
+        if options.channels == "split":
+            raise BadRequest(
+                "channels=split tells people apart by their channels: send it without speakers, or "
+                "tell the speakers of one channel apart, such as with channels=0",
+                "channels",
+            )
         _check_speakers(options.speakers, has_diarizer)
 
 
