@@ -73,6 +73,7 @@ class Options:
     task: Task = "transcribe"
     timestamps: Timestamps = "segment"
     prompt: str | None = None
+    vocabulary: tuple[str, ...] = ()  # names that may be spoken, in the prompt of every window
     # Words that the window's text begins with: the result is what follows them. Not None, perhaps
     # empty: without timestamp tokens, in one segment.
     prefix: str | None = None

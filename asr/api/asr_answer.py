@@ -56,6 +56,7 @@ def options_of(parameters: AsrParameters, info: EngineInfo, server: ServerInfo) 
         task=parameters.task,
         timestamps=parameters.timestamps,
         prompt=parameters.prompt,
+        vocabulary=parameters.vocabulary,
         temperature=parameters.temperature,
         seed=parameters.seed,
         thresholds=parameters.thresholds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, BaseModel, Field
 
+from asr.api.vocabulary import VocabularyParameters
 from asr.http.parameters import (
     AudioFile,
     DecodingParameters,
@@ -23,6 +24,7 @@ class AsrParameters(
     TrackParameters,
     SpeakerParameters,
     KnownSpeakerParameters,
+    VocabularyParameters,
 ):
     """How `/asr` is to transcribe; every key is optional."""
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
 from asr.api.jigsaw_jobs import RequestAudio
+from asr.api.vocabulary import VocabularyParameters
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.config.config import Config
@@ -25,7 +26,7 @@ from asr.transcript import Transcript
 from asr.transcription.languages import language_code, overruled
 
 
-class JigsawParameters(SpeakerCounts):
+class JigsawParameters(SpeakerCounts, VocabularyParameters):
     """How audio is to be transcribed; keys that are null or empty count as not sent."""
 
     AUDIO_PARTS: ClassVar[tuple[str, ...]] = ("audio", "file")
@@ -142,6 +143,7 @@ def options(asked: JigsawParameters, info: EngineInfo, server: ServerInfo) -> Op
         language=language_code(asked.language, info),
         task=asked.task,
         timestamps=asked.timestamps,
+        vocabulary=asked.vocabulary,
         speakers=asked.speaker_options(server, "diarise_audio") if has_speakers else None,
     )
 

@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -31,6 +31,7 @@ from asr.options import Options, Task
 from asr.pcm import SAMPLE_RATE
 from asr.transcription.languages import allowed_languages, language_code
 from asr.transcription.service import Service, open_service
+from asr.vocabulary import names_in
 
 STDIN = "-"  # The name of standard input.
 LONGEST_SECONDS = 30 * 86_400.0  # A session in this process ends by itself after a month.
@@ -52,6 +53,7 @@ class Asked:
     languages: str | None
     task: Task
     prompt: str | None
+    hotwords: str | None
     server: str | None
     api_key: str | None
     model: str | None
@@ -62,6 +64,17 @@ class Asked:
     def allowed(self) -> tuple[str, ...]:
         """The languages that may be detected, as they were named."""
         return tuple(name.strip() for name in (self.languages or "").split(",") if name.strip())
+
+    @property
+    def options(self) -> Options:
+        """How to transcribe; languages are as they were named."""
+        return Options(
+            self.language,
+            self.allowed,
+            task=self.task,
+            prompt=self.prompt,
+            vocabulary=names_in(self.hotwords or ""),
+        )
 
 
 @click.command("listen")
@@ -117,8 +130,7 @@ async def _listen(asked: Asked, audio: PcmInput, output: TextOutput) -> int:
 @contextlib.asynccontextmanager
 async def _session(asked: Asked, rate: int, output: TextOutput) -> AsyncIterator[PcmSession]:
     if asked.server is not None:
-        options = Options(asked.language, asked.allowed, task=asked.task, prompt=asked.prompt)
-        async with remote.opened(asked.server, asked.api_key, rate, options) as far:
+        async with remote.opened(asked.server, asked.api_key, rate, asked.options) as far:
             yield far
         return
     config = config_of(asked.model, asked.device, asked.dtype)
@@ -143,11 +155,10 @@ async def _local(asked: Asked, rate: int, config: Config) -> AsyncIterator[PcmSe
 
 def _options(asked: Asked, service: Service) -> Options:
     info = service.engine.info
-    return Options(
+    return replace(
+        asked.options,
         language=language_code(asked.language, info),
         languages=allowed_languages(asked.allowed, "languages", info),
-        task=asked.task,
-        prompt=asked.prompt,
     )
 
 

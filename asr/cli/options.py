@@ -10,9 +10,20 @@ import click
 
 from asr.cli.recordings import Format
 from asr.options import Task, Timestamps
+from asr.vocabulary import names_in
 
 Command = Callable[..., Any]
 Decorator = Callable[[Command], Command]
+
+
+def _names(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    """The text of names, checked."""
+    try:
+        names_in(text or "")
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    return text
+
 
 SERVER = click.option(
     "--server",
@@ -37,7 +48,12 @@ TASK = click.option(
     help="`translate`: into English.",
 )
 PROMPT = click.option("--prompt", help="Text in the style of the audio, or names that occur in it.")
-SPOKEN = (LANGUAGE, LANGUAGES, TASK, PROMPT)
+HOTWORDS = click.option(
+    "--hotwords",
+    callback=_names,
+    help="Names and rare words that may be spoken, with commas between them.",
+)
+SPOKEN = (LANGUAGE, LANGUAGES, TASK, PROMPT, HOTWORDS)
 TRANSCRIPTION = (
     LANGUAGE,
     LANGUAGES,
@@ -50,6 +66,7 @@ TRANSCRIPTION = (
         help="`word`: times of words, too, at which subtitles are divided.",
     ),
     PROMPT,
+    HOTWORDS,
     click.option("--temperature", default=0.0, type=click.FloatRange(0, 1), show_default=True),
     click.option("--audio-track", type=click.IntRange(0), help="Track of a file, from 0."),
 )

@@ -32,6 +32,7 @@ from asr.options import Options, SpeakerOptions, Task, Timestamps
 from asr.transcription.languages import allowed_languages, language_code
 from asr.transcription.policy import check
 from asr.transcription.service import open_service
+from asr.vocabulary import names_in
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Wanted:
     task: Task
     timestamps: Timestamps
     prompt: str | None
+    hotwords: str | None
     temperature: float
     audio_track: int | None
     diarize: bool
@@ -75,6 +77,7 @@ class Wanted:
                 task=self.task,
                 timestamps=self.timestamps,
                 prompt=self.prompt,
+                vocabulary=names_in(self.hotwords or ""),
                 temperature=self.temperature,
                 audio_track=self.audio_track,
                 speakers=self.speakers,

@@ -48,6 +48,7 @@ class WindowResult:
     opened: float | None = None  # seconds, where a segment begins whose text is missing
     error: Exception | None = None  # why this window, and only this one, failed
     lasting: int = 0  # segments, from the first on, that were good enough to be given out early
+    left_out: tuple[str, ...] = ()  # of the vocabulary: names that the prompt has no room for
     is_final: bool = True  # False: language and first segments, which stay, before the whole text
 
     @property

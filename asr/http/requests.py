@@ -33,7 +33,7 @@ TEXT_BYTES = 64  # Text is recognised by so many bytes: all audio differs there.
 FORM_BYTES = 2**20  # A larger URL-encoded form is refused.
 NAME_BYTES = 256  # The name of a form's first field is looked for in so many bytes.
 OBJECT = re.compile(rb"\{[ \t\r\n]*[\"}]")  # So a JSON object begins.
-LISTS = {"languages", "temperature"}  # They may be repeated,
+LISTS = {"hotwords", "keywords", "languages", "temperature"}  # They may be repeated,
 REPEATED = {NAMES, REFERENCES}  # and so may these, with commas in them; else the last field counts.
 
 

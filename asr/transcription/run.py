@@ -23,6 +23,7 @@ from asr.transcription.scheduled_request import ScheduledRequest, Timings
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.window_stream import WindowStream
+from asr.vocabulary import left_out
 
 LEAD_SECONDS = 1.0  # A stream's first words have the processors to themselves for so long at most.
 
@@ -47,6 +48,7 @@ class TranscriptionRun:
         self._recording: DiarizedRecording | None = None  # where speakers are told apart
         self._turns: tuple[SpeakerTurn, ...] | None = None  # known at the end
         self._unheard: tuple[str, ...] = ()  # a warning for each name
+        self._left_out: dict[str, None] = {}  # names of the vocabulary, in order
 
     async def parts(self, source: Source) -> AsyncGenerator[Transcript]:
         """The transcript in parts, each as soon as no later window can change it."""
@@ -63,6 +65,8 @@ class TranscriptionRun:
         has_words = self._options.timestamps == "word"
         async with contextlib.aclosing(self._news(source)) as news:
             async for channel, result in news:
+                if result.is_final:
+                    self._left_out.update(dict.fromkeys(result.left_out))
                 segments = channels.merge(channel.push(result))
                 if not segments:
                     continue
@@ -80,7 +84,7 @@ class TranscriptionRun:
             channels.language,
             round(timings.audio, 3),
             channels.coverage(),
-            (*channels.damage.warnings, *self._unheard),
+            (*channels.damage.warnings, *self._unheard, *left_out(self._left_out)),
             turns=self._turns,
             channel_languages=channels.languages,
         )

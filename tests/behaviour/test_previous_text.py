@@ -1,6 +1,7 @@
 """The text before a window is its prompt, where that is asked: its windows take turns."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,31 @@ async def test_a_windows_prompt_is_the_requests_own_and_the_text_before(make_tra
     assert prompts(engine) == ["Numbers:", "Numbers: One", "Numbers: One two,"]
     assert [len(step) for step in engine.steps if step] == [1, 1, 1]
     assert transcript.text == " One two, three."
+
+
+async def test_names_are_known_in_every_window_whatever_becomes_of_the_text(make_transcriber):
+    engine = engine_that_writes((" One", 0.0), (" la la la", "repetition"), (" three.", 0.8))
+    transcriber = make_transcriber(engine, window_seconds=2.0)
+    asked = replace(CONDITIONED, vocabulary=("Ogden", "keel"))
+    await transcriber.transcribe(whole(wav(tone(5.0))), asked)
+    known = [window.options.vocabulary for step in engine.steps for window in step]
+    assert known == [("Ogden", "keel")] * 3
+    assert prompts(engine) == [None, "One", None]
+
+
+async def test_names_that_any_window_has_no_room_for_are_told_once(make_transcriber):
+    left = iter([("keel",), ("Ogden", "keel"), ()])
+
+    def decode(window):
+        return WindowResult(window, left_out=next(left))
+
+    engine = FakeEngine(transcribe=decode)
+    engine.info = prompted(engine.info)
+    transcriber = make_transcriber(engine, window_seconds=2.0)
+    asked = Options("en", vocabulary=("Ogden", "keel"))
+    transcript, _ = await transcriber.transcribe(whole(wav(tone(5.0))), asked)
+    [warning] = transcript.warnings
+    assert "no room for these names: keel, Ogden: send fewer" in warning
 
 
 @pytest.mark.parametrize(

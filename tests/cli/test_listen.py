@@ -161,12 +161,22 @@ def test_an_utterance_that_fails_is_an_error_at_the_end(scripted, sound, capsys)
 
 
 def test_settings_and_options_reach_the_engine_and_the_session(scripted, starts, sound):
-    options = ["--language", "English", "--languages", "en,es", "--prompt", "Lima"]
+    options = [
+        "--language",
+        "English",
+        "--languages",
+        "en,es",
+        "--prompt",
+        "Lima",
+        "--hotwords",
+        "Oslo,Rom",
+    ]
     assert run(["listen", sound, "--fast", "--device", "cpu", "--quiet", *options]) == 0
     asked = scripted.last.options
     assert (asked.audio.encoding, asked.audio.rate) == ("pcm", 16_000)
     assert (asked.options.language, asked.options.languages) == ("en", ("en", "es"))
     assert asked.options.prompt == "Lima"
+    assert asked.options.vocabulary == ("Oslo", "Rom")
     [config] = starts
     assert (config.device, config.jobs_share) == ("cpu", 1.0)
 

@@ -93,11 +93,12 @@ class NumberTokenizer:
         return np.array([self._start_of_previous, *(int(word) for word in prompt.split())])
 
     def __call__(
-        self, text: str, add_special_tokens: bool, split_special_tokens: bool
+        self, text: str, add_special_tokens: bool, split_special_tokens: bool = True
     ) -> BatchEncoding:
         assert not add_special_tokens
         assert split_special_tokens
-        return BatchEncoding({"input_ids": [int(word) for word in text.split()]})
+        numbers = text.replace(",", " ").replace(".", " ").split()
+        return BatchEncoding({"input_ids": [int(number) for number in numbers]})
 
     def convert_ids_to_tokens(self, token: Any) -> Any:
         return [f"Ġ{each}" for each in token] if isinstance(token, list) else f"Ġ{token}"

@@ -74,7 +74,7 @@ def plan(
         language=language,
         languages=languages,
         timestamps="word" if has_words else "segment",
-        prompt=_vocabulary(asked, info, warnings),
+        vocabulary=_vocabulary(asked, info, warnings),
         speakers=_speakers(asked, server),
     )
     _warn_of_the_rest(asked, warnings)
@@ -146,8 +146,8 @@ def _named(detect_language: Iterable[str]) -> list[str]:
     return [value for value in detect_language if value.lower() not in words]
 
 
-def _vocabulary(asked: ListenParameters, info: EngineInfo, warnings: Warnings) -> str | None:
-    """The terms with commas between them, as the prompt of each window."""
+def _vocabulary(asked: ListenParameters, info: EngineInfo, warnings: Warnings) -> tuple[str, ...]:
+    """The terms that are to be known, without their weights."""
     terms = list(asked.keyterm)
     for keyword in asked.keywords:
         weighted = INTENSIFIER.fullmatch(keyword)
@@ -161,8 +161,8 @@ def _vocabulary(asked: ListenParameters, info: EngineInfo, warnings: Warnings) -
     if terms and not info.can_prompt:
         name = "keyterm" if asked.keyterm else "keywords"
         warnings.add(name, f"has no effect: the model {info.model_id} takes no prompt")
-        return None
-    return ", ".join(terms) or None
+        return ()
+    return tuple(dict.fromkeys(filter(None, terms)))
 
 
 def _pair(text: str) -> tuple[str, str]:

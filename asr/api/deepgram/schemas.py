@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from multidict import MultiMapping
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from asr.api.vocabulary import Names
 from asr.http.parameters import AudioFile, Location
 from asr.pcm import HIGHEST_RATE, LOWEST_RATE
 
@@ -77,8 +78,11 @@ class ListenParameters(BaseModel):
     )
     diarize: bool = Field(False, description="`true`: each word has the number of its `speaker`")
     diarize_model: str | None = Field(None, description="Any name: the same as `diarize=true`")
-    keyterm: Texts = Field([], description="A name or a term that may occur; may be repeated")
-    keywords: Texts = Field(
+    keyterm: Names = Field(
+        [],
+        description="A name or a term that may be spoken, in every window's prompt; repeatable",
+    )
+    keywords: Names = Field(
         [], description="The same, perhaps with an intensifier, which has no effect, as `Lima:2`"
     )
     callback: str | None = Field(

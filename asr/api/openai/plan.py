@@ -119,12 +119,14 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         unsupported.add(
             name, f"has no effect: the server has LANGUAGE_FORCE={server.forced_language}"
         )
+    prompt, vocabulary = _prompt(form, info, unsupported)
     options = Options(
         language=language,
         languages=languages,
         task=task,
         timestamps="word" if "word" in granularities else "segment",
-        prompt=_prompt(form, info, unsupported),
+        prompt=prompt,
+        vocabulary=vocabulary,
         temperature=form.temperature,
         seed=form.seed,
         logprobs=_wants_logprobs(form, info, unsupported),
@@ -245,14 +247,16 @@ def _languages(
     return language, allowed if language is None else ()
 
 
-def _prompt(form: AudioForm, info: EngineInfo, unsupported: Unsupported) -> str | None:
-    """The prompt with the vocabulary at its end, which the model remembers best."""
-    prompt = " ".join(filter(None, [form.prompt, ", ".join(form.keywords), form.hotwords]))
-    if prompt and not info.can_prompt:
-        name = "prompt" if form.prompt else "keywords[]" if form.keywords else "hotwords"
+def _prompt(
+    form: AudioForm, info: EngineInfo, unsupported: Unsupported
+) -> tuple[str | None, tuple[str, ...]]:
+    """The form's prompt and its vocabulary."""
+    if info.can_prompt:
+        return form.prompt or None, form.vocabulary
+    sent = {"prompt": form.prompt, "keywords[]": form.keywords, "hotwords": form.hotwords}
+    for name in filter(sent.get, sent):
         unsupported.add(name, f"has no effect: the model {info.model_id} takes no prompt")
-        return None
-    return prompt or None
+    return None, ()
 
 
 def _is_conditioned(form: AudioForm, info: EngineInfo, unsupported: Unsupported) -> bool | None:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from asr.api.captions import CaptionParameters
 from asr.api.openai.chunking_strategy import Strategy, strategy_in
+from asr.api.vocabulary import VocabularyParameters
 from asr.http.parameters import (
     NAMES,
     REFERENCES,
@@ -38,6 +39,7 @@ class AudioForm(
     SpeakerParameters,
     KnownSpeakerParameters,
     CaptionParameters,
+    VocabularyParameters,
 ):
     """What may be asked of audio; fields of other servers are taken as well."""
 
@@ -57,7 +59,6 @@ class AudioForm(
         examples=["whisper-1"],
     )
     prompt: str = Field("", max_length=10_000, description="Text in the style of the audio")
-    hotwords: str = Field("", max_length=10_000, description="Words that occur in the audio")
     response_format: ResponseFormat = Field(
         "json",
         description=(
@@ -73,7 +74,6 @@ class AudioForm(
         ),
     )
     languages: list[str] = Field([], description="Languages that may be detected; unset: all")
-    keywords: list[str] = Field([], description="Words and names that occur in the audio")
     timestamp_granularities: list[Granularity] = Field(
         [],
         description="What has timestamps in verbose_json; `word`: subtitles are divided at words",

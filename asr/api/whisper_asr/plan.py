@@ -38,6 +38,7 @@ def options_of(request: web.Request, asked: TranscriptionQuery) -> Options:
         task=asked.task,
         timestamps="word" if has_words else "segment",
         prompt=(asked.initial_prompt or None) if info.can_prompt else None,
+        vocabulary=asked.vocabulary if info.can_prompt else (),
         speakers=(
             asked.speaker_options(transcriber.server_info, "diarize") if asked.diarize else None
         ),
@@ -66,8 +67,9 @@ def unhonoured(request: web.Request, asked: TranscriptionQuery) -> list[str]:
         found.append(
             f"language has no effect: the server has LANGUAGE_FORCE={server.forced_language}"
         )
-    if asked.initial_prompt and not info.can_prompt:
-        found.append(f"initial_prompt has no effect: {model} takes no prompt")
+    for name in ("initial_prompt", "hotwords", "keywords"):
+        if getattr(asked, name) and not info.can_prompt:
+            found.append(f"{name} has no effect: {model} takes no prompt")
     if asked.word_timestamps and asked.output != "json":
         found.append(f"word_timestamps has no effect on {asked.output}: ask for output=json")
     if not asked.diarize:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr.api.fastapi_problem import FieldProblem
+from asr.api.vocabulary import VocabularyParameters
 from asr.formats.whisper_output import Output
 from asr.http.parameters import SpeakerParameters
 from asr.options import Task
@@ -30,7 +31,7 @@ class FileQuery(BaseModel):
     )
 
 
-class TranscriptionQuery(FileQuery, SpeakerParameters):
+class TranscriptionQuery(FileQuery, SpeakerParameters, VocabularyParameters):
     """How the file is to be transcribed."""
 
     task: Task = Field(

@@ -99,6 +99,7 @@ class RemoteSession:
             "language": options.language,
             "languages": list(options.languages),
             "prompt": options.prompt,
+            "keywords": list(options.vocabulary),
             "task": None if options.task == "transcribe" else options.task,  # an extension
         }
         audio = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -23,6 +24,7 @@ from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
 from asr.engines.whisper.decoding.logits import choose
 from asr.engines.whisper.decoding.loops import most_tokens
+from asr.engines.whisper.decoding.prompt import Prompt
 from asr.engines.whisper.decoding.sampling import SamplingState, seed_of
 from asr.engines.whisper.decoding.tokens import ENGLISH_ONLY, Vocabulary
 from asr.engines.whisper.layouts.describe import describe
@@ -95,16 +97,17 @@ class WhisperModel:
                 attempts[window].append(attempt)
             again = {w: fallback_temperature(attempts[w], w, *known) for w in batch}
             left = {window: higher for window, higher in again.items() if higher is not None}
-        language = options.language
-        return [best_result(attempts[w], w, language, *known).finish() for w in windows]
+        language, left_out = options.language, self._prompt(options).left_out
+        results = (best_result(attempts[w], w, language, *known).finish() for w in windows)
+        return [replace(result, left_out=left_out) for result in results]
 
     def _decode(
         self, windows: Sequence[Window], options: Options, temperature: float
     ) -> list[Attempt]:
         """Decode all windows once."""
-        prompt = self._prompt(options)
+        prompt = self._prompt(options).tokens
         opening = self._vocabulary.opening(options, options.language)
-        start = 0 if prompt is None else len(prompt)
+        start = len(prompt)
         length = start + len(opening)
         room = self._model.config.max_target_positions - length
         longest = most_tokens(max(window.seconds for window in windows))
@@ -122,7 +125,7 @@ class WhisperModel:
                 language=options.language if multilingual else None,
                 task=options.task if multilingual else None,
                 return_timestamps=options.timestamps != "none",
-                prompt_ids=prompt,
+                prompt_ids=torch.tensor(prompt, device=self._device) if prompt else None,
                 num_beams=1,
                 do_sample=False,  # the chooser samples
                 logits_processor=[chooser],
@@ -172,12 +175,8 @@ class WhisperModel:
         ).input_features
         return features.to(self._device, self._dtype)
 
-    def _prompt(self, options: Options) -> torch.Tensor | None:
-        if not options.prompt:
-            return None
-        ids = self._tokenizer.get_prompt_ids(options.prompt, return_tensors="pt")
-        longest = self._model.config.max_target_positions // 2 - 1
-        return torch.cat([ids[:1], ids[1:][-(longest - 1) :]]).to(self._device)
+    def _prompt(self, options: Options) -> Prompt:
+        return Prompt.of(options, self._tokenizer, self._model.config.max_target_positions)
 
 
 def _model(config: Config, hardware: Hardware, source: ModelSource, said: Description) -> Any:

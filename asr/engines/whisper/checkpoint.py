@@ -14,8 +14,9 @@ from asr.engines.model_files import reading
 from asr.engines.model_layout import TRANSFORMERS, CheckpointLayout, ModelSource
 from asr.engines.whisper.compatibility import check_tokens
 from asr.engines.whisper.decoding.logits import LogitsRules
+from asr.engines.whisper.decoding.prompt import Prompt
 from asr.engines.whisper.decoding.sampling import seed_of
-from asr.engines.whisper.decoding.tokens import Vocabulary, prefix_tokens, prompt_tokens
+from asr.engines.whisper.decoding.tokens import Vocabulary, prefix_tokens
 from asr.engines.whisper.layouts.description import Description
 from asr.engines.whisper.model.alignment import heads_of
 from asr.engines.whisper.model.features import LogMel
@@ -46,6 +47,14 @@ class Checkpoint:
         """The longest window, in seconds."""
         return self.log_mel.window_samples / SAMPLE_RATE
 
+    def prompt(self, options: Options) -> Prompt:
+        """Return the prompt of a window with these options.
+
+        Raises:
+            BadRequest: special tokens in it.
+        """
+        return Prompt.of(options, self.tokenizer, self.longest)
+
     def opening(self, options: Options) -> Opening:
         """Return the opening of a window with these options.
 
@@ -58,9 +67,7 @@ class Checkpoint:
         tokens = vocabulary.opening(options, options.language or known)
         if known is not None and options.language is None:
             tokens[1] = UNDETECTED
-        prompt: list[int] = []
-        if options.prompt:
-            prompt = prompt_tokens(options.prompt, self.tokenizer, self.longest // 2 - 1)
+        prompt = self.prompt(options).tokens
         before = [*prompt, *tokens]
         room = self.longest - len(before) - 1
         end = vocabulary.end_of_text

@@ -48,6 +48,8 @@ def final_result(
     pending = best_result(attempts, window, detection.language, *known)
     language, probabilities = detection.language, detection.probabilities
     result = replace(pending.result, language=language, probabilities=probabilities)
+    if window.options.vocabulary:
+        result = replace(result, left_out=checkpoint.prompt(window.options).left_out)
     return replace(pending, result=result)
 
 

@@ -42,11 +42,12 @@ async def test_a_language_is_a_code_a_name_or_a_tag_or_the_only_one_allowed(
     assert "X-Warnings" not in response.headers
 
 
-async def test_keywords_and_hotwords_end_the_prompt(client, engine):
+async def test_keywords_and_hotwords_are_known_beside_the_prompt(client, engine):
     fields = [("prompt", "About ships."), ("keywords[]", "Öland"), ("keywords[]", "Gotland, too")]
     await transcribe(client, *fields, hotwords="keel", temperature="0.5")
-    assert options_asked(engine).prompt == "About ships. Öland, Gotland, too keel"
-    assert options_asked(engine).temperature == 0.5
+    asked = options_asked(engine)
+    assert (asked.prompt, asked.vocabulary) == ("About ships.", ("keel", "Öland", "Gotland, too"))
+    assert asked.temperature == 0.5
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from asr.api.vocabulary import Names
 from asr.options import Task
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
@@ -15,7 +16,7 @@ WORDS = "item.input_audio_transcription.words"  # an extension
 LONGEST_PADDING_MS = 5_000  # A longer padding is refused: it would be another utterance.
 LONGEST_SILENCE_MS = 10_000  # A longer silence is refused: utterances end after 30 s anyway.
 PROMPT_CHARS = 10_000  # A longer prompt is refused, as in a form.
-MOST_KEYWORDS = 500  # More keywords are refused; each is in the session's memory.
+MOST_LISTED = 500  # Longer lists are refused; each is in the session's memory.
 WORD_CHARS = 200  # A keyword, a language or a name with more characters is refused.
 
 Short = Annotated[str, Field(max_length=WORD_CHARS)]
@@ -56,10 +57,10 @@ class TranscriptionSettings(SessionPart):
         None, description="Code, tag or English name of the spoken language; unset: it is detected"
     )
     languages: list[Short] = Field(
-        [], max_length=MOST_KEYWORDS, description="Languages that may be detected; unset: all"
+        [], max_length=MOST_LISTED, description="Languages that may be detected; unset: all"
     )
-    keywords: list[Short] = Field(
-        [], max_length=MOST_KEYWORDS, description="Words and names that occur in the audio"
+    keywords: Names = Field(
+        [], description="Names and rare words that may be spoken, in the prompt of every window"
     )
     prompt: str = Field(
         "", max_length=PROMPT_CHARS, description="Text in the style of what is said"
@@ -139,7 +140,7 @@ class TranscriptionSession(SessionPart):
     audio: SessionAudio = SessionAudio()
     include: list[Short] = Field(
         [],
-        max_length=MOST_KEYWORDS,
+        max_length=MOST_LISTED,
         description=(
             f"`{LOGPROBS}`: tokens with their log-probabilities; not OpenAI's: `{HYPOTHESIS}`: "
             f"events with words that may still change; `{WORDS}`: the words of a whole "

@@ -110,19 +110,6 @@ def spelled(text: Sequence[int], tokenizer: Any) -> str:
     return str(spelling)
 
 
-def prompt_tokens(prompt: str, tokenizer: Any, longest: int) -> list[int]:
-    """Return the tokens of a prompt, the last `longest` at most.
-
-    Raises:
-        BadRequest: the prompt holds special tokens.
-    """
-    try:
-        first, *rest = tokenizer.get_prompt_ids(prompt).tolist()
-    except ValueError as error:
-        raise BadRequest(f"the prompt cannot be used: {error}") from error
-    return [first, *rest[-(longest - 1) :]]
-
-
 def prefix_tokens(prefix: str, tokenizer: Any, end_of_text: int, longest: int) -> list[int]:
     """Return the tokens of a prefix, as the model wrote them: its spaces stay.
 

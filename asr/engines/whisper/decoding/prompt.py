@@ -1,0 +1,71 @@
+"""The prompt of a window: the names to be known, and the end of the text before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from asr.errors import BadRequest
+from asr.options import Options
+
+VOCABULARY_SHARE = Fraction(3, 4)  # The text before a window keeps the rest of its prompt.
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What stands before the start of the transcript."""
+
+    tokens: tuple[int, ...] = ()  # none, or the start of the previous text and what follows it
+    left_out: tuple[str, ...] = ()  # names that it has no room for
+
+    @classmethod
+    def of(cls, options: Options, tokenizer: Any, positions: int) -> Prompt:
+        """Return the prompt of a window with these options: its vocabulary, and then its text.
+
+        The names stand in each window's prompt, as far as they have room together; of the text
+        the end stays. Names with nothing but commas between them are found more often than those
+        of a sentence.
+
+        Args:
+            positions: of the decoder; the prompt has less than half of them, as in openai/whisper.
+
+        Raises:
+            BadRequest: the text holds special tokens.
+        """
+        if not options.prompt and not options.vocabulary:
+            return cls()
+        room = positions // 2 - 2  # beside the start of the previous text
+        names, left_out = _names(options.vocabulary, tokenizer, int(room * VOCABULARY_SHARE))
+        start, *text = _text(options.prompt or "", tokenizer)
+        if names and text:
+            names += tokenizer(".", add_special_tokens=False).input_ids
+        kept = text[max(0, len(text) - room + len(names)) :]
+        return cls((start, *names, *kept), left_out)
+
+
+def _text(prompt: str, tokenizer: Any) -> list[int]:
+    """Return the start of the previous text and the tokens of a prompt."""
+    try:
+        tokens: list[int] = tokenizer.get_prompt_ids(prompt).tolist()
+    except ValueError as error:
+        raise BadRequest(f"the prompt cannot be used: {error}") from error
+    return tokens if prompt.strip() else tokens[:1]
+
+
+def _names(
+    vocabulary: Sequence[str], tokenizer: Any, room: int
+) -> tuple[list[int], tuple[str, ...]]:
+    """Return the tokens of as many names as have room, and the other names."""
+    tokens: list[int] = []
+    left_out = []
+    for name in vocabulary:
+        plain = name.replace("<|", "< |")  # a prompt may hold no special tokens
+        written = f", {plain}" if tokens else f" {plain}"
+        own = tokenizer(written, add_special_tokens=False).input_ids
+        if len(tokens) + len(own) > room:
+            left_out.append(name)
+        else:
+            tokens += own
+    return tokens, tuple(left_out)
