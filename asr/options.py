@@ -89,6 +89,7 @@ class Options:
     # Likewise: whether a window's prompt is the text before it; None: the server's setting.
     condition_on_previous_text: bool | None = None
     speakers: SpeakerOptions | None = None  # likewise; None: nobody asks who speaks
+    segment_length: float | None = None  # likewise: seconds of a sentence; None: nothing is merged
     is_streamed: bool = field(default=False, compare=False)  # a caller waits for the first words
     is_job: bool = field(default=False, compare=False)  # nobody waits: all others go first
     is_live: bool = field(default=False, compare=False)  # somebody is speaking: it goes first

@@ -158,6 +158,8 @@ class Transcript:
     turns: tuple[SpeakerTurn, ...] | None = None
     # The language of each channel, by its number; None: channels were not split.
     channel_languages: tuple[str | None, ...] | None = None
+    # In the last part: its segments become sentences of so many seconds once speakers are known.
+    segment_length: float | None = None
 
     @property
     def text(self) -> str:

@@ -64,6 +64,7 @@ def options_of(parameters: AsrParameters, info: EngineInfo, server: ServerInfo) 
         part=parameters.part,
         condition_on_previous_text=parameters.condition_on_previous_text,
         speakers=parameters.speaker_options(server, "diarize") if parameters.diarize else None,
+        segment_length=parameters.segment_length_s,
     )
 
 

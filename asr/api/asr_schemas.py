@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, BaseModel, Field
 
+from asr.api.captions import SegmentParameters
 from asr.api.vocabulary import VocabularyParameters
 from asr.http.parameters import (
     AudioFile,
@@ -25,6 +26,7 @@ class AsrParameters(
     SpeakerParameters,
     KnownSpeakerParameters,
     VocabularyParameters,
+    SegmentParameters,
 ):
     """How `/asr` is to transcribe; every key is optional."""
 

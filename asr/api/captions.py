@@ -1,10 +1,27 @@
-"""How subtitles are laid out, as callers may ask for it."""
+"""How subtitles are laid out and how long segments are, as callers may ask for it."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
 from asr.formats.captions import Layout
+
+LONGEST_SEGMENT = 30.0  # Segments are merged into sentences of so many seconds at most.
+
+
+class SegmentParameters(BaseModel):
+    """How long the segments of the text are."""
+
+    segment_length_s: float | None = Field(
+        None,
+        ge=1,
+        le=LONGEST_SEGMENT,
+        allow_inf_nan=False,
+        description=(
+            "Short segments are merged into sentences of at most so many seconds; never across "
+            "two seconds of silence or a change of the speaker. Unset: segments are the model's"
+        ),
+    )
 
 
 class CaptionParameters(BaseModel):

@@ -9,6 +9,7 @@ from typing import ClassVar, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
+from asr.api.captions import SegmentParameters
 from asr.api.jigsaw_jobs import RequestAudio
 from asr.api.vocabulary import VocabularyParameters
 from asr.audio.streams import Source
@@ -26,7 +27,7 @@ from asr.transcript import Transcript
 from asr.transcription.languages import language_code, overruled
 
 
-class JigsawParameters(SpeakerCounts, VocabularyParameters):
+class JigsawParameters(SpeakerCounts, SegmentParameters, VocabularyParameters):
     """How audio is to be transcribed; keys that are null or empty count as not sent."""
 
     AUDIO_PARTS: ClassVar[tuple[str, ...]] = ("audio", "file")
@@ -144,6 +145,7 @@ def options(asked: JigsawParameters, info: EngineInfo, server: ServerInfo) -> Op
         task=asked.task,
         timestamps=asked.timestamps,
         vocabulary=asked.vocabulary,
+        segment_length=asked.segment_length_s,
         speakers=asked.speaker_options(server, "diarise_audio") if has_speakers else None,
     )
 

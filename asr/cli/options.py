@@ -67,6 +67,12 @@ TRANSCRIPTION = (
     ),
     PROMPT,
     HOTWORDS,
+    click.option(
+        "--segment-length",
+        "segment_length_s",
+        type=click.FloatRange(1, 30),
+        help="Merge short segments into sentences of at most so many seconds.",
+    ),
     click.option("--temperature", default=0.0, type=click.FloatRange(0, 1), show_default=True),
     click.option("--audio-track", type=click.IntRange(0), help="Track of a file, from 0."),
 )

@@ -51,6 +51,7 @@ class Wanted:
     timestamps: Timestamps
     prompt: str | None
     hotwords: str | None
+    segment_length_s: float | None
     temperature: float
     audio_track: int | None
     diarize: bool
@@ -81,6 +82,7 @@ class Wanted:
                 temperature=self.temperature,
                 audio_track=self.audio_track,
                 speakers=self.speakers,
+                segment_length=self.segment_length_s,
             )
             check(options, info, has_diarizer)
         except BadRequest as error:

@@ -12,6 +12,7 @@ from asr.diarization.diarizer import Voice
 from asr.engines.engine import WindowResult
 from asr.errors import BadRequest
 from asr.options import Options
+from asr.segments import merged_parts
 from asr.transcript import LanguageDetection, Transcript
 from asr.transcription.diarizing.references import reference_voice
 from asr.transcription.diarizing.run import SpeakerRun
@@ -56,7 +57,7 @@ class Transcriber:
             ServerError: the engine or the far server failed.
         """
         timings = Timings()
-        parts = [part async for part in self._run(options, timings).parts(source)]
+        parts = [part async for part in self._parts(source, options, timings)]
         segments = tuple(segment for part in parts for segment in part.segments)
         transcript = replace(parts[-1], segments=segments)
         if options.speakers is not None:
@@ -118,7 +119,15 @@ class Transcriber:
         `with_speakers` assigns them once all segments are joined.
         Nobody waits for the first words of a job, so its parts are whole windows.
         """
-        return self._run(replace(options, is_streamed=not options.is_job), timings).parts(source)
+        streamed = replace(options, is_streamed=not options.is_job)
+        return self._parts(source, streamed, timings)
+
+    def _parts(
+        self, source: Source, options: Options, timings: Timings
+    ) -> AsyncGenerator[Transcript]:
+        """The transcript in parts, its segments merged into sentences where that is asked."""
+        parts, longest = self._run(options, timings).parts(source), options.segment_length
+        return parts if longest is None else merged_parts(parts, longest, options.speakers is None)
 
     def results(
         self, source: Source, options: Options, timings: Timings

@@ -133,6 +133,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         thresholds=form.thresholds,
         vad=_vad_options(form, server, unsupported),
         speakers=speakers_asked(form, server, unsupported.add),
+        segment_length=form.segment_length_s,
         audio_track=form.audio_track,
         part=form.part,
         condition_on_previous_text=_is_conditioned(form, info, unsupported),

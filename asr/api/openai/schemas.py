@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from asr.api.captions import CaptionParameters
+from asr.api.captions import CaptionParameters, SegmentParameters
 from asr.api.openai.chunking_strategy import Strategy, strategy_in
 from asr.api.vocabulary import VocabularyParameters
 from asr.http.parameters import (
@@ -39,6 +39,7 @@ class AudioForm(
     SpeakerParameters,
     KnownSpeakerParameters,
     CaptionParameters,
+    SegmentParameters,
     VocabularyParameters,
 ):
     """What may be asked of audio; fields of other servers are taken as well."""

@@ -39,6 +39,7 @@ def options_of(request: web.Request, asked: TranscriptionQuery) -> Options:
         timestamps="word" if has_words else "segment",
         prompt=(asked.initial_prompt or None) if info.can_prompt else None,
         vocabulary=asked.vocabulary if info.can_prompt else (),
+        segment_length=asked.segment_length_s,
         speakers=(
             asked.speaker_options(transcriber.server_info, "diarize") if asked.diarize else None
         ),

@@ -149,5 +149,6 @@ def _for_engine(options: Options) -> Options:
         part=None,
         channels="mix",
         condition_on_previous_text=None,
+        segment_length=None,
         speakers=None,
     )
