@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from asr.text import plain_word
+
 MOST_NAMES = 500  # More names are refused; the prompt has room for some forty of them.
 NAME_CHARS = 200  # A longer name is refused: it is a text, which belongs into a prompt.
 MOST_CHARS = 10_000  # A longer text of names is refused.
@@ -37,6 +39,15 @@ def checked(names: Sequence[str]) -> tuple[str, ...]:
     known = dict.fromkeys(map(_checked, names, range(1, len(names) + 1)))
     known.pop("", None)
     return tuple(known)
+
+
+def is_nothing_but(text: str, names: Iterable[str]) -> bool:
+    """Whether all words of a text are words of the names, or begin like them."""
+    known = {plain_word(word) for name in names for word in name.split()}
+    if not known:
+        return False
+    said = {plain_word(word) for word in text.split()} - {""}
+    return bool(said) and all(any(each.startswith(word) for each in known) for word in said)
 
 
 def left_out(names: Iterable[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asr.vocabulary import checked, left_out, names_in
+from asr.vocabulary import checked, is_nothing_but, left_out, names_in
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,19 @@ def test_a_warning_shows_ten_of_the_names_that_have_no_room():
     [warning] = left_out(names)
     assert warning.endswith("n8, n9 and 2 more: send fewer names")
     assert left_out(names[:10])[0].endswith("n8, n9: send fewer names")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_alone"),
+    [
+        (" Ogden, ogden; New York.", True),
+        (" York Og", True),
+        (" Ogden said", False),
+        (" Ogdens", False),
+        (" ...", False),
+        ("", False),
+    ],
+)
+def test_a_text_of_nothing_but_names_is_known_by_its_words(text, is_alone):
+    assert is_nothing_but(text, ("Ogden", "New York")) == is_alone
+    assert not is_nothing_but(text, ())

@@ -18,6 +18,7 @@ from asr.transcription.gaps import (
     uncovered,
 )
 from asr.vad.detector import LONGEST_PAUSE, Span, SpeechTrack
+from asr.vocabulary import is_nothing_but
 
 INACCURACY = LONGEST_PAUSE + 0.2  # Uncovered speech shorter than this many seconds is no gap.
 MAX_DISTANCE = 1.0  # A text farther than this many seconds from any speech counts as invented.
@@ -62,7 +63,7 @@ class SpeechCoverage:
         kept = []
         reason = result.rejected
         for segment in result.segments:
-            why = self._invented(segment, result.window.start)
+            why = self._invented(segment, result.window)
             if why is None:
                 kept.append(segment)
             else:
@@ -79,8 +80,7 @@ class SpeechCoverage:
         """
         if self.track is None:
             return early
-        start = early.window.start
-        said = [s for s in early.segments if self._invented(s, start) is None]
+        said = [s for s in early.segments if self._invented(s, early.window) is None]
         gap = first_gap(self._spoken(early.window), said)
         return replace(early, segments=tuple(s for s in said if s.end <= gap))
 
@@ -144,17 +144,16 @@ class SpeechCoverage:
         reasons = (gap.reason for gap in self._reasons if gap.start <= middle < gap.end)
         return next(reasons, "no text")
 
-    def _invented(self, segment: Segment, offset: float) -> str | None:
-        """The reason why nobody can have said this; None where somebody can.
-
-        Args:
-            offset: seconds from the start of the recording to the start of its window.
-        """
+    def _invented(self, segment: Segment, window: Window) -> str | None:
+        """The reason why nobody can have said this; None where somebody can."""
         if segment.text.strip() and not any(map(str.isalnum, segment.text)):
             return "no words"
-        start, end = segment.start + offset, segment.end + offset
-        if segment.doubt is not None and not self._has_voice(segment.doubt, start, end):
-            return segment.doubt
+        start, end = segment.start + window.start, segment.end + window.start
+        doubt = segment.doubt
+        if doubt is None and is_nothing_but(segment.text, window.options.vocabulary):
+            doubt = "vocabulary"
+        if doubt is not None and not self._has_voice(doubt, start, end):
+            return doubt
         if self.track is None:
             return None
         if not self.track.is_possible(start - MAX_DISTANCE, end + MAX_DISTANCE):

@@ -188,6 +188,22 @@ def test_a_doubted_text_is_given_out_only_where_a_voice_is_certain(reason, certa
     assert reasons == ([] if stays else [reason])
 
 
+@pytest.mark.parametrize("certainty", [0.76, 0.95])
+def test_a_text_of_nothing_but_the_vocabulary_needs_a_voice_too(certainty):
+    books = SpeechCoverage(Voice(certainty, (0.0, 8.0)), 0.0, Metrics())
+    asked = window(options=Options(vocabulary=("Carpincho", "New York")))
+    alone = said(0, 2, " carpincho, carpincho."), said(2, 3, " York: car"), said(3, 4, " New")
+    others = said(4, 6, " a carpincho"), said(6, 7, " Yorkshire"), said(7, 8, " carpinchos")
+    result = WindowResult(asked, (*alone, *others))
+    is_sure = certainty > 0.9
+    kept = books.without_invented(result)
+    assert kept.segments == ((*alone, *others) if is_sure else others)
+    assert kept.rejected == (None if is_sure else "vocabulary")
+    assert set(books.lasting(result).segments) <= set(kept.segments)
+    without = WindowResult(window(), result.segments)
+    assert books.without_invented(without).segments == without.segments
+
+
 def test_one_doubted_segment_leaves_the_others_of_its_window():
     likely = said(5.0, 7.0, " Good morning.")
     result = WindowResult(window(), (doubted("unlikely"), likely))

@@ -25,8 +25,8 @@ class Prompt:
         """Return the prompt of a window with these options: its vocabulary, and then its text.
 
         The names stand in each window's prompt, as far as they have room together; of the text
-        the end stays. Names with nothing but commas between them are found more often than those
-        of a sentence.
+        the end stays. There are but commas between the names: a sentence or a heading around them
+        lets the model find no more of them.
 
         Args:
             positions: of the decoder; the prompt has less than half of them, as in openai/whisper.
