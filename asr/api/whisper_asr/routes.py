@@ -84,11 +84,11 @@ async def detect(request: web.Request) -> web.Response:
         )
     async with contextlib.AsyncExitStack() as stack:
         _, source, fields = await _read(request, stack, asked)
-        detection = await request.app[TRANSCRIBER].detect(source, Options())
+        detection = await request.app[TRANSCRIBER].detect(source, Options(part=asked.part))
     elapsed = time.monotonic() - started
     log.info("%s %s: %s, %.2f s", caller(request), request.path, detection.language, elapsed)
     headers = {**server_headers(request), "X-Processing-Time": decimals(elapsed)}
-    headers |= warning_header([*plan.unknown(asked), *_unused(asked), *plan.in_form(fields)])
+    headers |= warning_header([*plan.unknown(asked), *plan.in_form(fields)])
     return web.json_response(
         text=_detected(detection, info).model_dump_json(),
         headers=headers,
@@ -98,12 +98,6 @@ async def detect(request: web.Request) -> web.Response:
 def _query(request: web.Request) -> dict[str, str]:
     """The query, of which the last of several values counts."""
     return dict(request.query.items())
-
-
-def _unused(asked: DetectionQuery) -> list[str]:
-    names = ("detect_lang_length", "detect_lang_offset")
-    sent = (name for name in names if getattr(asked, name) is not None)
-    return [f"{name} has no effect: the first window with speech is used" for name in sent]
 
 
 async def _read(

@@ -8,8 +8,8 @@ from asr.api.captions import SegmentParameters
 from asr.api.fastapi_problem import FieldProblem
 from asr.api.vocabulary import VocabularyParameters
 from asr.formats.whisper_output import Output
-from asr.http.parameters import SpeakerParameters
-from asr.options import Task
+from asr.http.parameters import MOST_SECONDS, SpeakerParameters
+from asr.options import AudioPart, Task
 
 AUDIO_FILE = "audio_file"  # The part of this name is the audio; also `file`.
 PROMPT_CHARS = 10_000  # A longer prompt is refused; a model reads a few hundred words of it.
@@ -61,8 +61,23 @@ class TranscriptionQuery(FileQuery, SpeakerParameters, SegmentParameters, Vocabu
 class DetectionQuery(FileQuery):
     """How the language is to be detected."""
 
-    detect_lang_length: int | None = Field(None, description="Subgen's; no effect")
-    detect_lang_offset: int | None = Field(None, description="Subgen's; no effect")
+    detect_lang_length: int | None = Field(
+        None,
+        ge=0,
+        le=MOST_SECONDS,
+        description="Subgen's: so many seconds of the file are looked at; 0 or unset: all",
+    )
+    detect_lang_offset: int | None = Field(
+        None, ge=0, le=MOST_SECONDS, description="Subgen's: the file is looked at from here, in s"
+    )
+
+    @property
+    def part(self) -> AudioPart | None:
+        """The part of the file that is looked at; None: all of it."""
+        start, length = self.detect_lang_offset or 0, self.detect_lang_length or None
+        if not start and length is None:
+            return None
+        return AudioPart(start, None if length is None else start + length)
 
 
 class AudioFileForm(BaseModel):

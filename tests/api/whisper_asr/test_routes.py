@@ -191,6 +191,34 @@ async def test_the_language_has_a_name_a_code_and_a_confidence(
     DetectedLanguage.model_validate(answer, extra="forbid")
 
 
+@pytest.mark.parametrize(
+    ("query", "seconds"),
+    [
+        ("", 2.0),
+        ("detect_lang_length=1", 1.0),
+        ("detect_lang_offset=1", 1.0),
+        ("detect_lang_length=1&detect_lang_offset=0", 1.0),
+        ("detect_lang_length=0", 2.0),
+        ("detect_lang_length=30", 2.0),
+    ],
+)
+async def test_subgens_part_of_the_file_is_looked_at(
+    client: Any, engine: Any, query: str, seconds: float
+) -> None:
+    response = await client.post(f"/detect-language?{query}", data=form())
+    assert response.status == 200, await response.text()
+    assert "X-Warnings" not in response.headers
+    [[window]] = engine.steps
+    assert window.seconds == seconds
+
+
+@pytest.mark.parametrize("query", ["detect_lang_length=-1", "detect_lang_offset=x"])
+async def test_a_part_that_is_none_is_refused_by_its_name(client: Any, query: str) -> None:
+    response = await client.post(f"/detect-language?{query}", data=form())
+    assert response.status == 422
+    assert query.partition("=")[0] in await response.text()
+
+
 async def test_silence_has_the_language_that_bazarr_reads_as_none(make_client: Any) -> None:
     client = await make_client(vad="energy")
     response = await answered(client, "/detect-language?encode=false", audio=bytes(64_000))
