@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from asr.text import plain_word
 
+HEADING = "Glossary"  # In the model's prompt the names stand behind this word.
 MOST_NAMES = 500  # More names are refused; the prompt has room for some forty of them.
 NAME_CHARS = 200  # A longer name is refused: it is a text, which belongs into a prompt.
 MOST_CHARS = 10_000  # A longer text of names is refused.
@@ -42,10 +43,11 @@ def checked(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def is_nothing_but(text: str, names: Iterable[str]) -> bool:
-    """Whether all words of a text are words of the names, or begin like them."""
+    """Whether all words of a text are words of the names or the heading, or begin like them."""
     known = {plain_word(word) for name in names for word in name.split()}
     if not known:
         return False
+    known.add(plain_word(HEADING))
     said = {plain_word(word) for word in text.split()} - {""}
     return bool(said) and all(any(each.startswith(word) for each in known) for word in said)
 

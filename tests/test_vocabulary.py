@@ -58,6 +58,7 @@ def test_a_warning_shows_ten_of_the_names_that_have_no_room():
     [
         (" Ogden, ogden; New York.", True),
         (" York Og", True),
+        (" Glossary: Ogden.", True),
         (" Ogden said", False),
         (" Ogdens", False),
         (" ...", False),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import abc
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,7 @@ class NumberTokenizer:
     ) -> BatchEncoding:
         assert not add_special_tokens
         assert split_special_tokens
-        numbers = text.replace(",", " ").replace(".", " ").split()
+        numbers = re.findall(r"\d+", text)
         return BatchEncoding({"input_ids": [int(number) for number in numbers]})
 
     def convert_ids_to_tokens(self, token: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from asr.errors import BadRequest
 from asr.options import Options
+from asr.vocabulary import HEADING
 
 VOCABULARY_SHARE = Fraction(3, 4)  # The text before a window keeps the rest of its prompt.
 
@@ -25,8 +26,8 @@ class Prompt:
         """Return the prompt of a window with these options: its vocabulary, and then its text.
 
         The names stand in each window's prompt, as far as they have room together; of the text
-        the end stays. There are but commas between the names: a sentence or a heading around them
-        lets the model find no more of them.
+        the end stays. Without a heading and a full stop, the model goes on with the list, and
+        with the letters of its last name.
 
         Args:
             positions: of the decoder; the prompt has less than half of them, as in openai/whisper.
@@ -39,8 +40,6 @@ class Prompt:
         room = positions // 2 - 2  # beside the start of the previous text
         names, left_out = _names(options.vocabulary, tokenizer, int(room * VOCABULARY_SHARE))
         start, *text = _text(options.prompt or "", tokenizer)
-        if names and text:
-            names += tokenizer(".", add_special_tokens=False).input_ids
         kept = text[max(0, len(text) - room + len(names)) :]
         return cls((start, *names, *kept), left_out)
 
@@ -59,13 +58,14 @@ def _names(
 ) -> tuple[list[int], tuple[str, ...]]:
     """Return the tokens of as many names as have room, and the other names."""
     tokens: list[int] = []
-    left_out = []
+    left_out, before = list[str](), f" {HEADING}: "
     for name in vocabulary:
         plain = name.replace("<|", "< |")  # a prompt may hold no special tokens
-        written = f", {plain}" if tokens else f" {plain}"
-        own = tokenizer(written, add_special_tokens=False).input_ids
-        if len(tokens) + len(own) > room:
+        own = tokenizer(before + plain, add_special_tokens=False).input_ids
+        if len(tokens) + len(own) >= room:  # the full stop has room, too
             left_out.append(name)
-        else:
-            tokens += own
-    return tokens, tuple(left_out)
+            continue
+        tokens += own
+        before = ", "
+    end = tokenizer(".", add_special_tokens=False).input_ids if tokens else []
+    return tokens + end, tuple(left_out)

@@ -35,12 +35,12 @@ def written_as(prompt: Prompt, tokenizer: Any) -> str:
         (Options(), ""),
         (Options(prompt="  "), "<|startofprev|>"),
         (Options(prompt="Good morning."), "<|startofprev|> Good morning."),
-        (Options(vocabulary=("Ogden", "New York")), "<|startofprev|> Ogden, New York"),
+        (Options(vocabulary=("Ogden", "New York")), "<|startofprev|> Glossary: Ogden, New York."),
         (
             Options(prompt="Good morning.", vocabulary=("Ogden",)),
-            "<|startofprev|> Ogden. Good morning.",
+            "<|startofprev|> Glossary: Ogden. Good morning.",
         ),
-        (Options(vocabulary=("<|en|>", "b")), "<|startofprev|> < |en|>, b"),
+        (Options(vocabulary=("<|en|>", "b")), "<|startofprev|> Glossary: < |en|>, b."),
     ],
 )
 def test_names_stand_before_the_text(tokenizer: Any, options: Options, text: str) -> None:
@@ -55,7 +55,9 @@ def test_of_a_long_text_the_end_stays_and_of_the_names_all(tokenizer: Any) -> No
     alone = Prompt.of(Options(prompt=text), tokenizer, DECODER)
     both = Prompt.of(Options(prompt=text, vocabulary=names), tokenizer, DECODER)
     assert len(alone.tokens) == len(both.tokens) == DECODER // 2 - 1
-    assert written_as(both, tokenizer).startswith("<|startofprev|> name 0, name 1, name 2")
+    assert written_as(both, tokenizer).startswith(
+        "<|startofprev|> Glossary: name 0, name 1, name 2"
+    )
     for prompt in (alone, both):
         assert written_as(prompt, tokenizer).endswith("word 298 word 299")
 
@@ -66,7 +68,9 @@ def test_names_without_room_are_left_out_whole_and_told(tokenizer: Any) -> None:
     prompt = Prompt.of(Options(prompt=text, vocabulary=names), tokenizer, DECODER)
     known = names[: len(names) - len(prompt.left_out)]
     assert known + prompt.left_out == names
-    assert written_as(prompt, tokenizer).startswith(f"<|startofprev|> {', '.join(known)}.")
+    assert written_as(prompt, tokenizer).startswith(
+        f"<|startofprev|> Glossary: {', '.join(known)}."
+    )
     own = Prompt.of(Options(vocabulary=known), tokenizer, DECODER).tokens
     assert prompt.tokens[: len(own)] == own
     quarter = (DECODER // 2 - 2) // 4
@@ -77,7 +81,7 @@ def test_names_without_room_are_left_out_whole_and_told(tokenizer: Any) -> None:
 def test_a_name_that_has_no_room_lets_shorter_ones_in(tokenizer: Any) -> None:
     long = " ".join(f"name {number}" for number in range(200))
     prompt = Prompt.of(Options(vocabulary=("Ada", long, "Bob")), tokenizer, DECODER)
-    assert written_as(prompt, tokenizer) == "<|startofprev|> Ada, Bob"
+    assert written_as(prompt, tokenizer) == "<|startofprev|> Glossary: Ada, Bob."
     assert prompt.left_out == (long,)
 
 
