@@ -81,7 +81,7 @@ def cpu_goals(
 def _choice_goals(levels: Mapping[str, Results], choice: Choice | None) -> list[Goal]:
     if choice is None:
         return []
-    text = f"DTYPE=auto chooses {choice.name}: {CHOICE} x the time of its fastest candidate"
+    text = f"DTYPE=auto chose {choice.name}: within {CHOICE} x the fastest that it could choose"
     return [
         Goal(f"{name}: {text}", CHOICE, _behind(results, choice), at_most=True)
         for name, results in levels.items()

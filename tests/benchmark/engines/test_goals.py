@@ -70,7 +70,7 @@ def test_what_auto_chooses_is_compared_with_what_it_could_have_chosen(
     rows = [row("ours float32", float32), row("ours int8", int8), row("ours bfloat16", bfloat16)]
     lines = said({"file 130": Results(level, rows), "clips 16": Results(level, rows[1:2])})
     assert lines["file 130"].startswith(expected)
-    assert "DTYPE=auto chooses int8" in lines["file 130"]
+    assert "DTYPE=auto chose int8" in lines["file 130"]
     assert lines["clips 16"].startswith("unmeasured")  # nothing to compare with
 
 
