@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 import transformers
@@ -23,7 +23,9 @@ from benchmark.engines.contender import (
     Settings,
     Task,
 )
-from benchmark.engines.contenders.generation import Generation
+
+if TYPE_CHECKING:
+    from benchmark.engines.contenders.generation import Generation
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
 
@@ -86,8 +88,15 @@ def load(
         dtype=settings.dtype,
         batch_size=BATCH,
     )
-    generation = Generation() if kind == "pipeline" else None  # before the engine binds it
+    generation = _generation() if kind == "pipeline" else None  # before the engine binds it
     engine = engines.load(config)
     while engine.prepare():  # as a server does before requests come
         pass
     return Ours(engine, generation)
+
+
+def _generation() -> Generation:
+    """Import Transformers' model, 84 MiB of memory that our Whisper engine does not need."""
+    from benchmark.engines.contenders.generation import Generation
+
+    return Generation()
