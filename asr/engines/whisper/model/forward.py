@@ -37,12 +37,12 @@ def encode(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
 def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
-    if layer.query_key_value.is_packed:
+    if layer.query_key_value.is_packed and onednn.fuses_well():
         attended = onednn.attention(query, key, value)  # [n, H, T, S]
     else:
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
     x = x + linear(merged(attended), layer.attention_out)
-    x = x + linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
+    x = _fed(layer, x)
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
 
 
@@ -123,7 +123,7 @@ def decode(
     return _normed(x, decoder.norm)
 
 
-def _fed(layer: DecoderLayer, x: torch.Tensor) -> torch.Tensor:
+def _fed(layer: EncoderLayer | DecoderLayer, x: torch.Tensor) -> torch.Tensor:
     return x + linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
 
 

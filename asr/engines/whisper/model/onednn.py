@@ -7,6 +7,7 @@ at the head of a single row. Attention over 1500 frames: 1.7 times the speed of
 
 from __future__ import annotations
 
+import functools
 import logging
 
 import torch
@@ -48,6 +49,18 @@ def linear(
     """Multiply [..., in] → [..., out], with GELU if asked; the bias must be contiguous."""
     kind, formula = ("gelu", "none") if gelu else ("none", "")
     return torch.ops.mkldnn._linear_pointwise(x, packed, bias, kind, [], formula)
+
+
+@functools.cache
+def fuses_well() -> bool:
+    """Return whether `attention`, and GELU within `linear`, are faster here than torch's.
+
+    With AVX-512 both are. On a Zen 3, which has AVX2 alone, torch's attention takes 0.6 of the time
+    of this one; GELU within a product of 1500 x 768 x 3072 takes 42 ms, and apart 6 ms. The flags
+    decide, not a measurement, because two starts must not compute different texts.
+    """
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_f")) or not capabilities.get("avx2")
 
 
 def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:

@@ -164,9 +164,12 @@ def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     """Multiply [..., in] → [..., out], with GELU if asked."""
     if not isinstance(layer.weight, torch.Tensor):
         return int8.linear(x, layer.weight, layer.bias, gelu)
-    if layer.packing is Packing.ONEDNN:
+    if layer.packing is Packing.PLAIN:
+        y = F.linear(x, layer.weight, layer.bias)
+    elif gelu and onednn.fuses_well():
         return onednn.linear(x, layer.weight, layer.bias, gelu)
-    y = F.linear(x, layer.weight, layer.bias)
+    else:
+        y = onednn.linear(x, layer.weight, layer.bias)
     return F.gelu(y) if gelu else y
 
 
