@@ -27,35 +27,46 @@ class Cue:
     start: int  # milliseconds
     end: int  # milliseconds
     lines: tuple[str, ...]
-    speaker: str | None = None  # label or name, where it is known
+    speaker: str | None = None  # label, name or channel, where it is known
 
 
 class Captioner:
     """Turns segments into cues that never overlap, are never empty and come in order.
 
     Args:
-        names_speakers: whether the text of each cue begins with its speaker, as "SPEAKER_00: ".
+        names_speakers: whether the text of each cue begins with its speaker, as "SPEAKER_00: ",
+            or with its channel, as "Channel 0: ".
     """
 
     def __init__(self, layout: Layout, names_speakers: bool = False) -> None:
         self._layout = layout
         self._names_speakers = names_speakers
-        self._held: Cue | None = None  # its end depends on where the next cue starts
+        self.held: Cue | None = None  # its end depends on where the next cue starts
 
     def push(self, segment: Segment) -> list[Cue]:
         """Take the next segment; return the cues that are now final."""
         final = []
         for cue in cues(segment, self._layout, self._names_speakers):
-            if self._held is not None:
-                closed = _closed(self._held, cue.start)
+            if self.held is not None:
+                closed = _closed(self.held, cue.start)
                 cue = replace(cue, start=max(cue.start, closed.end))
                 final.append(closed)
-            self._held = cue
+            self.held = cue
         return final
+
+    def close(self, before: int) -> list[Cue]:
+        """Return the cue that was held back, if it ends before any later one may begin.
+
+        Args:
+            before: milliseconds; no segment that follows starts earlier.
+        """
+        if self.held is None or max(self.held.end, self.held.start + SHORTEST_CUE) > before:
+            return []
+        return self.finish()
 
     def finish(self) -> list[Cue]:
         """Return the cue that was held back: no segment follows."""
-        held, self._held = self._held, None
+        held, self.held = self.held, None
         return [_closed(held, None)] if held is not None else []
 
 
@@ -73,7 +84,7 @@ def cues(segment: Segment, layout: Layout, names_speakers: bool = False) -> list
     A speaker who is named takes room from the first line of each cue; a name that leaves less
     than half of it has a line of its own.
     """
-    speaker = None if segment.speaker is None else " ".join(segment.speaker.label.split())
+    speaker = None if segment.voice is None else " ".join(segment.voice.split())
     prefix = f"{speaker}: " if speaker is not None and names_speakers else ""
     width, count = layout.line_width, layout.line_count
     has_own_line = 2 * len(prefix) > width

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from asr.formats.captions import words_of
-from asr.formats.openai_json import Logprobs, coverage_json, letter, segment_id, word_json
+from asr.formats.openai_json import Logprobs, channel, coverage_json, letter, segment_id, word_json
 from asr.formats.writers import Writer
 from asr.transcript import Segment, Transcript
 
@@ -156,6 +156,7 @@ def segment_event(
         "end": round(segment.end, 3),
         "text": segment.text,
         "speaker": name(segment) or "",
+        **channel(segment),
     }
     if has_words:
         event["words"] = [word_json(word) for word in words_of(segment)]

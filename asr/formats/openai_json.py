@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from asr.formats.captions import words_of
 from asr.formats.writers import PlainText
 from asr.options import Task
 from asr.text import compression_ratio
-from asr.transcript import Coverage, Segment, TokenLogprob, Transcript, Word, between
+from asr.transcript import Coverage, Gap, Segment, TokenLogprob, Transcript, Word, between
 
 Json = dict[str, Any]
 
@@ -51,6 +51,7 @@ def coverage_json(coverage: Coverage) -> Json:
         "covered": round(coverage.covered, 3),
         "gaps": [
             {"start": round(gap.start, 3), "end": round(gap.end, 3), "reason": gap.reason}
+            | channel(gap)
             for gap in coverage.gaps
         ],
     }
@@ -62,15 +63,18 @@ def verbose_json(
     language: str,
     granularities: Collection[str],
     temperature: float,
+    channels: Sequence[str] = (),
 ) -> Json:
     """Return the text with its times, as `verbose_json` has it.
 
     Where speakers are told apart, each segment and each word has its `speaker`, null if unknown.
+    Where channels are split, each has its `channel`.
 
     Args:
         language: full English name.
         granularities: "segment", "word" or both.
         temperature: of the request, for segments without one of their own.
+        channels: the full English name of each one's language, where they are split.
     """
     answer: Json = {
         "task": task,
@@ -82,7 +86,7 @@ def verbose_json(
     is_diarized = transcript.turns is not None
 
     def speaker(segment: Segment) -> Json:
-        return {"speaker": label(segment)} if is_diarized else {}
+        return {"speaker": label(segment)} if is_diarized else channel(segment)
 
     if "segment" in granularities:
         answer["segments"] = [
@@ -94,6 +98,10 @@ def verbose_json(
             word_json(word) | speaker(segment)
             for segment in transcript.segments
             for word in words_of(segment)
+        ]
+    if channels:
+        answer["channels"] = [
+            {"channel": number, "language": name} for number, name in enumerate(channels)
         ]
     if transcript.coverage is not None:
         answer["coverage"] = coverage_json(transcript.coverage)
@@ -127,6 +135,11 @@ def diarized_json(transcript: Transcript, task: Task) -> Json:
 def segment_id(number: int) -> str:
     """Return the id of a diarized segment: "seg_001" is the one with the number 0."""
     return f"seg_{number + 1:03}"
+
+
+def channel(timed: Segment | Gap) -> Json:
+    """Return the field of the channel, where channels were split."""
+    return {} if timed.channel is None else {"channel": timed.channel}
 
 
 def letter(segment: Segment) -> str:

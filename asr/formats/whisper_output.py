@@ -1,7 +1,8 @@
 """Writes a transcript as openai/whisper writes its files: a line or a cue for each segment.
 
 https://github.com/openai/whisper/blob/main/whisper/utils.py. Where speakers are told apart, their
-names stand where WhisperX has them: "[SPEAKER_00]: " before the text, `speaker` in JSON.
+names stand where WhisperX has them: "[SPEAKER_00]: " before the text, `speaker` in JSON. So do the
+channels where they are split: "[Channel 0]: ", and `channel` in JSON.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Literal
 
 from asr.formats.captions import words_of
 from asr.formats.json_text import json_text
-from asr.formats.openai_json import Json, label, segment_json
+from asr.formats.openai_json import Json, channel, label, segment_json
 from asr.transcript import Segment, Transcript, Word
 
 Output = Literal["txt", "vtt", "srt", "tsv", "json"]
@@ -61,7 +62,8 @@ def _word(word: Word) -> Json:
 
 
 def _speaker(segment: Segment) -> Json:
-    return {} if segment.speaker is None else {"speaker": label(segment)}
+    found = channel(segment)
+    return found if segment.speaker is None else {**found, "speaker": label(segment)}
 
 
 def _txt(segments: list[Segment]) -> Iterator[str]:
@@ -94,7 +96,7 @@ def _cue(segment: Segment) -> str:
 
 def _spoken(segment: Segment) -> str:
     text = _line(segment)
-    return text if segment.speaker is None else f"[{label(segment)}]: {text}"
+    return text if segment.voice is None else f"[{segment.voice}]: {text}"
 
 
 def _line(segment: Segment) -> str:

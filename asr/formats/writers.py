@@ -1,7 +1,7 @@
 """Write a transcript as text, srt, vtt, lrc or tsv, one segment after the other.
 
 A stream and a whole answer use the same writers and cannot differ. All formats carry the same
-words. Subtitles name the speakers of segments that have one; text and tsv do not.
+words. Subtitles name the speakers or channels of segments that have one; text and tsv do not.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Literal, Protocol
 
 from asr.formats.captions import Captioner, Cue, Layout
+from asr.formats.channel_captions import ChannelCaptioner
 from asr.transcript import Segment
 
 TextFormat = Literal["text", "srt", "vtt", "lrc", "tsv"]
@@ -19,8 +20,10 @@ TextFormat = Literal["text", "srt", "vtt", "lrc", "tsv"]
 class Writer(Protocol):
     """Writes a text format segment by segment; the parts joined are the whole."""
 
-    holds_back: int  # segments, at most, whose text is written only when more follow
     has_times: bool  # It writes times, of words too where segments have words.
+
+    @property
+    def holds_back(self) -> int: ...  # last segments, at most, whose text is not all written
 
     def push(self, segment: Segment) -> str: ...
 
@@ -30,13 +33,17 @@ class Writer(Protocol):
 def writer(text_format: TextFormat, layout: Layout) -> Writer:
     """Return a new writer of `text_format`."""
     if text_format == "srt":
-        return Subtitles(Captioner(layout, names_speakers=True), "", _srt_cue)
+        return Subtitles(_captioner(layout, True), "", _srt_cue)
     if text_format == "vtt":
-        return Subtitles(Captioner(layout), "WEBVTT\n\n", _vtt_cue)
+        return Subtitles(_captioner(layout, False), "WEBVTT\n\n", _vtt_cue)
     if text_format == "lrc":
         line = replace(layout, line_count=1)
-        return Subtitles(Captioner(line, names_speakers=True), "", _lrc_line)
+        return Subtitles(_captioner(line, True), "", _lrc_line)
     return Table() if text_format == "tsv" else PlainText()
+
+
+def _captioner(layout: Layout, names_speakers: bool) -> ChannelCaptioner:
+    return ChannelCaptioner(lambda: Captioner(layout, names_speakers))
 
 
 def written(segments: Iterable[Segment], text_format: TextFormat, layout: Layout) -> str:
@@ -83,16 +90,19 @@ class PlainText:
 class Subtitles:
     """Writes cues under a heading, numbered from 1."""
 
-    holds_back = 1  # its last cue, whose end may yet change
     has_times = True
 
     def __init__(
-        self, captioner: Captioner, heading: str, write: Callable[[int, Cue], str]
+        self, captioner: ChannelCaptioner, heading: str, write: Callable[[int, Cue], str]
     ) -> None:
         self._captioner = captioner
         self._heading = heading
         self._write = write
         self._count = 0
+
+    @property
+    def holds_back(self) -> int:
+        return self._captioner.holds_back
 
     def push(self, segment: Segment) -> str:
         return self._cues(self._captioner.push(segment))
