@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asr.audio.decoder import Decoder
 from asr.transcription.channels.likeness import Likeness
 from asr.vad.detector import Span
-from tests.conftest import RATE
+from tests.conftest import RATE, ROOT
+from tests.support.sounds import ffmpeg, stream
 
 SECONDS = 3.0
 
@@ -35,6 +37,23 @@ def test_a_difference_far_below_the_signal_is_the_work_of_a_codec() -> None:
     voice = noise(0)
     assert is_copy(voice, voice + noise(1, 0.01))  # -20 dB
     assert not is_copy(voice, voice + noise(1, 0.03))  # -10 dB
+
+
+@pytest.mark.parametrize(
+    "how", ["-b:a 32k -joint_stereo 0", "-c:a aac -b:a 48k", "-c:a libopus -b:a 48k"]
+)
+async def test_speech_whose_channels_are_coded_one_by_one_is_still_one_channel(
+    decoder: Decoder, how: str
+) -> None:
+    sample = str(ROOT / "models/demo/samples/en-long.flac")
+    doubled = ["-t", "10", "-i", sample, "-af", "pan=stereo|c0=c0|c1=0.9*c0"]
+    data = ffmpeg(
+        *doubled, "-ar", "48000" if "opus" in how else "24000", *how.split(), name="a.mka"
+    )
+    blocks = decoder.blocks(stream(data), channels="split")
+    left, right = np.concatenate([block async for block in blocks])[: round(SECONDS * RATE)].T
+    assert not np.array_equal(left, right)
+    assert is_copy(left, right, speech=(Span(0.7, 3.0),))
 
 
 def test_two_voices_are_no_copies_and_neither_is_a_voice_beside_silence() -> None:
