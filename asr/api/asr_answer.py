@@ -11,8 +11,10 @@ from pydantic import TypeAdapter
 from asr.api.asr_schemas import (
     AsrAnswer,
     AsrParameters,
+    ChannelChunk,
     Chunk,
     DiarizedAsrAnswer,
+    SplitAsrAnswer,
     SpokenChunk,
 )
 from asr.capabilities import EngineInfo, ServerInfo
@@ -62,6 +64,7 @@ def options_of(parameters: AsrParameters, info: EngineInfo, server: ServerInfo) 
         thresholds=parameters.thresholds,
         audio_track=parameters.audio_track,
         part=parameters.part,
+        channels=parameters.asked_channels,
         condition_on_previous_text=parameters.condition_on_previous_text,
         speakers=parameters.speaker_options(server, "diarize") if parameters.diarize else None,
         segment_length=parameters.segment_length_s,
@@ -109,9 +112,13 @@ def answer(transcript: Transcript, timestamps: Timestamps) -> AsrAnswer:
             if is_diarized:
                 speaker = openai_json.label(segment)
                 timed.append(SpokenChunk(timestamp=times, text=part.text, speaker=speaker))
+            elif segment.channel is not None:
+                channel = segment.channel
+                timed.append(ChannelChunk(timestamp=times, text=part.text, channel=channel))
             else:
                 timed.append(Chunk(timestamp=times, text=part.text))
-    kind = DiarizedAsrAnswer if is_diarized else AsrAnswer
+    is_split = transcript.channel_languages is not None
+    kind = DiarizedAsrAnswer if is_diarized else SplitAsrAnswer if is_split else AsrAnswer
     return kind(text=transcript.text, chunks=timed)
 
 
@@ -143,13 +150,18 @@ def formatted(
         return "text/plain", rttm(transcript.turns or ())
     if wanted != "verbose_json":
         return "text/plain", writers.written(transcript.segments, wanted, layout)
-    code = "en" if options.task == "translate" else transcript.language or ""
+
+    def name_of(language: str | None) -> str:
+        code = "en" if options.task == "translate" else language or ""
+        return info.languages.get(code, code or "unknown")
+
     found = openai_json.verbose_json(
         transcript,
         options.task,
-        info.languages.get(code, code or "unknown"),
+        name_of(transcript.language),
         {"segment", options.timestamps} - {"none"},
         options.temperature,
+        [name_of(code) for code in transcript.channel_languages or ()],
     )
     return "application/json", json_text(_with_warnings(found, transcript))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import AliasChoices, BaseModel, Field
 
 from asr.api.captions import SegmentParameters
+from asr.api.channels import ChannelParameters
 from asr.api.vocabulary import VocabularyParameters
 from asr.http.parameters import (
     AudioFile,
@@ -23,6 +24,7 @@ class AsrParameters(
     StrictParameters,
     DecodingParameters,
     TrackParameters,
+    ChannelParameters,
     SpeakerParameters,
     KnownSpeakerParameters,
     VocabularyParameters,
@@ -97,3 +99,13 @@ class DiarizedAsrAnswer(AsrAnswer):
     """The answer where speakers are told apart: a chunk ends where the speaker changes."""
 
     chunks: list[SpokenChunk]  # type: ignore[assignment]  # lists are invariant
+
+
+class ChannelChunk(Chunk):
+    channel: int = Field(description="Number of the channel, from 0", examples=[0])
+
+
+class SplitAsrAnswer(AsrAnswer):
+    """The answer with `channels=split`: the chunks of all channels, by their start."""
+
+    chunks: list[ChannelChunk]  # type: ignore[assignment]  # lists are invariant

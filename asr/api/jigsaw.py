@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
 from asr.api.captions import SegmentParameters
+from asr.api.channels import ChannelParameters
 from asr.api.jigsaw_jobs import RequestAudio
 from asr.api.vocabulary import VocabularyParameters
 from asr.audio.streams import Source
@@ -27,7 +28,7 @@ from asr.transcript import Transcript
 from asr.transcription.languages import language_code, overruled
 
 
-class JigsawParameters(SpeakerCounts, SegmentParameters, VocabularyParameters):
+class JigsawParameters(ChannelParameters, SpeakerCounts, SegmentParameters, VocabularyParameters):
     """How audio is to be transcribed; keys that are null or empty count as not sent."""
 
     AUDIO_PARTS: ClassVar[tuple[str, ...]] = ("audio", "file")
@@ -69,6 +70,10 @@ class PipelineChunk(BaseModel):
     text: str = Field(examples=[" hello world"])
 
 
+class ChannelChunkOutput(PipelineChunk):
+    channel: int = Field(description="Its number, from 0", examples=[0])
+
+
 class SpeakerChunk(PipelineChunk):
     speaker: str = Field(examples=["SPEAKER_00"])
 
@@ -86,6 +91,12 @@ class DiarizedOutput(PipelineOutput):
     speakers: list[SpeakerChunk] = Field(
         description="Each chunk with its speaker, where one is known; silence has none"
     )
+
+
+class SplitOutput(PipelineOutput):
+    """The same with `channels=split`: the chunks of all channels, by their start."""
+
+    chunks: list[ChannelChunkOutput]  # type: ignore[assignment]  # lists are invariant
 
 
 Parameters = TypeVar("Parameters", bound=JigsawParameters)
@@ -146,6 +157,7 @@ def options(asked: JigsawParameters, info: EngineInfo, server: ServerInfo) -> Op
         timestamps=asked.timestamps,
         vocabulary=asked.vocabulary,
         segment_length=asked.segment_length_s,
+        channels=asked.asked_channels,
         speakers=asked.speaker_options(server, "diarise_audio") if has_speakers else None,
     )
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import click
+from pydantic import ValidationError
 
+from asr.api.channels import CHANNELS
 from asr.cli.recordings import Format
-from asr.options import Task, Timestamps
+from asr.options import Channels, Task, Timestamps
 from asr.vocabulary import names_in
 
 Command = Callable[..., Any]
@@ -23,6 +25,19 @@ def _names(_: click.Context, __: click.Parameter, text: str | None) -> str | Non
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
     return text
+
+
+def _channels(context: click.Context, option: click.Parameter, value: str) -> Channels:
+    """`mix`, `split`, or the number of a channel.
+
+    Raises:
+        click.BadParameter: it is none of these.
+    """
+    try:
+        return CHANNELS.validate_python(value)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise click.BadParameter(f"{value!r} {reason}", context, option) from error
 
 
 SERVER = click.option(
@@ -75,6 +90,14 @@ TRANSCRIPTION = (
     ),
     click.option("--temperature", default=0.0, type=click.FloatRange(0, 1), show_default=True),
     click.option("--audio-track", type=click.IntRange(0), help="Track of a file, from 0."),
+    click.option(
+        "--channels",
+        default="mix",
+        callback=_channels,
+        metavar="mix|split|N",
+        show_default=True,
+        help="`mix`; `split`: each by itself; or the number of one, from 0.",
+    ),
 )
 ENGINE = (
     click.option("--model", help="As the setting MODEL_ID: an id on the hub, a path, or `demo`."),

@@ -28,7 +28,7 @@ from asr.cli.settings import config_of
 from asr.config.config import Config
 from asr.errors import BadRequest
 from asr.metrics import Metrics
-from asr.options import Options, SpeakerOptions, Task, Timestamps
+from asr.options import Channels, Options, SpeakerOptions, Task, Timestamps
 from asr.transcription.languages import allowed_languages, language_code
 from asr.transcription.policy import check
 from asr.transcription.service import open_service
@@ -54,6 +54,7 @@ class Wanted:
     segment_length_s: float | None
     temperature: float
     audio_track: int | None
+    channels: Channels
     diarize: bool
     num_speakers: int | None
     min_speakers: int | None
@@ -81,6 +82,7 @@ class Wanted:
                 vocabulary=names_in(self.hotwords or ""),
                 temperature=self.temperature,
                 audio_track=self.audio_track,
+                channels=self.channels,
                 speakers=self.speakers,
                 segment_length=self.segment_length_s,
             )

@@ -100,12 +100,15 @@ def verbose_json(
             for word in words_of(segment)
         ]
     if channels:
-        answer["channels"] = [
-            {"channel": number, "language": name} for number, name in enumerate(channels)
-        ]
+        answer["channels"] = channels_json(channels)
     if transcript.coverage is not None:
         answer["coverage"] = coverage_json(transcript.coverage)
     return answer
+
+
+def channels_json(languages: Sequence[str]) -> list[Json]:
+    """Return each channel with the full English name of its language."""
+    return [{"channel": number, "language": name} for number, name in enumerate(languages)]
 
 
 def diarized_json(transcript: Transcript, task: Task) -> Json:

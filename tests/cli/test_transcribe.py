@@ -13,6 +13,7 @@ from asr.cli.app import run
 from asr.cli.transcribe import open_service
 from tests.conftest import PATIENCE_SECONDS, ROOT, tone, wav
 from tests.support.fake_engine import FakeEngine
+from tests.support.two_channels import two_channels
 
 SAMPLE = ROOT / "models/demo/samples/en-short.flac"
 
@@ -110,4 +111,28 @@ def test_speakers_that_cannot_be_told_apart_are_an_error_of_usage(
         monkeypatch.setenv(name, value)
     assert run(["transcribe", str(folder), *arguments]) == 2
     assert told in capsys.readouterr().err
+    assert starts
+
+
+def test_channels_are_split_and_named_in_the_subtitles(folder, starts):
+    (folder / "a.wav").write_bytes(wav(two_channels(1.0)))
+    assert run(["transcribe", str(folder), "--channels", "split", "-f", "srt"]) == 0
+    written = (folder / "a.srt").read_text()
+    assert "Channel 0: 1.00 s" in written
+    assert "Channel 1: 1.00 s" in written
+    assert starts
+
+
+def test_what_is_no_channel_is_an_error_of_usage(folder, starts, capsys):
+    assert run(["transcribe", str(folder), "--channels", "left"]) == 2
+    assert "'left' must be mix, split or the number of a channel" in capsys.readouterr().err
+    assert starts == []
+
+
+def test_a_channel_that_a_file_lacks_is_told_and_the_others_go_on(folder, starts, capsys):
+    (folder / "b.wav").write_bytes(wav(two_channels(1.0)))
+    assert run(["transcribe", str(folder), "--channels", "1"]) == 1
+    told = capsys.readouterr().err
+    assert "a.wav: the audio has no channel 1, because it has 1" in told
+    assert (folder / "b.txt").exists()
     assert starts

@@ -33,26 +33,44 @@ class SpokenWord:
 
 def answer(transcript: Transcript, plan: AnswerDetails, request_id: str) -> Json:
     """The whole answer; an hour of words takes some 100 ms."""
-    words = [word for segment in transcript.segments for word in _words(segment)]
+    languages = transcript.channel_languages or (transcript.language,)
+    spoken: list[list[SpokenWord]] = [[] for _ in languages]
+    for segment in transcript.segments:
+        spoken[segment.channel or 0] += _words(segment)
+    results: Json = {
+        "channels": [
+            _channel(words, language, plan)
+            for words, language in zip(spoken, languages, strict=True)
+        ]
+    }
+    if plan.has_utterances:
+        utterances = [
+            (channel, words)
+            for channel, said in enumerate(spoken)
+            for words in _utterances(said, plan.utt_split)
+        ]
+        utterances.sort(key=lambda utterance: utterance[1][0].start)
+        results["utterances"] = [
+            _utterance(words, channel, f"{request_id}/{number}")
+            for number, (channel, words) in enumerate(utterances)
+        ]
+    return {"metadata": _metadata(transcript, plan, request_id), "results": results}
+
+
+def _channel(words: Sequence[SpokenWord], language: str | None, plan: AnswerDetails) -> Json:
     alternative: Json = {
         "transcript": _text(words),
         "confidence": _confidence(words),
         "words": [_word_json(word) for word in words],
     }
     if plan.lists_languages:
-        alternative["languages"] = [transcript.language] if transcript.language else []
+        alternative["languages"] = [language] if language else []
     if plan.has_paragraphs:
         alternative["paragraphs"] = _paragraphs(words)
     channel: Json = {"alternatives": [alternative]}
-    if plan.tells_language and transcript.language is not None:
-        channel["detected_language"] = transcript.language
-    results: Json = {"channels": [channel]}
-    if plan.has_utterances:
-        results["utterances"] = [
-            _utterance(spoken, f"{request_id}/{number}")
-            for number, spoken in enumerate(_utterances(words, plan.utt_split))
-        ]
-    return {"metadata": _metadata(transcript, plan, request_id), "results": results}
+    if plan.tells_language and language is not None:
+        channel["detected_language"] = language
+    return channel
 
 
 def _metadata(transcript: Transcript, plan: AnswerDetails, request_id: str) -> Json:
@@ -63,7 +81,7 @@ def _metadata(transcript: Transcript, plan: AnswerDetails, request_id: str) -> J
         "sha256": plan.sha256,
         "created": iso(plan.created),
         "duration": transcript.duration,
-        "channels": 1,
+        "channels": len(transcript.channel_languages or (None,)),
         "models": [model],
         "model_info": {model: {"name": plan.model_id, "version": "unknown", "arch": plan.engine}},
     }
@@ -165,12 +183,12 @@ def _utterances(words: Sequence[SpokenWord], pause: float) -> Iterator[list[Spok
         yield utterance
 
 
-def _utterance(words: Sequence[SpokenWord], name: str) -> Json:
+def _utterance(words: Sequence[SpokenWord], channel: int, name: str) -> Json:
     found: Json = {
         "id": str(uuid.uuid5(MODELS, name)),
         **_times(words),
         "confidence": _confidence(words),
-        "channel": 0,
+        "channel": channel,
         "transcript": _text(words),
         "words": [_word_json(word) for word in words],
     }

@@ -75,7 +75,8 @@ def plan(
         languages=languages,
         timestamps="word" if has_words else "segment",
         vocabulary=_vocabulary(asked, info, warnings),
-        speakers=_speakers(asked, server),
+        channels="split" if asked.multichannel else "mix",
+        speakers=_speakers(asked, server, warnings),
     )
     _warn_of_the_rest(asked, warnings)
     answer = AnswerDetails(
@@ -108,10 +109,15 @@ def _raw_type(asked: ListenParameters) -> str:
     return f"audio/raw;encoding={asked.encoding};rate={rate};channels={asked.channels}"
 
 
-def _speakers(asked: ListenParameters, server: ServerInfo) -> SpeakerOptions | None:
+def _speakers(
+    asked: ListenParameters, server: ServerInfo, warnings: Warnings
+) -> SpeakerOptions | None:
     if not asked.wants_speakers:
         return None
     name = "diarize" if asked.diarize else "diarize_model"
+    if asked.multichannel:
+        warnings.add(name, "has no effect with multichannel: the channels tell people apart")
+        return None
     return SpeakerCounts.model_validate({}).speaker_options(server, name)
 
 

@@ -78,6 +78,13 @@ class ListenParameters(BaseModel):
     )
     diarize: bool = Field(False, description="`true`: each word has the number of its `speaker`")
     diarize_model: str | None = Field(None, description="Any name: the same as `diarize=true`")
+    multichannel: bool = Field(
+        False,
+        description=(
+            "`true`: each channel is transcribed by itself, at most 8; channels that are equal "
+            "count as one"
+        ),
+    )
     keyterm: Names = Field(
         [],
         description="A name or a term that may be spoken, in every window's prompt; repeatable",

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from asr.api.fastapi_problem import FieldProblem
-from asr.api.jigsaw import DiarizedOutput, JigsawParameters, PipelineOutput
+from asr.api.jigsaw import DiarizedOutput, JigsawParameters, PipelineOutput, SplitOutput
 from asr.http.parameters import Location
 from asr.options import Timestamps
 
@@ -88,7 +88,7 @@ class TaskForm(TaskParameters):
 
 
 class CompletedTask(BaseModel):
-    output: PipelineOutput | DiarizedOutput
+    output: PipelineOutput | DiarizedOutput | SplitOutput
     status: Literal["completed"]
     task_id: str
     fly_machine_id: str | None = Field(None, description="FLY_MACHINE_ID, where it is set")
@@ -118,7 +118,9 @@ class Tasks(BaseModel):
 
 class TaskStatus(BaseModel):
     status: Literal["processing", "completed", "error", "cancelled"]
-    output: PipelineOutput | DiarizedOutput | None = Field(None, description="Of a completed task")
+    output: PipelineOutput | DiarizedOutput | SplitOutput | None = Field(
+        None, description="Of a completed task"
+    )
     error: str | None = Field(None, description="Why the task has no output")
 
 

@@ -9,6 +9,7 @@ from asr.api.asr_schemas import (
     AsrParameters,
     AsrRequest,
     DiarizedAsrAnswer,
+    SplitAsrAnswer,
 )
 from asr.errors import Invalid
 from asr.http import openapi
@@ -44,7 +45,9 @@ def transcription() -> Json:
                 "description": "The text and its chunks; silence gives an empty text",
                 "headers": openapi.headers(ANSWER_HEADERS),
                 "content": {
-                    "application/json": openapi.content(AsrAnswer, DiarizedAsrAnswer),
+                    "application/json": openapi.content(
+                        AsrAnswer, DiarizedAsrAnswer, SplitAsrAnswer
+                    ),
                     "application/x-ndjson": TEXT,
                 },
             },

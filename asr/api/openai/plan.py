@@ -136,6 +136,7 @@ def plan(form: AudioForm, task: Task, info: EngineInfo, server: ServerInfo) -> A
         segment_length=form.segment_length_s,
         audio_track=form.audio_track,
         part=form.part,
+        channels=form.asked_channels,
         condition_on_previous_text=_is_conditioned(form, info, unsupported),
     )
     if form.strict:

@@ -174,6 +174,7 @@ def _verbose(transcript: Transcript, planned: AnswerPlan, info: EngineInfo) -> o
         language_name(transcript.language, options.task, info),
         planned.granularities,
         options.temperature,
+        _channel_languages(transcript, options.task, info),
     )
     if options.logprobs:
         found["logprobs"] = openai_json.logprobs(transcript)
@@ -192,6 +193,10 @@ def language_name(code: str | None, task: Task, info: EngineInfo) -> str:
     if task == "translate":
         return "english"
     return info.languages.get(code or "", code or UNKNOWN_LANGUAGE)
+
+
+def _channel_languages(transcript: Transcript, task: Task, info: EngineInfo) -> list[str]:
+    return [language_name(code, task, info) for code in transcript.channel_languages or ()]
 
 
 def _gaps(transcript: Transcript) -> list[str]:
@@ -224,8 +229,11 @@ def _events(
     def closing(last: Transcript) -> Event:
         if wanted != "verbose_json":
             return {}
-        language = language_name(last.language, planned.options.task, request.app[ENGINE].info)
-        fields = {"language": language, "duration": last.duration}
+        task, info = planned.options.task, request.app[ENGINE].info
+        language = language_name(last.language, task, info)
+        fields: dict[str, object] = {"language": language, "duration": last.duration}
+        if channels := _channel_languages(last, task, info):
+            fields["channels"] = openai_json.channels_json(channels)
         warnings = [*planned.warnings, *last.warnings]
         return {**fields, "warnings": warnings} if warnings else fields
 

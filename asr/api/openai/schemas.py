@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from asr.api.captions import CaptionParameters, SegmentParameters
+from asr.api.channels import ChannelParameters
 from asr.api.openai.chunking_strategy import Strategy, strategy_in
 from asr.api.vocabulary import VocabularyParameters
 from asr.http.parameters import (
@@ -30,12 +31,14 @@ LISTS = frozenset(
 )
 STRATEGY = "chunking_strategy"  # It is JSON, or has a field `chunking_strategy[name]` for each key.
 
+CHANNEL_ANSWER = "With `channels=split`: the number of the channel, from 0"
 SPEAKER_ANSWER = "With `diarize`: a label or the name of a known speaker; null if unknown"
 
 
 class AudioForm(
     DecodingParameters,
     TrackParameters,
+    ChannelParameters,
     SpeakerParameters,
     KnownSpeakerParameters,
     CaptionParameters,
@@ -140,6 +143,7 @@ class SegmentAnswer(BaseModel):
         description="Probability that the window has no speech; 0 if unknown"
     )
     speaker: str | None = Field(None, description=SPEAKER_ANSWER, examples=["SPEAKER_00"])
+    channel: int | None = Field(None, description=CHANNEL_ANSWER)
 
 
 class WordAnswer(BaseModel):
@@ -148,12 +152,19 @@ class WordAnswer(BaseModel):
     end: float = Field(description="Seconds")
     probability: float | None = None
     speaker: str | None = Field(None, description=SPEAKER_ANSWER, examples=["SPEAKER_00"])
+    channel: int | None = Field(None, description=CHANNEL_ANSWER)
+
+
+class ChannelAnswer(BaseModel):
+    channel: int
+    language: str = Field(description="English name of its text's language", examples=["spanish"])
 
 
 class GapAnswer(BaseModel):
     start: float = Field(description="Seconds")
     end: float = Field(description="Seconds")
     reason: str = Field(examples=["no text"])
+    channel: int | None = Field(None, description=CHANNEL_ANSWER)
 
 
 class CoverageAnswer(BaseModel):
@@ -174,6 +185,7 @@ class VerboseAnswer(BaseModel):
     segments: list[SegmentAnswer] | None = None
     words: list[WordAnswer] | None = None
     logprobs: list[LogprobAnswer] | None = Field(None, description="With `include[]=logprobs`")
+    channels: list[ChannelAnswer] | None = Field(None, description="With `channels=split`")
     coverage: CoverageAnswer | None = None
     usage: DurationUsage
     warnings: list[str] | None = Field(

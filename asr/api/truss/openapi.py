@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from asr.api.jigsaw import DiarizedOutput, PipelineOutput
+from asr.api.jigsaw import DiarizedOutput, PipelineOutput, SplitOutput
 from asr.api.truss.schemas import (
     AsyncAnswer,
     AsyncRequest,
@@ -29,7 +29,9 @@ def prediction() -> Json:
             "200": {
                 "description": "The text and its chunks; silence gives an empty text",
                 "headers": openapi.headers(ANSWER_HEADERS),
-                "content": {"application/json": openapi.content(PipelineOutput, DiarizedOutput)},
+                "content": {
+                    "application/json": openapi.content(PipelineOutput, DiarizedOutput, SplitOutput)
+                },
             },
             **openapi.problems(PredictProblem, Invalid.status),
         },

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
-from asr.api.jigsaw import DiarizedOutput, JigsawParameters, PipelineOutput
+from asr.api.jigsaw import DiarizedOutput, JigsawParameters, PipelineOutput, SplitOutput
 from asr.http.parameters import AudioFile, Location
 from asr.options import Timestamps
 
@@ -31,7 +31,11 @@ class PredictParameters(JigsawParameters):
     def _without_zeros(cls, fields: object) -> object:
         if not isinstance(fields, dict):
             return fields
-        return {name: value for name, value in fields.items() if value}
+        return {
+            name: value
+            for name, value in fields.items()
+            if value or (name == "channels" and value == 0)  # there is a channel 0
+        }
 
     @property
     def timestamps(self) -> Timestamps:
@@ -89,5 +93,5 @@ class EndedPrediction(BaseModel):
     deployment_id: str
     type: Literal["async_request_completed"]
     time: str = Field(description="When it ended", examples=["2026-11-29T17:30:00.000Z"])
-    data: PipelineOutput | DiarizedOutput | PredictProblem
+    data: PipelineOutput | DiarizedOutput | SplitOutput | PredictProblem
     errors: list[PredictionError]

@@ -40,6 +40,7 @@ def options_of(request: web.Request, asked: TranscriptionQuery) -> Options:
         prompt=(asked.initial_prompt or None) if info.can_prompt else None,
         vocabulary=asked.vocabulary if info.can_prompt else (),
         segment_length=asked.segment_length_s,
+        channels=asked.asked_channels,
         speakers=(
             asked.speaker_options(transcriber.server_info, "diarize") if asked.diarize else None
         ),

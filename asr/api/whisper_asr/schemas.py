@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr.api.captions import SegmentParameters
+from asr.api.channels import ChannelParameters
 from asr.api.fastapi_problem import FieldProblem
 from asr.api.vocabulary import VocabularyParameters
 from asr.formats.whisper_output import Output
@@ -32,7 +33,9 @@ class FileQuery(BaseModel):
     )
 
 
-class TranscriptionQuery(FileQuery, SpeakerParameters, SegmentParameters, VocabularyParameters):
+class TranscriptionQuery(
+    FileQuery, ChannelParameters, SpeakerParameters, SegmentParameters, VocabularyParameters
+):
     """How the file is to be transcribed."""
 
     task: Task = Field(
