@@ -21,7 +21,9 @@ from asr.transcription.scheduled_request import Timings
 log = logging.getLogger(__name__)
 
 EVENT_ID = "event_id"  # The key of an event's id, by which a client goes on after it.
-FIRST_SECONDS = 1.0  # A failure within so many seconds is answered with its own status.
+# A failure within so many seconds is answered with its own status; and so is a later one, before
+# any audio is decoded and the first heartbeat is due: a busy machine finds bad audio late.
+FIRST_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ async def send(
         started: when the request began, by the monotonic clock.
 
     Raises:
-        Exception: what the events raise in their first second, while the status is still open.
+        Exception: what the events raise while the status is still open.
     """
     framing = stream.framing
     response = web.StreamResponse(headers={**stream.headers, "Cache-Control": "no-store"})
@@ -81,7 +83,12 @@ async def send(
         async with contextlib.aclosing(
             paced(stream.events, min(FIRST_SECONDS, pause), pause)
         ) as beats:
+            is_first = True
             async for event in beats:
+                is_undecided = event is None and timings is not None and not timings.audio
+                is_first, was_first = False, is_first
+                if was_first and is_undecided:
+                    continue
                 if not response.prepared:
                     await response.prepare(request)
                 await response.write(framing.heartbeat if event is None else framing.frame(event))

@@ -68,11 +68,9 @@ async def _python_answer(url: str, cell: Cell, turn: asyncio.Semaphore) -> Answe
     ):
         try:
             return await _python_call(client, cell)
-        except openai.APITimeoutError as error:
-            return Answer(error={"name": type(error).__name__, "status": None})
-        except openai.APIStatusError as error:
-            named = {name: getattr(error, name) for name in ("type", "param", "code")}
-            status = error.status_code
+        except openai.APIError as error:  # the base: a stream may fail after its status
+            named = {name: getattr(error, name, None) for name in ("type", "param", "code")}
+            status = getattr(error, "status_code", None)
             return Answer(error={"name": type(error).__name__, "status": status, **named})
         finally:
             print(f"Python: {cell.route} {dict(cell.fields)}", file=sys.stderr, flush=True)

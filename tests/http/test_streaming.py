@@ -71,6 +71,16 @@ def test_an_event_is_one_line_of_data_whatever_it_holds():
     assert json.loads(framed[6:]) == json.loads(JSON_LINES.frame(event)) == event
 
 
+async def test_bad_audio_has_its_own_status_however_late_a_busy_machine_finds_it(
+    make_client, monkeypatch
+):
+    monkeypatch.setattr("asr.http.streaming.FIRST_SECONDS", 0.0)
+    client = await make_client()
+    response = await client.post("/asr?stream=true", data=bytes(range(256)) * 100)
+    assert response.status == 400
+    assert "audio" in (await response.json())["error"]
+
+
 async def test_asr_streams_the_same_events_as_json_lines(make_client):
     client = await make_client(chunk_length_s=2.0)
     audio = wav(tone(7.0))
