@@ -75,8 +75,8 @@ async def want_key(request: web.Request, handler: Handler) -> web.StreamResponse
         request[app_keys.CLIENT_SECRET], client = secret, secret.client
     if client is None:
         raise Unauthorized(
-            "the API key is missing or wrong: send 'Authorization: Bearer KEY' "
-            "or 'x-admin-api-key: KEY'"
+            "the API key is missing or wrong: send 'Authorization: Bearer KEY', "
+            "'Authorization: Token KEY' or 'x-admin-api-key: KEY'"
         )
     request[app_keys.CLIENT] = client
     counts = is_live or request.method == "POST"
