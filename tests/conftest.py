@@ -44,6 +44,7 @@ pytest_plugins = [
     "tests.support.schedulers",
     "tests.support.sounds",
     "tests.support.transcribers",
+    "tests.support.wyoming",
 ]
 
 
@@ -182,6 +183,7 @@ class Server:
     process: subprocess.Popen[bytes]
     url: str
     log: Path
+    wyoming_port: int = 0  # where it has one
 
     def stop(self) -> int:
         if self.process.poll() is None:
@@ -209,7 +211,8 @@ def start_server(log: Path, seconds: float = PATIENCE_SECONDS, **environment: st
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    server = Server(process, f"http://127.0.0.1:{port}", log)
+    wyoming_port = int(settings.get("WYOMING_PORT", 0))
+    server = Server(process, f"http://127.0.0.1:{port}", log, wyoming_port)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -234,6 +237,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) -> 
         tmp_path_factory.mktemp("server") / "log",
         ALLOW_PRIVATE_URLS="1",
         AUDIO_ROOT=str(DEMO_MODEL.parent / "samples"),
+        WYOMING_PORT=str(free_port()),
     )
     yield running
     running.stop()

@@ -14,6 +14,7 @@ from asr.config.live import LiveSettings
 from asr.config.parsers import TimestampRule, has_file
 from asr.config.setting import MODEL_FILE, read
 from asr.config.setting import setting as _setting
+from asr.config.wyoming import WyomingSettings
 from asr.errors import ConfigError
 from asr.options import Thresholds
 
@@ -24,7 +25,7 @@ SHORTEST_STEP = 0.5  # With STRIDE_LENGTH_S, windows begin at least so many seco
 
 
 @dataclass(frozen=True)
-class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings):
+class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings, WyomingSettings):
     """The settings of one process; the environment name is the field's name in capitals."""
 
     host: str = _setting(
@@ -258,6 +259,7 @@ class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings):
     def check(self) -> None:
         """Raise `ConfigError` where settings contradict each other."""
         self.check_keys()
+        self.check_wyoming(self.port, bool(self.client_keys))
         longest = (self.chunk_length_s - SHORTEST_STEP) / 2
         if self.stride_length_s and self.stride_length_s > longest:
             raise ConfigError(

@@ -23,10 +23,13 @@ def caller(request: web.Request) -> str:
 
 
 def log_request(request: web.Request, timings: Timings, elapsed: float) -> None:
+    log_transcription(f"{caller(request)} {request.path}", timings, elapsed)
+
+
+def log_transcription(name: str, timings: Timings, elapsed: float) -> None:
     log.info(
-        "%s %s: %.1f s of audio, fetch %.2f, decode %.2f, queue %.2f, model %.2f, total %.2f s",
-        caller(request),
-        request.path,
+        "%s: %.1f s of audio, fetch %.2f, decode %.2f, queue %.2f, model %.2f, total %.2f s",
+        name,
         timings.audio,
         timings.fetch,
         timings.decode,

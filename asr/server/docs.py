@@ -87,7 +87,8 @@ def document(dialects: Sequence[Dialect]) -> dict[str, Any]:
             "info": {
                 "title": "asr-api",
                 "version": asr.__version__,
-                "description": "Automatic speech recognition: send audio, get text.",
+                "description": "Automatic speech recognition: send audio, get text. Home Assistant "
+                "uses no route, but the Wyoming protocol on WYOMING_PORT.",
             },
             "paths": _paths(dialects),
             "webhooks": _webhooks(dialects) or None,

@@ -1,4 +1,4 @@
-"""The server's port: reserved before the model is loaded, open when the server can answer."""
+"""The server's ports: reserved before the model is loaded, open when the server can answer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +25,7 @@ from asr.server.connection_pool import ConnectionPool
 log = logging.getLogger(__name__)
 
 BACKLOG = 128  # The server accepts at most this many connections before it does other work.
+FEW = 64  # So many connections wait at the port of Wyoming; Home Assistant opens one at a time.
 WAITING = 4096  # The system keeps this many that are not accepted yet; it resets those beyond.
 
 
@@ -46,10 +48,36 @@ async def reserve(runner: web.AppRunner, config: Config, pool: ConnectionPool) -
         assert runner.server is not None
         return Connection(runner.server, pool, runner.app[DIALECTS], loop=loop, **options)
 
-    host = None if config.host == "*" else config.host
-    with _setting_named(config):
-        return await loop.create_server(
-            connection, host, config.port, backlog=BACKLOG, start_serving=False
+    return await _bound(connection, PortAddress("HOST", config.host, "PORT", config.port), BACKLOG)
+
+
+async def reserve_wyoming(
+    protocol: Callable[[], asyncio.BaseProtocol], config: Config
+) -> asyncio.Server:
+    """Bind WYOMING_HOST and WYOMING_PORT; connections are still refused.
+
+    Raises:
+        ConfigError: the address cannot be used.
+    """
+    return await _bound(protocol, _wyoming(config), FEW)
+
+
+async def open_wyoming(listener: asyncio.Server, config: Config) -> None:
+    """Accept connections of Home Assistant.
+
+    Raises:
+        ConfigError: another process has taken the port meanwhile.
+    """
+    with _setting_named(_wyoming(config)):
+        await listener.start_serving()
+    places = [each.getsockname()[:2] for each in listener.sockets]
+    addresses = ", ".join(_url("tcp", *place) for place in places)
+    log.info("Home Assistant (Wyoming) on %s", addresses)
+    if config.client_keys and not all(_is_loopback(host) for host, _ in places):
+        log.warning(
+            "the Wyoming protocol knows no API keys: everybody who reaches %s can transcribe; set "
+            "WYOMING_HOST to an address that only Home Assistant reaches",
+            addresses,
         )
 
 
@@ -59,16 +87,18 @@ async def open_port(listener: asyncio.Server, config: Config) -> None:
     Raises:
         ConfigError: another process has taken the port meanwhile.
     """
-    with _setting_named(config):
+    with _setting_named(PortAddress("HOST", config.host, "PORT", config.port)):
         await listener.start_serving()
     for each in listener.sockets:
         _let_wait(each.fileno(), WAITING)
     places = [each.getsockname()[:2] for each in listener.sockets]
     port = places[0][1]
-    addresses = ", ".join(_url(*place) for place in places)
+    addresses = ", ".join(_url("http", *place) for place in places)
     log.info("listening on %s", addresses)
     if config.page:  # browsers allow the microphone on this machine, or by https
-        log.info("the page: %s", _url("localhost" if config.host == "*" else config.host, port))
+        log.info(
+            "the page: %s", _url("http", "localhost" if config.host == "*" else config.host, port)
+        )
     if not config.client_keys and not all(_is_loopback(host) for host, _ in places):
         log.warning(
             "no API_KEY is set: everybody who reaches %s can use the server; set API_KEY or "
@@ -77,13 +107,41 @@ async def open_port(listener: asyncio.Server, config: Config) -> None:
         )
 
 
+@dataclass(frozen=True)
+class PortAddress:
+    """The address of a port, and the settings that hold it."""
+
+    host_name: str
+    host: str  # "*": all addresses
+    port_name: str
+    port: int
+
+
+def _wyoming(config: Config) -> PortAddress:
+    assert config.wyoming_port is not None
+    if config.wyoming_host is None:
+        return PortAddress("HOST", config.host, "WYOMING_PORT", config.wyoming_port)
+    return PortAddress("WYOMING_HOST", config.wyoming_host, "WYOMING_PORT", config.wyoming_port)
+
+
+async def _bound(
+    protocol: Callable[[], asyncio.BaseProtocol], place: PortAddress, backlog: int
+) -> asyncio.Server:
+    loop = asyncio.get_running_loop()
+    host = None if place.host == "*" else place.host
+    with _setting_named(place):
+        return await loop.create_server(
+            protocol, host, place.port, backlog=backlog, start_serving=False
+        )
+
+
 @contextlib.contextmanager
-def _setting_named(config: Config) -> Iterator[None]:
-    """Turn the system's error about an address into one that names HOST or PORT."""
+def _setting_named(place: PortAddress) -> Iterator[None]:
+    """Turn the system's error about an address into one that names its settings."""
     try:
         yield
     except (OSError, UnicodeError) as error:
-        host, port = f"HOST={config.host!r}", f"PORT='{config.port}'"
+        host, port = f"{place.host_name}={place.host!r}", f"{place.port_name}='{place.port}'"
         why = str(getattr(error, "strerror", "not a host name")).rpartition(": ")[2].lower()
         message = f"{host}, {port} cannot be used: {why}"
         if isinstance(error, socket.gaierror | UnicodeError) or error.errno == errno.EADDRNOTAVAIL:
@@ -105,5 +163,5 @@ def _let_wait(descriptor: int, count: int) -> None:
         port.listen(count)
 
 
-def _url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _url(scheme: str, host: str, port: int) -> str:
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

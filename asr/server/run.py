@@ -10,20 +10,24 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from asr.concurrency import Outage
 from asr.config.config import Config
-from asr.errors import ShuttingDown
+from asr.errors import ConfigError, ShuttingDown
 from asr.http.app_keys import LIVE, SCHEDULER
 from asr.resources.descriptors import connection_limit, raise_limit
 from asr.server.connection_pool import ConnectionPool
 from asr.server.event_loop import new_event_loop
 from asr.server.jobs import JOB_WORK
-from asr.server.listener import BACKLOG, open_port, reserve
+from asr.server.listener import BACKLOG, open_port, open_wyoming, reserve, reserve_wyoming
 from asr.server.logs import RepeatedErrors, watch_libraries
 from asr.startup import StartupTimer
+
+if TYPE_CHECKING:
+    from asr.api.wyoming.port import WyomingPort
 
 log = logging.getLogger(__name__)
 
@@ -107,23 +111,50 @@ async def _serve(app: web.Application, config: Config, start: StartupTimer) -> N
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=ANSWER_SECONDS)
     descriptors = raise_limit()
     connections = connection_limit(descriptors, config.decoders, BACKLOG)
+    wyoming = _wyoming_port(app, config, connections)
     pool = ConnectionPool(connections, config.body_timeout_s, asyncio.get_running_loop().time)
     listener = await reserve(runner, config, pool)
     try:
+        if wyoming is not None:
+            wyoming.listener = await reserve_wyoming(wyoming.protocol, config)
         if not await _is_set_up(runner, stop):
             log.info("stopping: the model is not loaded yet")
             return
         _freeze_loaded_objects()
-        await open_port(listener, config)
+        if wyoming is not None and wyoming.listener is not None:
+            await open_wyoming(wyoming.listener, config)
+        await open_port(listener, config)  # the last one: a server that answers there is ready
         log.info("at most %d connections at once, of %d descriptors", connections, descriptors)
         log.info("start: %s", start)
         async with _swept(pool, min(SWEEP_SECONDS, config.body_timeout_s / 4)):
             await stop.wait()
         listener.close()
-        await _drain(app, callers, config.drain_timeout_s)
+        await _drain(app, callers, wyoming, config.drain_timeout_s)
     finally:
         listener.close()
+        if wyoming is not None:
+            await wyoming.end()
         await runner.cleanup()
+
+
+def _wyoming_port(app: web.Application, config: Config, connections: int) -> WyomingPort | None:
+    """The port for Home Assistant; its package is loaded only where it is wanted.
+
+    Raises:
+        ConfigError: the package is not installed.
+    """
+    if config.wyoming_port is None:
+        return None
+    try:
+        from asr.api.wyoming.port import WyomingPort, most_clients
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "wyoming":
+            raise
+        raise ConfigError(
+            f"WYOMING_PORT={config.wyoming_port} needs the package wyoming, which is not "
+            "installed: pip install wyoming, or leave WYOMING_PORT unset"
+        ) from error
+    return WyomingPort(app, most_clients(connections))
 
 
 def _freeze_loaded_objects() -> None:
@@ -132,20 +163,30 @@ def _freeze_loaded_objects() -> None:
     gc.freeze()
 
 
-async def _drain(app: web.Application, callers: RequestsInFlight, seconds: float) -> None:
+async def _drain(
+    app: web.Application, callers: RequestsInFlight, wyoming: WyomingPort | None, seconds: float
+) -> None:
     """Answer the requests in flight, which fail after `seconds`; jobs are put back then.
 
     Live sessions, which would last on, end at once: their clients connect to another server.
     """
     app[LIVE].stop()
     limit = f"DRAIN_TIMEOUT_S={seconds:g}"
-    log.info("stopping: waiting for %d requests, at most %s", callers.count, limit)
-    are_answered, _ = await asyncio.gather(callers.drain(seconds), app[JOB_WORK].drain(seconds))
+
+    def in_flight() -> int:
+        return callers.count + (0 if wyoming is None else wyoming.recordings)
+
+    async def drained(within: float) -> bool:
+        draining = [callers.drain(within)] + ([] if wyoming is None else [wyoming.drain(within)])
+        return all(await asyncio.gather(*draining))
+
+    log.info("stopping: waiting for %d requests, at most %s", in_flight(), limit)
+    are_answered, _ = await asyncio.gather(drained(seconds), app[JOB_WORK].drain(seconds))
     if are_answered:
         return
-    log.warning("stopping: %d requests are not done after %s", callers.count, limit)
+    log.warning("stopping: %d requests are not done after %s", in_flight(), limit)
     app[SCHEDULER].end(f"the server is shutting down and {limit} has passed")
-    await callers.drain(ANSWER_SECONDS)
+    await drained(ANSWER_SECONDS)
 
 
 async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:

@@ -67,6 +67,8 @@ def test_an_empty_environment_gives_the_defaults():
         ("DIARIZER", "Off", "off"),
         ("DIARIZER_MODEL", "pyannote/speaker-diarization-3.1", "pyannote/speaker-diarization-3.1"),
         ("DIARIZER_PRELOAD", "1", True),
+        ("WYOMING_PORT", "10300", 10_300),
+        ("WYOMING_PORT", "", None),
     ],
 )
 def test_a_value_is_read_with_its_meaning(name, value, expected):
@@ -141,6 +143,16 @@ def test_a_bad_value_is_named_with_its_reason(name, value, reason):
 def test_a_bad_value_is_reported_with_what_to_do(name, value, remedy):
     with pytest.raises(ConfigError, match=f"{remedy}$"):
         read(**{name: value})
+
+
+def test_a_port_without_keys_is_open_only_where_that_is_meant():
+    assert read(WYOMING_PORT="10300").wyoming_host is None
+    with pytest.raises(ConfigError, match="WYOMING_PORT=8000 is PORT, too: choose another one"):
+        read(WYOMING_PORT="8000")
+    for keys in ({"API_KEY": "k"}, {"API_KEYS": "alice=k"}):
+        with pytest.raises(ConfigError, match=r"without an API key, .* set WYOMING_HOST to"):
+            read(WYOMING_PORT="10300", **keys)
+        assert read(WYOMING_PORT="10300", WYOMING_HOST="*", **keys).wyoming_host == "*"
 
 
 def test_a_secret_is_not_shown_with_the_other_settings():

@@ -24,8 +24,8 @@ from tests.conftest import PATIENCE_SECONDS, ROOT, Server, free_port
 
 @dataclass
 class Controlled(Server):
-    control: Path
-    port: int
+    control: Path = Path()
+    port: int = 0
 
     def hold(self, after: int = 0) -> None:
         """Keep the engine in its step once it has transcribed `after` windows in all."""
@@ -111,7 +111,9 @@ def controlled(
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-    server = Controlled(process, f"http://127.0.0.1:{port}", log, directory, port)
+    wyoming_port = int(settings.get("WYOMING_PORT", 0))
+    url = f"http://127.0.0.1:{port}"
+    server = Controlled(process, url, log, wyoming_port, directory, port)
     try:
         if wait:
             until(lambda: server.answers() or process.poll() is not None)
