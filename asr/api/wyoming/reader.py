@@ -21,6 +21,7 @@ LINE_BYTES = 64 * 1024  # An event whose line has more bytes is refused.
 DATA_BYTES = 64 * 1024  # So is one with more bytes of further data.
 PIECE_BYTES = 64 * 1024  # A payload is read in pieces of at most so many bytes.
 OTHER_BYTES = 2**20  # A payload that is no audio is passed over, if it has no more bytes.
+ESCAPE = b"\\u"  # So JSON writes a letter, or half of one, by its number.
 TYPE_CHARS = 100  # A longer type of an event is refused.
 
 
@@ -118,6 +119,8 @@ def _object(text: bytes, what: str) -> dict[str, Any]:
     """The JSON object that `text` is."""
     try:
         found = json.loads(text)
+        if ESCAPE in text:  # half a letter, which no answer could repeat, is an error here
+            json.dumps(found, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -59,6 +59,11 @@ async def test_what_the_package_writes_is_read():
     assert await reader.next() is None
 
 
+async def test_letters_may_be_written_by_their_numbers():
+    event = b'{"type": "x", "data": {"a": "\\u00fc\\ud83d\\ude00"}}\n'
+    assert (await reader_of(event).next()).data == {"a": "ü😀"}
+
+
 async def test_further_data_is_merged_into_that_of_the_line():
     event = b'{"type": "x", "data": {"a": 1, "b": 1}, "data_length": 8}\n{"b": 2}'
     assert (await reader_of(event).next()).data == {"a": 1, "b": 2}
@@ -89,6 +94,8 @@ async def test_an_event_that_the_client_left_in_the_middle_is_none():
         b"[" * 60_000 + b"\n",
         b'{"type": ' + b"9" * 50_000 + b"}\n",
         b"{}\n",
+        b'{"type": "ping", "data": {"text": "\\ud800"}}\n',
+        b'{"type": "x", "data_length": 15}\n{"a": "\\uDFFF"} ',
         line(type=None),
         line(type="x" * 101),
         line(type="x", data=[]),
