@@ -53,7 +53,7 @@ test-images: .venv/developed .cache/images/tools/installed  ## build, run and te
 	.cache/images/tools/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-clients: .venv/developed       ## test OpenAI's and Deepgram's clients for Python and Node: all that they can ask
+clients: .venv/developed       ## test the clients of OpenAI, Deepgram, Bazarr and Home Assistant: all that they can ask
 	@$(BIN)/python -m tests.clients
 
 check: .venv/developed         ## check format, lint and types

@@ -11,7 +11,7 @@ from tests.clients.listen import listen_rows
 from tests.clients.official import Absent, Answer
 from tests.clients.table import CLIENTS, asked, shown
 from tests.clients.verdict import Row, compare, judge
-from tests.conftest import Server, start_server
+from tests.conftest import Server, free_port, start_server
 
 JSON = Cell("transcriptions", {"response_format": "json"}, file=SPEECH["transcriptions"])
 SRT = Cell("transcriptions", {"response_format": "srt"}, file=SPEECH["transcriptions"])
@@ -28,7 +28,8 @@ CUE = "1\n00:00:00,400 --> 00:00:09,000\n"
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory, needs_demo_model: None) -> Iterator[Server]:  # noqa: ARG001
     """A server process with the demo model and a key."""
-    running = start_server(tmp_path_factory.mktemp("clients") / "log", API_KEY=KEY)
+    port = {"WYOMING_PORT": str(free_port()), "WYOMING_HOST": "127.0.0.1"}
+    running = start_server(tmp_path_factory.mktemp("clients") / "log", API_KEY=KEY, **port)
     yield running
     running.stop()
 
@@ -46,7 +47,7 @@ def test_every_format_granularity_and_stream_has_the_same_words(
     guarded: Server, rows: list[Row], client: str
 ) -> None:
     try:
-        rows += asked(client, guarded.url)
+        rows += asked(client, guarded)
     except Absent as reason:
         pytest.skip(str(reason))
     wrong = [row for row in compare(rows) if row.problem]

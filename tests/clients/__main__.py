@@ -1,4 +1,4 @@
-"""Start a server, ask both clients everything, print the table: python -m tests.clients."""
+"""Start a server, ask all clients everything, print the table: python -m tests.clients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.clients.cells import KEY
 from tests.clients.official import Absent
 from tests.clients.table import CLIENTS, asked, shown
 from tests.clients.verdict import Row, compare
-from tests.conftest import start_server
+from tests.conftest import free_port, start_server
 
 
 def main() -> int:
@@ -19,11 +19,12 @@ def main() -> int:
     logging.getLogger("openai").setLevel(logging.ERROR)  # it warns of formats that it has not
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
-        server = start_server(Path(folder) / "log", API_KEY=KEY)
+        port = {"WYOMING_PORT": str(free_port()), "WYOMING_HOST": "127.0.0.1"}
+        server = start_server(Path(folder) / "log", API_KEY=KEY, **port)
         try:
             for client in CLIENTS:
                 try:
-                    rows += asked(client, server.url)
+                    rows += asked(client, server)
                 except Absent as reason:
                     print(f"{client} is left out: {reason}", file=sys.stderr)
         finally:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from asr.config.config import DEMO_MODEL
 
-Route = Literal["transcriptions", "translations", "models", "listen"]
+Route = Literal["transcriptions", "translations", "models", "listen", "webservice", "wyoming"]
 
 KEY = "sk-of-the-table"
 MODEL = "demo"
@@ -18,6 +18,8 @@ SPEECH = {  # four English sentences; three Spanish ones
     "transcriptions": DEMO_MODEL.parent / "samples" / "en-several.flac",
     "translations": DEMO_MODEL.parent / "samples" / "es-several.flac",
     "listen": DEMO_MODEL.parent / "samples" / "en-several.flac",
+    "webservice": DEMO_MODEL.parent / "samples" / "en-several.flac",
+    "wyoming": DEMO_MODEL.parent / "samples" / "en-several.flac",
 }
 NO_AUDIO = Path(__file__)  # this text
 SHOWN_CHARS = 60  # of a field in the table

@@ -8,10 +8,12 @@ from importlib.metadata import version
 
 from benchmark.tables import aligned
 from tests.clients.cells import cells
+from tests.clients.home_assistant import home_cells, home_rows
 from tests.clients.listen import listen_cells, listen_rows
 from tests.clients.official import DEEPGRAM, NODE_SOURCE, ask_deepgram, ask_node, ask_python
 from tests.clients.verdict import Row, judge
-from tests.conftest import ROOT
+from tests.clients.webservice import webservice_cells, webservice_rows
+from tests.conftest import ROOT, Server
 
 HEADINGS = ("client", "asked", "format", "granularities", "stream", "besides", "verdict")
 
@@ -19,42 +21,52 @@ HEADINGS = ("client", "asked", "format", "granularities", "stream", "besides", "
 CACHE = ROOT / ".cache"
 
 
-def _openai_python(url: str) -> list[Row]:
+def _openai_python(server: Server) -> list[Row]:
     every = cells()
-    return judge("Python", every, ask_python(url + "/v1", every))
+    return judge("Python", every, ask_python(server.url + "/v1", every))
 
 
-def _openai_node(url: str) -> list[Row]:
+def _openai_node(server: Server) -> list[Row]:
     every = cells()
-    return judge("Node", every, ask_node(url + "/v1", every, CACHE))
+    return judge("Node", every, ask_node(server.url + "/v1", every, CACHE))
 
 
-def _deepgram_python(url: str) -> list[Row]:
+def _deepgram_python(server: Server) -> list[Row]:
     every = listen_cells()
-    return listen_rows("Deepgram's Python", every, ask_deepgram(url, every, CACHE))
+    return listen_rows("Deepgram's Python", every, ask_deepgram(server.url, every, CACHE))
 
 
-def _deepgram_node(url: str) -> list[Row]:
+def _deepgram_node(server: Server) -> list[Row]:
     every = listen_cells()
-    answers = ask_node(url, every, CACHE, "listen.mjs")
+    answers = ask_node(server.url, every, CACHE, "listen.mjs")
     return listen_rows("Deepgram's Node", every, answers)
 
 
-CLIENTS: Mapping[str, Callable[[str], list[Row]]] = {
+def _webservice(server: Server) -> list[Row]:
+    return webservice_rows(server.url, webservice_cells())
+
+
+def _home_assistant(server: Server) -> list[Row]:
+    return home_rows(server.wyoming_port, home_cells())
+
+
+CLIENTS: Mapping[str, Callable[[Server], list[Row]]] = {
     "Python": _openai_python,
     "Node": _openai_node,
     "Deepgram's Python": _deepgram_python,
     "Deepgram's Node": _deepgram_node,
+    "Bazarr's requests": _webservice,
+    "Home Assistant's": _home_assistant,
 }
 
 
-def asked(client: str, url: str) -> list[Row]:
-    """What `client` got from the server at `url` for every cell.
+def asked(client: str, server: Server) -> list[Row]:
+    """What `client` got from the server for every cell.
 
     Raises:
         Absent: there is no such client here.
     """
-    return CLIENTS[client](url)
+    return CLIENTS[client](server)
 
 
 def shown(rows: Sequence[Row]) -> str:
@@ -86,5 +98,5 @@ def _versions() -> str:
     pinned = DEEPGRAM.read_text().split("deepgram-sdk==")[1].split()[0]
     return (
         f"openai {version('openai')} for Python, {node} for Node; "
-        f"Deepgram's {pinned} for Python, {listening} for Node"
+        f"Deepgram's {pinned} for Python, {listening} for Node; wyoming {version('wyoming')}"
     )
