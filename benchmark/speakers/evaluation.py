@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,13 @@ from benchmark.speakers import cases, compose, figures, sample, voices
 from benchmark.speakers.compose import Reference
 from benchmark.speakers.figures import SAMPLE, Measured
 
+OURS = "the server's diarizer"
 SERVERS_OWN = "benchmark.speakers.builtin"  # The module that loads what DIARIZER names.
 ENVIRONMENT = Entry("diarization", "", ("pyannote",), environment="diarization")
+# The networks of the built-in diarizer, as another package uses them.
+SHERPA = Entry("sherpa-onnx", "", ("sherpa_onnx", "onnx", "torch"), environment="sherpa-onnx")
+SHERPAS = "benchmark.speakers.sherpa_onnx"  # The module that loads it,
+SHERPAS_MODELS = "benchmark.speakers.onnx_models"  # and the one that writes what it reads.
 WORKER = "benchmark.speakers.worker"
 SCORER = "benchmark.speakers.der"
 KINDS = ("turns", "short turns", "overlaps", "noise", "single speaker", "sample")
@@ -48,29 +53,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Return exit code 0 where every mark that was measured is met."""
     options = _parser().parse_args(arguments)
     if options.install:
-        environments.install(only=[str(ENVIRONMENT.environment)])
+        needed = [ENVIRONMENT, SHERPA] if options.against else [ENVIRONMENT]
+        environments.install(only=[str(one.environment) for one in needed])
     try:
-        python = environments.program(ENVIRONMENT, dict(_pair(one) for one in options.python))
-        files = _measured(options, python)
+        found = _measured(options, dict(_pair(one) for one in options.python))
     except (CannotRun, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"commit {provenance.commit()}, {provenance.processor()}, one thread")
-    print(f"\n{figures.table(files)}")
-    goals = figures.marks(files)
+    for name, files in found.items():
+        print(f"\n{name}\n\n{figures.table(files)}")
+    goals = figures.marks(found[OURS])
     print("\n" + "\n".join(one.judged() for one in goals))
     if options.json:
-        options.json.write_text(json.dumps([asdict(one) for one in files], indent=1) + "\n")
+        rows = [{"by": name, **asdict(one)} for name, files in found.items() for one in files]
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
     return int(any(one.judged().startswith("missed") for one in goals))
 
 
-def _measured(options: argparse.Namespace, scorer: str) -> list[Measured]:
+def _measured(options: argparse.Namespace, pythons: Mapping[str, str]) -> dict[str, list[Measured]]:
+    """Return each diarizer's figures; the server's own comes first."""
+    scorer = environments.program(ENVIRONMENT, pythons)
+    contenders = {OURS: (SERVERS_OWN, sys.executable)}
+    if options.against:
+        python = environments.program(SHERPA, pythons)
+        _run([python, "-m", SHERPAS_MODELS])
+        contenders[SHERPA.name] = (SHERPAS, python)
     files = list(
         recordings(options.folder, options.only, options.tuning, options.hours, options.every)
     )
     if not files:
         raise ValueError("nothing to measure: name a --folder of speech or more in --only")
-    return measured(files, SERVERS_OWN, sys.executable, scorer, options.told)
+    return {
+        name: measured(files, module, python, scorer, options.told)
+        for name, (module, python) in contenders.items()
+    }
 
 
 def measured(
@@ -193,7 +210,9 @@ def _parser() -> argparse.ArgumentParser:
         "--long", dest="hours", nargs="*", type=int, default=[], metavar="HOURS",
         help="also compose meetings of so many hours, such as 1 10",
     )  # fmt: skip
-    add("--install", action="store_true", help="install pyannote.metrics first")
-    add("--python", action="append", default=[], metavar="diarization=PATH", help="its Python")
+    add("--against", choices=[SHERPA.name], help="also measure it, with the same networks")
+    add("--install", action="store_true", help="install pyannote.metrics first, and --against")
+    add("--python", action="append", default=[], metavar="NAME=PATH",
+        help="of an environment: diarization, sherpa-onnx")  # fmt: skip
     add("--json", type=Path, metavar="OUT", help="write everything to this file too")
     return parser

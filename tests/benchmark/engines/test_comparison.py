@@ -212,7 +212,7 @@ def test_the_choice_of_a_model_is_one_of_its_candidates(checkpoint: Path) -> Non
 
 def test_every_environment_is_pinned() -> None:
     pins = environments.pins(environments.PINS.read_text())
-    entries = (*ENTRIES, evaluation.ENVIRONMENT)
+    entries = (*ENTRIES, evaluation.ENVIRONMENT, evaluation.SHERPA)
     assert set(pins) == {entry.environment for entry in entries if entry.environment}
     everything = [pin for requirements in pins.values() for pin in requirements]
     assert all("==" in pin for pin in everything)

@@ -107,3 +107,32 @@ def test_marks_are_met_missed_or_not_measured():
 def test_the_turns_of_an_rttm_are_read():
     text = "SPEAKER f 1 6.690 0.430 <NA> <NA> anna <NA> <NA>\n\nSPEAKER f 1 7 1 <NA> <NA> b <NA>\n"
     assert sample.reference(text) == [(6.69, pytest.approx(7.12), "anna"), (7.0, 8.0, "b")]
+
+
+@pytest.mark.parametrize(
+    ("against", "modules"),
+    [
+        ([], [evaluation.SERVERS_OWN]),
+        (["--against", "sherpa-onnx"], [evaluation.SERVERS_OWN, evaluation.SHERPAS]),
+    ],
+)
+def test_another_package_is_measured_on_the_same_files_where_that_is_asked(
+    against, modules, folder, monkeypatch, capsys
+):
+    asked = []
+
+    def made(files, module, python, scorer, is_told):
+        asked.append((module, python, scorer, is_told, [one.name for one in files]))
+        return [measured(missed=1.0 if module == evaluation.SERVERS_OWN else 30.0)]
+
+    monkeypatch.setattr(evaluation, "measured", made)
+    monkeypatch.setattr(evaluation, "_run", lambda command: ran.append(command))
+    monkeypatch.setattr(environments, "program", lambda entry, _: f"python of {entry.name}")
+    monkeypatch.setattr(evaluation, "CACHE", folder / "cache")
+    ran = []
+    options = ["--folder", str(folder), "--only", "single speaker", "--every", "24", *against]
+    assert evaluation.main(options) == 0  # the other's figures miss no mark
+    assert [module for module, *_ in asked] == modules
+    assert [python for _, python, *_ in asked[1:]] == ["python of sherpa-onnx"] * len(ran)
+    assert len({(scorer, is_told, *names) for _, _, scorer, is_told, names in asked}) == 1
+    assert ("sherpa-onnx\n\n|" in capsys.readouterr().out) == bool(against)
