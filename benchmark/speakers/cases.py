@@ -18,10 +18,10 @@ def composed(tuning: bool) -> list[Case]:
     return list(_numbered(TUNING_SEED if tuning else 0))
 
 
-def long(hours: int) -> Case:
+def long(hours: float) -> Case:
     """Return a meeting of eight people that takes so many hours."""
-    name = f"{hours} hour" + "s" * (hours > 1)
-    return Case(name, 8, hours * HOUR, 500 + hours, overlapping=0.1, kind="long")
+    name = f"{hours:g} hour" + "s" * (hours != 1)
+    return Case(name, 8, hours * HOUR, 500 + round(hours), overlapping=0.1, kind="long")
 
 
 def _numbered(seed: int) -> Iterator[Case]:

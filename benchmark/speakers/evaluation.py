@@ -163,7 +163,7 @@ def recordings(
     folder: Path | None,
     kinds: Collection[str],
     tuning: bool,
-    hours: Sequence[int],
+    hours: Sequence[float],
     every: int = 1,
 ) -> Iterator[Recording]:
     """Compose recordings of these kinds, write them for listeners too, and fetch the sample.
@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--every", type=int, default=1, metavar="N", help="only every Nth recording (%(default)d)")
     add("--told", action="store_true", help="the diarizer is told the number of speakers")
     add(
-        "--long", dest="hours", nargs="*", type=int, default=[], metavar="HOURS",
+        "--long", dest="hours", nargs="*", type=float, default=[], metavar="HOURS",
         help="also compose meetings of so many hours, such as 1 10",
     )  # fmt: skip
     add("--against", choices=[SHERPA.name], help="also measure it, with the same networks")

@@ -1,6 +1,7 @@
 """From a recording to the table: turns by a process of its own, scores and marks."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -102,6 +103,17 @@ def test_marks_are_met_missed_or_not_measured():
     bad = figures.marks([measured(missed=15.0, found=3, cpu_s=6.0)])
     assert [one.judged().split(maxsplit=1)[0] for one in bad[:3]] == ["missed"] * 3
     assert bad[0].judged().endswith("15.00 %, by 2.00 %")
+
+
+def test_the_longest_meeting_is_judged_by_its_memory():
+    files = [
+        measured("0.3 hours", figures.LONG),
+        replace(measured("10 hours", figures.LONG), seconds=36_000.0, grown_mib=501.0),
+    ]
+    judged = [one.judged() for one in figures.marks(files)]
+    assert judged[-1].split(maxsplit=1) == ["missed", "10 hours: memory: 501.00 MiB, by 1.00 MiB"]
+    judged = [one.judged() for one in figures.marks(files[:1])]
+    assert judged[-1].split(maxsplit=1) == ["met", "0.3 hours: memory: 30.00 MiB"]
 
 
 def test_the_turns_of_an_rttm_are_read():
