@@ -13,6 +13,10 @@ from asr.options import SpeakerOptions
 
 # Voices are merged up to this distance, 1 less the mean cosine: above it they are different people.
 DISTANCE = 0.6
+# Up to this one where there is little speech in short stretches, from which a voice is less sure.
+UNSURE_DISTANCE = 0.75
+LITTLE_SECONDS = 20.0  # A recording with less speech has little.
+SHORT_SECONDS = 1.5  # Stretches are short where half of the speech lies in shorter ones.
 MOST_HELD = 1_500  # With so many, the closest are merged: 0.1 s of one core, 9 MB for a while.
 KEPT = 500  # So many remain then: only pairs that are nearly equal have been merged.
 LEAST_SECONDS = 5.0  # A cluster with less speech than this is no speaker but goes to the closest.
@@ -98,20 +102,21 @@ class Cut:
 
 
 def choose_cut(merges: list[Merge], seconds: Numbers, asked: SpeakerOptions) -> Cut:
-    """Merge up to DISTANCE, or to as many speakers as are asked for.
+    """Merge up to a distance, or to as many speakers as are asked for.
 
     Where more are asked for, first those count who speak little and are far from all others, and
     then the farthest parts of a speaker.
     """
     least = min(LEAST_SECONDS, max(FEWEST_SECONDS, LEAST_SHARE * float(seconds.sum())))
-    near = [merge for merge in merges if merge.distance <= DISTANCE]
+    far = distance_between(seconds)
+    near = [merge for merge in merges if merge.distance <= far]
     speakers = _large(near, seconds, least)
     wanted = _allowed(speakers, asked)
     if wanted == speakers:
         return Cut(near, least)
     if wanted == 1:
         return Cut(merges, 0.0)
-    far, any_distance = DISTANCE, -np.inf
+    any_distance = -np.inf
     for distance, smaller in (
         (far, least),
         (far, least / 3),
@@ -119,24 +124,48 @@ def choose_cut(merges: list[Merge], seconds: Numbers, asked: SpeakerOptions) -> 
         (any_distance, least / 3),
         (any_distance, 0.0),
     ):
-        made = _made(merges, seconds, smaller, wanted, distance)
+        made = _made(merges, seconds, smaller, wanted, (distance, far))
         if made is not None and _large(made, seconds, smaller) == wanted:
             return Cut(made, smaller)
     return Cut([], 0.0)  # There are fewer voices than speakers that are asked for.
 
 
+def distance_between(seconds: Numbers) -> float:
+    """The distance from which on voices are different people's.
+
+    Args:
+        seconds: of speech, of each voice.
+    """
+    total = float(seconds.sum())
+    if total >= LITTLE_SECONDS:
+        return DISTANCE
+    ascending = np.sort(seconds)
+    middle = ascending[np.searchsorted(ascending.cumsum(), total / 2)]
+    return UNSURE_DISTANCE if middle < SHORT_SECONDS else DISTANCE
+
+
 def _made(
-    merges: list[Merge], seconds: Numbers, least: float, wanted: int, distance: float
+    merges: list[Merge],
+    seconds: Numbers,
+    least: float,
+    wanted: int,
+    distances: tuple[float, float],
 ) -> list[Merge] | None:
-    """The merges that leave so many speakers apart; None where they are closer than `distance`."""
+    """The merges that leave so many speakers apart; None where they are too close.
+
+    Args:
+        distances: speakers are farther apart than the first; up to the other, all are merged that
+            join no two speakers.
+    """
+    apart_by, near = distances
     joining = _joining(merges, seconds, least)
-    if len(joining) < wanted - 1 or merges[joining[1 - wanted]].distance <= distance:
+    if len(joining) < wanted - 1 or merges[joining[1 - wanted]].distance <= apart_by:
         return None
     speakers, apart = set(joining), joining[1 - wanted]
     return [
         merge
         for number, merge in enumerate(merges[:apart])
-        if number in speakers or merge.distance <= DISTANCE
+        if number in speakers or merge.distance <= near
     ]
 
 

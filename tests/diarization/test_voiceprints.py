@@ -55,6 +55,22 @@ def test_as_many_speak_as_are_asked_for(asked, expected):
     assert set(speakers.labels) == set(range(expected))
 
 
+@pytest.mark.parametrize(
+    ("stretches", "seconds", "people"),
+    [
+        (6, 1.0, 1),
+        (6, 2.0, 2),  # the voices are surer
+        (24, 1.0, 2),  # and so is the mean of many
+    ],
+)
+def test_in_little_speech_of_short_stretches_a_voice_may_differ_more(stretches, seconds, people):
+    prints, other = Voiceprints(SIZE), np.zeros(SIZE, np.float32)
+    other[:2] = 0.3, 0.91**0.5  # at a distance of 0.7
+    for number in range(stretches):
+        prints.add(np.eye(SIZE, dtype=np.float32)[0] if number % 2 else other, seconds)
+    assert len(prints.speakers(SpeakerOptions()).vectors) == people
+
+
 def test_a_voice_of_a_moment_takes_no_place():
     prints = collected([0, 1] * 8)
     prints.add(voice(2, 0), 0.3)
