@@ -172,7 +172,8 @@ class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings, WyomingSe
     max_memory_mb: float | None = _setting(
         None,
         config_parsers.positive,
-        "Requests take at most this many MiB together; unset: what the model leaves, less a tenth",
+        "Requests and live sessions take at most this many MiB together; unset: what the model "
+        "leaves, less a tenth",
     )
     body_timeout_s: float = _setting(
         300.0,

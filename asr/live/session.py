@@ -108,6 +108,11 @@ class LiveSession:
         return self._turns.samples / SAMPLE_RATE
 
     @property
+    def held(self) -> int:
+        """Bytes that it holds of what its client has sent, without what every session takes."""
+        return self._inbox.held + sum(take.held for take in self._turns.takes)
+
+    @property
     def is_behind(self) -> bool:
         """Whether text is late although the client has sent no faster than people speak.
 

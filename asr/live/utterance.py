@@ -15,6 +15,8 @@ from asr.live.options import LiveOptions
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import LanguageDetection, TokenLogprob, Word, between
 
+NOTE_BYTES = 300  # A word with its times, or a token with its probability, takes so many bytes.
+
 
 @dataclass(eq=False)
 class LiveUtterance:
@@ -38,6 +40,11 @@ class LiveUtterance:
     @property
     def text(self) -> str:
         return "".join(self.texts)
+
+    @property
+    def held(self) -> int:
+        """About how many bytes its words and tokens take."""
+        return NOTE_BYTES * (len(self.words) + len(self.logprobs))
 
     @property
     def is_committed(self) -> bool:
@@ -100,6 +107,11 @@ class Take:
     @property
     def end(self) -> int:
         return self.start + self.length
+
+    @property
+    def held(self) -> int:
+        """Bytes that its audio takes, and the words of its utterance."""
+        return self._samples.nbytes + self.utterance.held
 
     @property
     def samples(self) -> Samples:

@@ -75,21 +75,25 @@ def _left() -> int:
 
 
 class BodyMemory:
-    """Counts the bytes that the bodies of all requests hold."""
+    """Counts the bytes that the bodies of all requests hold, and live sessions."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.held = 0
+        self.lasting = 0  # of those, the bytes of live sessions
         self.reservations = 0  # since the start
 
-    def reserve(self, size: int) -> Reservation:
+    def reserve(self, size: int, is_lasting: bool = False) -> Reservation:
         """Reserve `size` bytes for a request, until the reservation is left.
+
+        Args:
+            is_lasting: it is held for as long as a live session goes on.
 
         Raises:
             QueueFull: other requests hold too much.
             TooLarge: not even one such request has room.
         """
-        reservation = Reservation(self)
+        reservation = Reservation(self, is_lasting)
         reservation.grow(size)
         self.reservations += 1
         return reservation
@@ -98,8 +102,9 @@ class BodyMemory:
 class Reservation:
     """One request's part of the memory for bodies."""
 
-    def __init__(self, memory: BodyMemory) -> None:
+    def __init__(self, memory: BodyMemory, is_lasting: bool = False) -> None:
         self._memory = memory
+        self._is_lasting = is_lasting
         self._size = 0
 
     def __enter__(self) -> Reservation:
@@ -111,16 +116,21 @@ class Reservation:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._memory.held -= self._size
-        self._size = 0
+        self._count(-self._size)
+
+    def has_changed(self, size: int) -> bool:
+        """Let the request hold `size` bytes in all, more or fewer, if there is room for more."""
+        if size >= self._size:
+            return self.has_grown(size)
+        self._count(size - self._size)
+        return True
 
     def has_grown(self, size: int) -> bool:
         """Let the request hold `size` bytes in all, if there is room; return whether there is."""
         more = max(0, size - self._size)
         if self._memory.held + more > self._memory.limit:
             return False
-        self._memory.held += more
-        self._size += more
+        self._count(more)
         return True
 
     def grow(self, size: int) -> None:
@@ -145,3 +155,9 @@ class Reservation:
             f"{math.ceil(wait)} s",
             retry_after=wait,
         )
+
+    def _count(self, more: int) -> None:
+        self._size += more
+        self._memory.held += more
+        if self._is_lasting:
+            self._memory.lasting += more

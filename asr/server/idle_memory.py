@@ -49,7 +49,7 @@ class IdleMoments:
     def has_come(self) -> bool:
         """Whether no request has come since the last look, the first time after some did."""
         requests = self._memory.reservations
-        is_quiet = self._memory.held == 0 and requests == self._seen
+        is_quiet = self._memory.held == self._memory.lasting and requests == self._seen
         self._seen = requests
         if not is_quiet or requests == self._used:
             return False

@@ -3,7 +3,18 @@
 import pytest
 
 from asr.errors import Overloaded
-from asr.live.inbox import JOINED_BYTES, MOST_BYTES, MOST_COMMANDS, Commit, Finish, Inbox
+from asr.live.inbox import (
+    JOINED_BYTES,
+    MOST_BYTES,
+    MOST_COMMANDS,
+    Clear,
+    Commit,
+    Configure,
+    Finish,
+    Inbox,
+)
+from asr.live.options import LiveOptions
+from asr.options import Options
 
 
 async def test_audio_and_commands_come_in_the_order_in_which_they_were_sent():
@@ -38,3 +49,25 @@ async def test_a_flood_of_commands_is_refused_but_never_the_end():
     with pytest.raises(Overloaded, match="10000 commands are not read yet"):
         inbox.put(Commit(None))
     inbox.put(Finish())
+
+
+async def test_commands_count_with_the_texts_that_their_client_has_chosen():
+    inbox = Inbox()
+    options = LiveOptions(options=Options(prompt="x" * 10_000, languages=("en",) * 500))
+    inbox.put(Configure(options))
+    count = MOST_BYTES // inbox.held
+    assert count < MOST_COMMANDS
+    for _ in range(count - 1):
+        inbox.put(Configure(options))
+    with pytest.raises(Overloaded, match=f"{count} commands are not read yet"):
+        inbox.put(Configure(options))
+    inbox = Inbox()
+    for command in (Commit("a" * 512), Clear(None), Configure(options), Finish()):
+        inbox.put(command)
+        assert inbox.held > 0
+    inbox.append(b"abc")
+    for _ in range(5):
+        await inbox.next()
+    assert (inbox.held, inbox.waiting) == (3, 3)  # it is being read
+    inbox.read(3)
+    assert inbox.held == 0

@@ -112,3 +112,14 @@ def test_a_reservation_that_cannot_grow_stays_as_it_is() -> None:
         assert not reservation.has_grown(101)
         assert memory.held == 60
         assert reservation.has_grown(100)
+
+
+def test_what_a_live_session_holds_grows_and_shrinks_and_is_known_as_such() -> None:
+    memory = BodyMemory(100)
+    with memory.reserve(10), memory.reserve(20, is_lasting=True) as session:
+        assert session.has_changed(80)
+        assert not session.has_changed(91)
+        assert (memory.held, memory.lasting) == (90, 80)
+        assert session.has_changed(30)
+        assert (memory.held, memory.lasting) == (40, 30)
+    assert (memory.held, memory.lasting) == (0, 0)

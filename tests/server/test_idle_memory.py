@@ -32,6 +32,14 @@ def test_memory_is_given_back_once_after_each_busy_time() -> None:
     assert looks[5:] == [False, True, False]
 
 
+def test_an_open_live_session_keeps_no_memory_from_being_given_back() -> None:
+    memory = BodyMemory(100)
+    moments = IdleMoments(memory)
+    with memory.reserve(10, is_lasting=True):
+        looks = [moments.has_come() for _ in range(3)]
+    assert looks == [False, True, False]
+
+
 async def test_an_app_gives_memory_back_while_it_runs(
     make_client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from asr.api.openai.realtime.client_events import (
 )
 from asr.api.openai.realtime.configuration import Configuration
 from asr.api.openai.realtime.sender import Sender, SlowReader
-from asr.api.openai.realtime.socket import CLOSE_SECONDS, RealtimeSocket
+from asr.api.openai.realtime.socket import CLOSE_SECONDS, SMALL_BYTES, RealtimeSocket
 from asr.api.openai.realtime.utterances import Utterances
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.concurrency import run_in_thread
@@ -36,7 +36,6 @@ from asr.resources.memory_budget import BodyMemory
 
 log = logging.getLogger(__name__)
 
-SMALL_BYTES = 64 * 1024  # A larger message is read in a thread: it would hold the event loop.
 COPIES = 3  # While it is read, its bytes are held so many times.
 LOOK_SECONDS = 1.0  # It is looked at this often whether the text is late.
 FLUSH_SECONDS = 2.0  # The last events have so long to be sent before the connection is closed.
@@ -151,7 +150,7 @@ class RealtimeConnection:
             elif message.type is WSMsgType.ERROR:
                 code = self._socket.close_code or WSCloseCode.ABNORMAL_CLOSURE
                 self.ending = Ending(code, f"the connection failed: {message.data}")
-                if self._socket.refuses_size:
+                if self._socket.refuses_rest:
                     await self._socket.pass_over_rest()
                 return self.ending
             elif message.type is not WSMsgType.PONG:
@@ -159,6 +158,21 @@ class RealtimeConnection:
             await self._turn.give()
 
     async def _take(self, data: bytes) -> None:
+        try:
+            room = self._room(data)
+        except AsrError as error:
+            self._refuse(error, None)
+            return
+        with room:
+            await self._obey(data)
+
+    def _room(self, data: bytes) -> contextlib.AbstractContextManager[object]:
+        """Room for a large message while it is read, and until its audio is in the session."""
+        if len(data) <= SMALL_BYTES:
+            return contextlib.nullcontext()
+        return self._means.memory.reserve(COPIES * len(data))
+
+    async def _obey(self, data: bytes) -> None:
         try:
             event, event_id = await self._event(data)
         except RefusedEvent as refused:
@@ -180,13 +194,13 @@ class RealtimeConnection:
     async def _append(self, pieces: Iterable[bytes]) -> None:
         for piece in pieces:
             self._session.append(piece)
+            self._socket.memory.check()
             await self._turn.give()
 
     async def _event(self, data: bytes) -> tuple[ClientEvent, str | None]:
         if len(data) <= SMALL_BYTES:
             return read_event(data)
-        with self._means.memory.reserve(COPIES * len(data)):
-            return await run_in_thread(read_event, data)
+        return await run_in_thread(read_event, data)
 
     def _carry_out(
         self, event: CommitEvent | ClearEvent | UpdateEvent, event_id: str | None
@@ -230,7 +244,8 @@ class RealtimeConnection:
         return FAILED if reason is None else ENDINGS.get(reason, LEFT)
 
     async def _watch(self) -> Ending:
-        while not self._session.is_behind:  # noqa: ASYNC110  # it changes as time passes
+        while not self._session.is_behind:  # it changes as time passes
+            self._socket.memory.check()
             await asyncio.sleep(LOOK_SECONDS)
         return _overloaded(
             "the server does not keep up with the audio: connect to another one, or try again later"

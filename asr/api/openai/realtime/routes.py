@@ -15,6 +15,7 @@ from asr.api.openai.realtime import configuration, older_dialect
 from asr.api.openai.realtime.configuration import Configuration
 from asr.api.openai.realtime.connection import Means, RealtimeConnection
 from asr.api.openai.realtime.handshake import check_handshake, protocols
+from asr.api.openai.realtime.memory import SESSION_BYTES, SessionMemory
 from asr.api.openai.realtime.socket import RealtimeSocket
 from asr.http.app_keys import CLIENT_SECRET, CONFIG, ENGINE, LIVE, MEMORY, METRICS, TRANSCRIBER
 from asr.http.responses import caller
@@ -31,10 +32,11 @@ async def connect(request: web.Request) -> web.StreamResponse:
     secret = request.get(CLIENT_SECRET)
     asked: Mapping[str, object] = {} if secret is None else secret.session
     configured = configuration.initial(asked, means.info, means.server)
-    socket = RealtimeSocket()
-    async with app[LIVE].open(configured.live) as session:
-        await socket.prepare(request)
-        await _carry(request, socket, session, configured, means)
+    with means.memory.reserve(SESSION_BYTES, is_lasting=True) as reservation:
+        async with app[LIVE].open(configured.live) as session:
+            socket = RealtimeSocket(SessionMemory(reservation, session))
+            await socket.prepare(request)
+            await _carry(request, socket, session, configured, means)
     return socket
 
 
