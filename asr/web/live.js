@@ -4,7 +4,7 @@ import { Refused, address, ask, clientSecret } from "./api.js";
 
 const PROTOCOL = "realtime";
 const SLOW_BYTES = 1_000_000; // So much waits to be sent: the network is too slow for the sound.
-const LAST_WORDS_MS = 20_000; // After the end of the sound, its text may take so long.
+const LAST_WORDS_MS = 60_000; // After the end of the sound, its text may take so long.
 const ITEM = "conversation.item.input_audio_transcription.";
 const INCLUDE = ["item.input_audio_transcription.hypothesis", "item.input_audio_transcription.words"];
 
@@ -26,6 +26,11 @@ export class SessionEnded extends Error {
     this.detail = detail;
   }
 }
+
+const LATE = new SessionEnded(
+  "The last words have not come.",
+  "The server may be busy: transcribe the recording as a whole.",
+);
 
 export class LiveSession {
   /**
@@ -71,7 +76,7 @@ export class LiveSession {
       return;
     }
     this.tell({ type: "input_audio_buffer.commit", event_id: "last" });
-    this.patience = setTimeout(() => this.finish(), LAST_WORDS_MS);
+    this.patience = setTimeout(() => this.finish(LATE), LAST_WORDS_MS);
   }
 
   configure() {
@@ -145,11 +150,11 @@ export class LiveSession {
     }
   }
 
-  finish() {
+  finish(error = null) {
     clearTimeout(this.patience);
     this.isFinished = true;
     this.socket?.close(1000);
-    this.end(null);
+    this.end(error);
   }
 
   async close({ code, reason }) {

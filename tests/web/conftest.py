@@ -44,11 +44,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
-            if reason := _absent():
+            if reason := absent():
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-def _absent() -> str:
+def absent() -> str:
     """What is missing here, and how to get it; "" where all is there."""
     for package in ("playwright", "axe_playwright_python"):
         if importlib.util.find_spec(package) is None:

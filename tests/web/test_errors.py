@@ -151,6 +151,24 @@ async def test_a_microphone_that_cannot_be_had_is_told(open_page, error, sentenc
     await until(page, "document.querySelector('#mic').getAttribute('aria-pressed') === 'false'")
 
 
+OLDER = ["delete window.AudioWorkletNode", "delete Navigator.prototype.mediaDevices"]
+
+
+@pytest.mark.parametrize("change", OLDER)
+async def test_a_browser_that_cannot_record_says_so_and_still_takes_recordings(open_page, change):
+    page = await open_page()
+    await page.evaluate(change)
+    await page.get_by_role("button", name="Speak", exact=True).click()
+    said = await complaint(page)
+    assert said.startswith("This browser cannot record.")
+    assert "choose a recording instead" in said
+    await page.locator("#mic[aria-pressed=false]").wait_for()
+    await page.set_input_files("#file", SHORT)
+    await finished(page)
+    assert await lines(page) == SENTENCES[:1]
+    assert await page.inner_text("#alert") == ""
+
+
 async def test_a_page_that_did_not_come_over_https_says_why_nobody_can_speak(open_page, server):
     page = await open_page(server.url.replace("127.0.0.1", INSECURE_HOST))
     await page.get_by_role("button", name="Speak", exact=True).click()

@@ -1,5 +1,6 @@
 """Somebody speaks into the microphone of a Chromium, and the page shows the words as they come."""
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -141,6 +142,35 @@ async def test_each_end_of_a_session_has_its_sentence(open_page):
             assert "It has lasted long enough" in await said.inner_text()
         await page.locator("#mic[aria-pressed=false]").wait_for()
         del codes[0]
+
+
+async def test_last_words_that_never_come_are_missed_and_the_recording_can_be_transcribed(
+    open_page,
+):
+    page = await open_page()
+    await page.clock.install()
+    committed = asyncio.Event()
+
+    def serve(socket):
+        def answer(message):
+            if isinstance(message, str) and "session.update" in message:
+                socket.send(json.dumps({"type": "session.updated"}))
+            elif isinstance(message, str):
+                socket.send(json.dumps({"type": "input_audio_buffer.committed", "item_id": "last"}))
+                committed.set()
+
+        socket.on_message(answer)
+        socket.send(json.dumps({"type": "session.created"}))
+
+    await page.route_web_socket("**/v1/realtime*", serve)
+    await page.get_by_role("button", name="Speak", exact=True).click()
+    await page.locator("#status", has_text="0:01").wait_for()
+    await page.locator("#mic").click()
+    await committed.wait()
+    assert await page.inner_text("#alert") == ""
+    await page.clock.fast_forward(60_000)
+    assert "The last words have not come" in await complaint(page)
+    assert await page.is_visible("#again")
 
 
 async def test_a_server_whose_live_sessions_are_all_in_use_says_so(open_page, closed_server):
