@@ -20,6 +20,8 @@ from wyoming.info import Describe, Info
 
 from tests.behaviour.test_speech import SAMPLES
 from tests.conftest import PATIENCE_SECONDS, Server, free_port, tone
+from tests.hardening.test_event_loop import HOLD_SECONDS
+from tests.support.loop_monitor import PATH
 from tests.support.processes import Controlled, controlled, get, until
 from tests.support.wyoming import answer_to, client_of, say, text_of
 
@@ -80,6 +82,25 @@ def test_what_is_too_large_is_not_kept(small: Controlled) -> None:
         after = psutil.Process(small.process.pid).memory_info().rss
         assert after - before < HOSTILE_BYTES / 2
     assert get(small, "/hc")[0] == 200
+
+
+CHUNK = b'{"type": "audio-chunk", "data": {"rate": 16000, "width": 2, "channels": 1}, '
+FLOODS = {
+    "chunks of a sample": (CHUNK + b'"payload_length": 2}\nab') * 4000,
+    "a chunk of minutes": CHUNK + b'"payload_length": 9000000}\n' + bytes(9_000_000),
+    "wide data": (
+        json.dumps({"type": "x", "data": dict.fromkeys(map(str, range(6000)), 1)}).encode() + b"\n"
+    )
+    * 20,
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_no_flood_of_events_holds_the_event_loop(small: Controlled, name: str) -> None:
+    get(small, PATH)
+    [*_, error] = asyncio.run(answer_to(small.wyoming_port, FLOODS[name] + b"no event\n"))
+    assert error["type"] == "error"
+    assert get(small, PATH)[1]["held"] < HOLD_SECONDS
 
 
 def test_clients_that_reset_their_connections_leave_nothing(small: Controlled) -> None:
