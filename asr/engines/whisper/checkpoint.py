@@ -139,6 +139,6 @@ def assemble(
         tokenizer,
         vocabulary,
         LogitsRules.of(
-            generation_config, vocabulary, weights.vocabulary_size, weights.decoder.tokens
+            generation_config, vocabulary, weights.vocabulary_size, weights.decoder.positions
         ),
     )

@@ -13,6 +13,7 @@ from asr.engines.whisper.model.cross_attention import attend, by_head, merged
 from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import (
     DecoderLayer,
+    DecoderWeights,
     EncoderLayer,
     EncoderWeights,
     Norm,
@@ -61,7 +62,7 @@ def prefill(
     count, length = tokens.shape
     rows = slice(start, start + count)
     queries: list[torch.Tensor] = []  # [n, L, S] of each alignment head
-    x = decoder.tokens[tokens] + decoder.positions[:length]  # [n, L, D]
+    x = _embedded(decoder, tokens) + decoder.positions[:length]  # [n, L, D]
     for number, (layer, own) in enumerate(zip(decoder.layers, cache.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, L, 3 D]
         query, key, value = (by_head(part, decoder.heads) for part in projected.chunk(3, dim=-1))
@@ -97,7 +98,7 @@ def decode(
     decoder = weights.decoder
     count, heads = len(tokens), decoder.heads
     queries = []  # [n, S] of each alignment head
-    x = decoder.tokens[tokens] + decoder.positions[positions]  # [n, D]
+    x = _embedded(decoder, tokens) + decoder.positions[positions]  # [n, D]
     places = (cache.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
     later = torch.arange(length, device=x.device) > positions[:, None, None, None]
     mask = torch.zeros_like(later, dtype=x.dtype).masked_fill_(later, -torch.inf)  # [n, 1, 1, L]
@@ -121,6 +122,11 @@ def decode(
         own_rows = torch.arange(count, device=x.device) * cache.positions
         rows.index_copy_(0, own_rows + positions, torch.stack(queries, dim=1))
     return _normed(x, decoder.norm)
+
+
+def _embedded(decoder: DecoderWeights, tokens: torch.Tensor) -> torch.Tensor:
+    """Look tokens up, [...] → [..., D]."""
+    return decoder.tokens[tokens].to(decoder.positions.dtype)
 
 
 def _fed(layer: EncoderLayer | DecoderLayer, x: torch.Tensor) -> torch.Tensor:

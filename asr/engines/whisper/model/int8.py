@@ -27,6 +27,7 @@ WEIGHT_LIMIT = 127  # Weights are whole numbers of at most this size.
 # Activations are whole numbers of at most one of these sizes. A CPU without VNNI sums the products
 # of two pairs in 16 bits: it cuts no sum off with 63 (2 * 127 * 127 < 2**15).
 ACTIVATION_LIMITS = (127, 63)
+ROWS_AT_ONCE = 4096  # So many rows of a matrix are quantized at once: less lies in memory twice.
 SMALLEST = 1e-30  # A row whose numbers are all smaller counts as zeros.
 
 
@@ -112,8 +113,15 @@ def pack(weight: torch.Tensor, has_few_rows: bool = False) -> Int8Matrix:
 
 def quantized(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a matrix [out, in] as whole numbers, int8, and the scale of each row, float32."""
-    scales = weight.abs().amax(dim=1).float().clamp_(min=SMALLEST) / WEIGHT_LIMIT
-    return (weight / scales[:, None]).round_().to(torch.int8), scales
+    numbers = torch.empty_like(weight, dtype=torch.int8)
+    scales = torch.empty(len(weight))
+    pieces = zip(*(each.split(ROWS_AT_ONCE) for each in (weight, numbers, scales)), strict=True)
+    for piece, its_numbers, its_scales in pieces:
+        torch.div(
+            piece.abs().amax(dim=1).float().clamp_(min=SMALLEST), WEIGHT_LIMIT, out=its_scales
+        )
+        its_numbers.copy_((piece / its_scales[:, None]).round_())
+    return numbers, scales
 
 
 def linear(

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from asr.engines.whisper.model.cross_attention import attend, key_value
+from asr.engines.whisper.model.cross_attention import attend, key_value, zeros
 from asr.engines.whisper.model.weights import DecoderWeights, Weights
 
 log = logging.getLogger(__name__)
@@ -45,10 +45,11 @@ class QuantizedKeysAndValues:
     def allocate(cls, weights: Weights, count: int) -> QuantizedKeysAndValues:
         """Allocate room for `count` windows, zeroed."""
         layers, heads, frames, rows, size = _sizes(weights)
+        shape = (layers, 2, count, heads, rows, size + RANGE_BYTES)
         key_rows = torch.arange(count * heads * rows, dtype=torch.int32).view(count, heads, rows)
         return cls(
             weights.decoder,
-            torch.zeros(layers, 2, count, heads, rows, size + RANGE_BYTES, dtype=torch.uint8),
+            zeros(shape, weights.device, torch.uint8),
             frames,
             key_rows.flatten(1),
             key_rows[:, :, :frames].flatten(1),
@@ -80,7 +81,7 @@ class QuantizedKeysAndValues:
 
     def keys(self, layer: int, head: int, slot: int, frames: int) -> torch.Tensor:
         table = self.stored[layer, 0, slot : slot + 1, head : head + 1]  # [1, 1, R, S + 8]
-        return self._upright(_unpacked(table))[0, 0, :frames].to(self.decoder.tokens.dtype)
+        return self._upright(_unpacked(table))[0, 0, :frames].to(self.decoder.positions.dtype)
 
     def _attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         """Attend from one query of each row, [n, H, S] → [n, D]."""

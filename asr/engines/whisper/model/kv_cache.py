@@ -9,7 +9,12 @@ import torch
 
 from asr.engines.whisper.model import int8_cross_attention
 from asr.engines.whisper.model.alignment import AlignmentInputs
-from asr.engines.whisper.model.cross_attention import CrossAttention, EncoderOutput, KeysAndValues
+from asr.engines.whisper.model.cross_attention import (
+    CrossAttention,
+    EncoderOutput,
+    KeysAndValues,
+    zeros,
+)
 from asr.engines.whisper.model.int8_cross_attention import QuantizedKeysAndValues
 from asr.engines.whisper.model.weights import Packing, Weights
 
@@ -34,15 +39,15 @@ class KVCache:
         positions, width = decoder.positions.shape
         layers, heads = len(decoder.layers), decoder.heads
         size = width // heads
-        like = {"device": weights.device, "dtype": weights.dtype}
+        like = weights.device, weights.dtype
         kinds = torch.arange(2, device=weights.device)[:, None] * count  # [2, 1]
         rows = torch.arange(count, device=weights.device)[:, None, None]  # [slots, 1, 1]
         each = torch.arange(heads, device=weights.device)  # [heads]
         return cls(
             cross=_cross_form(weights, keeps_encoder_output).allocate(weights, count),
-            own=torch.zeros(layers, 2, count, heads, positions, size, **like),
+            own=zeros((layers, 2, count, heads, positions, size), *like),
             places=((kinds + rows) * heads + each) * positions,
-            queries=torch.zeros(count, positions, len(decoder.aligning), size, **like),
+            queries=zeros((count, positions, len(decoder.aligning), size), *like),
         )
 
     @property

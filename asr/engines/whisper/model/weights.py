@@ -98,7 +98,7 @@ class EncoderWeights:
 class DecoderWeights:
     """The weights of the decoder."""
 
-    tokens: torch.Tensor  # [vocabulary, width]
+    tokens: torch.Tensor  # [vocabulary, width]; in int8 it is float16, as published
     positions: torch.Tensor  # [positions, width]
     layers: tuple[DecoderLayer, ...]
     norm: Norm
@@ -120,7 +120,7 @@ class Weights:
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.decoder.tokens.dtype
+        return self.decoder.positions.dtype
 
     @property
     def packing(self) -> Packing:
@@ -213,7 +213,7 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
             heads=heads[0],
         ),
         DecoderWeights(
-            tokens=embeddings,
+            tokens=embeddings.half() if packing is Packing.INT8 else embeddings,
             positions=decoder.weight("embed_positions"),
             layers=tuple(
                 _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_few, make)
