@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from pydantic import AliasChoices, BaseModel, Field
 
-from asr.api.captions import SegmentParameters
-from asr.api.channels import ChannelParameters
-from asr.api.vocabulary import VocabularyParameters
+from asr.api.fields import ChannelParameters, SegmentParameters, VocabularyParameters
 from asr.http.parameters import (
     AudioFile,
     DecodingParameters,

@@ -9,10 +9,8 @@ from typing import ClassVar, TypeVar
 from aiohttp import web
 from pydantic import BaseModel, Field, model_validator
 
-from asr.api.captions import SegmentParameters
-from asr.api.channels import ChannelParameters
+from asr.api.fields import ChannelParameters, SegmentParameters, VocabularyParameters
 from asr.api.jigsaw_jobs import RequestAudio
-from asr.api.vocabulary import VocabularyParameters
 from asr.audio.streams import Source
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.config.config import Config

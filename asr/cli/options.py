@@ -9,7 +9,7 @@ from typing import Any, get_args
 import click
 from pydantic import ValidationError
 
-from asr.api.channels import CHANNELS
+from asr.api.fields import CHANNELS
 from asr.cli.recordings import Format
 from asr.options import Channels, Task, Timestamps
 from asr.vocabulary import names_in

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from multidict import MultiMapping
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from asr.api.vocabulary import Names
+from asr.api.fields import Names
 from asr.http.parameters import AudioFile, Location
 from asr.pcm import HIGHEST_RATE, LOWEST_RATE
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, Field
 
 from asr.api.asr_answer import ResponseFormat, format_of, formatted
-from asr.api.captions import CaptionParameters
+from asr.api.fields import CaptionParameters
 from asr.api.job_answer import JobSummary, job_answer, job_summary
 from asr.errors import Failure, NotCompleted
 from asr.formats.events import Event

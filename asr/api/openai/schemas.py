@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from asr.api.captions import CaptionParameters, SegmentParameters
-from asr.api.channels import ChannelParameters
+from asr.api.fields import (
+    CaptionParameters,
+    ChannelParameters,
+    SegmentParameters,
+    VocabularyParameters,
+)
 from asr.api.openai.chunking_strategy import Strategy, strategy_in
-from asr.api.vocabulary import VocabularyParameters
 from asr.http.parameters import (
     NAMES,
     REFERENCES,

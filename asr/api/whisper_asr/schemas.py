@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asr.api.captions import SegmentParameters
-from asr.api.channels import ChannelParameters
 from asr.api.fastapi_problem import FieldProblem
-from asr.api.vocabulary import VocabularyParameters
+from asr.api.fields import ChannelParameters, SegmentParameters, VocabularyParameters
 from asr.formats.whisper_output import Output
 from asr.http.parameters import MOST_SECONDS, SpeakerParameters
 from asr.options import AudioPart, Task

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from asr.api.vocabulary import Names
+from asr.api.fields import Names
 from asr.options import Task
 
 LOGPROBS = "item.input_audio_transcription.logprobs"
