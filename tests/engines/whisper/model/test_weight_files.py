@@ -76,3 +76,11 @@ def test_tensors_have_the_dtype_that_will_run(tiny: Twins, tmp_path: Path) -> No
 def test_a_model_without_weights_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"{tmp_path} has neither model.safetensors"):
         read(tmp_path)
+
+
+def test_nothing_of_a_file_stays_mapped_with_what_was_read(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"model.a": torch.ones(4), "model.b": torch.ones(1000)}, path)
+    read_tensor = read(tmp_path)["model.a"]
+    assert str(path) not in Path("/proc/self/maps").read_text()
+    assert read_tensor.untyped_storage().nbytes() == read_tensor.nbytes
