@@ -171,7 +171,8 @@ def _products(shape: ModelShape, dtype: torch.dtype, packing: Packing) -> Iterat
 
 
 def _attention(shape: ModelShape, dtype: torch.dtype, packing: Packing) -> Share:
-    attend = F.scaled_dot_product_attention if packing is Packing.PLAIN else onednn.attention
+    is_fused = packing is not Packing.PLAIN and onednn.fuses_well()  # as the encoder decides
+    attend = onednn.attention if is_fused else F.scaled_dot_product_attention
     size = shape.width // shape.encoder_heads
     keys = _numbers(shape.frames, size).to(dtype)[None, None]
     queries = keys[:, :, :QUERIES]
