@@ -178,7 +178,9 @@ def extractor(shape: Shape) -> WhisperFeatureExtractor:
     return WhisperFeatureExtractor(feature_size=shape.mels, chunk_length=SECONDS)
 
 
-def checkpoint(model: Any, shape: Shape, keeps_encoder_output: bool = False) -> Checkpoint:
+def checkpoint(
+    model: Any, shape: Shape, keeps_encoder_output: bool = False, quantizes: bool = False
+) -> Checkpoint:
     """Copy the model into a checkpoint as the engine takes it.
 
     Args:
@@ -188,7 +190,7 @@ def checkpoint(model: Any, shape: Shape, keeps_encoder_output: bool = False) -> 
     with pytest.MonkeyPatch.context() as patch:
         if keeps_encoder_output:
             patch.setattr(onednn, "is_usable", lambda _: False)
-        weights = take(copy.deepcopy(model).state_dict(), model.config)
+        weights = take(copy.deepcopy(model).state_dict(), model.config, quantizes)
     return assemble(weights, model.generation_config, extractor(shape), tokenizer)
 
 

@@ -26,13 +26,24 @@ HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # Transformers clamps float1
 
 def encode(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
     """Encode log-mel features [n, mels, 2 T] → encoder output [n, T, D]."""
-    x = F.gelu(F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1))
-    x = F.gelu(F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1))
+    if features.device.type == "cpu":
+        x = torch.cat([_convolved(encoder, window) for window in features.split(1)])
+    else:
+        x = _convolved(encoder, features)
     x = x.transpose(1, 2).contiguous()  # what every layer adds to keeps its strides
     x = x + encoder.positions  # [n, T, D]
     for layer in encoder.layers:
         x = _encoder_layer(layer, encoder.heads, x)
     return _normed(x, encoder.norm)
+
+
+def _convolved(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
+    """Convolve log-mel features [n, mels, 2 T] → [n, D, T].
+
+    On a CPU the last bits depend on n, and a number that int8 rounds the other way is off by more.
+    """
+    x = F.gelu(F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1))
+    return F.gelu(F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1))
 
 
 def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 
 import pytest
 import torch
 
 from asr.engines.whisper.model import int8, weights
-from asr.engines.whisper.model.weights import Packing, linear, make_linear
+from asr.engines.whisper.model.weights import Packing, linear, make_linear, take
+from tests.support import models
+from tests.support.models import recording, written
+from tests.support.twins import Twins
 
 pytestmark = pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
 
@@ -96,3 +100,43 @@ def test_without_any_operator_matrices_stay_in_float(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(int8, "_is_exact", lambda *_: False)
     cpu = torch.device("cpu")
     assert weights.packing_of(cpu, torch.float32, quantizes=True) is not Packing.INT8
+
+
+def test_a_windows_tokens_and_probabilities_do_not_depend_on_its_batch_mates(tiny: Twins) -> None:
+    loaded = models.checkpoint(tiny.model, tiny.shape, quantizes=True)
+    assert loaded.weights.packing is Packing.INT8
+    asked = models.windows(6)
+    engine = recording(loaded, slots=6)
+    together = written(engine, asked)
+    logprobs = [engine.sequences[window].logprobs for window in asked]
+    for slots, order in ((1, asked), (3, asked[::-1])):
+        other = recording(loaded, slots=slots, encoder_batch=1)
+        written(other, order)
+        for window, tokens, expected in zip(asked, together, logprobs, strict=True):
+            assert other.sequences[window].tokens == tokens
+            assert other.sequences[window].logprobs == pytest.approx(expected, abs=1e-3)
+
+
+def test_no_float_copy_of_a_packed_matrix_stays_in_memory(tiny: Twins) -> None:
+    stored = Watched(tiny.model.state_dict())
+    taken = take(stored, tiny.model.config, quantizes=True)
+    assert taken.packing is Packing.INT8
+    held = {name for name, tensor in stored.given.items() if tensor() is not None}
+    assert {name for name in held if stored[name].ndim > 1} == {
+        *(f"model.encoder.{name}.weight" for name in ("conv1", "conv2", "embed_positions")),
+        "model.decoder.embed_positions.weight",
+    }
+    assert taken.decoder.tokens.dtype is torch.float16
+
+
+class Watched(dict[str, torch.Tensor]):
+    """Gives copies of tensors, and knows which of them still exist."""
+
+    def __init__(self, tensors: dict[str, torch.Tensor]) -> None:
+        super().__init__(tensors)
+        self.given: dict[str, weakref.ref[torch.Tensor]] = {}
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        copied = super().__getitem__(name).clone()
+        self.given.setdefault(name, weakref.ref(copied))
+        return copied
