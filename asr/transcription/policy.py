@@ -70,7 +70,9 @@ def check(options: Options, info: EngineInfo, has_diarizer: bool) -> None:
     if options.prompt and not info.can_prompt:
         raise BadRequest(f"{model} takes no prompt: leave 'prompt' out", "prompt")
     if options.vocabulary and not info.can_prompt:
-        raise BadRequest(f"{model} takes no names to be known: leave 'hotwords' out", "hotwords")
+        raise BadRequest(
+            f"{model} takes no names to be known: leave 'hotwords' and 'keywords' out", "hotwords"
+        )
     if options.prefix is not None and not info.can_prefix:
         raise BadRequest(f"{model} cannot go on after a text: leave 'prefix' out", "prefix")
     if options.condition_on_previous_text and not info.can_prompt:

@@ -137,12 +137,13 @@ class TranscriptionRun:
         policy, info = self._setup.policy, self._setup.info
         options = policy.apply(self._options)
         check(options, info, self._setup.diarization is not None)
+        shows_words = options.timestamps == "word" or options.speakers is None
         options = policy.timed(options, info)
         if options.channels == "split":  # a channel's first words would wait for the others anyway
             options = replace(options, is_streamed=False)
         self._options = options
         self._channels = ChannelSet(self._setup, self._options)
-        return options.timestamps == "word" or options.speakers is None
+        return shows_words
 
     @contextlib.asynccontextmanager
     async def _diarized(self, request: ScheduledRequest) -> AsyncIterator[None]:

@@ -20,7 +20,10 @@ INFO = EngineInfo(
         (Options(language="klingon"), "en, es"),
         (Options(task="translate"), "cannot translate"),
         (Options(prompt="Hi"), "takes no prompt"),
-        (Options(vocabulary=("Hi",)), "takes no names to be known: leave 'hotwords' out"),
+        (
+            Options(vocabulary=("Hi",)),
+            "takes no names to be known: leave 'hotwords' and 'keywords' out",
+        ),
         (Options(prefix=""), "leave 'prefix' out"),
         (Options(condition_on_previous_text=True), "leave 'condition_on_previous_text' out"),
         (Options(timestamps="word"), "word timestamps"),

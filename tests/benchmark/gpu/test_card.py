@@ -28,7 +28,7 @@ OFFLINE = environments.PINS.with_name("offline.txt")
 # A machine that serves models has these; the rest of what the service needs is carried.
 THERE = {"torch", "transformers", "numpy", "aiohttp", "prometheus-client", "threadpoolctl"}
 THERE |= {"fsspec", "click", "tqdm"}  # as what those need
-UNUSED = {"procrastinate"}  # Only servers that share their jobs need it.
+UNUSED = {"procrastinate", "wyoming"}  # For servers that share jobs, and for Home Assistant.
 WITH_THEM = {"jinja2", "packaging", "pyyaml"}
 SMALLER = "imageio-ffmpeg"  # an older one is carried: a ffmpeg of half the size
 
