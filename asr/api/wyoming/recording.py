@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from asr import vocabulary
 from asr.api.wyoming.reader import IncomingEvent, unusable
 from asr.audio.raw_pcm import MAX_CHANNELS, RawPcm, as_wave
 from asr.audio.wav import PCM
@@ -18,7 +19,7 @@ from asr.pcm import HIGHEST_RATE, LOWEST_RATE
 from asr.transcription.languages import language_code
 
 WAITING_BYTES = 128 * 1024  # While so many bytes wait to be decoded, the client waits, too.
-MOST_NAMES = 1000  # More names that are to be known are refused.
+MOST_NAMES = 1000  # More names are refused. Of these, a home's first ones are known.
 NAME_CHARS = 200  # So is a longer one.
 
 Names = Annotated[list[Annotated[str, Field(max_length=NAME_CHARS)]], Field(max_length=MOST_NAMES)]
@@ -32,10 +33,19 @@ class AskedTranscript(BaseModel):
     transcript_terms: Names | None = None
 
     def options(self, info: EngineInfo) -> Options:
-        """How the audio that follows is transcribed."""
+        """How the audio that follows is transcribed.
+
+        Raises:
+            BadRequest: a name or the language cannot be used.
+        """
         names = [*(self.transcript_names or ()), *(self.transcript_terms or ())]
-        prompt = ", ".join(names) if info.can_prompt else ""
-        return Options(language=language_code(self.language, info), prompt=prompt or None)
+        try:
+            known = vocabulary.checked(names[: vocabulary.MOST_NAMES])
+        except ValueError as error:
+            raise BadRequest(f"transcribe: a name of transcript_names {error}") from error
+        return Options(
+            language=language_code(self.language, info), vocabulary=known if info.can_prompt else ()
+        )
 
 
 class SentFormat(BaseModel):

@@ -40,10 +40,21 @@ def test_the_language_and_the_names_to_be_known_become_options():
     )
     options = asked.options(INFO)
     assert options.language == "en"
-    assert [*map(str.strip, options.prompt.split(","))] == ["Lima", "Ottoline", "thermostat"]
-    assert asked_of(event("transcribe")).options(INFO).prompt is None
+    assert options.vocabulary == ("Lima", "Ottoline", "thermostat")
+    assert asked_of(event("transcribe")).options(INFO).vocabulary == ()
     without = EngineInfo("fake", "fake", "none", "cpu", {"en": "english"})
-    assert asked.options(without).prompt is None
+    assert asked.options(without).vocabulary == ()
+
+
+def test_of_a_large_home_the_first_names_are_known():
+    asked = asked_of(event("transcribe", transcript_names=[f"lamp {n}" for n in range(900)]))
+    assert len(asked.options(INFO).vocabulary) == 500
+
+
+def test_a_name_that_cannot_be_used_is_refused():
+    asked = asked_of(event("transcribe", transcript_names=["Li\0ma"]))
+    with pytest.raises(BadRequest, match="transcript_names"):
+        asked.options(INFO)
 
 
 @pytest.mark.parametrize(
