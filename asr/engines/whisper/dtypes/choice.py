@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ log = logging.getLogger(__name__)
 TIE = 1.05
 # A format is chosen for models of at least this width, that of Whisper base, because its word
 # errors were measured from there on (benchmark/RESULTS.md). Infinity: its text is not as good.
-LEAST_WIDTHS: Mapping[str, float] = {"float32": 0, "bfloat16": 512, "int8": math.inf}
+LEAST_WIDTHS: Mapping[str, float] = {"float32": 0, "bfloat16": 512, "int8": 512}
 
 
 @dataclass(frozen=True)
