@@ -1,0 +1,140 @@
+"""Tell which of Whisper's matrices int8 changes most: token agreement and logit error.
+
+MODEL_ID=DIR python -m benchmark.accuracy.quantization --folder DIR [--most 2]. The matrices of one
+kind after the other are held in int8 and all others in float32. The decoder is given each
+recording's true text; at each of its tokens the likeliest next token is compared with float32's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import soundfile
+import soxr
+import torch
+
+from asr.cli.settings import config_of
+from asr.engines import hub
+from asr.engines.whisper import checkpoint as checkpoints
+from asr.engines.whisper.checkpoint import Checkpoint
+from asr.engines.whisper.layouts.describe import describe
+from asr.engines.whisper.model.features import log_mel
+from asr.engines.whisper.model.forward import encode, prefill
+from asr.engines.whisper.model.kv_cache import KVCache
+from asr.engines.whisper.model.weights import Linear, Weights, linear
+from asr.options import Options
+from asr.pcm import SAMPLE_RATE
+from benchmark.accuracy.speech_folder import RECORDINGS, Sample, read
+from benchmark.tables import aligned
+
+MOST_TOKENS = 200  # So many tokens of a recording's text are given to the decoder at most.
+LONGEST = 30.0  # Longer recordings, in seconds, are left out: a window does not hold them.
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """One window and the tokens of its text."""
+
+    features: torch.Tensor  # [1, mels, frames]
+    tokens: torch.Tensor  # [1, L], the opening first
+    opening: int  # so many of them are the opening
+
+
+@dataclass
+class Agreement:
+    """How far the logits of one model are from float32's."""
+
+    tokens: int = 0
+    equal: int = 0  # whose likeliest next token is the same
+    largest: float = 0.0  # difference of two logits
+    squares: float = 0.0  # the sum of each token's mean squared difference
+
+    def count(self, exact: torch.Tensor, found: torch.Tensor) -> None:
+        """Compare logits [tokens, vocabulary]."""
+        differences = (exact - found).abs()
+        self.tokens += len(exact)
+        self.equal += int((exact.argmax(dim=-1) == found.argmax(dim=-1)).sum())
+        self.largest = max(self.largest, float(differences.max()))
+        self.squares += float(differences.square().mean(dim=-1).sum())
+
+    def row(self, kind: str) -> list[str]:
+        share = 100 * self.equal / self.tokens
+        root = (self.squares / self.tokens) ** 0.5
+        return [kind, f"{share:.2f}", f"{self.largest:.2f}", f"{root:.3f}"]
+
+
+def kinds(exact: Weights, quantized: Weights) -> Iterator[tuple[str, Weights]]:
+    """Weights in float32 of which one kind is in int8, by the kind's name; all of them last."""
+    for part in ("encoder", "decoder"):
+        ours, theirs = getattr(exact, part), getattr(quantized, part)
+        for name, value in vars(ours.layers[0]).items():
+            if isinstance(value, Linear):
+                layers = tuple(
+                    replace(layer, **{name: getattr(other, name)})
+                    for layer, other in zip(ours.layers, theirs.layers, strict=True)
+                )
+                yield f"{part}: {name}", replace(exact, **{part: replace(ours, layers=layers)})
+    with_head = replace(exact.decoder, head=quantized.decoder.head)
+    yield "decoder: head", replace(exact, decoder=with_head)
+    yield "all", quantized
+
+
+def logits(weights: Weights, spoken: Spoken) -> torch.Tensor:
+    """Return the logits behind each token of the text, [tokens, vocabulary], float32."""
+    with torch.inference_mode():
+        cache = KVCache.allocate(weights, 1)
+        cache.cross.store(0, encode(weights.encoder, spoken.features))
+        hidden = prefill(weights, cache, 0, spoken.tokens)[0, spoken.opening - 1 :]
+        return linear(hidden, weights.decoder.head).float()
+
+
+def spoken_in(sample: Sample, checkpoint: Checkpoint) -> Spoken:
+    """Read a recording and the tokens of its text."""
+    data, rate = soundfile.read(sample.audio, dtype="float32", always_2d=True)
+    samples = soxr.resample(data.mean(axis=1), rate, SAMPLE_RATE)
+    features = log_mel(checkpoint.log_mel.pad([samples]), checkpoint.log_mel)
+    opening = checkpoint.vocabulary.opening(Options(timestamps="none"), sample.language)
+    text = checkpoint.tokenizer.encode(f" {sample.text}", add_special_tokens=False)
+    tokens = torch.tensor([[*opening, *text[:MOST_TOKENS]]])
+    return Spoken(features, tokens, len(opening))
+
+
+def loaded(quantizes: bool) -> Checkpoint:
+    """Load the model of MODEL_ID in float32 or in int8."""
+    config = config_of(None, "cpu", "float32")
+    said = describe(config, hub.locate(config))
+    return checkpoints.read(config, said, torch.device("cpu"), torch.float32, quantizes)
+
+
+def measure(folder: Path, most: int | None) -> list[list[str]]:
+    """Return the table's rows."""
+    exact, quantized = loaded(False), loaded(True)
+    samples = [s for s in read(folder, [RECORDINGS], most) if s.seconds <= LONGEST]
+    windows = [spoken_in(sample, exact) for sample in samples]
+    expected = [logits(exact.weights, window) for window in windows]
+    rows = []
+    for kind, weights in kinds(exact.weights, quantized.weights):
+        agreement = Agreement()
+        for window, right in zip(windows, expected, strict=True):
+            agreement.count(right, logits(weights, window))
+        rows.append(agreement.row(kind))
+    print(f"{len(windows)} recordings, {sum(map(len, expected))} tokens")
+    return rows
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--most", type=int, default=2, help="recordings of each language")
+    asked = parser.parse_args(arguments)
+    header = ["in int8", "same next token, %", "largest logit error", "root mean square"]
+    print(*aligned([header, *measure(asked.folder, asked.most)]), sep="\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""Which matrices int8 changes most is told kind by kind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from asr.engines.whisper.model import int8
+from asr.engines.whisper.model.weights import Packing, take
+from benchmark.accuracy.quantization import Agreement, kinds
+from tests.support import models
+
+
+def test_agreement_counts_equal_tokens_and_the_largest_difference() -> None:
+    agreement = Agreement()
+    exact = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
+    agreement.count(exact, exact.clone())
+    agreement.count(exact, torch.tensor([[0.0, 2.0, 1.0], [3.0, 3.5, 0.0]]))
+    assert (agreement.tokens, agreement.equal, agreement.largest) == (4, 3, 3.5)
+    assert agreement.row("head")[:3] == ["head", "75.00", "3.50"]
+
+
+@pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
+def test_each_kind_of_matrix_is_in_int8_by_itself() -> None:
+    model = models.random_model(models.TINY)
+    exact = take(model.state_dict(), model.config)
+    quantized = take(model.state_dict(), model.config, quantizes=True)
+    found = dict(kinds(exact, quantized))
+    widened = found["decoder: widen"]
+    assert widened.decoder.layers[1].widen.packing is Packing.INT8
+    assert widened.decoder.layers[1].narrow.packing is not Packing.INT8
+    assert widened.encoder is exact.encoder
+    assert found["encoder: narrow"].encoder.layers[0].narrow.packing is Packing.INT8
+    assert len(found) == 4 + 7 + 2
