@@ -41,7 +41,7 @@ class TranscriptionRun:
         self._scheduler = scheduler
         self._options = options
         self._timings = timings
-        self._channels = ChannelSet(setup, options)
+        self._channels: ChannelSet  # made when the options are known
         self._scheduled: asyncio.Queue[tuple[AudioChannel, ScheduledWindow] | None] = (
             asyncio.Queue()
         )
@@ -166,6 +166,7 @@ class TranscriptionRun:
 
     async def detection(self, source: Source) -> LanguageDetection:
         """The language of the first window that is not silent; nothing more is read."""
+        self._channels = ChannelSet(self._setup, self._options)
         stream = WindowStream(self._setup, self._channels, self._timings)
         with self._scheduler.admit() as request:
             async with contextlib.aclosing(
