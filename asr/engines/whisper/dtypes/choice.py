@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,9 +17,10 @@ log = logging.getLogger(__name__)
 
 # A format that takes at most so many times as long as the fastest is as good as that one.
 TIE = 1.05
-# A format is chosen for models of at least this width, that of Whisper base, because its word
-# errors were measured from there on (benchmark/RESULTS.md). Infinity: its text is not as good.
-LEAST_WIDTHS: Mapping[str, float] = {"float32": 0, "bfloat16": 512, "int8": 512}
+# A format is chosen for models of at least this width. Infinity: its text is not known to be as
+# good. With Whisper base, int8 costs a tenth of a point of words, but writes a word for one sound
+# of 99 for which float32 writes none (benchmark/RESULTS.md); bfloat16 is not measured.
+LEAST_WIDTHS: Mapping[str, float] = {"float32": 0, "bfloat16": math.inf, "int8": math.inf}
 
 
 @dataclass(frozen=True)

@@ -116,3 +116,7 @@ def test_what_the_machine_has_is_told():
     assert not formats.supports("float16")
     for one in FORMATS:
         assert formats.supports(one.name) == (one.packing() is not None)
+
+
+def test_a_format_that_is_not_known_to_be_as_accurate_is_not_chosen():
+    assert choose({"float32": 9.0, "bfloat16": 1.0, "int8": 1.0}, SMALL.width) == "float32"
