@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import threading
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
@@ -19,16 +21,43 @@ class Longest:
     """The longest time for which the loop ran something else, in seconds."""
 
     late: float = 0.0  # by the clock; a busy machine makes it longer
-    held: float = 0.0  # by the processor time that the process used in it, in all its threads
+    held: float = 0.0  # without what the machine's other work took
+
+
+class WaitForProcessor:
+    """Tells how long a thread of this process was ready to run and had no processor.
+
+    The second figure of its `schedstat` (Linux, Documentation/scheduler/sched-stats.rst).
+    """
+
+    def __init__(self) -> None:
+        path = f"/proc/self/task/{threading.get_native_id()}/schedstat"
+        self._file = os.open(path, os.O_RDONLY)
+
+    def seconds(self) -> float:
+        return int(os.pread(self._file, 100, 0).split()[1]) / 1e9
+
+    def close(self) -> None:
+        os.close(self._file)
 
 
 async def _watch(longest: Longest) -> None:
-    while True:
-        began, computed = time.monotonic(), time.process_time()
-        await asyncio.sleep(BEAT_SECONDS)
-        late = time.monotonic() - began - BEAT_SECONDS
-        held = min(late, time.process_time() - computed)
-        longest.late, longest.held = max(longest.late, late), max(longest.held, held)
+    """Measure until cancelled.
+
+    The loop is held while it computes and while it waits for the GIL of a thread that does. So
+    neither its wait for a processor counts, nor what the process did not compute.
+    """
+    with contextlib.closing(WaitForProcessor()) as wait:
+        while True:
+            await _beat(longest, wait)
+
+
+async def _beat(longest: Longest, wait: WaitForProcessor) -> None:
+    began, computed, waited = time.monotonic(), time.process_time(), wait.seconds()
+    await asyncio.sleep(BEAT_SECONDS)
+    late = time.monotonic() - began - BEAT_SECONDS
+    held = min(late - (wait.seconds() - waited), time.process_time() - computed)
+    longest.late, longest.held = max(longest.late, late), max(longest.held, held)
 
 
 def add_monitor(app: web.Application) -> None:
