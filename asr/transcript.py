@@ -158,6 +158,9 @@ class Transcript:
     turns: tuple[SpeakerTurn, ...] | None = None
     # The language of each channel, by its number; None: channels were not split.
     channel_languages: tuple[str | None, ...] | None = None
+    # How likely each of these is, or the one of the mix, 0 to 1; None: nobody detected it. In the
+    # last part alone.
+    language_probabilities: tuple[float | None, ...] = ()
     # In the last part: its segments become sentences of so many seconds once speakers are known.
     segment_length: float | None = None
 

@@ -87,6 +87,7 @@ class TranscriptionRun:
             (*channels.damage.warnings, *self._unheard, *left_out(self._left_out)),
             turns=self._turns,
             channel_languages=channels.languages,
+            language_probabilities=channels.language_probabilities,
         )
         yield part if shows_words else _without_words(part)
 

@@ -103,6 +103,8 @@ def _transcript(cell: Cell, body: Mapping[str, Any]) -> str:
     _check_metadata(fields, body["metadata"])
     _same("speakers", _is_diarized(fields), all("speaker" in word for word in words))
     _same("the detected language", "detect_language" in fields, "detected_language" in channel)
+    if "detect_language" in fields and not 0 < channel.get("language_confidence", 0) <= 1:
+        raise Wrong(f"a language_confidence that is no probability: {channel}")
     _same("languages", fields.get("language") == "multi", found.get("languages") == ["en"])
     _same("paragraphs", "paragraphs" in fields, "paragraphs" in found)
     _same("utterances", "utterances" in fields, "utterances" in results)

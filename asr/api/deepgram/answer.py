@@ -37,10 +37,12 @@ def answer(transcript: Transcript, plan: AnswerDetails, request_id: str) -> Json
     spoken: list[list[SpokenWord]] = [[] for _ in languages]
     for segment in transcript.segments:
         spoken[segment.channel or 0] += _words(segment)
+    # The transcript of an older job has no probabilities.
+    likely = transcript.language_probabilities or (None,) * len(languages)
     results: Json = {
         "channels": [
-            _channel(words, language, plan)
-            for words, language in zip(spoken, languages, strict=True)
+            _channel(words, language, probability, plan)
+            for words, language, probability in zip(spoken, languages, likely, strict=True)
         ]
     }
     if plan.has_utterances:
@@ -57,7 +59,12 @@ def answer(transcript: Transcript, plan: AnswerDetails, request_id: str) -> Json
     return {"metadata": _metadata(transcript, plan, request_id), "results": results}
 
 
-def _channel(words: Sequence[SpokenWord], language: str | None, plan: AnswerDetails) -> Json:
+def _channel(
+    words: Sequence[SpokenWord],
+    language: str | None,
+    probability: float | None,
+    plan: AnswerDetails,
+) -> Json:
     alternative: Json = {
         "transcript": _text(words),
         "confidence": _confidence(words),
@@ -70,6 +77,8 @@ def _channel(words: Sequence[SpokenWord], language: str | None, plan: AnswerDeta
     channel: Json = {"alternatives": [alternative]}
     if plan.tells_language and language is not None:
         channel["detected_language"] = language
+        if probability is not None:
+            channel["language_confidence"] = round(probability, 6)
     return channel
 
 

@@ -221,6 +221,9 @@ class Alternative(BaseModel):
 class Channel(BaseModel):
     alternatives: list[Alternative]
     detected_language: str | None = Field(None, description="With `detect_language`")
+    language_confidence: float | None = Field(
+        None, description="The probability of `detected_language`, where the model detected it"
+    )
 
 
 class ListenUtterance(BaseModel):

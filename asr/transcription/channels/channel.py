@@ -9,7 +9,7 @@ from asr.audio.damage import Damage
 from asr.engines.engine import Window, WindowResult
 from asr.options import Options, VadOptions
 from asr.pcm import Samples
-from asr.transcript import Segment
+from asr.transcript import LanguageDetection, Segment
 from asr.transcription.admission.scheduled_window import ScheduledWindow
 from asr.transcription.channels.previous_text import PreviousText
 from asr.transcription.coverage import MAX_DISTANCE
@@ -37,6 +37,7 @@ class AudioChannel:
         self.coverage.damage = damage
         self.cutter = setup.cutter(options.vad)
         self.language = setup.policy.language or options.language  # or the one detected so far
+        self.language_probability: float | None = None  # None: it is not detected
         self.previous: PreviousText | None = None  # where it is the windows' prompt
         if options.condition_on_previous_text:
             self.previous = PreviousText(options.prompt)
@@ -118,6 +119,7 @@ class AudioChannel:
         """
         if not self._is_chosen:
             self.language = result.language or self.language
+            self._note_probability(result.detection)
         if not result.is_final:
             early = self._joiner.push_early(result)
             return tuple(early) if self._has_words else self._trimmer.trim(early)
@@ -133,6 +135,10 @@ class AudioChannel:
     def finish(self) -> tuple[Segment, ...]:
         """The segments that were held back."""
         return self._numbered(self._trimmer.trim(self._joiner.finish()))
+
+    def _note_probability(self, detection: LanguageDetection) -> None:
+        if detection.language is not None and detection.probabilities:
+            self.language_probability = detection.probabilities.get(detection.language)
 
     def _numbered(self, segments: Iterable[Segment]) -> tuple[Segment, ...]:
         if self.number is None:

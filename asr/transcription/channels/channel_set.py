@@ -123,8 +123,18 @@ class ChannelSet:
         """The language of each channel, without copies after the last other one; None of a mix."""
         if not self.is_split:
             return None
+        return tuple(channel.language for channel in self._own)
+
+    @property
+    def language_probabilities(self) -> tuple[float | None, ...]:
+        """How likely each of `languages` is, or the one of a mix; None: nobody detected it."""
+        return tuple(channel.language_probability for channel in self._own)
+
+    @property
+    def _own(self) -> list[AudioChannel]:
+        """The channels without copies after the last other one."""
         count = 1 + max((n for n, channel in enumerate(self.all) if not channel.is_copy), default=0)
-        return tuple(channel.language for channel in self.all[:count])
+        return self.all[:count]
 
     def coverage(self) -> Coverage | None:
         """How much of the speech of all channels has text; None where VAD is off."""

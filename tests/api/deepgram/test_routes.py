@@ -16,11 +16,14 @@ import pytest
 
 from asr.api.deepgram.schemas import Accepted, ListenAnswer, ListenProblem
 from asr.api.deepgram.webhook import webhook_body
+from asr.engines.engine import Window, WindowResult
 from asr.http.app_keys import JOBS
 from asr.jobs.job import Job, JobState
 from tests.conftest import eventually, tone, wav
+from tests.support.fake_engine import transcribed
 from tests.support.forms import form
 from tests.support.spoken import dialogue, worded
+from tests.support.two_channels import two_channels
 
 CLIP = wav(tone(2.0))
 URI = "data:audio/wav;base64," + base64.b64encode(CLIP).decode()
@@ -237,6 +240,31 @@ async def test_the_language_is_that_of_the_query_or_it_is_detected(
     assert channel.get("detected_language") == told
     is_multilingual = "multi" in query
     assert channel["alternatives"][0].get("languages") == (["en"] if is_multilingual else None)
+
+
+async def test_a_detected_language_is_told_with_its_probability(client: Any, engine: Any) -> None:
+    def detected(window: Window) -> WindowResult:
+        result = transcribed(window)
+        if window.options.language is not None:
+            return result
+        return replace(result, language="es", probabilities={"es": 0.75, "en": 0.25})
+
+    engine.transcribe = detected
+    query = "detect_language=true&multichannel=true"
+    low_and_high = wav(two_channels(2.0))
+    mono = await answered(await client.post("/v1/listen?detect_language=true", data=CLIP))
+    split = await answered(await client.post(f"/v1/listen?{query}", data=low_and_high))
+    for channel in (*mono["results"]["channels"], *split["results"]["channels"]):
+        assert (channel["detected_language"], channel["language_confidence"]) == ("es", 0.75)
+    assert len(split["results"]["channels"]) == 2
+
+
+async def test_a_language_that_is_not_detected_has_no_probability(make_client: Any) -> None:
+    client = await make_client(language_force="es")
+    found = await answered(await client.post("/v1/listen?detect_language=true", data=CLIP))
+    [channel] = found["results"]["channels"]
+    assert channel["detected_language"] == "es"
+    assert "language_confidence" not in channel
 
 
 async def test_words_have_their_times_and_speakers(make_client: Any, engine: Any) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asr.engines.engine import Window, WindowResult
 from asr.errors import BadAudio, BadRequest, QueueFull
 from asr.options import AudioPart, Options, SpeakerOptions
 from asr.transcript import Transcript
@@ -66,6 +67,28 @@ async def test_each_channel_has_its_own_text_language_and_place_in_time(
     assert found.channel_languages == ("en", "es")
     assert found.language == "en"
     assert found.duration == 20.0
+
+
+async def test_each_language_has_the_probability_with_which_it_was_detected(
+    make_transcriber: Make, engine: FakeEngine
+) -> None:
+    def unsure_at_first(window: Window) -> WindowResult:
+        result = two_voices(window)
+        if window.options.language is not None:
+            return result
+        share = 0.4 if window.start == 0 else 0.9
+        return replace(result, probabilities={result.language or "": share, "fr": 1 - share})
+
+    engine.transcribe = unsure_at_first
+    transcriber = make_transcriber(engine, 5.0)
+    found = await transcribed(transcriber, two_channels(20.0), SPLIT)
+    assert found.language_probabilities == (0.9, 0.9), "of the window that settles it"
+    assert (await transcribed(transcriber, two_channels(4.0), SPLIT)).language_probabilities == (
+        0.4,
+        0.4,
+    )
+    asked = await transcribed(transcriber, two_channels(4.0), replace(SPLIT, language="en"))
+    assert asked.language_probabilities == (None, None)
 
 
 async def test_mixed_audio_has_no_channels(make_transcriber: Make, engine: FakeEngine) -> None:
