@@ -99,6 +99,38 @@ class ChannelParameters(BaseModel):
         return "split"
 
 
+class OneChannelParameters(ChannelParameters):
+    """Which channel is meant, where an answer has room for one."""
+
+    channels: ChannelsValue = Field(
+        "mix",
+        description=(
+            "`mix`: all channels as one. A number, from 0: this channel alone. With `split` or "
+            "`multichannel` the answer is 400: ask for each channel by itself"
+        ),
+        examples=[0],
+    )
+    multichannel: bool = Field(False, description="Only `false`")
+
+    @property
+    def asked_channels(self) -> Channels:
+        """The mix, or the channel that is meant.
+
+        Raises:
+            BadRequest: all channels are asked for.
+        """
+        asked = super().asked_channels
+        if asked == "split":
+            name = "multichannel" if self.multichannel else "channels"
+            sent = "multichannel=true" if self.multichannel else "channels=split"
+            raise BadRequest(
+                f"{sent}: an answer of this route is about one channel, or all of them mixed; "
+                "send a request for each channel, with channels=0, channels=1 and so on",
+                name,
+            )
+        return asked
+
+
 def _names(value: object) -> object:
     """The names in a text or in a list of texts, checked; anything else as it is."""
     try:

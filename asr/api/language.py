@@ -9,6 +9,7 @@ import time
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from asr.api.fields import OneChannelParameters
 from asr.capabilities import EngineInfo
 from asr.errors import BadRequest
 from asr.http import openapi, requests
@@ -59,6 +60,7 @@ def _options(asked: DetectionParameters, info: EngineInfo) -> Options:
         languages=allowed_languages(asked.languages, "languages", info),
         audio_track=asked.audio_track,
         part=asked.part,
+        channels=asked.asked_channels,
     )
 
 
@@ -101,7 +103,7 @@ def operation(failure: type[BaseModel], invalid_status: int) -> Json:
     }
 
 
-class DetectionParameters(StrictParameters, TrackParameters):
+class DetectionParameters(StrictParameters, TrackParameters, OneChannelParameters):
     """Which languages may be detected; every key is optional."""
 
     model: str | None = Field(None, description="Any name, because the server has one model")

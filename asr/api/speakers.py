@@ -10,6 +10,7 @@ from typing import Literal
 from aiohttp import web
 from pydantic import BaseModel, Field
 
+from asr.api.fields import OneChannelParameters
 from asr.api.known_speakers import knowing
 from asr.formats.rttm import rttm
 from asr.http import openapi, requests
@@ -39,7 +40,12 @@ async def tell_apart(request: web.Request) -> web.Response:
         refuse_unknown(asked)
         speakers = asked.speaker_options(transcriber.server_info, None, "this route")
         speakers = await knowing(speakers, asked, request, stack)
-        options = Options(audio_track=asked.audio_track, part=asked.part, speakers=speakers)
+        options = Options(
+            audio_track=asked.audio_track,
+            part=asked.part,
+            channels=asked.asked_channels,
+            speakers=speakers,
+        )
         transcript = await transcriber.speakers(source, options, timings)
     kind, text = await asyncio.to_thread(_written, transcript, asked)
     elapsed = time.monotonic() - started
@@ -100,7 +106,11 @@ def operation(failure: type[BaseModel], invalid_status: int) -> Json:
 
 
 class SpeakerRequestParameters(
-    StrictParameters, TrackParameters, SpeakerCounts, KnownSpeakerParameters
+    StrictParameters,
+    TrackParameters,
+    OneChannelParameters,
+    SpeakerCounts,
+    KnownSpeakerParameters,
 ):
     """Who may speak, how many people do, and the format of the answer; every key is optional."""
 

@@ -175,7 +175,9 @@ class TranscriptionRun:
             ) as windows:
                 async for channel, window in windows:
                     if not channel.coverage.is_silent(window):
-                        options = replace(self._options, audio_track=None, part=None)
+                        options = replace(
+                            self._options, audio_track=None, part=None, channels="mix"
+                        )
                         scheduled = request.submit(replace(window, options=options))
                         return await scheduled.detection
                     request.take(WindowResult(window))

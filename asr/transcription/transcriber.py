@@ -81,6 +81,7 @@ class Transcriber:
             timestamps="none",
             audio_track=options.audio_track,
             part=options.part,
+            channels=options.channels,
         )
         check(options, info, has_diarizer=False)
         return await self._run(options, Timings()).detection(source)

@@ -60,6 +60,15 @@ async def test_the_numbers_of_speakers_reach_the_diarizer(client, diarizer):
     assert diarizer.begun == [SpeakerOptions(None, 2, 3), SpeakerOptions(2)]
 
 
+@pytest.mark.parametrize(("number", "expected"), [(0, TURNS), (1, [(0.0, 2.0, "SPEAKER_00")])])
+async def test_the_speakers_of_one_channel_are_told_apart(client, number, expected):
+    call = wav(np.stack([dialogue(1.0, 0.5, 0.5), dialogue(2.0)], axis=1))
+    response = await client.post(PATH, data=form(file=call, channels=str(number)))
+    assert response.status == 200, await response.text()
+    segments = (await response.json())["segments"]
+    assert [(each["start"], each["end"], each["speaker"]) for each in segments] == expected
+
+
 @pytest.mark.parametrize(
     ("asked", "named"),
     [

@@ -276,6 +276,41 @@ async def test_deepgrams_answer_to_a_doubled_recording_has_one_channel(client: A
     assert found["results"]["channels"][1]["alternatives"][0]["words"] == []
 
 
+DETECTED = {
+    "/detect-language": ("file", "language"),
+    "/v1/audio/language": ("file", "language"),
+    "/whisper-asr/detect-language": ("audio_file", "language_code"),
+}
+
+
+@pytest.mark.parametrize("path", DETECTED)
+async def test_the_language_of_one_channel_is_detected(client: Any, path: str) -> None:
+    part, key = DETECTED[path]
+    for number, language in ((0, "en"), (1, "es")):
+        response = await client.post(f"{path}?channels={number}", data=form(part=part, file=CALL))
+        assert (await response.json())[key] == language
+
+
+@pytest.mark.parametrize("path", [*DETECTED, "/v1/audio/speakers"])
+@pytest.mark.parametrize(
+    ("sent", "named"),
+    [
+        ("channels=split", "channels=split: an answer of this route is about one channel"),
+        ("multichannel=true", "multichannel=true: an answer of this route is about one channel"),
+        ("channels=2", "the audio has no channel 2, because it has 2"),
+        ("channels=left", "must be mix, split or the number of a channel"),
+    ],
+)
+async def test_a_route_that_answers_for_one_channel_refuses_others(
+    client: Any, path: str, sent: str, named: str
+) -> None:
+    part, _ = DETECTED.get(path, ("file", ""))
+    response = await client.post(f"{path}?{sent}", data=form(part=part, file=CALL))
+    wrong_kind = 400 if path.startswith("/v1/") else 422
+    assert response.status == (wrong_kind if sent == "channels=left" else 400)
+    assert named in await response.text()
+
+
 async def test_raw_telephone_audio_of_two_channels_is_split(client: Any) -> None:
     raw = io.BytesIO()
     sound = two_channels(5.0)[::2]  # 8 kHz

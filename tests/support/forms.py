@@ -19,11 +19,13 @@ CLIP = wav(tone(1.0))
 PATH = "/v1/audio/transcriptions"
 
 
-def form(*fields: tuple[str, str], file: bytes | None = CLIP, **named: str) -> aiohttp.FormData:
-    """Return a multipart form with its file first."""
+def form(
+    *fields: tuple[str, str], file: bytes | None = CLIP, part: str = "file", **named: str
+) -> aiohttp.FormData:
+    """Return a multipart form with its file first, as the part of this name."""
     data = aiohttp.FormData(default_to_multipart=True)
     if file is not None:
-        data.add_field("file", file, filename="upload")
+        data.add_field(part, file, filename="upload")
     for name, value in [*fields, *named.items()]:
         data.add_field(name, value)
     return data

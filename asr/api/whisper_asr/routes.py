@@ -82,9 +82,10 @@ async def detect(request: web.Request) -> web.Response:
             f"the model {info.model_id} cannot detect languages: serve a multilingual Whisper "
             "model, or name the language"
         )
+    options = Options(part=asked.part, channels=asked.asked_channels)
     async with contextlib.AsyncExitStack() as stack:
         _, source, fields = await _read(request, stack, asked)
-        detection = await request.app[TRANSCRIBER].detect(source, Options(part=asked.part))
+        detection = await request.app[TRANSCRIBER].detect(source, options)
     elapsed = time.monotonic() - started
     log.info("%s %s: %s, %.2f s", caller(request), request.path, detection.language, elapsed)
     headers = {**server_headers(request), "X-Processing-Time": decimals(elapsed)}

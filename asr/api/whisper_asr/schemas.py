@@ -5,7 +5,12 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field
 
 from asr.api.fastapi_problem import FieldProblem
-from asr.api.fields import ChannelParameters, SegmentParameters, VocabularyParameters
+from asr.api.fields import (
+    ChannelParameters,
+    OneChannelParameters,
+    SegmentParameters,
+    VocabularyParameters,
+)
 from asr.formats.whisper_output import Output
 from asr.http.parameters import MOST_SECONDS, SpeakerParameters
 from asr.options import AudioPart, Task
@@ -59,7 +64,7 @@ class TranscriptionQuery(
     output: Output = Field("txt", description="The format of the answer")
 
 
-class DetectionQuery(FileQuery):
+class DetectionQuery(FileQuery, OneChannelParameters):
     """How the language is to be detected."""
 
     detect_lang_length: int | None = Field(

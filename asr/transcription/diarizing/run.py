@@ -63,8 +63,11 @@ class SpeakerRun:
         self, source: Source, request: ScheduledRequest, recording: DiarizedRecording
     ) -> None:
         samples, most = 0, recording.most_samples(request.is_job)
-        decoded = self._setup.decoder.blocks(source, self._damage, self._options.audio_track)
-        blocks = part_of(decoded, self._options.part, self._damage)
+        options = self._options
+        decoded = self._setup.decoder.blocks(
+            source, self._damage, options.audio_track, options.channels
+        )
+        blocks = part_of(decoded, options.part, self._damage)
         async with contextlib.aclosing(blocks):
             while (block := await self._next(blocks, request, recording)) is not None:
                 samples += len(block)
