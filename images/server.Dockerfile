@@ -73,7 +73,7 @@ ENV PATH=/opt/venv/bin:${PATH} \
     NVIDIA_REQUIRE_CUDA=${CUDA:+cuda>=${CUDA}}
 WORKDIR /app
 USER 10001:10001
-EXPOSE 8000
+EXPOSE 8000 10300
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10m --retries=3 \
   CMD ["python", "-IS", "/app/healthcheck.py"]
 CMD ["python", "server.py"]

@@ -117,6 +117,23 @@ def test_the_schema_of_compose_takes_the_file(path):
     jsonschema.validate(document, json.loads(vendored.read_text()))
 
 
+@pytest.mark.parametrize("path", COMPOSE, ids=lambda path: path.name)
+def test_published_ports_are_exposed_and_have_a_listener(path):
+    [exposed] = re.findall(r"^EXPOSE (.+)$", (ROOT / "images/server.Dockerfile").read_text(), re.M)
+    [document] = documents(path)
+    for service in document["services"].values():
+        published = {port.partition(":")[2] for port in service.get("ports", ())}
+        assert published <= set(exposed.split())
+        wyoming = service.get("environment", {}).get("WYOMING_PORT")
+        assert ("10300" in published) == (wyoming is not None)
+        assert wyoming in {None, 10300}
+
+
+def test_home_assistant_has_a_compose_file():
+    files = [path for path in COMPOSE if "WYOMING_PORT" in path.read_text()]
+    assert [path.name for path in files] == ["compose.home-assistant.yaml"]
+
+
 def test_the_servers_of_the_cluster_share_database_and_uploads_behind_one_gateway():
     [document] = documents(DEPLOY / "compose.cluster.yaml")
     services = document["services"]
