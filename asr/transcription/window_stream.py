@@ -71,15 +71,22 @@ class WindowStream:
                     request.lengthen(self._working_set(request))
                     with _added_to_decode(timings):
                         window = await self._setup.threads.run(channel.cut)
-                    request.cut(window, channels.held_samples)
-                    yield channel, window
+                    uncut = channels.held_samples + len(window.samples)
+                    for part in channels.parted(channel, window):
+                        uncut -= len(part.samples)
+                        request.cut(part, uncut)
+                        yield channel, part
                     channels.forget()
         if self._recording is not None:
             self._recording.complete()
         with _added_to_decode(timings):
             await asyncio.to_thread(channels.detect_rest)
         timings.decode = max(0.0, timings.decode - timings.fetch)
-        rest = channels.rest()
+        rest = [
+            (channel, part)
+            for channel, window in channels.rest()
+            for part in channels.parted(channel, window)
+        ]
         uncut = sum(len(window.samples) for _, window in rest)
         for channel, window in rest:
             uncut -= len(window.samples)

@@ -15,7 +15,7 @@ from asr.transcription.channels.previous_text import PreviousText
 from asr.transcription.coverage import MAX_DISTANCE
 from asr.transcription.joiner import Joiner
 from asr.transcription.setup import TranscriptionSetup
-from asr.vad.detector import DetectorFeed
+from asr.vad.detector import DetectorFeed, Span
 from asr.vad.word_trim import REACH, TimeTrimmer
 
 ROUNDING = 0.001  # Times are rounded to so many seconds.
@@ -77,6 +77,11 @@ class AudioChannel:
         """Detect speech up to the end: no samples follow."""
         if self._feed is not None:
             self._feed.finish()
+
+    def speech(self, start: float, end: float) -> list[Span]:
+        """Where somebody surely speaks in what was cut; empty where VAD is off."""
+        track = self.coverage.track
+        return [] if track is None else track.spans(start, end)
 
     def note(self, window: Window, is_copy: bool) -> None:
         """Learn whether an earlier channel has the same window."""

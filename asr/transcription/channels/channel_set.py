@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 
 from asr.audio.damage import Damage
 from asr.engines.engine import Window
 from asr.errors import BadAudio
 from asr.options import Options
-from asr.pcm import Samples
+from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Coverage, Segment
 from asr.transcription.channels.channel import AudioChannel
 from asr.transcription.channels.likeness import Likeness
 from asr.transcription.channels.merger import Merger
 from asr.transcription.setup import TranscriptionSetup
+from asr.vad.detector import Span
+
+SHORTEST_SAID = 1.0  # Seconds of speech in a stretch, for which it is worth a piece of its own.
 
 
 class ChannelSet:
@@ -82,13 +86,32 @@ class ChannelSet:
         last = [(channel, window) for channel in self.all for window in channel.cutter.finish()]
         return sorted(last, key=lambda pair: pair[1].start)
 
+    def parted(self, channel: AudioChannel, window: Window) -> list[Window]:
+        """A channel's next window, cut where the channel begins or ceases to be a copy.
+
+        Otherwise what several channels say alike would be in the text of each. Windows that
+        overlap stay whole: their joiner expects the whole overlap.
+        """
+        if self._likeness is None or not channel.number or self._setup.overlap:
+            return [window]
+        span = (window.start, window.end)
+        speech = channel.speech(*span)
+        if self._likeness.is_copy(channel.number, *span, speech):
+            return [window]
+        cuts = [0]
+        for stretch in self._likeness.copied_stretches(channel.number, *span, speech):
+            if _is_said(channel, stretch):
+                edges = (stretch.start, stretch.end)
+                cuts += [round((edge - window.start) * SAMPLE_RATE) for edge in edges]
+        pieces = pairwise([*cuts, len(window.samples)])
+        return [_piece(window, first, last) for first, last in pieces if last > first]
+
     def compare(self, channel: AudioChannel, window: Window) -> bool:
         """Whether a channel's next window, in their order, is that of an earlier channel."""
         if self._likeness is None or channel.number is None:
             return False
-        track = channel.coverage.track
-        speech = [] if track is None else track.spans(window.start, window.end)
-        is_copy = self._likeness.is_copy(channel.number, window.start, window.end, speech)
+        span = (window.start, window.end)
+        is_copy = self._likeness.is_copy(channel.number, *span, channel.speech(*span))
         channel.note(window, is_copy)
         return is_copy
 
@@ -157,3 +180,17 @@ class ChannelSet:
             AudioChannel(self._setup, self._options, self.damage, number) for number in range(count)
         ]
         self._likeness = Likeness(count)
+
+
+def _is_said(channel: AudioChannel, stretch: Span) -> bool:
+    """Whether enough is said in a stretch of a channel; True where VAD is off."""
+    if channel.coverage.track is None:
+        return True
+    said = sum(span.seconds for span in channel.speech(stretch.start, stretch.end))
+    return said >= SHORTEST_SAID
+
+
+def _piece(window: Window, first: int, last: int) -> Window:
+    """The samples `first` to `last` of a window, at their place in the recording."""
+    start = window.start + first / SAMPLE_RATE
+    return replace(window, samples=window.samples[first:last], start=start)

@@ -21,6 +21,10 @@ MOST_DIFFERENT_AROUND = 0.15
 AROUND = np.ones(3, np.float32)  # A hop is judged together with the one before and the one after.
 LOUD = 1e-3  # A hop with this part of the power of the loudest one (-30 dB) is loud.
 MOST_GAIN = 4.0  # A copy may be so many times as loud, or as quiet: 12 dB.
+SHORTEST_COPY = 3.0  # Of a window that is no copy, a stretch of so many seconds may be one.
+STEP = 0.5  # Such a stretch is looked for every so many seconds.
+MARGIN = 1.0  # A stretch ends where it is quietest in so many seconds, lest a word is cut.
+MOST_STRETCHES = 2  # A window is cut at no more stretches: each piece costs as much as a window.
 FAINTEST = 1e-8  # Below this mean square (-80 dB) nothing is compared: it is silence.
 
 
@@ -71,6 +75,63 @@ class Likeness:
             begin, stop = (round(time / HOP_SECONDS) - first for time in (span.start, span.end))
             checked[max(0, begin) : max(0, stop)] = True
         return any(_is_like(products, channel, other, checked) for other in range(channel))
+
+    def copied_stretches(
+        self, channel: int, start: float, end: float, speech: Sequence[Span]
+    ) -> list[Span]:
+        """The longest stretches between two times in which a channel is equal to an earlier one.
+
+        Args:
+            speech: of the channel, between these times.
+
+        Returns:
+            At most two, in order. One that begins or ends inside does so in a quiet moment.
+        """
+        found, at = [], start
+        while at + SHORTEST_COPY <= end:
+            if not self._is_copied(channel, at, at + SHORTEST_COPY, speech):
+                at += STEP
+                continue
+            stretch = Span(at, self._copied_until(channel, at, end, speech))
+            found.append(stretch)
+            at = stretch.end + STEP
+        longest = sorted(found, key=lambda each: each.seconds)[-MOST_STRETCHES:]
+        inner = (self._between_words(each, channel, start, end) for each in longest)
+        return sorted(inner, key=lambda each: each.start)
+
+    def _is_copied(self, channel: int, start: float, end: float, speech: Sequence[Span]) -> bool:
+        said = [span for span in speech if span.end > start and span.start < end]
+        return self.is_copy(channel, start, end, said)
+
+    def _copied_until(
+        self, channel: int, start: float, end: float, speech: Sequence[Span]
+    ) -> float:
+        """How far a channel that is a copy from `start` on stays one, to a hop."""
+        if self._is_copied(channel, start, end, speech):
+            return end
+        same, other = round((start + SHORTEST_COPY) / HOP_SECONDS), math.floor(end / HOP_SECONDS)
+        while other - same > 1:
+            middle = (same + other) // 2
+            if self._is_copied(channel, start, middle * HOP_SECONDS, speech):
+                same = middle
+            else:
+                other = middle
+        return min(end, same * HOP_SECONDS)
+
+    def _between_words(self, stretch: Span, channel: int, start: float, end: float) -> Span:
+        """`stretch` with its inner ends moved to where the channel is quietest."""
+        begins, ends = stretch.start, stretch.end
+        if begins > start:
+            begins = self._quietest(channel, begins, begins + MARGIN)
+        if ends < end:
+            ends = self._quietest(channel, ends - MARGIN, ends)
+        return Span(begins, ends)
+
+    def _quietest(self, channel: int, start: float, end: float) -> float:
+        """The middle of the quietest hop between two times."""
+        first, last = round(start / HOP_SECONDS), round(end / HOP_SECONDS)
+        power = self._products[first - self._first : last - self._first, channel, channel]
+        return (first + int(power.argmin()) + 0.5) * HOP_SECONDS
 
 
 def _is_like(products: Samples, channel: int, other: int, checked: Samples) -> bool:

@@ -18,7 +18,7 @@ from asr.transcription.channels.channel_set import ChannelSet
 from asr.transcription.scheduled_request import Timings
 from asr.transcription.transcriber import Transcriber
 from asr.vad.detector import Detector
-from tests.conftest import KnownSpeech, eventually, tone, wav
+from tests.conftest import RATE, KnownSpeech, eventually, tone, wav
 from tests.support.fake_engine import FakeEngine
 from tests.support.transcribers import whole
 from tests.support.two_channels import LOW, two_channels, two_voices
@@ -182,6 +182,50 @@ async def test_channels_that_part_later_have_their_own_text_from_then_on(
     assert len(set(texts)) == len(texts)  # nothing is said twice
     assert all(f" low{n:02}" in texts for n in range(10))
     assert {" high06", " high07", " high08"} <= {text for n, text in said(found) if n == 1}
+
+
+@pytest.mark.parametrize("has_vad", [False, True])
+async def test_what_channels_say_alike_within_a_window_is_in_the_text_of_one(
+    make_transcriber: Make, engine: FakeEngine, has_vad: bool
+) -> None:
+    sound = two_channels(28.0)
+    sound[: 20 * RATE, 1] = sound[: 20 * RATE, 0]
+    sound[19 * RATE : 20 * RATE] = 0  # nobody's word is cut
+    detector = Detector(lambda _: KnownSpeech((0.0, 19.0), (20.0, 28.0))) if has_vad else None
+    transcriber = make_transcriber(engine, detector=detector)
+    found = await transcribed(transcriber, sound, SPLIT)
+    assert [text for n, text in said(found) if n == 0] == [f" low{n:02}" for n in range(14)]
+    assert [text for n, text in said(found) if n == 1] == [f" high{n:02}" for n in range(9, 13)]
+    assert found.channel_languages == ("en", "es")
+    if has_vad:
+        assert found.coverage is not None
+        assert found.coverage.speech == pytest.approx(27.0 + 8.0, abs=0.1), "once what is equal"
+
+
+async def test_channels_may_part_and_meet_within_a_window(
+    make_transcriber: Make, engine: FakeEngine
+) -> None:
+    sound = two_channels(28.0)
+    for begin, end in ((0, 8), (20, 28)):
+        sound[begin * RATE : end * RATE, 1] = sound[begin * RATE : end * RATE, 0]
+    sound[7 * RATE : 8 * RATE] = sound[20 * RATE : 21 * RATE] = 0
+    found = await transcribed(make_transcriber(engine), sound, SPLIT)
+    assert [text for n, text in said(found) if n == 0] == [f" low{n:02}" for n in range(14)]
+    others = [text for n, text in said(found) if n == 1]
+    assert {f" high{n:02}" for n in range(4, 9)} <= set(others)
+    assert not any("low" in text for text in others)
+    sizes = [window.seconds for step in engine.steps for window in step]
+    assert sum(sizes) < 28 + 15
+
+
+async def test_windows_that_overlap_stay_whole_where_channels_part(
+    make_transcriber: Make, engine: FakeEngine
+) -> None:
+    sound = two_channels(28.0)
+    sound[: 20 * RATE, 1] = sound[: 20 * RATE, 0]
+    transcriber = make_transcriber(engine, stride_seconds=1.0)
+    await transcribed(transcriber, sound, SPLIT)
+    assert [window.seconds for step in engine.steps for window in step] == [28.0, 28.0]
 
 
 async def test_a_mono_recording_is_one_channel(make_transcriber: Make, engine: FakeEngine) -> None:

@@ -94,6 +94,40 @@ def test_each_channel_is_compared_with_all_before_it() -> None:
     assert not is_copy(first, first, number=0)
 
 
+def stretches(first: np.ndarray, second: np.ndarray, *speech: Span) -> list[tuple[float, float]]:
+    likeness = Likeness(2)
+    likeness.push(np.stack([first, second], axis=1))
+    found = likeness.copied_stretches(1, 0.0, len(first) / RATE, speech)
+    return [(round(span.start, 2), round(span.end, 2)) for span in found]
+
+
+def parting(*equal: tuple[float, float], quiet: tuple[float, ...] = ()) -> list[np.ndarray]:
+    """Twenty seconds of two channels that are equal between these times, and quiet for 0.1 s."""
+    first, second = noise(0, seconds=20.0), noise(1, seconds=20.0)
+    for begin, end in equal:
+        second[round(begin * RATE) : round(end * RATE)] = first[
+            round(begin * RATE) : round(end * RATE)
+        ]
+    for moment in quiet:
+        for channel in (first, second):
+            channel[round(moment * RATE) : round((moment + 0.1) * RATE)] *= np.float32(0.1)
+    return [first, second]
+
+
+def test_a_stretch_that_is_equal_ends_in_the_quietest_moment_of_its_last_second() -> None:
+    assert stretches(*parting((0.0, 12.0), quiet=(11.3,))) == [(0.0, 11.35)]
+    assert stretches(*parting((12.0, 20.0), quiet=(12.6,))) == [(12.65, 20.0)]
+    assert stretches(*parting((5.0, 10.0), quiet=(5.5, 9.7))) == [(5.55, 9.75)]
+
+
+def test_a_short_stretch_stays_and_of_many_the_longest_two_are_told() -> None:
+    assert stretches(*parting((5.0, 7.5))) == []
+    assert stretches(*parting()) == []
+    quiet = (3.5, 7.4, 11.9, 15.4, 19.8)
+    found = stretches(*parting((0.0, 4.0), (7.0, 12.0), (15.0, 20.0), quiet=quiet))
+    assert found == [(7.45, 11.95), (15.45, 20.0)]
+
+
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 20_000), max_size=6))
 def test_blocks_of_any_length_give_the_same(sizes: list[int]) -> None:
