@@ -146,6 +146,23 @@ async def test_the_text_before_a_window_is_that_of_its_channel(
     assert sum("high" in prompt for prompt in prompts) >= 2
 
 
+async def test_the_names_to_be_known_are_in_the_prompt_of_every_window_of_every_channel(
+    make_transcriber: Make, engine: FakeEngine
+) -> None:
+    engine.info = replace(engine.info, can_prompt=True)
+    engine.transcribe = lambda window: replace(two_voices(window), left_out=("Bonn",))
+    options = replace(
+        SPLIT, vocabulary=("Ogden", "Bonn"), condition_on_previous_text=True, prompt="Call."
+    )
+    found = await transcribed(make_transcriber(engine, 5.0), two_channels(20.0), options)
+    windows = [window for step in engine.steps for window in step]
+    assert len(windows) >= 8
+    assert {window.options.vocabulary for window in windows} == {("Ogden", "Bonn")}
+    assert all("Ogden" not in (window.options.prompt or "") for window in windows)
+    assert len(found.warnings) == 1, "what is left out in many windows is told once"
+    assert "Bonn" in found.warnings[0]
+
+
 @pytest.mark.parametrize("gain", [1.0, -0.7])
 async def test_a_doubled_channel_is_transcribed_once(
     make_transcriber: Make, engine: FakeEngine, gain: float
