@@ -53,6 +53,7 @@ TESTED_ELSEWHERE = {
     "transcription/channels/channel.py": "by transcription/channels/test_channel_set",
     "transcription/channels/previous_text.py": "by behaviour/test_previous_text",
     "api/deepgram/dialect.py": "data alone",
+    "api/wyoming/means.py": "data alone",
     "api/deepgram/openapi.py": "by server/test_docs",
     "api/deepgram/plan.py": "by api/deepgram/test_routes",
     "api/deepgram/problem.py": "by api/deepgram/test_routes",

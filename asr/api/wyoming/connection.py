@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import chain, repeat
 
 from wyoming.asr import (
     Transcribe,
@@ -23,48 +23,34 @@ from wyoming.asr import (
 )
 from wyoming.audio import AudioChunk, AudioStart, AudioStop
 from wyoming.error import Error
-from wyoming.event import Event
 from wyoming.info import Describe
 from wyoming.ping import Ping, Pong
 
+from asr.api.wyoming.means import ConnectionMeans
 from asr.api.wyoming.reader import EventReader, IncomingEvent
 from asr.api.wyoming.recording import ArrivingRecording, AskedTranscript, asked_of, format_of
 from asr.api.wyoming.sender import EventSender
-from asr.capabilities import EngineInfo
 from asr.concurrency import WaitBudget
 from asr.errors import AsrError, BadRequest, Failure, ShuttingDown
 from asr.formats.writers import PlainText
 from asr.http.admission import BUFFER_BYTES, REQUEST_BYTES
 from asr.http.responses import log_transcription
-from asr.http.sources import BodyLimits, Turn
-from asr.metrics import Metrics
+from asr.http.sources import Turn
 from asr.options import Options
-from asr.resources.memory_budget import BodyMemory
 from asr.transcription.scheduled_request import Timings
-from asr.transcription.scheduler import Scheduler
-from asr.transcription.transcriber import Transcriber
 
 log = logging.getLogger(__name__)
 
 ROUTE = "wyoming"  # The log and the metrics name its recordings so.
 LINGER_SECONDS = 5.0  # After an error the client's rest is read so long: it may read only then.
 PING_CHARS = 1000  # Of a ping's text so many characters come back.
+PROBE_SECONDS = (
+    0.05,
+    0.2,
+    1.0,
+    10.0,
+)  # A half-closed client is probed so long after the last time.
 LEFT = 499  # The status of a recording whose client left, as for HTTP.
-
-
-@dataclass(frozen=True)
-class ConnectionMeans:
-    """What every connection of a server needs."""
-
-    transcriber: Transcriber
-    scheduler: Scheduler
-    memory: BodyMemory
-    metrics: Metrics
-    engine: EngineInfo
-    info: Event  # the answer to `describe`
-    limits: BodyLimits  # of the audio of one recording
-    idle_timeout_s: float
-    send_timeout_s: float
 
 
 class WyomingConnection:
@@ -140,14 +126,31 @@ class WyomingConnection:
                 await self._carry_out(event)
                 self._wait_again()
                 await turn.give()
+            if self._recording is None:
+                await self._until_answered()
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             log.debug("a client has left: %s", error)
         except Exception as error:  # the boundary: the client is told
             failure = _failure(error, ROUTE)
         self._end(failure)
 
+    async def _until_answered(self) -> None:
+        """Wait for the answer to a client that has closed its sending side after its audio.
+
+        The system cannot tell it from one that has left until something is sent: so a `ping` is,
+        now and then, which clients pass over. The system of one that has left refuses it.
+
+        Raises:
+            ConnectionError: the client has left.
+        """
+        for seconds in chain(PROBE_SECONDS, repeat(PROBE_SECONDS[-1])):
+            if self._work is None or self._work.done():
+                return
+            await self._sender.send(Ping().event())
+            await asyncio.wait([self._work], timeout=seconds)
+
     async def _next(self) -> IncomingEvent | None:
-        """The next event; None where the client has left.
+        """The next event; None where the client sends no more.
 
         Raises:
             BodyTimeout: a recording's audio comes too slowly.

@@ -8,8 +8,9 @@ import logging
 
 from aiohttp import web
 
-from asr.api.wyoming.connection import ConnectionMeans, WyomingConnection
+from asr.api.wyoming.connection import WyomingConnection
 from asr.api.wyoming.description import described
+from asr.api.wyoming.means import ConnectionMeans
 from asr.api.wyoming.reader import LINE_BYTES
 from asr.http import app_keys
 from asr.http.sources import LENGTH_BYTES, BodyLimits, receive_at_most

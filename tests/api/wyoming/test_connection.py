@@ -204,6 +204,32 @@ async def test_the_windows_of_a_client_that_leaves_are_dropped(make_port, engine
     assert len(transcribed) <= 4 + 1  # what was inside, and the other client's
 
 
+async def test_a_client_that_closes_its_sending_side_gets_its_answer(make_port, engine):
+    port = await make_port()
+    engine.gate.clear()
+    async with port.client() as client:
+        await say(client)
+        client._writer.write_eof()
+        await eventually(lambda: engine.steps)
+        assert (await client.read_event()).type == "ping", "it may have left"
+        engine.gate.set()
+        assert await text_of(client) == "2.00 s"
+        assert await client.read_event() is None
+    assert (port.count(200), port.count(499)) == (1, 0)
+
+
+async def test_a_client_that_closes_its_sending_side_before_the_end_of_its_audio_has_left(
+    make_port, engine
+):
+    port = await make_port()
+    async with port.client() as client:
+        await say(client, is_whole=False)
+        client._writer.write_eof()
+        assert await client.read_event() is None
+    await eventually(lambda: port.count(499))
+    assert engine.steps == []
+
+
 async def test_a_client_that_sends_nothing_is_closed_and_one_that_waits_is_not(make_port, engine):
     port = await make_port(keepalive_timeout_s=0.2)
     engine.gate.clear()
