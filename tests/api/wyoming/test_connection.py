@@ -32,13 +32,11 @@ LARGE = tone(9.0, 48_000)  # more than the decoder reads before it begins
 @pytest.mark.parametrize(
     ("rate", "channels"), [(16_000, 1), (8_000, 2), (22_050, 1), (48_000, 2), (44_100, 6)]
 )
-async def test_audio_of_every_format_is_heard_as_it_is(make_port, engine, rate, channels, width):
-    port = await make_port()
+async def test_audio_of_every_format_is_heard_as_it_is(client, port, engine, rate, channels, width):
     sound = tone(2.0, rate)
     samples = sound if channels == 1 else np.stack([sound] * channels, axis=1)
-    async with port.client() as client:
-        await say(client, samples, rate, width)
-        assert await text_of(client) == "2.00 s"
+    await say(client, samples, rate, width)
+    assert await text_of(client) == "2.00 s"
     [[window]] = engine.steps
     expected = tone(2.0)[RATE // 2 : -RATE // 2]
     heard = window.samples[RATE // 2 : -RATE // 2]
@@ -70,57 +68,47 @@ async def test_silence_is_a_transcript_without_text(make_port):
         assert kinds == ["transcript-start", "transcript", "transcript-stop"]
 
 
-async def test_the_words_of_a_transcribe_hold_for_its_recording_alone(make_port, engine):
-    port = await make_port()
-    async with port.client() as client:
-        await say(client, language="es")
-        await text_of(client)
-        await client.write_event(AudioStart(RATE, 2, 1).event())
-        await client.write_event(AudioChunk(RATE, 2, 1, pcm(tone(1.0))).event())
-        await client.write_event(AudioStop().event())
-        await text_of(client)
+async def test_the_words_of_a_transcribe_hold_for_its_recording_alone(client, engine):
+    await say(client, language="es")
+    await text_of(client)
+    await client.write_event(AudioStart(RATE, 2, 1).event())
+    await client.write_event(AudioChunk(RATE, 2, 1, pcm(tone(1.0))).event())
+    await client.write_event(AudioStop().event())
+    await text_of(client)
     assert [window.options.language for [window] in engine.steps] == ["es", None]
 
 
-async def test_a_chunk_begins_a_recording_that_has_no_start(make_port):
-    port = await make_port()
-    async with port.client() as client:
-        await client.write_event(AudioChunk(8_000, 2, 1, pcm(tone(1.0, 8_000))).event())
-        await client.write_event(AudioStop().event())
-        assert await text_of(client) == "1.00 s"
+async def test_a_chunk_begins_a_recording_that_has_no_start(client):
+    await client.write_event(AudioChunk(8_000, 2, 1, pcm(tone(1.0, 8_000))).event())
+    await client.write_event(AudioStop().event())
+    assert await text_of(client) == "1.00 s"
 
 
-async def test_a_whole_file_may_be_one_chunk(make_port):
-    port = await make_port()
-    async with port.client() as client:
-        await client.write_event(AudioChunk(RATE, 2, 1, pcm(tone(25.0))).event())
-        await client.write_event(AudioStop().event())
-        assert await text_of(client) == "25.00 s"
+async def test_a_whole_file_may_be_one_chunk(client):
+    await client.write_event(AudioChunk(RATE, 2, 1, pcm(tone(25.0))).event())
+    await client.write_event(AudioStop().event())
+    assert await text_of(client) == "25.00 s"
 
 
-async def test_recordings_that_are_sent_at_once_are_answered_in_their_order(make_port):
-    port = await make_port()
-    async with port.client() as client:
-        for seconds in (3.0, 1.0, 2.0):
-            await say(client, tone(seconds))
-        assert [await text_of(client) for _ in range(3)] == ["3.00 s", "1.00 s", "2.00 s"]
+async def test_recordings_that_are_sent_at_once_are_answered_in_their_order(client):
+    for seconds in (3.0, 1.0, 2.0):
+        await say(client, tone(seconds))
+    assert [await text_of(client) for _ in range(3)] == ["3.00 s", "1.00 s", "2.00 s"]
 
 
-async def test_pings_and_questions_are_answered_and_other_events_passed_over(make_port, engine):
-    port = await make_port()
+async def test_pings_and_questions_are_answered_and_other_events_passed_over(client, engine):
     engine.gate.clear()
-    async with port.client() as client:
-        await say(client)
-        for event in (Event("run-pipeline", {"a": 1}, b"abc"), Event("audio-stop"), Event("x")):
-            await client.write_event(event)
-        await client.write_event(Ping("still there?").event())
-        assert (await client.read_event()).data == {"text": "still there?"}
-        await client.write_event(Event("ping", {"text": {"no": "text"}}))
-        assert (await client.read_event()).type == "pong"
-        await client.write_event(Describe().event())
-        assert (await client.read_event()).type == "info"
-        engine.gate.set()
-        assert await text_of(client) == "2.00 s"
+    await say(client)
+    for event in (Event("run-pipeline", {"a": 1}, b"abc"), Event("audio-stop"), Event("x")):
+        await client.write_event(event)
+    await client.write_event(Ping("still there?").event())
+    assert (await client.read_event()).data == {"text": "still there?"}
+    await client.write_event(Event("ping", {"text": {"no": "text"}}))
+    assert (await client.read_event()).type == "pong"
+    await client.write_event(Describe().event())
+    assert (await client.read_event()).type == "info"
+    engine.gate.set()
+    assert await text_of(client) == "2.00 s"
 
 
 def failing(_: Any) -> WindowResult:
@@ -204,28 +192,24 @@ async def test_the_windows_of_a_client_that_leaves_are_dropped(make_port, engine
     assert len(transcribed) <= 4 + 1  # what was inside, and the other client's
 
 
-async def test_a_client_that_closes_its_sending_side_gets_its_answer(make_port, engine):
-    port = await make_port()
+async def test_a_client_that_closes_its_sending_side_gets_its_answer(client, port, engine):
     engine.gate.clear()
-    async with port.client() as client:
-        await say(client)
-        client._writer.write_eof()
-        await eventually(lambda: engine.steps)
-        assert (await client.read_event()).type == "ping", "it may have left"
-        engine.gate.set()
-        assert await text_of(client) == "2.00 s"
-        assert await client.read_event() is None
+    await say(client)
+    client._writer.write_eof()
+    await eventually(lambda: engine.steps)
+    assert (await client.read_event()).type == "ping", "it may have left"
+    engine.gate.set()
+    assert await text_of(client) == "2.00 s"
+    assert await client.read_event() is None
     assert (port.count(200), port.count(499)) == (1, 0)
 
 
 async def test_a_client_that_closes_its_sending_side_before_the_end_of_its_audio_has_left(
-    make_port, engine
+    client, port, engine
 ):
-    port = await make_port()
-    async with port.client() as client:
-        await say(client, is_whole=False)
-        client._writer.write_eof()
-        assert await client.read_event() is None
+    await say(client, is_whole=False)
+    client._writer.write_eof()
+    assert await client.read_event() is None
     await eventually(lambda: port.count(499))
     assert engine.steps == []
 
@@ -275,8 +259,7 @@ async def test_audio_that_comes_too_slowly_is_refused(make_port):
         (b"[" * 60_000 + b"\n", "bad_request"),
     ],
 )
-async def test_bytes_that_are_no_events_are_refused_at_once(make_port, sent, code):
-    port = await make_port()
+async def test_bytes_that_are_no_events_are_refused_at_once(port, sent, code):
     [error] = await answer_to(port.number, sent)
     assert (error["type"], error["code"]) == ("error", code)
 
@@ -298,8 +281,7 @@ async def test_a_client_that_never_reads_is_dropped(make_port):
         await ask_without_end(port.number)
 
 
-async def test_a_flood_of_small_events_lets_others_run(make_port):
-    port = await make_port()
+async def test_a_flood_of_small_events_lets_others_run(port):
     async with port.client() as flooding, port.client() as other:
         await flooding.write_event(AudioStart(RATE, 2, 1).event())
         chunk = b'{"type": "audio-chunk", "data": {"rate": 16000}, "payload_length": 2}\nab'

@@ -16,11 +16,9 @@ def model(name: str) -> EngineInfo:
     return EngineInfo(name, "whisper", "CUDA is not available", "cpu", LANGUAGES)
 
 
-async def test_a_client_is_told_the_program_its_model_and_the_languages(make_port):
-    port = await make_port()
-    async with port.client() as client:
-        await client.write_event(Describe().event())
-        info = Info.from_event(await client.read_event())
+async def test_a_client_is_told_the_program_its_model_and_the_languages(client):
+    await client.write_event(Describe().event())
+    info = Info.from_event(await client.read_event())
     [program] = info.asr
     assert (program.name, program.version, program.installed) == (
         "asr-api",

@@ -66,8 +66,7 @@ async def test_many_that_come_at_once_leave_no_more_open_than_there_may_be(make_
         client._writer.transport.abort()
 
 
-async def test_draining_ends_the_idle_and_lets_recordings_be_answered(make_port, engine):
-    port = await make_port()
+async def test_draining_ends_the_idle_and_lets_recordings_be_answered(port, engine):
     engine.gate.clear()
     async with port.client() as arriving, port.client() as sent, port.client() as idle:
         await say(arriving, tone(1.0), is_whole=False)
@@ -85,8 +84,7 @@ async def test_draining_ends_the_idle_and_lets_recordings_be_answered(make_port,
     assert not port.port.listener.is_serving()
 
 
-async def test_what_is_not_answered_in_time_is_told_by_draining(make_port, engine):
-    port = await make_port()
+async def test_what_is_not_answered_in_time_is_told_by_draining(port, engine):
     engine.gate.clear()
     async with port.client() as client:
         await say(client)
