@@ -48,6 +48,8 @@ class SpeakerOptions:
     least: int | None = None  # speakers, at least
     most: int | None = None  # speakers, at most
     known: tuple[KnownSpeaker, ...] = ()  # whose names are given where their voices are heard
+    # False: each stretch of speech has a voice of its own, which the caller recognises.
+    are_grouped: bool = True
 
 
 @dataclass(frozen=True)

@@ -138,10 +138,17 @@ class BuiltinSession:
         return self._has_work
 
     def finish(self) -> Diarization:
-        """Decide who spoke when."""
+        """Decide who spoke when, or take each stretch as one of its own, where that is asked."""
+        if not self._asked.are_grouped:
+            return self._ungrouped()
         with self._networks.one_core.limit():
             speakers = self._voiceprints.speakers(self._asked)
         return _in_order(turns(self._stretches, speakers.labels, self._audio.received), speakers)
+
+    def _ungrouped(self) -> Diarization:
+        voices = self._voiceprints.apart()
+        found = turns(self._stretches, voices.labels, self._audio.received)
+        return _in_order(found, voices)
 
     @property
     def _has_work(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from asr.transcript import TokenLogprob, Word
+from asr.transcript import Speaker, TokenLogprob, Word
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,26 @@ class Completed:
 
 
 @dataclass(frozen=True)
+class SpokenSegment:
+    """A part of an utterance that one person has said; the parts joined are its text."""
+
+    item_id: str
+    number: int  # in the session, from 0
+    start: float  # seconds from the session's first sample
+    end: float  # likewise
+    text: str
+    speaker: Speaker | None  # with the same number in the whole session; None: nobody is known
+
+
+@dataclass(frozen=True)
+class SpeakersUnknown:
+    """Who speaks in an utterance cannot be told; its text comes all the same."""
+
+    item_id: str
+    error: Exception
+
+
+@dataclass(frozen=True)
 class Failed:
     """The utterance cannot be transcribed; the session goes on."""
 
@@ -95,6 +115,8 @@ LiveEvent = (
     | Cleared
     | Delta
     | Hypothesis
+    | SpokenSegment
+    | SpeakersUnknown
     | Completed
     | Failed
     | CommandRefused

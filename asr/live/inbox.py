@@ -106,7 +106,7 @@ def _bytes_of(command: Commit | Clear | Configure | Finish) -> int:
     texts: tuple[str | None, ...] = ()
     if isinstance(command, Configure):
         options = command.options.options
-        texts = (options.prompt, options.language, *options.languages)
+        texts = (options.prompt, options.language, *options.languages, *options.vocabulary)
     elif not isinstance(command, Finish):
         texts = (command.tag,)
     return COMMAND_BYTES + sum(map(sys.getsizeof, texts))

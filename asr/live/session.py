@@ -17,6 +17,7 @@ from asr.live.inbox import Clear, Command, Commit, Configure, Finish, Inbox
 from asr.live.input import AudioInput
 from asr.live.options import LiveOptions
 from asr.live.outbox import Outbox
+from asr.live.speakers.completions import Completions
 from asr.live.turns import LiveTurns
 from asr.live.voice import JudgedAudio, VoiceTrack
 from asr.pcm import SAMPLE_RATE
@@ -69,7 +70,10 @@ class LiveSession:
         window = min(setup.window_seconds, setup.info.longest_window)
         self._turns = LiveTurns(options, window, self._outbox)
         decoder = WindowDecoder(setup, scheduler, self._voice.track, self._is_ahead)
-        self._transcriber = LiveTranscriber(decoder, self._turns.takes, self._outbox)
+        self._completions = Completions(setup.diarization, decoder.request, self._outbox)
+        self._transcriber = LiveTranscriber(
+            decoder, self._turns.takes, self._outbox, self._completions
+        )
         self._changed = asyncio.Event()  # A window was begun, or its text is complete.
         self._is_read = False  # The inbox is read to its end.
         self._is_finished = False
@@ -86,7 +90,8 @@ class LiveSession:
         self._begun.add(self)
         self._opened_at = time.monotonic()
         self._expiry = loop.call_later(self._longest, self._expire)
-        self._tasks = [loop.create_task(self._run(part)) for part in (self._read, self._write)]
+        parts = (self._read, self._write, self._completions.run)
+        self._tasks = [loop.create_task(self._run(part)) for part in parts]
         return self
 
     async def __aexit__(
@@ -110,7 +115,8 @@ class LiveSession:
     @property
     def held(self) -> int:
         """Bytes that it holds of what its client has sent, without what every session takes."""
-        return self._inbox.held + sum(take.held for take in self._turns.takes)
+        takes = sum(take.held for take in self._turns.takes)
+        return self._inbox.held + takes + self._completions.held
 
     @property
     def is_behind(self) -> bool:
@@ -255,8 +261,9 @@ class LiveSession:
         self._turns.configure(options)
 
     async def _room(self) -> None:
-        """Wait while the reader of events or the engine is behind."""
+        """Wait while the reader of events, the engine or the diarizer is behind."""
         await self._outbox.room()
+        await self._completions.room()
         while sum(take.is_complete for take in self._turns.takes) >= MOST_WAITING:
             self._changed.clear()
             await self._changed.wait()
@@ -271,6 +278,7 @@ class LiveSession:
             else:
                 self._changed.clear()
                 await self._changed.wait()
+        await self._completions.drained()
         if self.ended is None:
             self.ended = EndReason.EXPIRED if self._is_expired else EndReason.FINISHED
         self._outbox.end()
@@ -282,4 +290,5 @@ def check_options(setup: TranscriptionSetup, options: LiveOptions) -> None:
     Raises:
         BadRequest: it names the option and the remedy.
     """
-    check(setup.policy.apply(options.options), setup.info, has_diarizer=False)
+    has_diarizer = setup.diarization is not None
+    check(setup.policy.apply(options.options), setup.info, has_diarizer)

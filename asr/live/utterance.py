@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from asr.engines.engine import WindowResult
+from asr.errors import AsrError
 from asr.live.options import LiveOptions
 from asr.pcm import SAMPLE_RATE, Samples
-from asr.transcript import LanguageDetection, TokenLogprob, Word, between
+from asr.transcript import LanguageDetection, SpeakerTurn, TokenLogprob, Word, between
 
 NOTE_BYTES = 300  # A word with its times, or a token with its probability, takes so many bytes.
 
@@ -36,6 +37,8 @@ class LiveUtterance:
     _told_logprobs: int = 0  # of `logprobs`, likewise
     language: str | None = None  # code, once it is known
     probabilities: Mapping[str, float] = field(default_factory=dict)
+    turns: list[SpeakerTurn] = field(default_factory=list)  # times as those of `words`
+    speakers_failure: AsrError | None = None  # why nobody knows who speaks
 
     @property
     def text(self) -> str:
@@ -43,8 +46,8 @@ class LiveUtterance:
 
     @property
     def held(self) -> int:
-        """About how many bytes its words and tokens take."""
-        return NOTE_BYTES * (len(self.words) + len(self.logprobs))
+        """About how many bytes its words, tokens and turns take."""
+        return NOTE_BYTES * (len(self.words) + len(self.logprobs) + len(self.turns))
 
     @property
     def is_committed(self) -> bool:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import numpy as np
 import openai
 import pytest
 import soundfile
 import soxr
 
+from models.demo import synthesise
 from tests.behaviour.test_speech import SAMPLES
 from tests.clients.official import Absent, install_node_client
 from tests.conftest import PATIENCE_SECONDS, ROOT, Server
@@ -28,6 +30,7 @@ from tests.support.realtime import RATE, TEXT, URL, server_events
 FLOOD = 10_000  # appends of one sample
 HOLD_SECONDS = 0.1  # The goal is a fifth of it, on a quiet machine.
 KEY = "s3cr3t-k3y"
+VOICES = ("gmw/en-US+m3", "gmw/en-US+Annie")  # They are as unlike as two people's are.
 
 
 def speech(name: str = "en-short") -> bytes:
@@ -74,6 +77,35 @@ async def test_the_official_client_speaks_and_reads(server: Server) -> None:
         assert events[0].type == "input_audio_buffer.speech_started"
         await connection.input_audio_buffer.commit(event_id="mine")
         assert (await received(connection, "error"))[-1].error.event_id == "mine"
+
+
+async def test_the_official_client_reads_who_speaks(server: Server) -> None:
+    """Two synthetic voices take turns; every voice has the same letter when it comes again."""
+    texts = [sentence.text for sentence in synthesise.sentences("en", 4, seed=4)]
+    voices = [VOICES[number % 2] for number in range(4)]
+    parts = [synthesise.speak(text, "en", voice) for text, voice in zip(texts, voices, strict=True)]
+    pause = np.zeros(16_000, np.float32)
+    said = np.concatenate([one for part in parts for one in (part.samples * 0.5, pause)])
+    sent = (soxr.resample(said, 16_000, RATE) * 32767).astype("<i2").tobytes()
+    async with official(server) as connection:
+        await received(connection, "session.created")
+        asked: Any = {"model": "gpt-4o-transcribe-diarize", "language": "en"}
+        audio: Any = {"input": {"transcription": asked}}
+        await connection.session.update(session={"type": "transcription", "audio": audio})
+        await received(connection, "session.updated")
+        for place in range(0, len(sent), 48_000):
+            part = base64.b64encode(sent[place : place + 48_000]).decode()
+            await connection.input_audio_buffer.append(audio=part)
+        await connection.input_audio_buffer.commit(event_id="last")
+        events = await received(connection, "error")
+        whole = [event for event in events if event.type == f"{TEXT}.completed"]
+        while len(whole) < 4:
+            events += await received(connection, f"{TEXT}.completed")
+            whole.append(events[-1])
+    segments = [event for event in events if event.type == f"{TEXT}.segment"]
+    assert [segment.speaker for segment in segments] == ["A", "B", "A", "B"]
+    assert "".join(s.text for s in segments) == "".join(one.transcript for one in whole)
+    assert [segment.id for segment in segments] == [f"seg_00{n}" for n in (1, 2, 3, 4)]
 
 
 def test_the_official_client_for_node_does_so_with_a_subprotocol_as_key(server: Server) -> None:

@@ -37,6 +37,17 @@ def test_as_many_speak_as_are_asked_for(diarizer, dialogue, asked, expected):
     assert {turn.voice for turn in found.turns} == set(range(expected))
 
 
+def test_stretches_may_keep_their_own_voices(diarizer, dialogue, whole):
+    apart = diarize(diarizer, dialogue, SpeakerOptions(are_grouped=False))
+    assert len(apart.voices) > len(whole.voices)
+    assert np.linalg.norm(apart.voices, axis=1) == pytest.approx(1)
+    alike = np.array(apart.voices) @ np.array(whole.voices).T
+    for turn in apart.turns:
+        middle = (turn.start + turn.end) / 2
+        whose = {t.voice for t in whole.turns if t.start <= middle < t.end}
+        assert alike[turn.voice].argmax() in whose
+
+
 @pytest.mark.parametrize("samples", [0, 1, 100, 1_000, 160_000])
 def test_in_silence_nobody_speaks(diarizer, samples):
     assert diarize(diarizer, np.zeros(samples, np.float32)) == Diarization()

@@ -105,3 +105,13 @@ def test_memory_is_bounded_and_who_speaks_stays():
     assert len(prints._vectors) + len(prints._new) < MOST_HELD
     speakers = prints.speakers(SpeakerOptions())
     assert groups(speakers.labels) == groups(people)
+
+
+def test_voices_that_are_not_grouped_are_each_ones_own():
+    prints = Voiceprints(2)
+    assert prints.apart().vectors.shape == (0, 2)
+    for vector in ([1.0, 0.0], [1.0, 0.0], [0.0, 1.0]):
+        prints.add(np.array(vector, np.float32), 1.0)
+    apart = prints.apart()
+    assert apart.labels.tolist() == [0, 1, 2]
+    assert apart.vectors.tolist() == [[1, 0], [1, 0], [0, 1]]

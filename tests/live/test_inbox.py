@@ -53,7 +53,11 @@ async def test_a_flood_of_commands_is_refused_but_never_the_end():
 
 async def test_commands_count_with_the_texts_that_their_client_has_chosen():
     inbox = Inbox()
+    vocabulary = tuple("a name of a place" for _ in range(500))
     options = LiveOptions(options=Options(prompt="x" * 10_000, languages=("en",) * 500))
+    inbox.put(Configure(LiveOptions(options=Options(vocabulary=vocabulary))))
+    assert inbox.held > 17 * 500
+    await inbox.next()
     inbox.put(Configure(options))
     count = MOST_BYTES // inbox.held
     assert count < MOST_COMMANDS

@@ -12,6 +12,7 @@ from asr.live.decoding.partials import Partials
 from asr.live.decoding.windows import WindowDecoder
 from asr.live.events import Completed, Delta, Failed, Hypothesis
 from asr.live.outbox import Outbox
+from asr.live.speakers.completions import Completions
 from asr.live.utterance import LiveUtterance, Take
 from asr.pcm import SAMPLE_RATE
 from asr.transcript import Segment, Word
@@ -24,12 +25,20 @@ class LiveTranscriber:
     Args:
         takes: the windows, in order; those that are done are taken out.
         outbox: takes the events.
+        completions: take what is done.
     """
 
-    def __init__(self, decoder: WindowDecoder, takes: deque[Take], outbox: Outbox) -> None:
+    def __init__(
+        self,
+        decoder: WindowDecoder,
+        takes: deque[Take],
+        outbox: Outbox,
+        completions: Completions,
+    ) -> None:
         self._decoder = decoder
         self._takes = takes
         self._outbox = outbox
+        self._completions = completions
         self._languages = SessionLanguages()
         self._finals = Finals(decoder, self._languages)
 
@@ -41,6 +50,8 @@ class LiveTranscriber:
         """
         take = self._takes[0]
         utterance = take.utterance
+        self._decoder.is_diarized = utterance.options.options.speakers is not None
+        known = len(utterance.words)
         try:
             if not utterance.has_failed:
                 await self._transcribe(take)
@@ -53,10 +64,14 @@ class LiveTranscriber:
         if utterance.is_dropped or utterance.has_failed:
             return
         self._tell(utterance)
-        if take.is_last:
-            if utterance.words:
-                self._languages.add(utterance.language, utterance.seconds)
-            self._outbox.put(self._completed(utterance))
+        has_words = len(utterance.words) > known
+        if not take.is_last:
+            self._completions.put(take, has_words, (), None)
+            return
+        if utterance.words:
+            self._languages.add(utterance.language, utterance.seconds)
+        words = self._words(utterance)
+        self._completions.put(take, has_words, words, self._completed(utterance, words))
 
     async def _transcribe(self, take: Take) -> None:
         utterance, prefix = take.utterance, ""
@@ -81,7 +96,7 @@ class LiveTranscriber:
         if text:
             self._outbox.put(Delta(utterance.id, text, logprobs))
 
-    def _completed(self, utterance: LiveUtterance) -> Completed:
+    def _completed(self, utterance: LiveUtterance, words: tuple[Word, ...]) -> Completed:
         return Completed(
             utterance.id,
             utterance.text,
@@ -89,14 +104,14 @@ class LiveTranscriber:
             utterance.end / SAMPLE_RATE,
             utterance.language,
             utterance.probabilities,
-            self._words(utterance),
+            () if self._decoder.timestamps == "none" else words,
             tuple(utterance.logprobs),
         )
 
     def _words(self, utterance: LiveUtterance) -> tuple[Word, ...]:
-        """The words with the times of their speech alone; none where the server gives no times."""
+        """The words with the times of their speech alone."""
         words = tuple(utterance.words)
-        if not words or self._decoder.timestamps == "none":
+        if not words:
             return ()
         whole = Segment(words[0].start, words[-1].end, utterance.text, words)
         [trimmed] = TimeTrimmer(self._decoder.track).trim([whole])

@@ -39,6 +39,7 @@ class WindowDecoder:
         self._scheduler = scheduler
         self._is_ahead = is_ahead
         self.track = track
+        self.is_diarized = False  # whether the diarizer takes the windows, too
 
     @property
     def can_prefix(self) -> bool:
@@ -60,6 +61,7 @@ class WindowDecoder:
         """
         request = self._scheduler.admit(is_live=True)
         request.is_urgent = not self._is_ahead()
+        request.is_diarized = self.is_diarized and not request.is_urgent
         return request
 
     async def decode(self, window: Window) -> WindowResult:
@@ -83,6 +85,7 @@ class WindowDecoder:
             options,
             timestamps=timestamps,
             condition_on_previous_text=None,
+            speakers=None,
             is_live=not self._is_ahead(),
             language=options.language or utterance.language,
         )

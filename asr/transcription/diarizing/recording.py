@@ -70,7 +70,7 @@ class DiarizedRecording:
         self._session: DiarizationSession | None = None  # of the worker
         self._taken = 0  # samples, likewise
         self._has_ended = False  # likewise
-        self.rank = Rank.JOB if request.is_job else Rank.LATER_WORDS
+        self.rank = _rank(request)
         timings.diarized = 0.0
         request.is_diarized = True
 
@@ -81,7 +81,8 @@ class DiarizedRecording:
 
     @property
     def gives_way(self) -> bool:
-        return self._request.has_company
+        """Whether the engine works for others; speech that goes on sets its own pace."""
+        return not self._request.is_urgent and self._request.has_company
 
     @property
     def _behind(self) -> int:
@@ -198,6 +199,12 @@ class DiarizedRecording:
             self._loop.call_soon_threadsafe(function, argument)  # type: ignore[arg-type]
         except RuntimeError:  # the loop has closed: nobody waits any more
             log.debug("the event loop has closed")
+
+
+def _rank(request: ScheduledRequest) -> Rank:
+    if request.is_urgent:
+        return Rank.LIVE
+    return Rank.JOB if request.is_job else Rank.LATER_WORDS
 
 
 def _as_ours(error: Exception) -> AsrError:

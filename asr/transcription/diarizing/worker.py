@@ -127,13 +127,20 @@ class DiarizationWorker:
             self._current = None
 
     def _rest(self, workload: Workload, seconds: float) -> None:
-        """Rest as long as the engine works for others, `seconds` at most."""
+        """Rest as long as the engine works for others, `seconds` at most.
+
+        Live speech ends the rest: somebody waits for it.
+        """
         ends = self._clock.elapsed() + seconds
-        while self._gives_way(workload) and not self._stopping.is_set():
+        while self._gives_way(workload) and not self._is_wanted:
             left = ends - self._clock.elapsed()
             if left <= 0:
                 return
             self._clock.rest(self._stopping, min(left, pace.SLICE_SECONDS))
+
+    @property
+    def _is_wanted(self) -> bool:
+        return self._turns.has_live or self._stopping.is_set()
 
     def _gives_way(self, workload: Workload) -> bool:
         """Whether the engine works for others, or has done so a moment ago."""

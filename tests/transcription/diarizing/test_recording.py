@@ -11,6 +11,7 @@ from asr.errors import DiarizationFailed, OutOfResources
 from asr.metrics import Metrics
 from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE
+from asr.transcription.admission.turns import Rank
 from asr.transcription.diarizing.recording import LAG_SECONDS, DiarizedRecording
 from asr.transcription.diarizing.worker import DiarizationWorker
 from asr.transcription.scheduled_request import Timings
@@ -25,6 +26,7 @@ class Request:
     """Stands for the request in the queue."""
 
     is_job = False
+    is_urgent = False
     is_diarized = False
     has_company = False
 
@@ -80,6 +82,15 @@ async def test_what_is_pushed_is_told_apart_on_the_workers_thread(place):
     assert threading.get_ident() not in place.diarizer.threads
     assert (place.request.lagging, place.timings.diarized) == (0, 5.0)
     assert place.metrics.registry.get_sample_value("asr_diarized_audio_seconds_total") == 5.0
+
+
+async def test_speech_that_goes_on_comes_first_and_does_not_rest(place):
+    place.request.has_company = True
+    assert place.recording().gives_way
+    assert place.recording().rank is Rank.LATER_WORDS
+    place.request.is_urgent = True
+    assert not place.recording().gives_way
+    assert place.recording().rank is Rank.LIVE
 
 
 async def test_a_recording_without_samples_has_no_turns(place):

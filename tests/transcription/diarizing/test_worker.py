@@ -156,6 +156,26 @@ def test_the_thread_rests_in_the_moment_between_two_requests_of_others(worker, c
     assert clock.worked / clock.now == pytest.approx(SHARE)
 
 
+def test_live_speech_ends_the_rest(worker, clock):
+    done: list[str] = []
+    live = Work("live", 1, done, Rank.LIVE, clock)
+    recording = Work("recording", 2, done, clock=clock)
+    recording.crowded = 10**6
+    rest = clock.rest
+
+    def rest_and_speak(stopping: threading.Event, seconds: float) -> None:
+        rest(stopping, seconds)
+        if live.left:
+            worker.wake(live)
+
+    clock.rest = rest_and_speak
+    together(worker, recording)
+    assert live.ended.wait(PATIENCE_SECONDS)
+    assert done == ["recording", "live", "recording"]
+    assert clock.rests[0] == SLICE_SECONDS
+    assert clock.now - 3 * PIECE < 2 * PIECE / SHARE
+
+
 def test_who_leaves_has_no_more_turns(worker):
     done: list[str] = []
     stays, leaves = Work("stays", 3, done), Work("leaves", 10**6, done)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from asr.api.openai.plan import AnswerPlan, plan
 from asr.api.openai.realtime.schemas import (
+    DIARIZING_MODEL,
     HYPOTHESIS,
     LOGPROBS,
     WORDS,
@@ -28,6 +29,7 @@ from asr.errors import BadRequest, Invalid
 from asr.http.invalid_fields import invalid_fields
 from asr.http.openapi import Json
 from asr.live.options import LiveAudio, LiveOptions, TurnDetection
+from asr.options import Options, SpeakerOptions
 from asr.text import printable
 from asr.transcription import policy
 
@@ -99,7 +101,7 @@ def _configured(
     planned = _planned(session, info, server)
     return Configuration(
         _without_unknown(session),
-        _live(session, planned),
+        _live(session, _with_speakers(session, planned.options, server)),
         (*warnings, *planned.warnings, *_without_effect(session)),
     )
 
@@ -199,12 +201,32 @@ def _planned(session: TranscriptionSession, info: EngineInfo, server: ServerInfo
     return planned
 
 
-def _live(session: TranscriptionSession, planned: AnswerPlan) -> LiveOptions:
+def _with_speakers(session: TranscriptionSession, options: Options, server: ServerInfo) -> Options:
+    """`options` that ask who speaks, where the session does.
+
+    Raises:
+        BadRequest: the server has no diarizer.
+    """
+    asked = session.audio.input.transcription
+    if not asked.asks_who_speaks:
+        return options
+    if not server.has_diarizer:
+        name = "diarize" if asked.diarize else "model"
+        remedy = "leave it out" if asked.diarize else "name another model"
+        raise BadRequest(
+            f"{TRANSCRIPTION}.{name}: the server does not tell speakers apart (DIARIZER=off), and "
+            f"this asks who speaks: {remedy}, or start the server with DIARIZER=builtin",
+            f"{TRANSCRIPTION}.{name}",
+        )
+    return replace(options, speakers=SpeakerOptions())
+
+
+def _live(session: TranscriptionSession, options: Options) -> LiveOptions:
     asked = session.audio.input
     return LiveOptions(
         audio=_audio(asked.format),
         turns=_turns(asked.turn_detection),
-        options=planned.options,
+        options=options,
         hold_back=HOLD_BACKS[asked.transcription.delay or "medium"],
     )
 
@@ -228,5 +250,9 @@ def _turns(asked: SessionServerVad | SessionSemanticVad | None) -> TurnDetection
 
 
 def _shown_transcription(asked: TranscriptionSettings, model_id: str) -> Json:
-    """The settings with the model that is served; of the others those that are set."""
-    return {**asked.model_dump(exclude_defaults=True), "model": model_id}
+    """The settings with the model that is served; of the others those that are set.
+
+    The diarizing model's own name stays, which says that speakers are told apart.
+    """
+    model = DIARIZING_MODEL if asked.model == DIARIZING_MODEL else model_id
+    return {**asked.model_dump(exclude_defaults=True), "model": model}

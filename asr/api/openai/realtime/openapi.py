@@ -20,6 +20,7 @@ TYPES_SENT = (
     "conversation.item.added",
     "conversation.item.done",
     "conversation.item.input_audio_transcription.delta",
+    "conversation.item.input_audio_transcription.segment",
     "conversation.item.input_audio_transcription.completed",
     "conversation.item.input_audio_transcription.failed",
     "error",

@@ -19,6 +19,8 @@ PROMPT_CHARS = 10_000  # A longer prompt is refused, as in a form.
 MOST_LISTED = 500  # Longer lists are refused; each is in the session's memory.
 WORD_CHARS = 200  # A keyword, a language or a name with more characters is refused.
 
+DIARIZING_MODEL = "gpt-4o-transcribe-diarize"  # OpenAI's, which tells speakers apart
+
 Short = Annotated[str, Field(max_length=WORD_CHARS)]
 
 
@@ -52,7 +54,12 @@ class ALawFormat(SessionPart):
 class TranscriptionSettings(SessionPart):
     """What is transcribed, and how."""
 
-    model: Short | None = Field(None, description="Any name, because the server has one model")
+    model: Short | None = Field(
+        None,
+        description=(
+            f"Any name, because the server has one model; `{DIARIZING_MODEL}` asks who speaks"
+        ),
+    )
     language: Short | None = Field(
         None, description="Code, tag or English name of the spoken language; unset: it is detected"
     )
@@ -73,6 +80,14 @@ class TranscriptionSettings(SessionPart):
         ),
     )
     task: Task = Field("transcribe", description="`translate`: into English; OpenAI has no such")
+    diarize: bool = Field(
+        False,
+        description=f"Ask who speaks, as the model `{DIARIZING_MODEL}` does; OpenAI has no such",
+    )
+
+    @property
+    def asks_who_speaks(self) -> bool:
+        return self.diarize or self.model == DIARIZING_MODEL
 
 
 class NoiseReduction(SessionPart):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from asr.api.openai.problem import problem
 from asr.errors import Failure
-from asr.formats.openai_json import token_json, word_json
+from asr.formats.openai_json import segment_id, token_json, word_json
 from asr.http.openapi import Json
-from asr.live.events import Completed, Delta, Hypothesis
+from asr.live.events import Completed, Delta, Hypothesis, SpokenSegment
 from asr.transcript import TokenLogprob
 
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
@@ -58,6 +58,20 @@ def delta(told: Delta, with_logprobs: bool) -> Json:
 def hypothesis(told: Hypothesis) -> Json:
     kind = f"{TRANSCRIPTION}.hypothesis"
     return event(kind, item_id=told.item_id, content_index=0, text=told.text)
+
+
+def segment(told: SpokenSegment) -> Json:
+    """A part of an utterance with its speaker, "A" or "B" and so on; "" where it is not known."""
+    return event(
+        f"{TRANSCRIPTION}.segment",
+        id=segment_id(told.number),
+        item_id=told.item_id,
+        content_index=0,
+        start=round(told.start, 3),
+        end=round(told.end, 3),
+        speaker="" if told.speaker is None else told.speaker.letter,
+        text=told.text,
+    )
 
 
 def completed(told: Completed, with_logprobs: bool, with_words: bool) -> Json:

@@ -21,8 +21,10 @@ from asr.live.events import (
     Failed,
     Hypothesis,
     LiveEvent,
+    SpeakersUnknown,
     SpeechStarted,
     SpeechStopped,
+    SpokenSegment,
 )
 from asr.metrics import Metrics
 from asr.transcript import TokenLogprob, between
@@ -36,6 +38,7 @@ class Utterances:
         self._committed: dict[str, Committed] = {}  # those without a text yet
         self._ended_at: dict[str, float] = {}  # when they were committed, by the clock
         self._begun: set[str] = set()  # those with a text that is not white space alone
+        self._told_apart: set[str] = set()  # those with a segment
         self.count = 0  # that were committed
 
     def events(
@@ -59,6 +62,13 @@ class Utterances:
             yield from self._done(told.item_id, "incomplete", None, is_older)
         elif isinstance(told, CommandRefused):
             yield server_events.failed_event(Failure.of(told.error), told.tag)
+        elif isinstance(told, SpeakersUnknown):
+            yield server_events.failed_event(Failure.of(told.error))
+        elif isinstance(told, SpokenSegment):
+            is_first = told.item_id not in self._told_apart
+            self._told_apart.add(told.item_id)
+            text = told.text.lstrip() if is_first else told.text
+            yield server_events.segment(replace(told, text=text))
         elif isinstance(told, Delta):
             yield from self._delta(told, configuration.includes(LOGPROBS))
         elif isinstance(told, Hypothesis):
@@ -95,6 +105,7 @@ class Utterances:
         committed = self._committed.pop(item_id, None)
         ended_at = self._ended_at.pop(item_id, None)
         self._begun.discard(item_id)
+        self._told_apart.discard(item_id)
         if ended_at is not None:
             self._metrics.live_text_seconds.observe(time.monotonic() - ended_at)
         if is_older:

@@ -10,7 +10,7 @@ from asr.api.openai.realtime.configuration import Configuration, initial, update
 from asr.capabilities import EngineInfo, ServerInfo
 from asr.errors import BadRequest, CallerError, Invalid
 from asr.live.options import LiveAudio, LiveOptions, TurnDetection
-from asr.options import Options
+from asr.options import Options, SpeakerOptions
 
 INFO = EngineInfo(
     "openai/whisper-tiny",
@@ -226,3 +226,37 @@ def test_a_deep_object_is_passed_over() -> None:
     assert initial({"x": deep}, INFO, SERVER).warnings == (
         "session.x has no effect here: leave it out",
     )
+
+
+@pytest.mark.parametrize(
+    "transcription",
+    [{"model": "gpt-4o-transcribe-diarize"}, {"model": "whisper-1", "diarize": True}],
+)
+def test_the_diarizing_model_or_a_field_asks_who_speaks(transcription: dict[str, Any]) -> None:
+    found = initial(
+        {"audio": {"input": {"transcription": transcription}}},
+        INFO,
+        ServerInfo(has_diarizer=True),
+    )
+    assert found.live.options.speakers == SpeakerOptions()
+    assert found.warnings == ()
+    shown = found.echo(INFO.model_id)["audio"]["input"]["transcription"]
+    assert "diarize" in str(shown)
+    other = {"audio": {"input": {"transcription": {"model": "whisper-1", "diarize": False}}}}
+    assert updated(found, other, INFO, SERVER).live.options.speakers is None
+
+
+@pytest.mark.parametrize(
+    ("transcription", "name", "remedy"),
+    [
+        ({"model": "gpt-4o-transcribe-diarize"}, "model", "name another model"),
+        ({"diarize": True}, "diarize", "leave it out"),
+    ],
+)
+def test_a_server_without_diarizer_says_so(
+    transcription: dict[str, Any], name: str, remedy: str
+) -> None:
+    with pytest.raises(BadRequest, match=r"\(DIARIZER=off\)") as refused:
+        configured(transcription=transcription)
+    assert refused.value.param == f"session.audio.input.transcription.{name}"
+    assert f"{remedy}, or start the server with DIARIZER=builtin" in refused.value.message

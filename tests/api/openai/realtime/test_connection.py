@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import aiohttp
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -181,6 +182,48 @@ async def test_words_logprobs_and_hypotheses_come_where_they_are_included(
     [word] = completed["words"]
     assert (word["word"], word["probability"]) == ("hello", 0.9)
     assert (completed["start"], completed["language"]) == (0.0, "en")
+
+
+async def test_speakers_come_as_segments_before_the_whole_text(live_client, connect):
+    socket = await connect(live_client)
+    answer = await socket.update(transcription={"model": "gpt-4o-transcribe-diarize"})
+    shown = answer["session"]["audio"]["input"]["transcription"]
+    assert shown["model"] == "gpt-4o-transcribe-diarize"
+    loud = np.frombuffer(sound(2.0, 1.0), "<i2")
+    for data in (loud, loud // 5, loud):
+        await socket.append(data.tobytes())
+    found = []
+    for _ in range(3):
+        *before, completed = await socket.until(f"{TEXT}.completed")
+        [segment] = [event for event in before if event["type"] == f"{TEXT}.segment"]
+        assert segment["item_id"] == completed["item_id"]
+        assert segment["text"] == completed["transcript"]
+        assert 0 <= segment["start"] < segment["end"]
+        found.append((segment["id"], segment["speaker"]))
+    assert found == [("seg_001", "A"), ("seg_002", "B"), ("seg_003", "A")]
+
+
+async def test_a_diarizer_that_fails_is_an_error_and_the_text_comes(live_client, connect, diarizer):
+    diarizer.failing = "begin"
+    socket = await connect(live_client)
+    await socket.update(transcription={"diarize": True})
+    await socket.append(sound(2.0, 1.0))
+    *before, completed = await socket.until(f"{TEXT}.completed")
+    assert completed["transcript"]
+    assert "the diarizer failed on this audio" in before[-1]["error"]["message"]
+
+
+async def test_a_server_without_diarizer_refuses_the_diarizing_model(make_live_client, connect):
+    socket = await connect(await make_live_client(diarizer="off"))
+    await socket.send(
+        "session.update",
+        event_id="mine",
+        session={"audio": {"input": {"transcription": {"model": "gpt-4o-transcribe-diarize"}}}},
+    )
+    error = await socket.error()
+    assert error["event_id"] == "mine"
+    assert error["param"] == "session.audio.input.transcription.model"
+    assert "name another model, or start the server with DIARIZER=builtin" in error["message"]
 
 
 async def test_an_utterance_that_fails_is_told_and_the_session_goes_on(

@@ -1,0 +1,1 @@
+"""Who speaks in a live session: the same person has the same label to its end."""

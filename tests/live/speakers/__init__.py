@@ -1,0 +1,1 @@
+"""Test who speaks in a live session."""
