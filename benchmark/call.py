@@ -2,13 +2,15 @@
 
     MODEL_ID=openai/whisper-base python -m benchmark.call LEFT.flac RIGHT.flac --late 2
 
-The second voice begins `--late` seconds after the first one: both speak at once.
+The second voice begins `--late` seconds after the first one: both speak at once. The call is a
+file in a new temporary folder, whose name is printed, or the one that `--output` names.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from pathlib import Path
 
 import click
@@ -23,6 +25,7 @@ from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcript import Transcript
 from asr.transcription.service import open_service
 
+FILE = "call.flac"
 CHOICES: tuple[Channels, ...] = ("mix", "split")
 
 
@@ -77,10 +80,15 @@ async def run(left: Path, right: Path, late: float, call: Path) -> None:
 @click.argument("left", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("right", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--late", default=2.0, type=click.FloatRange(0, 3600), show_default=True)
-@click.option("-o", "--output", default="call.flac", type=click.Path(path_type=Path))
-def main(left: Path, right: Path, late: float, output: Path) -> None:
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file of the call, such as call.flac; unset: one in a new temporary folder.",
+)
+def main(left: Path, right: Path, late: float, output: Path | None) -> None:
     """Make a call of two recordings, and transcribe it mixed and split."""
-    asyncio.run(run(left, right, late, output))
+    asyncio.run(run(left, right, late, output or Path(tempfile.mkdtemp(prefix="call-"), FILE)))
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ TRIALS = (
     Trial(5, "leaving", "100 callers leave", 5, under_load.leaving),
     Trial(6, "ending", "SIGTERM with 6 in flight", 1, lifecycle.ending),
     Trial(7, "growth", "growth, and a planted leak", 16, lifecycle.growth),
-    Trial(8, "contract", "OpenAI's clients", 4, inputs.contract),
+    Trial(8, "contract", "published clients", 4, inputs.contract),
     Trial(9, "bombs", "small files that unpack to a lot", 3, inputs.unpacking),
     Trial(10, "corpus", "broken files", 1, inputs.corpus),
     Trial(11, "fuzz", "broken and slow HTTP", 5, inputs.fuzz),

@@ -9,6 +9,7 @@ import pytest
 from benchmark.reliability import suite
 from benchmark.reliability.document import insert
 from benchmark.reliability.suites import read
+from benchmark.reliability.trials.inputs import without_count
 from benchmark.reliability.trials.trial import Trial
 from benchmark.reliability.verdict import Verdict, at_most, reported, table, unmeasured
 from tests.conftest import ROOT
@@ -90,3 +91,10 @@ def test_a_report_of_pytest_is_counted(tmp_path: Path) -> None:
     counted = read(report)
     assert (counted.passed, counted.failed, counted.skipped, counted.longest_s) == (1, 1, 1, 2.5)
     assert counted.figure == "1 tests pass, 1 fail, 1 skipped: b; the longest takes 2.5 s"
+
+
+def test_the_row_of_the_clients_has_no_count_that_grows_old() -> None:
+    last = "168 cells, 1 wrong; openai 3.52.0 for Python"
+    assert without_count(last) == "1 wrong; openai 3.52.0 for Python"
+    assert without_count("the server did not start") == "the server did not start"
+    assert " cells" not in (ROOT / "RELIABILITY.md").read_text()
