@@ -19,7 +19,7 @@ from asr.engines.whisper.dtypes.measurement import FORMATS, ModelShape
 log = logging.getLogger(__name__)
 
 FOLDER = "dtypes"  # The files lie here in the cache directory, one for each machine and shape.
-VERSION = 1  # Files of another version are not read: another one measures something else.
+VERSION = 2  # Files of another version are not read: another one measures something else.
 DIGEST_DIGITS = 16  # A file's name has so many hexadecimal digits.
 MOST_BYTES = 65_536  # A file of more bytes than this is none of ours.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from asr.engines.whisper.model import onednn
+from asr.engines.whisper.model import int8, onednn
 from asr.engines.whisper.model.cross_attention import attend, by_head, merged
 from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import (
@@ -17,6 +17,7 @@ from asr.engines.whisper.model.weights import (
     EncoderLayer,
     EncoderWeights,
     Norm,
+    Packing,
     Weights,
     linear,
 )
@@ -48,14 +49,20 @@ def _convolved(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
 
 def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
+    projected = projected.to(attention_dtype(layer.query_key_value.packing, x.dtype))
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
     if layer.query_key_value.is_packed and onednn.fuses_well():
         attended = onednn.attention(query, key, value)  # [n, H, T, S]
     else:
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    x = x + linear(merged(attended), layer.attention_out)
+    x = x + linear(merged(attended).to(x.dtype), layer.attention_out)
     x = _fed(layer, x)
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
+
+
+def attention_dtype(packing: Packing, dtype: torch.dtype) -> torch.dtype:
+    """Return in which dtype the encoder attends, where other activations have `dtype`."""
+    return torch.bfloat16 if packing is Packing.INT8 and onednn.is_fast_in_bfloat16() else dtype
 
 
 def prefill(
@@ -141,7 +148,14 @@ def _embedded(decoder: DecoderWeights, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _fed(layer: EncoderLayer | DecoderLayer, x: torch.Tensor) -> torch.Tensor:
-    return x + linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
+    most = int8.rows_at_once()
+    if layer.widen.packing is not Packing.INT8 or x.shape[-2] <= most:
+        return x + _feed(layer, x)
+    return torch.cat([part + _feed(layer, part) for part in x.split(most, dim=-2)], dim=-2)
+
+
+def _feed(layer: EncoderLayer | DecoderLayer, x: torch.Tensor) -> torch.Tensor:
+    return linear(linear(_normed(x, layer.feed_norm), layer.widen, gelu=True), layer.narrow)
 
 
 def _normed(x: torch.Tensor, norm: Norm) -> torch.Tensor:
