@@ -15,6 +15,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.transport.serialization import Binary
 
 from asr.server import docs
 from asr.server.app import DIALECTS
@@ -34,6 +35,7 @@ PATHS = [
 ]  # fmt: skip
 SLOW_SOCKETS = 120
 BODY_TIMEOUT = 3
+CLIP = wav(tone(0.1))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,9 @@ def test_every_method_on_every_path_has_an_answer(target: Controlled, method: st
     assert_well(target)
 
 
-schema = schemathesis.openapi.from_dict(docs.document(DIALECTS))
+# Names of examples would be asked of a name server: this address is refused at once.
+document = json.dumps(docs.document(DIALECTS)).replace("//example.com/", "//192.0.2.1/")
+schema = schemathesis.openapi.from_dict(json.loads(document))
 
 
 @schema.parametrize()
@@ -98,8 +102,16 @@ schema = schemathesis.openapi.from_dict(docs.document(DIALECTS))
 def test_requests_made_from_the_document_are_never_our_failure(
     case: schemathesis.Case, target: Controlled
 ) -> None:
-    response = case.call(base_url=target.url)
+    response = with_audio(case).call(base_url=target.url)
     case.validate_response(response, checks=[not_a_server_error])
+
+
+def with_audio(case: schemathesis.Case) -> schemathesis.Case:
+    """Let the files of a form be audio, where the document's examples are pictures."""
+    if isinstance(case.body, dict):
+        files = {name for name, value in case.body.items() if isinstance(value, Binary)}
+        case.body = {**case.body, **dict.fromkeys(files, Binary(CLIP))}
+    return case
 
 
 HEAD = b"POST /asr HTTP/1.1\r\nHost: x\r\n"
