@@ -34,11 +34,11 @@ const LATE = new SessionEnded(
 
 export class LiveSession {
   /**
-   * on.started(), on.delta(item, text), on.hypothesis(item, text), on.completed(item, event),
-   * on.failed(item, message), on.slow(isSlow), on.ended(error or null).
+   * on.started(), on.delta(item, text), on.hypothesis(item, text), on.segment(item, event),
+   * on.completed(item, event), on.failed(item, message), on.slow(isSlow), on.ended(error or null).
    */
   constructor(options, on) {
-    this.options = options; // {language, prompt, rate}
+    this.options = options; // {language, prompt, diarize, rate}
     this.on = on;
     this.waiting = []; // sound that came before the session was there
     this.openItems = new Set(); // utterances whose text is not complete
@@ -80,10 +80,11 @@ export class LiveSession {
   }
 
   configure() {
-    const { language, prompt, rate } = this.options;
+    const { language, prompt, diarize, rate } = this.options;
     const transcription = { model: "whisper-1" };
     if (language) transcription.language = language;
     if (prompt) transcription.prompt = prompt;
+    if (diarize) transcription.diarize = true;
     const input = {
       format: { type: "audio/pcm", rate },
       transcription,
@@ -112,6 +113,9 @@ export class LiveSession {
         break;
       case `${ITEM}hypothesis`:
         this.on.hypothesis(event.item_id, event.text);
+        break;
+      case `${ITEM}segment`:
+        this.on.segment(event.item_id, event);
         break;
       case `${ITEM}completed`:
         this.on.completed(event.item_id, event);

@@ -53,6 +53,7 @@ export class SpeechRun {
         started: () => this.begun(),
         delta: (item, text) => this.delta(item, text),
         hypothesis: (item, text) => this.expect(item, text),
+        segment: (item, event) => (this.item(item).parts ??= []).push(event),
         completed: (item, event) => this.complete(item, event),
         failed: (item, message) => this.view.complain("A sentence was not transcribed.", message),
         slow: (isSlow) => (this.isSlow = isSlow),
@@ -116,19 +117,23 @@ export class SpeechRun {
       this.items.delete(id);
       return;
     }
-    const start = event.start ?? event.words?.[0]?.start ?? 0;
-    const end = event.end ?? event.words?.at(-1)?.end ?? this.microphone.seconds;
     const words = event.words ?? [];
-    item.segment = { start, end, text: ` ${text.trim()}`, speaker: null, words };
+    const start = event.start ?? words[0]?.start ?? 0;
+    const end = event.end ?? words.at(-1)?.end ?? this.microphone.seconds;
     this.language = event.language ?? this.language;
-    this.view.transcript.time(item.line, item.segment);
+    item.segments = divided({ start, end, text, words }, item.parts ?? []);
+    let { line } = item;
+    item.segments.forEach((segment, i) => {
+      if (i) line = this.view.transcript.line(line);
+      this.view.transcript.time(line, segment);
+    });
     this.view.transcript.box.scrollTop = this.view.transcript.box.scrollHeight;
   }
 
   finish() {
     const { microphone } = this;
     const name = `speech-${new Date().toISOString().slice(0, 19).replace(/[:T]/g, "-")}.wav`;
-    const segments = [...this.items.values()].map(({ segment }) => segment).filter(Boolean);
+    const segments = [...this.items.values()].flatMap((item) => item.segments ?? []);
     const text = segments.map((segment) => segment.text).join("").trim();
     this.recording = microphone.count ? microphone.recording(name) : null;
     if (this.recording) this.view.player.load(this.recording);
@@ -136,4 +141,29 @@ export class SpeechRun {
     const result = { name, task: "transcribe", language, duration: microphone.seconds, text, segments };
     this.view.finish({ ...result, language: options.names?.[language] ?? language }, "Done");
   }
+}
+
+/** An utterance as segments of one speaker each, where the server has told its parts. */
+function divided({ start, end, text, words }, parts) {
+  if (parts.length < 2) {
+    const speaker = parts[0]?.speaker || null;
+    return [{ start, end, text: ` ${text.trim()}`, speaker, words }];
+  }
+  let place = 0; // behind the parts so far
+  let said = 0; // behind the words so far
+  let left = words;
+  return parts.map((part) => {
+    place += part.text.length;
+    let count = 0;
+    for (const { word } of left) {
+      const at = text.indexOf(word.trim(), said);
+      if (at >= place) break;
+      said = Math.max(at, said) + word.trim().length;
+      count += 1;
+    }
+    const own = left.slice(0, count);
+    left = left.slice(count);
+    const { start, end, speaker } = part;
+    return { start, end, text: ` ${part.text.trim()}`, speaker: speaker || null, words: own };
+  });
 }

@@ -34,8 +34,8 @@ export class Transcript {
     this.box.replaceChildren(element);
   }
 
-  /** A new line, whose text comes bit by bit. */
-  line() {
+  /** A new line, whose text comes bit by bit; it is the last one, or stands behind another. */
+  line(before = null) {
     const tags = ["p", "button", "span", "span", "span"];
     const made = tags.map((tag) => document.createElement(tag));
     const [element, time, said, body, partial] = made;
@@ -51,8 +51,8 @@ export class Transcript {
     element.append(time, said);
     this.box.querySelector(".empty")?.remove();
     const line = { element, time, body, partial, text: "", segment: null };
-    this.keepEnd(() => this.box.append(element));
-    this.lines.push(line);
+    this.keepEnd(() => (before ? before.element.after(element) : this.box.append(element)));
+    this.lines.splice(before ? this.lines.indexOf(before) + 1 : this.lines.length, 0, line);
     return line;
   }
 

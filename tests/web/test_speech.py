@@ -144,6 +144,46 @@ async def test_each_end_of_a_session_has_its_sentence(open_page):
         del codes[0]
 
 
+async def test_each_speaker_of_a_sentence_has_a_line_and_a_colour(open_page):
+    page = await open_page()
+    asked = []
+    item, text = {"item_id": "one", "content_index": 0}, "Where to? To Lisbon, to Lima."
+    parts = [("A", "Where to?", 0.2, 1.0), ("B", " To Lisbon, to Lima.", 1.3, 2.4)]
+    words = [{"word": f" {word}", "start": 0.2 + n * 0.4} for n, word in enumerate(text.split())]
+    told = [
+        {"type": "delta", "delta": text},
+        *(
+            {"type": "segment", "speaker": who, "text": said, "start": start, "end": end}
+            for who, said, start, end in parts
+        ),
+        {"type": "completed", "transcript": text, "words": words, "start": 0.0, "end": 2.5},
+    ]
+
+    def serve(socket):
+        def answer(message):
+            if isinstance(message, str) and "session.update" in message:
+                asked.append(json.loads(message)["session"]["audio"]["input"]["transcription"])
+                socket.send(json.dumps({"type": "session.updated"}))
+                for event in told:
+                    kind = f"conversation.item.input_audio_transcription.{event['type']}"
+                    socket.send(json.dumps({**event, **item, "type": kind}))
+
+        socket.on_message(answer)
+        socket.send(json.dumps({"type": "session.created"}))
+
+    await page.route_web_socket("**/v1/realtime*", serve)
+    await page.evaluate("document.querySelector('#diarize').checked = true")
+    await page.get_by_role("button", name="Speak", exact=True).click()
+    await until(page, "document.querySelectorAll('.line .speaker').length === 2")
+    assert asked[0]["diarize"] is True
+    assert await lines(page) == ["Where to?", "To Lisbon, to Lima."]
+    assert await page.locator(".line .speaker").all_inner_texts() == ["Speaker A", "Speaker B"]
+    colours = "[...document.querySelectorAll('.line')].map((line) => line.dataset.speaker)"
+    assert await page.evaluate(colours) == ["0", "1"]
+    said = await page.locator(".line >> nth=1 >> .word").all_inner_texts()
+    assert [word.strip() for word in said] == text.split()[2:]
+
+
 async def test_last_words_that_never_come_are_missed_and_the_recording_can_be_transcribed(
     open_page,
 ):
