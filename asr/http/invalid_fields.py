@@ -43,7 +43,7 @@ CHECKS: Mapping[str, str] = {  # pydantic's kind of error → what the field has
 }
 UNKNOWN = "has a value that cannot be used"  # The reason of an error of any other kind.
 # The schemas raise errors of these kinds, with their own texts.
-OWN = {"channels", "strategy", "vocabulary", "webhook"}
+OWN = {"channels", "null", "strategy", "vocabulary", "webhook"}
 
 
 def invalid_fields(error: ValidationError) -> list[InvalidField]:

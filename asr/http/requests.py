@@ -20,6 +20,7 @@ from asr.http.bodies.compression import expect_uncompressed
 from asr.http.bodies.json_object import EXAMPLE, JSON_BYTES, DataUri, json_object
 from asr.http.bodies.multipart import FILE, Fields, Upload, merged, without_file
 from asr.http.bodies.percent import form_fields
+from asr.http.bodies.values import check_texts
 from asr.http.parameters import LONG_FIELDS, NAMES, REFERENCES, Location
 from asr.http.sources import BodyLimits, body_limits
 from asr.text import is_text
@@ -124,6 +125,7 @@ async def read_object(request: web.Request, example: str = EXAMPLE) -> dict[str,
 
     Raises:
         BadRequest, Invalid, TooLarge: it is none, or one with too much in it.
+        pydantic.ValidationError: a value in it is none that a field may have.
     """
     limits = body_limits(request)
     data = await _whole(b"", sources.body(request, limits), limits, JSON_BYTES)
@@ -156,6 +158,7 @@ async def _read_body(
     if is_form and _begins_a_form(head, kind):
         expect_uncompressed(request, "a form")
         fields = await asyncio.to_thread(form_fields, await _whole(head, body, limits, FORM_BYTES))
+        check_texts(each for each in fields if each[0] not in _audio_parts(kind))
         return await _located({**query, **_fields(fields)}, door, kind)
     if head and has_text:
         raise BadRequest(

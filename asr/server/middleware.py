@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 
 from asr.errors import AsrError, Failure, Unauthorized
 from asr.http import app_keys
+from asr.http.bodies.values import check_texts
 from asr.http.dialect import Dialect, Handler, dialect_of
 from asr.http.responses import WEBSOCKET_VERSION, caller
 from asr.live.client_secrets import PREFIX
@@ -119,6 +120,8 @@ async def name_request(request: web.Request, response: web.StreamResponse) -> No
 
 async def _answered(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
+        if request.method == hdrs.METH_POST:
+            check_texts(request.query.items())
         return await handler(request)
     except pydantic.ValidationError as error:
         return _problem(request, _dialect(request).invalid(error))

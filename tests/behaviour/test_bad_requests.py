@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import io
+import json
 import threading
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from asr.http.bodies.percent import form_fields
 from tests.behaviour.test_bad_input import LONGEST, WAV, assert_fine, assert_well
+from tests.support.forms import form
 from tests.support.sounds import encoded, stream
 
 JSON = {
@@ -33,7 +35,7 @@ JSON = {
     "large integer": (b'{"url": "a", "temperature": ' + b"9" * 400 + b"}", {422}),
     "no utf-8": (b'{"url": "\xff\xfe"}', {400}),
     "half a surrogate": (b'{"url": "\\ud800"}', {422}),
-    "null character": (b'{"url": "a\\u0000b"}', {403}),
+    "null character": (b'{"url": "a\\u0000b"}', {422}),
     "duplicate keys": (b'{"url": 1, "url": "a"}', {403}),
     "byte order mark": (b'\xef\xbb\xbf{"url": "a"}', {403}),
     "white space before": (b" \r\n\t" * 100 + b'{"url": "a"}', {403}),
@@ -63,6 +65,75 @@ async def test_odd_json_is_answered_with_its_reason(client: Any, name: str, kind
         response = await client.post("/asr", data=io.BytesIO(data), headers=headers)
         await assert_fine(response, statuses)
     await assert_well(client)
+
+
+JSON_ROUTES = {
+    "/asr": "error",
+    "/detect-language": "error",
+    "/v1/audio/speakers": "error",
+    "/jobs": "error",
+    "/": "detail",
+    "/upload": "detail",
+    "/predict": "detail",
+    "/async_predict": "detail",
+    "/v1/listen": "err_msg",
+    "/v1/realtime/client_secrets": "error",
+}
+
+
+@pytest.mark.parametrize("path", JSON_ROUTES)
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("NaN", "must be a finite number"),
+        ("-Infinity", "must be a finite number"),
+        ("1e999", "must be a finite number"),
+        ('"a\\u0000b"', "must have no null character"),
+    ],
+)
+async def test_a_value_that_no_field_may_have_is_refused_in_every_field_of_every_json(
+    client: Any, path: str, value: str, reason: str
+) -> None:
+    body = f'{{"url": "data:,a", "model_input": {{}}, "max_time": [1, {{"in_queue": {value}}}]}}'
+    headers = {"Content-Type": "application/json"}
+    response = await client.post(path, data=body.encode(), headers=headers)
+    assert response.status in {400, 422}
+    said = json.dumps((await response.json())[JSON_ROUTES[path]])
+    assert reason in said
+    assert "in_queue" in said
+
+
+TEXT_ROUTES = {
+    "/asr": ("error", "prompt"),
+    "/jobs": ("error", "prompt"),
+    "/v1/audio/transcriptions": ("error", "prompt"),
+    "/v1/audio/translations": ("error", "prompt"),
+    "/v1/audio/speakers": ("error", "model"),
+    "/upload": ("detail", "language"),
+    "/predict": ("detail", "language"),
+    "/v1/listen": ("err_msg", "keyterm"),
+    "/whisper-asr/asr": ("detail", "initial_prompt"),
+    "/whisper-asr/detect-language": ("detail", "video_file"),
+}
+
+
+@pytest.mark.parametrize("path", TEXT_ROUTES)
+async def test_a_null_character_is_refused_in_the_text_of_every_query_and_form(
+    client: Any, path: str
+) -> None:
+    key, name = TEXT_ROUTES[path]
+    part = "audio_file" if "whisper-asr" in path else "file"
+    whole = await client.post(path, params={name: "a\0b"}, data=form(part=part))
+    answers = [whole]
+    if path not in {"/v1/listen", "/whisper-asr/asr", "/whisper-asr/detect-language"}:
+        answers.append(await client.post(path, data=form((name, "a\0b"), part=part)))
+    for response in answers:
+        assert response.status in {400, 422}
+        said = json.dumps((await response.json())[key])
+        assert "must have no null character" in said
+        assert name in said
+    encoded_form = await client.post("/asr", data={"prompt": "a\0b", "url": "data:,a"})
+    assert "prompt: must have no null character" in await encoded_form.text()
 
 
 async def test_a_log_line_cannot_be_forged(client: Any, caplog: pytest.LogCaptureFixture) -> None:

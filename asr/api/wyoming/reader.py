@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from asr.errors import BadRequest, TooLarge
+from asr.http.bodies.values import check_values
 from asr.http.invalid_fields import invalid_fields
 
 LINE_BYTES = 64 * 1024  # An event whose line has more bytes is refused.
@@ -70,10 +71,12 @@ class EventReader:
                 pass
             line = await self._stream.readuntil()
             found = _object(line, "an event's line")
+            check_values(found)
             event = EventLine.model_validate(found)
             data = event.data or {}
             if event.data_length:
                 data = {**data, **await self._data(event.data_length)}
+                check_values(data)
         except asyncio.IncompleteReadError:
             return None
         except asyncio.LimitOverrunError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from asr.errors import BadRequest, Invalid, TooLarge
 from asr.http.bodies import long_string
 from asr.http.bodies.long_string import JSON_COMMAS, REST_BYTES, BrokenJson, LongString
+from asr.http.bodies.values import check_values
 
 JSON_BYTES = 32 * 2**20  # A larger object is refused; a data URI in it has 24 MiB of audio.
 
@@ -30,6 +31,7 @@ def json_object(data: bytes | bytearray, example: str = EXAMPLE) -> dict[str, ob
 
     Raises:
         BadRequest, Invalid, TooLarge: it is none, or one with too much in it.
+        pydantic.ValidationError: a value in it is none that a field may have.
     """
     try:
         found = long_string.parse(data, DATA_URI, "url")
@@ -46,5 +48,6 @@ def json_object(data: bytes | bytearray, example: str = EXAMPLE) -> dict[str, ob
     if not isinstance(found, dict):
         remedy = f"{example} or audio bytes" if example == EXAMPLE else example
         raise Invalid(f"the body is not a JSON object: send {remedy}")
+    check_values(found)
     uri = found.get("url")
     return {**found, "url": DataUri(uri.pieces)} if isinstance(uri, LongString) else found

@@ -24,6 +24,7 @@ from asr.errors import BadRequest, TooLarge
 from asr.http import sources
 from asr.http.bodies.compression import expect_uncompressed
 from asr.http.bodies.form_parser import Event, FormParser, FormPart, PartEnd
+from asr.http.bodies.values import check_texts
 from asr.http.sources import BodyLimits, Turn
 from asr.resources.spool import Spool
 from asr.text import is_text
@@ -156,11 +157,14 @@ class Upload:
             self._commas += chunk.count(b",")
             if self._text_bytes > FIELD_BYTES or self._commas > FIELD_COMMAS:
                 raise self._too_much_text(part)
+        is_file = part.name in self._names
         try:
-            return data.decode()
+            text = data.decode()
         except UnicodeDecodeError as error:
-            is_file = part.name in self._names
             raise (_text_as_file(part.name) if is_file else self._misnamed(part)) from error
+        if not is_file:
+            check_texts([(part.name, text)])
+        return text
 
     async def _long_text(self, part: FormPart, stream: AsyncIterator[bytes]) -> str:
         """The text of a field that may be long; memory is reserved for it as it arrives."""

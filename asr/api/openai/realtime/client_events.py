@@ -13,6 +13,7 @@ from asr.api.openai.realtime import older_dialect
 from asr.errors import AsrError, BadRequest, Invalid, TooLarge
 from asr.http.bodies import long_string
 from asr.http.bodies.long_string import JSON_COMMAS, REST_BYTES, BrokenJson, LongString
+from asr.http.bodies.values import check_values
 from asr.http.invalid_fields import invalid_fields
 from asr.http.openapi import Json
 from asr.text import quoted
@@ -125,6 +126,7 @@ def _fields(data: bytes) -> Json:
 
 
 def _event(fields: Json) -> ClientEvent:
+    check_values(fields)
     kind = EventHead.model_validate(fields).type
     if kind == APPEND:
         return AppendEvent(_audio(fields))

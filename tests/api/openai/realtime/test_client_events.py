@@ -96,3 +96,13 @@ def test_flat_fields_are_read_in_both_updates() -> None:
     wrong = {"type": "session.update", "session": {"input_audio_format": "mp3"}}
     with pytest.raises(RefusedEvent, match="cannot be 'mp3': use pcm16, g711_ulaw, g711_alaw"):
         read_event(json.dumps(wrong).encode())
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", '"a\\u0000b"'])
+def test_a_value_that_no_field_may_have_is_refused_with_its_place(value: str) -> None:
+    sent = f'{{"type": "session.update", "event_id": "e", "session": {{"x": [{value}]}}}}'
+    with pytest.raises(
+        RefusedEvent, match=r"^session\.x\.0: must (be a finite|have no null)"
+    ) as caught:
+        read_event(sent.encode())
+    assert caught.value.event_id == "e"
