@@ -137,4 +137,5 @@ def _models() -> Iterator[Cell]:
     missing = Refusal("NotFoundError", 404, "model", "not_found")
     yield Cell("models")
     yield Cell("models", {"model": MODEL})
+    yield Cell("models", {"model": "whisper-1"})
     yield Cell("models", {"model": "whisper-9"}, missing)

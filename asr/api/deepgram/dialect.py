@@ -14,6 +14,7 @@ DIALECT = Dialect(
             openapi.transcription,
             is_for_later=routes.is_job,
         ),
+        Route("GET", "/v1/listen", routes.listen_live),
     ),
     problem=problem,
     invalid_status=INVALID_STATUS,

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import BinaryIO
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from yarl import URL
 
 from asr.api.deepgram.answer import answer
@@ -24,6 +24,7 @@ from asr.api.deepgram.webhook import DETAILS, NAME
 from asr.audio import raw_pcm
 from asr.audio.streams import Source
 from asr.concurrency import run_in_thread
+from asr.errors import BadRequest
 from asr.formats.json_text import json_text
 from asr.http import requests
 from asr.http.app_keys import CLIENT, CONFIG, ENGINE, JOBS, REQUEST_ID, TRANSCRIBER
@@ -64,6 +65,21 @@ async def listen(request: web.Request) -> web.Response:
     headers = answer_headers(request, timings, elapsed, transcript.coverage)
     headers |= warning_header([*planned.warnings, *transcript.warnings]) | {OWN_ID: request_id}
     return web.json_response(text=text, headers=headers)
+
+
+async def listen_live(request: web.Request) -> web.Response:
+    """`GET /v1/listen`: Deepgram's WebSocket for live audio, which is not here.
+
+    Raises:
+        BadRequest: it tells where live audio goes.
+        HTTPMethodNotAllowed: the request opens no WebSocket.
+    """
+    if request.headers.get(hdrs.UPGRADE, "").strip().lower() != "websocket":
+        raise web.HTTPMethodNotAllowed(request.method, [hdrs.METH_POST])
+    raise BadRequest(
+        f"{request.path} takes recordings alone: for live audio connect to the WebSocket "
+        "/v1/realtime, which speaks OpenAI's Realtime API; recordings are sent here by POST"
+    )
 
 
 def _plan(request: web.Request) -> ListenPlan:

@@ -117,7 +117,7 @@ def model() -> Json:
         ],
         "responses": {
             "200": {
-                "description": "The model is served here",
+                "description": "The model is served here; so is `whisper-1`, its other name",
                 "content": {"application/json": content(Model)},
             },
             "401": problem(PROBLEMS[401], OpenAiProblem),

@@ -15,7 +15,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from asr.api.known_speakers import with_voices
-from asr.api.openai.plan import AnswerPlan, plan, read_form
+from asr.api.openai.plan import OPENAI_MODEL, AnswerPlan, plan, read_form
 from asr.api.openai.problem import problem
 from asr.api.openai.schemas import Model, Models
 from asr.audio.streams import Source
@@ -52,13 +52,14 @@ async def models(request: web.Request) -> web.Response:
 
 
 async def model(request: web.Request) -> web.Response:
-    """`GET /v1/models/{id}`; ids may hold slashes."""
+    """`GET /v1/models/{id}`, also by OpenAI's name of Whisper; ids may hold slashes."""
     served, asked = _model(request), request.match_info["id"]
-    if asked != served.id:
+    if asked not in {served.id, OPENAI_MODEL}:
         raise NotFound(
             f"the model {quoted(asked)} is not served here: use {quoted(served.id)}", "model"
         )
-    return web.json_response(text=served.model_dump_json())
+    found = served.model_copy(update={"id": asked})  # clients look for the name that they sent
+    return web.json_response(text=found.model_dump_json())
 
 
 def _model(request: web.Request) -> Model:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from aiohttp import WSServerHandshakeError
 
 from asr.api.deepgram.schemas import Accepted, ListenAnswer, ListenProblem
 from asr.api.deepgram.webhook import webhook_body
@@ -381,3 +382,27 @@ async def test_a_callback_is_told_why_there_is_no_answer(jobs_client: Any) -> No
     found = ListenProblem.model_validate(told, extra="forbid")
     assert (found.err_code, found.request_id) == ("Bad Request", request_id)
     assert "decoded" in found.err_msg
+
+
+async def test_a_websocket_is_told_where_live_audio_goes(client: Any) -> None:
+    with pytest.raises(WSServerHandshakeError) as caught:
+        await client.ws_connect("/v1/listen?model=nova-3&interim_results=true")
+    assert caught.value.status == 400
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": base64.b64encode(bytes(16)).decode(),
+    }
+    response = await client.get("/v1/listen", headers=handshake)
+    assert "connect to the WebSocket /v1/realtime" in await problem(response)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_what_is_no_recording_and_no_websocket_has_the_wrong_method(
+    client: Any, method: str
+) -> None:
+    response = await client.request(method, "/v1/listen")
+    assert response.status == 405
+    assert "POST" in response.headers["Allow"]
+    assert "use " in await problem(response)
