@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import logging
-import sys
 from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
 from asr.concurrency import Outage
 from asr.http.app_keys import MEMORY
+from asr.resources.freed_memory import trim_function
 from asr.resources.memory_budget import BodyMemory
 
 log = logging.getLogger(__name__)
@@ -55,11 +54,3 @@ class IdleMoments:
             return False
         self._used = requests
         return True
-
-
-def trim_function() -> Callable[[int], int]:
-    """glibc's `malloc_trim`; other C libraries give memory back by themselves, or never."""
-    if not sys.platform.startswith("linux"):
-        return lambda _: 0
-    function = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return (lambda _: 0) if function is None else function

@@ -8,6 +8,7 @@ import torch
 
 from asr.config.config import Config
 from asr.engines import load
+from asr.engines.whisper import load as whisper
 from asr.errors import ConfigError
 
 
@@ -48,6 +49,20 @@ def test_flash_attention_is_said_to_be_the_pipelines(caplog):
     with caplog.at_level(logging.INFO):
         demo(flash_attention_2=True)
     assert "ENGINE=pipeline" in caplog.text
+
+
+def test_memory_that_loading_has_freed_is_given_back_once_the_weights_are_there(monkeypatch):
+    done: list[object] = []
+    monkeypatch.setattr(whisper, "trim_function", lambda: lambda size: done.append(size))
+    planned = whisper.plan
+
+    def plan(weights):
+        done.append("planned")
+        return planned(weights)
+
+    monkeypatch.setattr(whisper, "plan", plan)
+    demo()
+    assert done == [0, "planned"]
 
 
 def test_torch_compiles_no_kernels_by_itself(monkeypatch):

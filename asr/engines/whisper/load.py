@@ -16,6 +16,7 @@ from asr.engines.whisper.dtypes.choice import MeasuredFormats
 from asr.engines.whisper.dtypes.measurement import ModelShape
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.layouts.describe import describe
+from asr.resources.freed_memory import trim_function
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ def load(config: Config, machine: Machine, source: ModelSource = TRANSFORMERS) -
     checkpoint = checkpoints.read(
         config, said, hardware.torch_device, hardware.dtype, hardware.quantizes
     )
+    trim_function()(0)  # The float copies of int8 matrices left holes: 400 MB for small.
     planned = plan(checkpoint.weights)
     log.info("planned: %s", planned)
     vocabulary = checkpoint.vocabulary

@@ -45,7 +45,7 @@ class KVCache:
         each = torch.arange(heads, device=weights.device)  # [heads]
         return cls(
             cross=_cross_form(weights, keeps_encoder_output).allocate(weights, count),
-            own=zeros((layers, 2, count, heads, positions, size), *like),
+            own=zeros((layers, 2, count, heads, positions, size), *like, has_gaps=True),
             places=((kinds + rows) * heads + each) * positions,
             queries=zeros((count, positions, len(decoder.aligning), size), *like),
         )

@@ -22,6 +22,8 @@ from asr.errors import ConfigError
 SAFETENSORS = "model.safetensors"  # A file of this name is taken first.
 PICKLE = "pytorch_model.bin"  # Older checkpoints have only this file.
 INDEX = ".index.json"  # A file with this ending lists several files with tensors.
+# After so many bytes are read of a mapped file it is mapped anew: what was read leaves memory.
+MOST_MAPPED_BYTES = 64 * 2**20
 PREFIX = "model."  # Names of tensors begin with this, unless the checkpoint has no head.
 
 
@@ -69,10 +71,8 @@ class SafeFile:
     """Reads tensors of one safetensors file, which is mapped into memory."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._file: Any = safe_open(path, "pt")
-        except SafetensorError as error:
-            raise ConfigError(f"{path} is damaged: download it again ({error})") from error
+        self._path = path
+        self._file = self._mapped()
 
     def keys(self) -> list[str]:
         return list(self._file.keys())
@@ -81,8 +81,19 @@ class SafeFile:
         return tuple(self._file.get_slice(name).get_shape())
 
     def __getitem__(self, name: str) -> torch.Tensor:
-        tensors: torch.Tensor = self._file.get_tensor(name)
-        return tensors
+        tensor: torch.Tensor = self._file.get_tensor(name)
+        self._read_bytes += tensor.nbytes
+        if self._read_bytes > MOST_MAPPED_BYTES:
+            self._file = self._mapped()
+        return tensor
+
+    def _mapped(self) -> Any:
+        """Map the file into memory; of a new mapping nothing has been read."""
+        self._read_bytes = 0
+        try:
+            return safe_open(self._path, "pt")
+        except SafetensorError as error:
+            raise ConfigError(f"{self._path} is damaged: download it again ({error})") from error
 
 
 def _opened(path: Path) -> Mapping[str, torch.Tensor] | SafeFile:

@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from transformers import WhisperForConditionalGeneration
 
 from asr.config.config import Config
+from asr.engines.whisper.model import weight_files
 from asr.engines.whisper.model.weight_files import Tensors, find
 from asr.errors import ConfigError
 from tests.support.twins import Twins
@@ -33,6 +34,34 @@ def read(folder: Path, dtype: torch.dtype = torch.float32) -> Tensors:
 def index(folder: Path, name: str, parts: dict[str, dict[str, torch.Tensor]]) -> None:
     places = {tensor: part for part, tensors in parts.items() for tensor in tensors}
     (folder / name).write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def test_what_was_read_of_a_mapped_file_does_not_stay_in_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = {f"model.{number}": torch.randn(2**18) for number in range(32)}  # 1 MB each
+    path = tmp_path / "model.safetensors"
+    save_file(expected, path)
+    monkeypatch.setattr(weight_files, "MOST_MAPPED_BYTES", 3 * 2**20)
+    tensors = Tensors([path], CPU, torch.float32)
+    for name, tensor in expected.items():
+        assert torch.equal(tensors[name], tensor)
+        assert mapped_bytes(path) < 6 * 2**20
+
+
+def mapped_bytes(path: Path) -> int:
+    """How much of a mapped file is in this process's memory: proc_pid_smaps(5)."""
+    smaps = Path("/proc/self/smaps")
+    if not smaps.exists():
+        pytest.skip("the system has no /proc")
+    kilobytes, is_of_file = 0, False
+    for line in smaps.read_text().splitlines():
+        first, *others = line.split()
+        if not first.endswith(":"):  # a mapping's own line
+            is_of_file = others[-1:] == [str(path)]
+        elif first == "Rss:" and is_of_file:
+            kilobytes += int(others[0])
+    return kilobytes * 1024
 
 
 @pytest.mark.parametrize("form", ["safetensors", "shards", "pickle", "pickles", "headless"])
