@@ -116,7 +116,7 @@ class LiveSession:
     def held(self) -> int:
         """Bytes that it holds of what its client has sent, without what every session takes."""
         takes = sum(take.held for take in self._turns.takes)
-        return self._inbox.held + takes + self._completions.held
+        return self._inbox.held + takes + self._transcriber.held + self._completions.held
 
     @property
     def is_behind(self) -> bool:

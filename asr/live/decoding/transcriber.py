@@ -6,6 +6,7 @@ import sys
 from collections import deque
 
 from asr.errors import AsrError, EngineDead
+from asr.live.decoding.context import SpokenContext
 from asr.live.decoding.finals import Finals
 from asr.live.decoding.languages import SessionLanguages
 from asr.live.decoding.partials import Partials
@@ -40,7 +41,13 @@ class LiveTranscriber:
         self._outbox = outbox
         self._completions = completions
         self._languages = SessionLanguages()
-        self._finals = Finals(decoder, self._languages)
+        self._context = SpokenContext()
+        self._finals = Finals(decoder, self._languages, self._context)
+
+    @property
+    def held(self) -> int:
+        """Bytes that it keeps of what was said."""
+        return self._context.held
 
     async def next(self) -> None:
         """Transcribe the first window until its text is complete, and take it out.
@@ -51,7 +58,7 @@ class LiveTranscriber:
         take = self._takes[0]
         utterance = take.utterance
         self._decoder.is_diarized = utterance.options.options.speakers is not None
-        known = len(utterance.words)
+        known, texts = len(utterance.words), len(utterance.texts)
         try:
             if not utterance.has_failed:
                 await self._transcribe(take)
@@ -65,6 +72,8 @@ class LiveTranscriber:
             return
         self._tell(utterance)
         has_words = len(utterance.words) > known
+        if has_words:
+            self._context.add(take, "".join(utterance.texts[texts:]))
         if not take.is_last:
             self._completions.put(take, has_words, (), None)
             return

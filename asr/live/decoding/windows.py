@@ -46,6 +46,11 @@ class WindowDecoder:
         return self._setup.info.can_prefix
 
     @property
+    def has_words(self) -> bool:
+        """Whether words have their own times."""
+        return self._setup.info.has_words
+
+    @property
     def thresholds(self) -> Thresholds:
         return self._setup.policy.thresholds
 

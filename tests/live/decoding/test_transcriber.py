@@ -10,7 +10,16 @@ from asr.live.events import Completed, Delta, Failed, Hypothesis, SpeechStopped
 from asr.live.options import LiveOptions
 from asr.options import Options
 from tests.conftest import eventually
-from tests.support.live import PCM, POLICY, TalkingEngine, is_partial, said, texts, told
+from tests.support.live import (
+    PCM,
+    POLICY,
+    LoudTrack,
+    TalkingEngine,
+    is_partial,
+    said,
+    texts,
+    told,
+)
 
 
 @pytest.fixture
@@ -253,3 +262,108 @@ async def test_a_last_window_that_fails_behind_its_prefix_is_decoded_from_there_
     assert not any(isinstance(event, Failed) for event in events)
     [text] = texts(events)
     assert text.count(" w0") == 2
+
+
+class UnsureEngine(TalkingEngine):
+    """Is surer of words behind others, and marks them with a plus."""
+
+    alone, behind = 0.4, 0.9  # the probability of words in windows without and with context
+
+    def written(self, window):
+        result = super().written(window)
+        has_context = window.start == 0.0 and window.seconds > 2.5
+        mark, probability = ("+", self.behind) if has_context else ("-", self.alone)
+        words = tuple(
+            replace(word, probability=probability, text=word.text + mark)
+            for segment in result.segments
+            for word in segment.words
+        )
+        text = "".join(word.text for word in words)
+        segments = tuple(replace(segment, text=text, words=words) for segment in result.segments)
+        return replace(result, segments=segments)
+
+
+async def told_twice(make_session, engine) -> tuple[list, list]:
+    """Say two short utterances; return the whole windows of the second one, and the texts."""
+    events = await told(make_session(engine), said(1.0, 1.0, seconds=1.0))
+    whole = [window for step in engine.steps for window in step if not is_partial(window)]
+    first, *windows = whole
+    assert first.start == 0.0
+    return windows, texts(events)
+
+
+async def test_an_unsure_short_utterance_is_decoded_behind_what_was_said_before(make_session):
+    windows, found = await told_twice(make_session, UnsureEngine())
+    alone, behind = windows
+    assert alone.start > 1.0
+    assert (behind.start, behind.end) == (0.0, alone.end)
+    assert behind.options.prefix is None
+    assert behind.options.language == "en"
+    assert "-" in found[0]
+    assert "+" in found[1]
+    assert "-" not in found[1]
+
+
+@pytest.mark.parametrize("certainty", [0.0, 1.0])
+async def test_a_doubted_text_needs_a_sure_voice_in_context_too(
+    make_session, monkeypatch, certainty
+):
+    """What a sound is taken for stays doubted, however well it goes on from what was said."""
+
+    def transcribe(window):
+        result = engine.written(window)
+        if window.start == 0.0:
+            return result
+        doubted = tuple(replace(each, doubt="unlikely") for each in result.segments)
+        return replace(result, segments=doubted)
+
+    engine = UnsureEngine()
+    engine.transcribe = transcribe
+    monkeypatch.setattr(LoudTrack, "certainty", lambda *_: certainty)
+    windows, found = await told_twice(make_session, engine)
+    assert windows[1].start == 0.0
+    assert ("+" in found[1]) == bool(found[1]) == bool(certainty)
+
+
+async def test_what_has_no_text_gets_none_from_its_context(make_session):
+    def transcribe(window):
+        result = engine.written(window)
+        return result if window.start == 0.0 else replace(result, segments=())
+
+    engine = UnsureEngine()
+    engine.transcribe = transcribe
+    windows, found = await told_twice(make_session, engine)
+    assert all(window.start > 1.0 for window in windows)
+    assert found[1] == ""
+
+
+async def test_a_text_that_context_makes_no_surer_stays(make_session):
+    engine = UnsureEngine()
+    engine.behind = engine.alone
+    windows, found = await told_twice(make_session, engine)
+    assert [window.options.prefix for window in windows] == [None, None, found[0]]
+    assert "+" not in found[1]
+
+
+async def test_a_sure_utterance_is_decoded_once(make_session):
+    engine = UnsureEngine()
+    engine.alone = 0.95
+    windows, _ = await told_twice(make_session, engine)
+    assert len(windows) == 1
+
+
+async def test_words_that_were_given_out_stay_whatever_context_says(make_session):
+    engine = UnsureEngine()
+    events = await told(make_session(engine), said(1.0, seconds=1.0))
+    async with make_session(engine) as session:
+        session.append(said(1.0, seconds=1.0))
+        await eventually(lambda: is_quiet(session) and session.seconds > 1.9)
+        await eventually(lambda: not session._turns.takes)
+        await spoken(session, engine, 2.8)
+        session.append(said(1.0, seconds=0.0))
+        session.finish()
+        events = [event async for event in session.events()]
+    stopped = [n for n, event in enumerate(events) if isinstance(event, SpeechStopped)]
+    early = "".join(e.text for e in events[stopped[0] + 3 : stopped[1]] if isinstance(e, Delta))
+    assert early
+    assert texts(events)[1].startswith(early)

@@ -133,7 +133,7 @@ async def test_audio_waits_for_the_diarizer_and_what_waits_counts(
         assert live.held > live._inbox.waiting + 4 * 64_000 + completions.DIARIZER_BYTES
         diarizer.gate.set()
         events = [event async for event in live.events()]
-        assert live.held == 0
+        assert live._completions.held == 0
     assert {letter for letter, _ in speakers(events)} == {"A"}
     assert len(speakers(events)) == 9
 
