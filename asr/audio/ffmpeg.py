@@ -36,6 +36,8 @@ READ_BYTES = BLOCK_SECONDS * SAMPLE_RATE * 2
 INLINE_BYTES = 64 * 1024  # So many are mixed in 0.3 ms: to hand them to a thread would cost more.
 STALL_SECONDS = 60.0  # A decoder that neither reads nor writes for so many seconds is killed.
 
+# ffmpeg's own layout of so many channels: version 5.1 merges no channels without one.
+LAYOUTS = {1: "mono", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 MOST_CHANNELS = 16  # The channels of audio with more are not compared: their mix is taken.
 
 # Gives every frame the time at which the one before it ends, and prints the position and the time
@@ -285,7 +287,9 @@ def _filters(selection: Selection) -> str:
         return f"{CLOCK},{floats}{rate},pan=2c|c0<c0+c1|c1=c0,{floats},{integers}"
     count = selection.channels
     numbered = "|".join(f"c{number}=c{number}" for number in range(count))
+    layout = LAYOUTS.get(count, f"{count}c")
+    named = f":channel_layouts={layout}" if count in LAYOUTS else ""
     return (
         f"{CLOCK},asplit[all][each];[all]{integers}{rate}:channel_layouts=mono[mix];"
-        f"[each]pan={count}c|{numbered},{integers}{rate}[channels];[mix][channels]amerge"
+        f"[each]pan={layout}|{numbered},{integers}{rate}{named}[channels];[mix][channels]amerge"
     )
