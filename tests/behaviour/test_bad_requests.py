@@ -338,3 +338,30 @@ async def test_a_url_form_is_read_off_the_loop(
     assert response.status == 400
     assert threads
     assert threading.main_thread() not in threads
+
+
+def takes_numbers(schema: Any) -> bool:
+    """Whether a parameter of this schema may be a number, by itself or in a list."""
+    if isinstance(schema, list):
+        return any(map(takes_numbers, schema))
+    if not isinstance(schema, dict):
+        return False
+    kinds = [schema.get(key) for key in ("anyOf", "items")]
+    return schema.get("type") == "number" or any(map(takes_numbers, kinds))
+
+
+async def test_every_number_that_the_document_describes_has_to_be_finite(client: Any) -> None:
+    document = await (await client.get("/openapi.json")).json()
+    asked = [
+        (path, each["name"])
+        for path, item in document["paths"].items()
+        for each in item.get("post", {}).get("parameters", ())
+        if each["in"] == "query" and takes_numbers(each["schema"])
+    ]
+    assert {path for path, _ in asked} >= {"/asr", "/v1/listen", "/v1/audio/speakers"}
+    for path, name in asked:
+        for value in ("nan", "inf", "-inf"):
+            response = await client.post(path, params={name: value}, data=form())
+            text = await response.text()
+            assert response.status in {400, 422}, f"{path}?{name}={value}: {text}"
+            assert name in text, text

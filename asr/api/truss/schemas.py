@@ -21,7 +21,9 @@ def _timestamp(value: object) -> object:
 class PredictParameters(JigsawParameters):
     """How audio is to be transcribed; null, 0 and empty values count as not sent."""
 
-    chunk_length_s: float = Field(30, description="No effect: windows are cut at pauses")
+    chunk_length_s: float = Field(
+        30, allow_inf_nan=False, description="No effect: windows are cut at pauses"
+    )
     timestamp: Annotated[Literal["chunk", "word", "work"], BeforeValidator(_timestamp)] = Field(
         "chunk", description="One chunk for each segment or for each word; `work` is `chunk`"
     )
