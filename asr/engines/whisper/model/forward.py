@@ -5,6 +5,8 @@ Shapes: n windows or rows, T encoder frames, D width, H heads, S head size (H S 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 
@@ -120,13 +122,18 @@ def decode(
     places = (cache.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
     later = torch.arange(length, device=x.device) > positions[:, None, None, None]
     mask = torch.zeros_like(later, dtype=x.dtype).masked_fill_(later, -torch.inf)  # [n, 1, 1, L]
+    lengths = (positions + 1).tolist() if weights.packing is Packing.INT8 else None
     for number, (layer, own) in enumerate(zip(decoder.layers, cache.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, 3 D]
         query, key_value = projected.tensor_split([x.shape[1]], dim=1)
         size = x.shape[1] // heads
         own.view(-1, size).index_copy_(0, places, key_value.reshape(-1, size))
-        past = own[:, :count, :, :length]
-        attended = attend(query.reshape(count, heads, 1, size), past[0], past[1], mask)
+        query = query.reshape(count, heads, 1, size)
+        if lengths is None:
+            past = own[:, :count, :, :length]
+            attended = attend(query, past[0], past[1], mask)
+        else:
+            attended = _attend_each(query, own, lengths)
         x = x + linear(attended.squeeze(1), layer.attention_out)
         query = linear(_normed(x, layer.cross_norm), layer.cross_query)
         query = query.view(count, heads, 1, size)
@@ -140,6 +147,23 @@ def decode(
         own_rows = torch.arange(count, device=x.device) * cache.positions
         rows.index_copy_(0, own_rows + positions, torch.stack(queries, dim=1))
     return _normed(x, decoder.norm)
+
+
+def _attend_each(query: torch.Tensor, own: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+    """Attend from each row's query [n, H, 1, S] to its own past alone → [n, 1, D].
+
+    The last bits of one product for all rows depend on how many they are and on the longest, and
+    a number that int8 rounds the other way is off by more.
+
+    Args:
+        own: [2, slots, H, positions, S].
+        lengths: how many positions each row has.
+    """
+    each = []
+    for row, length in enumerate(lengths):
+        keys, values = own[:, row : row + 1, :, :length]
+        each.append(attend(query[row : row + 1], keys, values))
+    return torch.cat(each)
 
 
 def _embedded(decoder: DecoderWeights, tokens: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from asr.engines.whisper.model import forward, int8, onednn, weights
+from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import Packing, linear, make_linear, take
 from tests.support import models
 from tests.support.models import recording, written
@@ -149,6 +150,30 @@ def test_an_encoder_that_takes_rows_in_parts_computes_the_same(
     monkeypatch.setattr(int8, "rows_at_once", lambda: 32)
     assert torch.equal(forward.encode(quantized, features), whole)
     assert {32, 4} <= set(widths)
+
+
+@torch.inference_mode()
+def test_a_decoded_rows_last_bits_do_not_depend_on_its_batch_mates(tiny: Twins) -> None:
+    loaded = models.checkpoint(tiny.model, tiny.shape, quantizes=True).weights
+    count, past = 7, 40
+    tokens = torch.randint(0, 50_000, (count, past), generator=torch.Generator().manual_seed(0))
+    encoded = forward.encode(loaded.encoder, torch.randn(count, tiny.shape.mels, 200))
+    positions = torch.arange(count) * 5 + 5
+    together = KVCache.allocate(loaded, count)
+    together.cross.store(0, encoded)
+    for row in range(count):
+        forward.prefill(loaded, together, row, tokens[row : row + 1])
+    last = tokens[:, 0]
+    found = forward.decode(loaded, together, last, positions, past)
+    for row in range(count):
+        alone = KVCache.allocate(loaded, 1)
+        alone.cross.store(0, encoded[row : row + 1])
+        forward.prefill(loaded, alone, 0, tokens[row : row + 1])
+        one = slice(row, row + 1)
+        length = int(positions[row]) + 1
+        assert torch.equal(
+            forward.decode(loaded, alone, last[one], positions[one], length), found[one]
+        )
 
 
 def test_a_windows_tokens_and_probabilities_do_not_depend_on_its_batch_mates(tiny: Twins) -> None:
