@@ -118,5 +118,12 @@ def test_what_the_machine_has_is_told():
         assert formats.supports(one.name) == (one.packing() is not None)
 
 
+def test_int8_is_chosen_from_the_width_on_at_which_its_text_was_compared():
+    seconds = {"float32": 9.0, "int8": 1.0}
+    assert choose(seconds, SMALL.width) == "int8"
+    assert choose(seconds, 511) == "float32"
+
+
 def test_a_format_that_is_not_known_to_be_as_accurate_is_not_chosen():
-    assert choose({"float32": 9.0, "bfloat16": 1.0, "int8": 1.0}, SMALL.width) == "float32"
+    assert choose({"float32": 9.0, "bfloat16": 1.0}, SMALL.width) == "float32"
+    assert choose({"float32": 9.0, "bfloat16": 1.0, "int8": 2.0}, SMALL.width) == "int8"
