@@ -84,7 +84,7 @@ def test_without_the_tools_that_make_a_model_real_speech_is_left_out_and_ci_says
 def test_with_the_tool_real_speech_is_tested(ci, tmp_path):
     made = tmp_path / "project" / ".cache" / "real"
     ended = ci(model=0)
-    assert f"make real\n{made}/whisper-base/transformers \n" in ended.stdout
+    assert f"make real ARGS=--exitfirst\n{made}/whisper-base/transformers \n" in ended.stdout
     assert ended.returncode == 0
     assert ci(model=0, real=2).returncode == 1
     assert ci(model=0, real=124).returncode == 0
