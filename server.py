@@ -14,7 +14,7 @@ def main() -> None:
     argparse.ArgumentParser(
         description="Serve speech recognition over HTTP, until SIGTERM.",
         epilog="Settings are environment variables, such as PORT=8000 and MODEL_ID=demo: "
-        "README.md has a table of them.",
+        "docs/settings.md has a table of them.",
     ).parse_args()
     try:
         serve(os.environ, start)

@@ -14,7 +14,7 @@ from asr.startup import StartupTimer
 def serve_command() -> None:
     """Run the server until SIGTERM.
 
-    Its settings are environment variables, such as PORT=8000 and MODEL_ID=demo: README.md has a
-    table of them.
+    Its settings are environment variables, such as PORT=8000 and MODEL_ID=demo: docs/settings.md
+    has a table of them.
     """
     serve(os.environ, StartupTimer.of_process())

@@ -67,8 +67,8 @@ class Config(DiarizerSettings, JobSettings, KeySettings, LiveSettings, WyomingSe
         config_parsers.dtype,
         "Number format of the model: `float32`, `float16`, `bfloat16`, `int8` (matrices of the "
         "`whisper` engine on a CPU), or `auto`: float16 on a GPU; on a CPU the fastest that is as "
-        "accurate, [measured](#number-formats-on-a-cpu) at the first start, or float32 in the "
-        "`pipeline` engine",
+        "accurate, [measured](models.md#number-formats-on-a-cpu) at the first start, or float32 "
+        "in the `pipeline` engine",
         "VLLM_DTYPE",
     )
     flash_attention_2: bool = _setting(

@@ -33,7 +33,7 @@ from tests.conftest import PATIENCE_SECONDS, ROOT, eventually, free_port, tone, 
 from tests.support.fake_engine import FakeEngine
 from tests.support.receiver import Receiver, hang
 
-README = (ROOT / "README.md").read_text()
+DOCUMENTED = (ROOT / "docs" / "jobs.md").read_text()
 CLIP = wav(tone(2.0))
 SECRET = "whsec_" + "QUJD" * 8
 MakeServer = Callable[..., Awaitable[Any]]
@@ -140,8 +140,8 @@ async def test_receivers_that_hang_or_refuse_delay_no_transcription(
     assert await response.json()
 
 
-def test_the_readmes_lines_verify_what_is_sent() -> None:
-    [lines] = re.findall(r"```python\n(from standardwebhooks.*?)```", README, re.S)
+def test_the_documented_lines_verify_what_is_sent() -> None:
+    [lines] = re.findall(r"```python\n(from standardwebhooks.*?)```", DOCUMENTED, re.S)
     names: dict[str, Any] = {}
     exec(lines.replace("whsec_…", SECRET), names)
     sent = signed("a~completed", SECRET, datetime.now(UTC), b'{"a": 1}')
@@ -150,12 +150,12 @@ def test_the_readmes_lines_verify_what_is_sent() -> None:
         names["receive"](b'{"a": 2}', sent)
 
 
-def test_the_readme_has_the_delays() -> None:
+def test_the_delays_are_documented() -> None:
     minutes = [seconds / 60 for seconds in DELAYS]
     assert minutes == [5 / 60, 0.5, 2, 10, 30, 60, 180, 360, 720, 1440]
     told = "5 s, 30 s, 2, 10 and 30 minutes, 1, 3, 6, 12 and 24 hours"
-    assert told in " ".join(README.split())
-    assert f"up to {LONGEST_WISH / 3600:g} hours" in README
+    assert told in " ".join(DOCUMENTED.split())
+    assert f"up to {LONGEST_WISH / 3600:g} hours" in DOCUMENTED
 
 
 @pytest.mark.parametrize(

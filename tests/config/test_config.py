@@ -1,4 +1,4 @@
-"""Settings: read once, named when they are wrong, and all in the README."""
+"""Settings: read once, named when they are wrong, and all in the documentation."""
 
 import re
 from dataclasses import fields, replace
@@ -213,15 +213,14 @@ def test_keys_are_not_shown_where_they_are_parts_of_others():
     assert "s3cr3t" not in repr(read(API_KEYS="alice=s3cr3t"))
 
 
-def test_every_setting_is_in_the_table_of_the_readme_with_its_default_and_effect():
-    rows = dict(
-        re.findall(r"^\| `([A-Z0-9_]+)` \| (.+) \|$", (ROOT / "README.md").read_text(), re.M)
-    )
+def test_every_setting_is_in_the_documented_table_with_its_default_and_effect():
+    documented = (ROOT / "docs" / "settings.md").read_text()
+    rows = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| (.+) \|$", documented, re.M))
     for setting in fields(Config):
         effect, _, default = rows.pop(environment_name(setting)).rpartition(" | ")
         assert effect == setting.metadata["effect"]
         assert default == shown_default(setting)
-    assert rows == {}, "the README names settings that do not exist"
+    assert rows == {}, "the documentation names settings that do not exist"
 
 
 def shown_default(setting) -> str:
