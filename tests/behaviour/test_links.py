@@ -65,7 +65,8 @@ def test_broken_links_are_noticed(tmp_path, monkeypatch):
     page = tmp_path / "page.md"
     page.write_text(
         "[a](other.md#whos-first-1) [b](https://example.com/#x) [c](#here) [d](none.md) "
-        "![e](e.png)\n\n| [f](other.md#second) |\n|---|\n| [g](/other.md) [h](other.md#whos-first) |\n\n"
+        "![e](e.png)\n\n"
+        "| [f](other.md#second) |\n|---|\n| [g](/other.md) [h](other.md#whos-first) |\n\n"
         "```sh\n[not](a-link)\n```\n"
     )
     assert list(broken_links(page)) == ["#here", "none.md", "e.png", "other.md#second", "/other.md"]
