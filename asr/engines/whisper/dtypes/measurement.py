@@ -20,6 +20,7 @@ import torch.nn.functional as F  # noqa: N812
 from transformers import WhisperConfig
 
 from asr.engines.whisper.model import onednn
+from asr.engines.whisper.model.forward import attention_dtype
 from asr.engines.whisper.model.weights import Packing, linear, make_linear, packing_of
 
 # A window of 30 s of English has about 100 tokens, each a decode step. A caller's clip is decoded
@@ -136,19 +137,20 @@ def measure(
     openmp = threadpoolctl.ThreadpoolController().select(user_api="openmp")
     with openmp.limit(limits=1), torch.inference_mode():  # for this thread alone
         shares: dict[str, list[Share]] = {}
+        attends: dict[str, str] = {}  # name of a format → in which dtype the encoder attends
         for one in FORMATS:
             if (packing := one.packing()) is not None:
                 shares[one.name] = [*_products(shape, one.dtype, packing)]
-                shares.setdefault(str(one.dtype), [_attention(shape, one.dtype, packing)])
+                dtype = attention_dtype(packing, one.dtype)
+                attends[one.name] = str(dtype)
+                shares.setdefault(str(dtype), [_attention(shape, dtype, packing)])
         taken: dict[str, list[list[float]]] = {key: [[] for _ in shares[key]] for key in shares}
         for _ in range(REPETITIONS + 1):  # the first warms up
             for key, some in shares.items():
                 for share, seconds in zip(some, taken[key], strict=True):
                     seconds.append(_timed(share, clock))
     whole = {key: sum(median(seconds[1:]) for seconds in each) for key, each in taken.items()}
-    return {
-        one.name: whole[one.name] + whole[str(one.dtype)] for one in FORMATS if one.name in whole
-    }
+    return {name: whole[name] + whole[dtype] for name, dtype in attends.items()}
 
 
 def _products(shape: ModelShape, dtype: torch.dtype, packing: Packing) -> Iterator[Share]:

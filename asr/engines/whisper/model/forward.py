@@ -51,14 +51,20 @@ def _convolved(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
 
 def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
+    projected = projected.to(attention_dtype(layer.query_key_value.packing, x.dtype))
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
     if layer.query_key_value.is_packed and onednn.fuses_well():
         attended = onednn.attention(query, key, value)  # [n, H, T, S]
     else:
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    x = x + linear(merged(attended), layer.attention_out)
+    x = x + linear(merged(attended).to(x.dtype), layer.attention_out)
     x = _fed(layer, x)
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
+
+
+def attention_dtype(packing: Packing, dtype: torch.dtype) -> torch.dtype:
+    """Return in which dtype the encoder attends, where other activations have `dtype`."""
+    return torch.bfloat16 if packing is Packing.INT8 and onednn.is_fast_in_bfloat16() else dtype
 
 
 def prefill(

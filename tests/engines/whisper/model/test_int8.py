@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from asr.engines.whisper.model import forward, int8, weights
+from asr.engines.whisper.model import forward, int8, onednn, weights
 from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import Packing, linear, make_linear, take
 from tests.support import models
@@ -101,6 +101,35 @@ def test_without_any_operator_matrices_stay_in_float(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(int8, "_is_exact", lambda *_: False)
     cpu = torch.device("cpu")
     assert weights.packing_of(cpu, torch.float32, quantizes=True) is not Packing.INT8
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("is_fast", [False, True])
+def test_the_encoder_attends_in_bfloat16_where_that_is_fast(
+    monkeypatch: pytest.MonkeyPatch, tiny: Twins, is_fast: bool
+) -> None:
+    if is_fast and not onednn.is_usable(torch.bfloat16):
+        pytest.skip("oneDNN computes no bfloat16 on this processor")
+    attended: list[torch.dtype] = []
+    exactly = onednn.attention
+
+    def attention(query: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
+        attended.append(query.dtype)
+        return exactly(query, *others)
+
+    monkeypatch.setattr(onednn, "attention", attention)
+    monkeypatch.setattr(onednn, "fuses_well", lambda: True)
+    monkeypatch.setattr(onednn, "is_fast_in_bfloat16", lambda: is_fast)
+    quantized = models.checkpoint(tiny.model, tiny.shape, quantizes=True).weights.encoder
+    features = torch.randn(2, tiny.shape.mels, 200)
+    attended.clear()  # whether the operators are usable was tried with them
+    found = forward.encode(quantized, features)
+    assert set(attended) == {torch.bfloat16 if is_fast else torch.float32}
+    assert found.dtype is torch.float32
+    expected = forward.encode(tiny.checkpoint.weights.encoder, features)
+    assert (found - expected).norm() < 0.03 * expected.norm()
+    alone = torch.cat([forward.encode(quantized, window) for window in features.split(1)])
+    assert torch.equal(found, alone)
 
 
 @torch.inference_mode()

@@ -44,3 +44,23 @@ def test_packed_attention_computes_what_plain_attention_does(
     exact = (part.float() for part in (query, key, value))
     expected = torch.nn.functional.scaled_dot_product_attention(*exact, scale=1.0)
     assert (found - expected).norm() <= rounding * expected.norm()
+
+
+@pytest.mark.parametrize(
+    ("name", "units", "expected"),
+    [
+        ("AMD EPYC", {"avx512_bf16"}, True),
+        ("AMD EPYC", set(), False),
+        ("Intel(R) Xeon(R)", {"avx512_bf16"}, False),
+        ("Intel(R) Xeon(R)", {"avx512_bf16", "amx_bf16"}, True),
+        (None, {"avx512_bf16"}, False),
+    ],
+)
+def test_bfloat16_is_fast_where_the_processor_has_units_of_twice_the_rate(
+    monkeypatch: pytest.MonkeyPatch, name: str | None, units: set[str], expected: bool
+) -> None:
+    has: dict[str, object] = {"avx512_f": True, **dict.fromkeys(units, True)}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has | {"cpu_name": name})
+    monkeypatch.setattr(onednn, "fuses_well", lambda: True)
+    monkeypatch.setattr(onednn, "is_usable", lambda _: True)
+    assert onednn.is_fast_in_bfloat16.__wrapped__() is expected
