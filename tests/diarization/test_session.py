@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from asr.diarization.campplus import SIZE, CamPlusPlus
 from asr.diarization.diarizer import Diarization
 from asr.options import SpeakerOptions
 from tests.conftest import RATE
@@ -75,6 +77,21 @@ def test_work_waits_for_four_whole_windows_or_the_end(diarizer, dialogue):
     while session.advance():
         pass
     assert session.waiting == 0
+
+
+def test_voices_are_taken_from_few_lengths(diarizer, monkeypatch):
+    lengths = []
+
+    def embedding(_: CamPlusPlus, features: torch.Tensor) -> torch.Tensor:
+        lengths.append(len(features))
+        return torch.ones(SIZE)
+
+    monkeypatch.setattr(CamPlusPlus, "embedding", embedding)
+    asked = range(20, 301)
+    for frames in asked:
+        diarizer._networks.voice(np.zeros(10 * RATE, np.float32), np.arange(frames))
+    assert len(set(lengths)) <= 29  # each costs memory for as long as the process lives
+    assert all(0 <= frames - taken < 10 for frames, taken in zip(asked, lengths, strict=True))
 
 
 def test_old_audio_is_dropped_and_the_callers_array_may_change(diarizer):
