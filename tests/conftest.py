@@ -57,6 +57,10 @@ RATE = 16_000  # Sounds have so many samples a second.
 PATIENCE_SECONDS = 120  # A test waits at most so many seconds: a machine may be slow and busy.
 
 
+# Each of them begins a block of ports, below those that systems give to outgoing connections.
+PORTS = range(20_000, 32_000, 50)
+
+
 # A busy machine fails no test; examples are drawn as by default, in CI the same ones each time.
 settings.register_profile(
     "patient", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -191,10 +195,36 @@ class Server:
         return self.process.wait(PATIENCE_SECONDS)
 
 
+class Ports:
+    """Gives ports that no other process of tests gives, however late they are opened.
+
+    A process binds the first port of a block for as long as it lives, and gives the others.
+    """
+
+    def __init__(self) -> None:
+        self._left = iter(range(0))
+
+    def next(self) -> int:
+        while (port := next(self._left, None)) is None:
+            first = random.choice(PORTS)
+            held = socket.socket()
+            try:
+                held.bind(("127.0.0.1", first))
+            except OSError:  # of another process
+                held.close()
+                continue
+            held.detach()  # open as long as the process lives
+            self._left = iter(range(first + 1, first + PORTS.step))
+        return port
+
+
+_ports = Ports()
+
+
 def free_port() -> int:
-    """Return a free port below those that systems give to outgoing connections."""
+    """Return a free port that no other test is given."""
     while True:
-        port = random.randint(20_000, 32_000)
+        port = _ports.next()
         with socket.socket() as free, contextlib.suppress(OSError):
             free.bind(("127.0.0.1", port))
             return port
