@@ -23,8 +23,7 @@ from models.demo import synthesise
 from tests.behaviour.test_speech import SAMPLES
 from tests.clients.official import Absent, install_node_client
 from tests.conftest import PATIENCE_SECONDS, ROOT, Server
-from tests.support.loop_monitor import PATH, Longest
-from tests.support.processes import Controlled, ask, controlled, get, until
+from tests.support.processes import Controlled, controlled, get, longest_hold, until
 from tests.support.realtime import RATE, TEXT, URL, server_events
 
 FLOOD = 10_000  # appends of one sample
@@ -205,8 +204,7 @@ async def test_the_largest_append_does_not_either(tones: Controlled) -> None:
 
 
 def hold(server: Controlled) -> float:
-    headers = {"Authorization": f"Bearer {KEY}"}
-    return Longest(**ask(server, "GET", PATH, None, headers)[1]).held  # type: ignore[arg-type]
+    return longest_hold(server, {"Authorization": f"Bearer {KEY}"}).held
 
 
 async def test_a_client_whose_machine_vanishes_leaves_nothing(tones: Controlled) -> None:

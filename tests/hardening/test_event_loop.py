@@ -21,8 +21,8 @@ import pytest
 from aiohttp import web
 
 from tests.hardening.hostile_bodies import Hostile, hostile
-from tests.support.loop_monitor import PATH, Longest, add_monitor
-from tests.support.processes import Controlled, controlled, get, until
+from tests.support.loop_monitor import PATH, add_monitor
+from tests.support.processes import Controlled, controlled, get, longest_hold, until
 
 HOLD_SECONDS = 0.1  # The goal is a fifth of it, on a quiet machine.
 TEST_BYTES = 3 * 2**20  # Endless bodies have so many here,
@@ -59,10 +59,6 @@ def answer_to(server: Controlled, sent: Hostile) -> int:
                 caller.sendall(sent.body[at : at + SEND_BYTES])
         reader.join()
     return int(received.split(b" ", 2)[1]) if received else 0
-
-
-def longest_hold(server: Controlled) -> Longest:
-    return Longest(**get(server, PATH)[1])
 
 
 @pytest.mark.parametrize("name", BODIES)

@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from tests.conftest import PATIENCE_SECONDS, ROOT, Server, free_port
+from tests.support.loop_monitor import PATH, Longest
 
 
 @dataclass
@@ -151,6 +152,21 @@ def ask(
         return answer.status, json.loads(answer.read() or b"{}")
     finally:
         connection.close()
+
+
+def longest_hold(server: Controlled, headers: Mapping[str, str] | None = None) -> Longest:
+    """Return what held its event loop for longest since this was asked before."""
+    status, found = ask(server, "GET", PATH, None, headers)
+    assert status == 200, found
+    return Longest(**found)  # type: ignore[arg-type]
+
+
+def processor_seconds(server: Controlled) -> float:
+    """Return for how long it has computed, with its children that have ended.
+
+    A machine that is busy with other work makes this little longer, other than the clock's time.
+    """
+    return sum(psutil.Process(server.process.pid).cpu_times()[:4])
 
 
 async def answer(
