@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
+import termios
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ import pytest
 
 from asr.audio.damage import Damage
 from asr.audio.decoder import Decoder
+from asr.audio.ffmpeg_process import CHECKS
 from asr.errors import BadRequest, DecoderFailed, OutOfResources
-from tests.conftest import PATIENCE_SECONDS
+from tests.conftest import PATIENCE_SECONDS, eventually
 from tests.support import faults
+from tests.support.clock import Clock
 from tests.support.faults import program
 from tests.support.processes import living_children
 from tests.support.sounds import FFMPEG, decoded, encoded, on_disk, stream
@@ -74,7 +78,7 @@ async def test_a_decoder_that_is_killed_in_mid_file_fails_the_request(
 async def test_a_decoder_that_ends_early_without_a_reason_fails_the_request(
     tmp_path: Path, line: str, reason: str
 ) -> None:
-    with decoding_with(line, tmp_path) as decoder, pytest.raises(DecoderFailed, match=reason):
+    with decoding_with(line, tmp_path, 60) as decoder, pytest.raises(DecoderFailed, match=reason):
         await decoded(decoder, stream(long()))
 
 
@@ -113,25 +117,40 @@ async def test_a_decoder_that_reads_nothing_is_killed_while_its_upload_still_arr
                 await decoded(decoder, arrives())
 
 
-async def test_a_sender_who_takes_longer_than_a_decoder_may_is_waited_for(tmp_path: Path) -> None:
+def has_read_all(child: psutil.Process) -> bool:
+    """Whether nothing is left in the pipe of its input."""
+    with Path(f"/proc/{child.pid}/fd/0").open("rb", buffering=0) as pipe:
+        return fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)) == bytes(4)
+
+
+async def test_a_sender_who_takes_longer_than_a_decoder_may_is_waited_for(
+    tmp_path: Path, clock: Clock
+) -> None:
     async def slow() -> AsyncIterator[bytes]:
-        data = encoded("raw.aac")
+        data = long()
         yield data[: len(data) // 2]
-        await asyncio.sleep(4 * STALL_SECONDS)  # what is tested is time that goes by
+        await eventually(children)
+        [child] = children()
+        for _ in range(4 * CHECKS):
+            await eventually(lambda: has_read_all(child))
+            clock.advance(PATIENCE_SECONDS / CHECKS)
+            await asyncio.sleep(0.01)  # for the check, which is due
         yield data[len(data) // 2 :]
 
-    with decoding_with(faults.REAL, tmp_path) as decoder:
-        whole = await decoded(decoder, stream(encoded("raw.aac")))
+    with decoding_with(faults.REAL, tmp_path, PATIENCE_SECONDS) as decoder:
+        whole = await decoded(decoder, stream(long()))
         assert len(await decoded(decoder, slow())) == len(whole)
 
 
-async def test_a_reader_who_takes_longer_than_a_decoder_may_is_waited_for(tmp_path: Path) -> None:
-    with decoding_with(faults.REAL, tmp_path) as decoder:
+async def test_a_reader_who_takes_longer_than_a_decoder_may_is_waited_for(
+    tmp_path: Path, clock: Clock
+) -> None:
+    with decoding_with(faults.REAL, tmp_path, PATIENCE_SECONDS) as decoder:
         count = 0
         async with contextlib.aclosing(decoder.blocks(stream(long()))) as blocks:
             async for block in blocks:
                 if not count:
-                    await asyncio.sleep(4 * STALL_SECONDS)  # as above
+                    clock.advance(4 * PATIENCE_SECONDS)
                 count += len(block)
         assert count == len(await decoded(decoder, stream(long())))
 
@@ -148,12 +167,16 @@ async def test_the_sources_failure_is_told_though_the_decoder_hangs(tmp_path: Pa
         await decoded(decoder, breaks())
 
 
-async def test_the_place_of_a_decoder_that_hung_is_free_again(tmp_path: Path) -> None:
+async def test_the_place_of_a_decoder_that_hung_is_free_again(tmp_path: Path, clock: Clock) -> None:
     line = f"if [ -e {tmp_path}/hangs ]; then sleep 1000; fi; {faults.REAL}"
-    with decoding_with(line, tmp_path) as decoder:
+    with decoding_with(line, tmp_path, PATIENCE_SECONDS) as decoder:
         (tmp_path / "hangs").touch()
-        with pytest.raises(DecoderFailed):
-            await decoded(decoder, stream(encoded("opus.ogg")))
+        hanging = asyncio.create_task(decoded(decoder, stream(encoded("opus.ogg"))))
+        while not hanging.done():
+            clock.advance(PATIENCE_SECONDS / CHECKS)
+            await asyncio.sleep(0.01)  # for the check, which is due
+        with pytest.raises(DecoderFailed, match="no progress"):
+            await hanging
         (tmp_path / "hangs").unlink()
         assert len(await decoded(decoder, stream(encoded("opus.ogg"))))
 
