@@ -138,10 +138,13 @@ async def test_who_reads_no_events_is_held_up_and_then_refused(make_session, eng
         assert len(session._turns.takes) <= 6
 
 
-async def test_a_session_that_has_lasted_too_long_ends_with_its_last_text(make_session, engine):
-    session = make_session(engine, longest_s=0.05)
+async def test_a_session_that_has_lasted_too_long_ends_with_its_last_text(
+    make_session, engine, clock
+):
+    session = make_session(engine, longest_s=600.0)
     async with session:
         session.append(said(0.0))
+        clock.advance(600.0)
         events = [event async for event in session.events()]
     assert len(texts(events)) == 1
     assert session.ended is EndReason.EXPIRED

@@ -214,15 +214,19 @@ async def test_a_client_that_closes_its_sending_side_before_the_end_of_its_audio
     assert engine.steps == []
 
 
-async def test_a_client_that_sends_nothing_is_closed_and_one_that_waits_is_not(make_port, engine):
-    port = await make_port(keepalive_timeout_s=0.2)
+async def test_a_client_that_sends_nothing_is_closed_and_one_that_waits_is_not(
+    make_port, engine, clock
+):
+    port = await make_port(keepalive_timeout_s=60.0)
     engine.gate.clear()
     async with port.client() as waiting, port.client() as idle:
         await say(waiting)
         await eventually(lambda: engine.steps)
+        clock.advance(60.0)
         assert await idle.read_event() is None
         engine.gate.set()
         assert await text_of(waiting) == "2.00 s"
+        clock.advance(60.0)
         assert await waiting.read_event() is None  # it sends no other recording
 
 

@@ -82,29 +82,31 @@ async def test_a_cancelled_call_changes_nothing_later(database, held):
     assert await notes(database) == []
 
 
-async def test_a_commit_that_has_begun_is_waited_for(database, held, monkeypatch):
+async def test_a_commit_that_has_begun_is_waited_for(database, held, clock, monkeypatch):
     committing = hold_commit(database, held)
-    monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.05)
-    monkeypatch.setattr(sqlite, "COMMIT_SECONDS", 60.0)
+    monkeypatch.setattr(sqlite, "CALL_SECONDS", 60.0)
+    monkeypatch.setattr(sqlite, "COMMIT_SECONDS", 600.0)
     task = asyncio.create_task(database.call(lambda: note(database, "a")))
     await asyncio.to_thread(committing.wait, 60)
+    clock.advance(60.0)
     await asyncio.wait([task], timeout=0.2)
     assert not task.done()
     held.set()
     assert await task
 
 
-async def test_a_call_given_up_in_its_commit_is_undone(database, held, monkeypatch):
+async def test_a_call_given_up_in_its_commit_is_undone(database, held, clock, monkeypatch):
     committing = hold_commit(database, held)
-    monkeypatch.setattr(sqlite, "CALL_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "CALL_SECONDS", 60.0)
     monkeypatch.setattr(sqlite, "COMMIT_SECONDS", 0.05)
     undone: list[bool] = []
+    task = asyncio.create_task(database.call(lambda: note(database, "a"), undone.append))
+    await asyncio.to_thread(committing.wait, 60)
+    clock.advance(60.0)
     with pytest.raises(StoreUnavailable, match="its disk is too slow") as given_up:
-        await database.call(lambda: note(database, "a"), undone.append)
-    assert committing.is_set()
+        await task
     assert not given_up.value.changed_nothing
     held.set()
-    monkeypatch.setattr(sqlite, "CALL_SECONDS", 60.0)
     await notes(database)
     assert undone == [True]
 

@@ -36,6 +36,7 @@ from asr.jobs.webhooks.runner import (
 from asr.outbound.fetch import FetchLimits, Outbound
 from asr.outbound.webhook import WebhookAnswer, WebhookSender
 from tests.conftest import PATIENCE_SECONDS, eventually, free_port
+from tests.support.clock import Clock
 from tests.support.job_stores import Opener
 from tests.support.origin import Names, Origin
 from tests.support.receiver import Receiver, hang, redirect, status
@@ -144,12 +145,14 @@ async def test_a_dead_receiver_loses_no_result(store: SqliteStore) -> None:
 
 
 async def test_every_attempt_has_the_same_id_and_a_signature_of_its_very_bytes(
-    open_store: Opener, receiver: Receiver
+    open_store: Opener, receiver: Receiver, clock: Clock
 ) -> None:
     receiver.answers = [status(500), hang, status(429, Retry_After="0"), status(204)]
     async with open_store() as store:
         job_id = await ended(store, receiver.url, id="a.b", webhook={"secret": SECRET})
-        async with running(store, secret=OTHERS, timeout_s=0.2):
+        async with running(store, secret=OTHERS, timeout_s=PATIENCE_SECONDS):
+            await receiver.arrived(2)
+            clock.advance(PATIENCE_SECONDS)
             delivery = await delivered(store, job_id)
     assert statuses(delivery) == [500, None, 429, 204]
     assert [attempt["number"] for attempt in attempts_of(delivery)] == [1, 2, 3, 4]
