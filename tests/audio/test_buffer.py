@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from asr.audio import buffer
 from asr.concurrency import ThreadPool
 from asr.errors import StorageFull, TooLarge
+from tests.conftest import PATIENCE_SECONDS
 
 PIECES = st.lists(st.binary(min_size=1, max_size=40), max_size=30)
 
@@ -59,7 +60,7 @@ async def test_the_sender_is_not_held_up_by_the_reader() -> None:
 
     with closing(ThreadPool(2, "spool")) as threads:
         async with buffer.buffered(source(), threads) as stream:
-            await asyncio.wait_for(taken.wait(), 30)
+            await asyncio.wait_for(taken.wait(), PATIENCE_SECONDS)
             received = b"".join([data async for data in stream])
     assert received == b"".join(bytes([number]) * 2**19 for number in range(32))
 
@@ -109,7 +110,7 @@ async def test_it_is_known_when_all_is_here_or_the_room_is_used_up(count: int) -
         closing(ThreadPool(1, "spool")) as threads,
     ):
         async with buffer.buffered(source(), threads) as stream:
-            await asyncio.wait_for(stream.wait_until_full(), 30)
+            await asyncio.wait_for(stream.wait_until_full(), PATIENCE_SECONDS)
             received = 0
             async for data in stream:
                 received += len(data)
@@ -160,6 +161,6 @@ async def test_where_no_file_can_be_opened_the_sender_waits_and_a_full_buffer_is
         closing(ThreadPool(1, "spool")) as threads,
     ):
         async with buffer.buffered(source(), threads) as stream:
-            await asyncio.wait_for(stream.wait_until_full(), 30)
+            await asyncio.wait_for(stream.wait_until_full(), PATIENCE_SECONDS)
             assert sent == 80
             assert sum([len(data) async for data in stream]) == 4000

@@ -24,7 +24,7 @@ from asr.errors import (
     UnsupportedMedia,
 )
 from asr.pcm import SAMPLE_RATE
-from tests.conftest import tone, wav
+from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.support.sounds import (
     FORMATS,
     SECONDS,
@@ -71,7 +71,7 @@ async def test_blocks_come_out_while_the_bytes_still_arrive(decoder: Decoder, na
         yield long[len(long) * 9 // 10 :]
 
     async with contextlib.aclosing(decoder.blocks(stalls())) as blocks:
-        first = await asyncio.wait_for(anext(blocks), 30)
+        first = await asyncio.wait_for(anext(blocks), PATIENCE_SECONDS)
         assert len(first)
         may_end.set()
         rest = [block async for block in blocks]
@@ -146,7 +146,7 @@ async def test_a_caller_without_bytes_holds_no_decoder() -> None:
         await asyncio.Event().wait()
         yield b""
 
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
         waiting = [group.create_task(decoded(decoder, silent())) for _ in range(3)]
         assert_is_the_sweep(await decoded(decoder, stream(encoded("opus.ogg"))))
         for task in waiting:
@@ -193,7 +193,7 @@ async def test_no_more_sources_than_allowed_are_decoded_at_once() -> None:
     other.close()
     assert not second.done()
     await first.aclose()
-    assert len(await asyncio.wait_for(second, 30))
+    assert len(await asyncio.wait_for(second, PATIENCE_SECONDS))
     decoder.close()
 
 
@@ -209,7 +209,7 @@ async def test_senders_who_take_their_time_leave_decoders_to_others() -> None:
         await may_end.wait()
         yield rest
 
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
         begun = [asyncio.Event() for _ in range(2)]
         slow_ones = [group.create_task(decoded(decoder, slow(begins))) for begins in begun]
         for begins in begun:
@@ -235,7 +235,7 @@ async def test_a_body_that_is_here_leaves_its_place_to_one_that_still_arrives() 
         for _ in range(50):
             await asyncio.sleep(0)
         async with contextlib.aclosing(decoder.blocks(endless(asyncio.Event()))) as arriving:
-            assert len(await asyncio.wait_for(anext(arriving), 30))
+            assert len(await asyncio.wait_for(anext(arriving), PATIENCE_SECONDS))
     decoder.close()
 
 
@@ -243,7 +243,11 @@ async def test_who_waits_for_a_place_among_those_that_arrive_has_it_as_soon_as_i
     decoder = Decoder(max_seconds=0, processes=2)
     begun = [asyncio.Event() for _ in range(3)]
     first, left, second = (decoder.blocks(endless(begins)) for begins in begun)
-    async with asyncio.timeout(60), contextlib.aclosing(second), contextlib.aclosing(left):
+    async with (
+        asyncio.timeout(PATIENCE_SECONDS),
+        contextlib.aclosing(second),
+        contextlib.aclosing(left),
+    ):
         async with contextlib.aclosing(first):
             assert len(await anext(first))
             waiting = [asyncio.ensure_future(anext(blocks)) for blocks in (left, second)]

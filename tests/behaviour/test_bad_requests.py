@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from asr.http.bodies.percent import form_fields
-from tests.behaviour.test_bad_input import LONGEST, WAV, assert_fine, assert_well
+from tests.behaviour.test_bad_input import WAV, assert_fine, assert_well
+from tests.conftest import PATIENCE_SECONDS
 from tests.support.forms import form
 from tests.support.sounds import encoded, stream
 
@@ -60,7 +61,7 @@ JSON = {
 @pytest.mark.parametrize("kind", ["application/json", "application/octet-stream"])
 async def test_odd_json_is_answered_with_its_reason(client: Any, name: str, kind: str) -> None:
     data, statuses = JSON[name]
-    async with asyncio.timeout(LONGEST):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         headers = {"Content-Type": kind}
         response = await client.post("/asr", data=io.BytesIO(data), headers=headers)
         await assert_fine(response, statuses)
@@ -224,7 +225,7 @@ FORMS = {
 @pytest.mark.parametrize("name", FORMS)
 async def test_an_odd_form_is_answered_with_its_reason(client: Any, name: str) -> None:
     data, statuses = FORMS[name]
-    async with asyncio.timeout(LONGEST):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         headers = {"Content-Type": "multipart/form-data; boundary=edge"}
         response = await client.post("/asr", data=io.BytesIO(data), headers=headers)
         await assert_fine(response, statuses)
@@ -255,7 +256,7 @@ async def test_a_packed_body_is_transcribed_or_the_callers_mistake(
 ) -> None:
     encoding, data, statuses = PACKED[name]
     headers = {"Content-Encoding": encoding}
-    async with asyncio.timeout(LONGEST):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         response = await client.post("/asr", data=data, headers=headers)
         await assert_fine(response, statuses)
     await assert_well(client)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asr.engines.engine import WindowResult
-from tests.conftest import tone, wav
+from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.formats.test_captions import letters, timed
 from tests.support.fake_engine import FakeEngine
 
@@ -93,7 +93,7 @@ class Caller:
         self._session = requests.Session()
 
     def post(self, path, **how):
-        answer = self._session.post(self._url + path, timeout=60, **how)
+        answer = self._session.post(self._url + path, timeout=PATIENCE_SECONDS, **how)
         assert answer.status_code == 200, answer.text
         return answer.content.decode()
 

