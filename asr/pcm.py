@@ -87,7 +87,7 @@ def floats_of(frames: Frames) -> Samples:
 
 
 def plain_mix(frames: Frames) -> Samples:
-    """Mix [frames, 1 or 2] to [frames]."""
+    """Mix [frames, channels] to [frames]; of floats at most two."""
     if frames.dtype == np.int16:
         return mixed_integers(frames)
     if frames.shape[1] == 1:
@@ -260,9 +260,13 @@ def mixed_integers(frames: Frames) -> Samples:
     """Mix 16-bit [frames, channels] to [frames], -1..1."""
     if frames.shape[1] == 1:
         return np.multiply(frames[:, 0], np.float32(1 / FULL_SCALE), dtype=np.float32)
-    both: Samples = np.add(frames[:, 0], frames[:, 1], dtype=np.float32)
-    both *= np.float32(0.5 / FULL_SCALE)
-    return both
+    mixed: Samples
+    if frames.shape[1] == 2:
+        mixed = np.add(frames[:, 0], frames[:, 1], dtype=np.float32)  # faster than a sum
+    else:
+        mixed = frames.sum(axis=1, dtype=np.float32)
+    mixed *= np.float32(1 / frames.shape[1] / FULL_SCALE)
+    return mixed
 
 
 def peak(samples: Samples) -> float:

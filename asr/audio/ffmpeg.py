@@ -38,7 +38,8 @@ STALL_SECONDS = 60.0  # A decoder that neither reads nor writes for so many seco
 
 # ffmpeg's own layout of so many channels: version 5.1 merges no channels without one.
 LAYOUTS = {1: "mono", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
-MOST_CHANNELS = 16  # The channels of audio with more are not compared: their mix is taken.
+MOST_NAMED = 8  # Audio with more channels has no layout for ffmpeg, and is mixed without it.
+MOST_COMPARED = 16  # The channels of audio with more are not compared: their mean is taken.
 
 # Gives every frame the time at which the one before it ends, and prints the position and the time
 # of the first one, and of those where the clock jumps.
@@ -73,6 +74,7 @@ class Selection:
     channels: int = 1  # of stereo the first one is enough: the mix tells the other
     is_usual: bool = True  # whether one conversion makes the mix that ffmpeg makes itself
     is_split: bool = False  # whether it decodes all channels, and no mix
+    is_mixed_here: bool = False  # whether all of them are mixed then
 
 
 class Ffmpeg:
@@ -173,12 +175,13 @@ class Output:
 
     def __init__(self, selection: Selection, said: Messages) -> None:
         self._said = said
-        self._is_split = selection.is_split
+        self._is_split = selection.is_split and not selection.is_mixed_here
         self._columns = 1 + selection.channels
         if selection.is_split:
             self._columns = channel_count(said.tracks, selection.track)
         self._rest = b""  # of a frame
         self._mixer = _mixer(selection, said.tracks)
+        self._plain = mixed_integers if selection.is_mixed_here else _first_column
         start = clock_start(said.format, said.start)
         self._timeline = None if start is None else Timeline(start)
 
@@ -192,7 +195,7 @@ class Output:
         if self._is_split:
             return floats_of(frames)
         if self._mixer is None:
-            return _first_column(frames)
+            return self._plain(frames)
         if len(data) <= INLINE_BYTES:
             return self._mixer.push(frames, is_last)
         return await threads.run(self._mixer.push, frames, is_last)
@@ -213,21 +216,23 @@ def _selection(tracks: Sequence[AudioTrack], track: int | None, is_split: bool) 
     if not tracks or is_split:
         return Selection(number, is_split=is_split)
     meant = tracks[number]
+    if meant.channels > MOST_NAMED:
+        return Selection(number, is_split=True, is_mixed_here=True)
     is_usual = not (
         meant.channels > 2
         or meant.sample.startswith("dbl")
         or (meant.channels == 2 and 0 < meant.rate < SAMPLE_RATE)
         or (meant.channels == 2 and meant.rate == SAMPLE_RATE and not meant.sample.startswith("fl"))
     )
-    compared = meant.channels if 2 < meant.channels <= MOST_CHANNELS else 1
-    return Selection(number, compared, is_usual)
+    return Selection(number, meant.channels if meant.channels > 2 else 1, is_usual)
 
 
 def _mixer(selection: Selection, tracks: Sequence[AudioTrack]) -> ChannelMixer | None:
     """The mixer of what a process decodes; None where there is nothing to mix or to compare."""
     channels = tracks[selection.track].channels if selection.track < len(tracks) else 0
     if selection.is_split:
-        return None
+        is_ours = selection.is_mixed_here and channels <= MOST_COMPARED
+        return ChannelMixer(SAMPLE_RATE) if is_ours else None
     if channels == 2:
         return ChannelMixer(SAMPLE_RATE, _first_column, _both_channels)
     if channels == selection.channels > 1:

@@ -1,4 +1,4 @@
-"""ffmpeg starts and ends with its reader, lets the server run first, and opens its input alone."""
+"""ffmpeg starts and ends with its reader, opens its input alone, and mixes any channels."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 
 from asr.audio.decoder import Decoder
 from asr.audio.ffmpeg import ffmpeg_command
 from asr.audio.ffmpeg_process import NICENESS
+from tests.conftest import RATE, tone, wav
 from tests.support.processes import living_children
 from tests.support.sounds import (
     FORMATS,
@@ -92,3 +94,24 @@ def test_the_decoder_may_open_nothing_but_its_input() -> None:
     formats = command[command.index("-format_whitelist") + 1].split(",")
     assert not {"hls", "concat", "dash", "sdp", "image2", "lavfi", "tee"} & set(formats)
     assert command[command.index("-protocol_whitelist") + 1] == "pipe,file"
+
+
+@pytest.mark.parametrize("count", [9, 10, 16, 24, 33])
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+async def test_more_channels_than_have_names_are_mixed(
+    decoder: Decoder, count: int, rate: int
+) -> None:
+    channels = np.zeros((2 * rate, count), np.float32)
+    channels[:, 0], channels[:, -1] = tone(2.0, rate), tone(2.0, rate, 660.0)
+    mixed = await decoded(decoder, stream(wav(channels, rate)))
+    assert len(mixed) == 2 * RATE
+    mean = (tone(2.0) + tone(2.0, hertz=660.0)) / count
+    assert np.abs(mixed - mean)[800:-800].max() <= 1e-3
+
+
+async def test_of_many_channels_those_that_oppose_the_others_do_not_cancel_them(
+    decoder: Decoder,
+) -> None:
+    channels = np.stack([tone(2.0) * (-1) ** number for number in range(10)], axis=1)
+    mixed = await decoded(decoder, stream(wav(channels)))
+    assert np.abs(np.abs(mixed) - np.abs(tone(2.0)))[800:].max() <= 1e-3
