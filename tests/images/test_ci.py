@@ -1,8 +1,10 @@
-"""What CI does about the images, with stand-ins for `make` and `docker`."""
+"""What CI does, with stand-ins for all that it runs."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,14 +22,21 @@ def ci(tmp_path: Path):
         images: int = 0,
         model: int | None = None,
         real: int = 0,
+        web: int = 0,
+        installed: int = 0,
+        lacks: Sequence[str] = (),
+        user: int = 0,
     ) -> subprocess.CompletedProcess[str]:
         root = tmp_path / "project"
         (root / ".ci").mkdir(parents=True, exist_ok=True)
         (root / ".ci" / "run").write_bytes((ROOT / ".ci" / "run").read_bytes())
         codes = f"test) exit {test};; real) exit {real};; test-images) exit {images};;"
+        codes += f" test-web) exit {web};; .cache/web-tests/installed) exit {installed};;"
         where = "$WHISPER_CHECKPOINT $SPEECH_FOLDER"
         programs = {
             "bin/apt-get": "exit 100",
+            "bin/chromium": "exit 1",
+            "bin/id": f"echo {user}",
             "bin/docker": f"echo 'no daemon here' >&2; exit {docker}",
             "bin/make": f'echo make $*; [ $1 = real ] && echo "{where}"; case $1 in {codes} esac',
         }
@@ -37,12 +46,18 @@ def ci(tmp_path: Path):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
             (tmp_path / name).chmod(0o755)
-        path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+        for name in lacks:
+            (tmp_path / "bin" / name).unlink()
+        for name in ("dirname", "timeout"):
+            real_one = shutil.which(name)
+            assert real_one
+            (tmp_path / "bin" / name).unlink(missing_ok=True)
+            (tmp_path / "bin" / name).symlink_to(real_one)
         return subprocess.run(
-            ["bash", root / ".ci" / "run"],
+            [shutil.which("bash") or "bash", root / ".ci" / "run"],
             env={"SPEECH_FOLDER": ""}
             | os.environ
-            | {"PATH": path, "SPEECH_TOOLS": str(tmp_path / "tools")},
+            | {"PATH": str(tmp_path / "bin"), "SPEECH_TOOLS": str(tmp_path / "tools")},
             capture_output=True,
             text=True,
         )
@@ -71,6 +86,39 @@ def test_when_the_tests_fail_nothing_else_is_tried(ci):
     ended = ci(docker=0, test=2)
     assert ended.returncode == 2
     assert ended.stdout == "make test\n"
+
+
+def test_the_page_is_tested_between_the_other_tests_and_real_speech(ci):
+    ended = ci(model=0)
+    assert ended.stdout.startswith("make test\nmake test-web ARGS=--exitfirst\nmake real ")
+    assert ended.returncode == 0
+
+
+@pytest.mark.parametrize(("web", "code"), [(2, 1), (124, 0)])
+def test_a_failure_of_the_page_fails_ci_and_too_slow_a_machine_is_told(ci, web, code):
+    ended = ci(web=web)
+    assert ended.returncode == code
+    assert ("the page is not tested to the end: that takes more" in ended.stdout) == (web == 124)
+
+
+@pytest.mark.parametrize("how", [{"user": 1000}, {"lacks": ["chromium", "apt-get"]}])
+def test_without_a_browser_and_a_way_to_get_it_ci_says_so(ci, how):
+    ended = ci(**{"lacks": ["chromium"]} | how)
+    assert "the page is not tested: there is no Chromium, and it cannot be " in ended.stdout
+    assert "make test-web" not in ended.stdout
+    assert ended.returncode == 0
+
+
+def test_a_browser_that_is_there_needs_no_root(ci):
+    assert "make test-web" in ci(user=1000).stdout
+
+
+def test_where_the_browser_cannot_be_installed_ci_says_so(ci):
+    ended = ci(lacks=["chromium"], installed=2)
+    assert "the page is not tested: its browser or playwright cannot be installed" in ended.stdout
+    assert "make test-web" not in ended.stdout
+    assert ended.returncode == 0
+    assert "make test-web" in ci(lacks=["chromium"]).stdout
 
 
 def test_without_the_tools_that_make_a_model_real_speech_is_left_out_and_ci_says_so(ci):
