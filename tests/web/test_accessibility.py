@@ -105,6 +105,22 @@ async def test_nothing_moves_while_the_text_grows(open_page, look):
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+async def test_on_a_phone_no_status_takes_more_than_its_place(open_page):
+    page = await open_page(**LOOKS["phone"])
+    await page.route("**/v1/audio/transcriptions", lambda _: None)  # no answer comes
+    await page.set_input_files("#file", SEVERAL)
+    await page.locator("#cancel").wait_for()  # it is beside the status
+    places = [await page.evaluate(PLACE_BELOW, status) for status in STATUSES]
+    assert places == places[:1] * len(STATUSES)
+
+
+STATUSES = ["Sending: 7 %", "Transcribing: 11.3 s of 14.8 s", "Transcribing: 1:59:58 of 2:00:00"]
+PLACE_BELOW = """(status) => {
+  document.querySelector("#status").textContent = status;
+  return document.querySelector("#bar").getBoundingClientRect().top;
+}"""
+
+
 async def test_nothing_is_animated_for_whoever_wants_no_motion(open_page):
     page = await open_page()
     await page.route("**/v1/audio/transcriptions", lambda _: None)  # no answer comes
