@@ -26,7 +26,7 @@ from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.checkpoint import Checkpoint, assemble
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model import onednn
-from asr.engines.whisper.model.weights import take
+from asr.engines.whisper.model.assembly import take
 from asr.engines.whisper.result import PendingResult
 from asr.engines.whisper.sequence import Sequence
 from asr.options import Options

@@ -19,8 +19,9 @@ from asr.engines.whisper.decoding.sampling import seed_of
 from asr.engines.whisper.decoding.tokens import Vocabulary, prefix_tokens
 from asr.engines.whisper.layouts.description import Description
 from asr.engines.whisper.model.alignment import heads_of
+from asr.engines.whisper.model.assembly import take
 from asr.engines.whisper.model.features import LogMel
-from asr.engines.whisper.model.weights import Weights, take
+from asr.engines.whisper.model.weights import Weights
 from asr.engines.whisper.runner import UNDETECTED, Opening
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from asr.engines.whisper.model import int8
-from asr.engines.whisper.model.weights import Packing, take
+from asr.engines.whisper.model.assembly import take
+from asr.engines.whisper.model.weights import Packing
 from benchmark.accuracy.quantization import Agreement, kinds
 from tests.support import models
 

@@ -11,7 +11,7 @@ from transformers import GenerationConfig, WhisperConfig, WhisperFeatureExtracto
 
 from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import FEATURES_FILE, GENERATION_FILE, TOKENIZER_FILE
-from asr.engines.whisper.model.weights import NamedTensors
+from asr.engines.whisper.model.assembly import NamedTensors
 
 
 class TensorSource(NamedTensors, Protocol):

@@ -12,7 +12,8 @@ import torch
 
 from asr.engines.model_files import UnusableFile
 from asr.engines.whisper.layouts.binary_file import CUT
-from asr.engines.whisper.layouts.number_formats import NumberFormat
+from asr.engines.whisper.layouts.number_formats import INT8, NumberFormat
+from asr.engines.whisper.model.int8 import WEIGHT_LIMIT, Int8Rows
 
 AT_ONCE = 1 << 20  # At most so many numbers, or one row, are read before they are converted.
 
@@ -51,18 +52,40 @@ class StoredTensor:
 
         A few rows at a time are read and converted, so that little lies in memory twice.
         """
-        rows = self.shape[0] if self.shape else 1
         found = torch.empty(self.shape, dtype=dtype)
-        flat = found.view(rows, -1)
+        rest = found.view(self.shape[0] if self.shape else 1, -1)
+        for piece in self._pieces(path):
+            rest[: len(piece)].copy_(piece)
+            rest = rest[len(piece) :]
+        return found
+
+    def read_int8(self, path: Path) -> Int8Rows:
+        """Return a matrix [out, in] in int8: as it is stored where it can be."""
+        kept = self._kept_int8(path) if self.format is INT8 else None
+        return kept or Int8Rows.stacked([Int8Rows.of(piece) for piece in self._pieces(path)])
+
+    def _kept_int8(self, path: Path) -> Int8Rows | None:
+        """Return numbers and scales of a matrix in int8; None where one is out of bounds."""
+        assert self.scale is not None
+        factors = self.scale.read(path, torch.float32).flatten()
+        numbers = self._numbers(path, 0, self.shape[0]).view(self.shape)
+        if int(numbers.amin()) < -WEIGHT_LIMIT or not bool((factors > 0).all()):
+            return None
+        # Not 1 / factor: so a scale has the last bit too that it has if the floats are quantized.
+        scales = torch.full_like(factors, WEIGHT_LIMIT) / factors / WEIGHT_LIMIT
+        return Int8Rows(numbers, scales.expand(len(numbers)).contiguous())
+
+    def _pieces(self, path: Path) -> Iterator[torch.Tensor]:
+        """Yield a few rows at a time, [rows, numbers of a row], in some float format."""
+        rows = self.shape[0] if self.shape else 1
         scales = None if self.scale is None else self.scale.read(path, torch.float32).view(-1, 1)
-        step = max(1, AT_ONCE // max(1, flat.shape[1]))
+        step = max(1, AT_ONCE // max(1, math.prod(self.shape[1:])))
         for first in range(0, rows, step):
-            some = flat[first : first + step]
-            numbers = self._numbers(path, first, len(some)).view(len(some), -1)
+            count = min(step, rows - first)
+            numbers = self._numbers(path, first, count).view(count, -1)
             if scales is not None:
                 numbers = numbers / (scales if len(scales) == 1 else scales[first : first + step])
-            some.copy_(numbers)
-        return found
+            yield numbers
 
     def _numbers(self, path: Path, first: int, count: int) -> torch.Tensor:
         """Return the numbers of some rows in one dimension."""
@@ -95,6 +118,10 @@ class StoredTensors(Mapping[str, torch.Tensor]):
 
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._places[name].read(self._path, self._dtype).to(self._device)
+
+    def int8_rows(self, name: str) -> Int8Rows:
+        """Return a matrix [out, in] in int8: as it is stored where it can be."""
+        return self._places[name].read_int8(self._path)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor, which is not read for it."""

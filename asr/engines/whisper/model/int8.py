@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -26,7 +26,9 @@ WEIGHT_LIMIT = 127  # Weights are whole numbers of at most this size.
 # Activations are whole numbers of at most one of these sizes. A CPU without VNNI sums the products
 # of two pairs in 16 bits: it cuts no sum off with 63 (2 * 127 * 127 < 2**15).
 ACTIVATION_LIMITS = (127, 63)
-ROWS_AT_ONCE = 4096  # So many rows of a matrix are quantized at once: less lies in memory twice.
+# So many rows of a matrix are quantized at once: what is between stays in the cache, and little
+# lies in memory as float too.
+ROWS_AT_ONCE = 256
 # The feed-forward layers of an encoder take so many rows at once for each thread: what is between
 # their two products stays in the cache then.
 FED_ROWS = 256
@@ -40,7 +42,38 @@ class Int8Matrix(Protocol):
         """Multiply float32 rows [n, in], each divided by its peak [n, 1] → [n, out]."""
 
 
-Pack = Callable[[torch.Tensor, torch.Tensor, int], Int8Matrix]
+@dataclass(frozen=True)
+class Int8Rows:
+    """A matrix in int8 that is not packed yet."""
+
+    numbers: torch.Tensor  # int8 [out, in], none beyond 127 or -127
+    scales: torch.Tensor  # float32 [out]: a row is its numbers times its scale
+
+    @classmethod
+    def of(cls, weight: torch.Tensor) -> Int8Rows:
+        """Quantize a matrix [out, in] of any float type, each row by its largest number."""
+        numbers = torch.empty(weight.shape, dtype=torch.int8)
+        scales = torch.empty(len(weight))
+        pieces = zip(*(each.split(ROWS_AT_ONCE) for each in (weight, numbers, scales)), strict=True)
+        for piece, its_numbers, its_scales in pieces:
+            floats = piece.float()
+            peaks = floats.abs().amax(dim=1).clamp_(min=SMALLEST)
+            torch.div(peaks, WEIGHT_LIMIT, out=its_scales)
+            its_numbers.copy_((floats / its_scales[:, None]).round_())
+        return cls(numbers, scales)
+
+    @classmethod
+    def stacked(cls, parts: Sequence[Int8Rows]) -> Int8Rows:
+        """Stack the rows of several matrices."""
+        numbers = torch.cat([part.numbers for part in parts])
+        return cls(numbers, torch.cat([part.scales for part in parts]))
+
+    def scaled(self, factor: float) -> Int8Rows:
+        """Return the matrix times a factor, whose numbers are the same."""
+        return Int8Rows(self.numbers, self.scales * factor)
+
+
+Pack = Callable[[Int8Rows, int], Int8Matrix]
 
 
 @dataclass(frozen=True)
@@ -53,9 +86,9 @@ class OneDnnMatrix:
     zeros: torch.Tensor  # the number that stands for 0 in the weights: 0
 
     @classmethod
-    def pack(cls, numbers: torch.Tensor, scales: torch.Tensor, limit: int) -> OneDnnMatrix:
-        packed = torch.ops.onednn.qlinear_prepack(numbers.contiguous(), None)
-        return cls(packed, scales, limit, torch.zeros(1, dtype=torch.int64))
+    def pack(cls, rows: Int8Rows, limit: int) -> OneDnnMatrix:
+        packed = torch.ops.onednn.qlinear_prepack(rows.numbers.contiguous(), None)
+        return cls(packed, rows.scales, limit, torch.zeros(1, dtype=torch.int64))
 
     def multiply(self, rows: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
         zero = self.limit + 1  # this number stands for 0; as an int8 it may be -128
@@ -77,7 +110,8 @@ class FbgemmMatrix:
     limit: int  # of the activations
 
     @classmethod
-    def pack(cls, numbers: torch.Tensor, scales: torch.Tensor, limit: int) -> FbgemmMatrix:
+    def pack(cls, rows: Int8Rows, limit: int) -> FbgemmMatrix:
+        numbers, scales = rows.numbers, rows.scales
         zeros = torch.zeros(len(scales), dtype=torch.int64)
         engines = torch.backends.quantized
         before = engines.engine
@@ -101,35 +135,21 @@ def is_usable() -> bool:
     return _limit(OneDnnMatrix.pack) is not None
 
 
-def pack(weight: torch.Tensor, has_few_rows: bool = False) -> Int8Matrix:
-    """Quantize and pack a matrix [out, in].
+def pack(rows: Int8Rows, has_few_rows: bool = False) -> Int8Matrix:
+    """Pack a matrix [out, in].
 
     Args:
         has_few_rows: it will mostly be multiplied with the rows of a decoder's step.
     """
-    numbers, scales = quantized(weight)
     limit = _limit(FbgemmMatrix.pack) if has_few_rows else None
     if limit is not None:
-        return FbgemmMatrix.pack(numbers, scales, limit)
-    return OneDnnMatrix.pack(numbers, scales, _limit(OneDnnMatrix.pack) or min(ACTIVATION_LIMITS))
+        return FbgemmMatrix.pack(rows, limit)
+    return OneDnnMatrix.pack(rows, _limit(OneDnnMatrix.pack) or min(ACTIVATION_LIMITS))
 
 
 def rows_at_once() -> int:
     """Return how many rows the feed-forward layers take at once; no row depends on it."""
     return FED_ROWS * int(torch.get_num_threads())
-
-
-def quantized(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a matrix [out, in] as whole numbers, int8, and the scale of each row, float32."""
-    numbers = torch.empty_like(weight, dtype=torch.int8)
-    scales = torch.empty(len(weight))
-    pieces = zip(*(each.split(ROWS_AT_ONCE) for each in (weight, numbers, scales)), strict=True)
-    for piece, its_numbers, its_scales in pieces:
-        torch.div(
-            piece.abs().amax(dim=1).float().clamp_(min=SMALLEST), WEIGHT_LIMIT, out=its_scales
-        )
-        its_numbers.copy_((piece / its_scales[:, None]).round_())
-    return numbers, scales
 
 
 def linear(
@@ -163,7 +183,7 @@ def _is_exact(pack: Pack, limit: int) -> bool:
     """Return whether an operator sums the largest numbers exactly, few rows and many."""
     numbers = torch.full((64, 256), WEIGHT_LIMIT, dtype=torch.int8)
     numbers[::2, ::3] *= -1
-    matrix = pack(numbers, torch.ones(64), limit)
+    matrix = pack(Int8Rows(numbers, torch.ones(64)), limit)
     for count in (1, 16, 300):
         rows = torch.ones(count, 256)
         rows[:, ::5] *= -1

@@ -17,6 +17,7 @@ from huggingface_hub.errors import EntryNotFoundError
 from safetensors import SafetensorError, safe_open
 
 from asr.config.config import Config
+from asr.engines.whisper.model.int8 import Int8Rows
 from asr.errors import ConfigError
 
 SAFETENSORS = "model.safetensors"  # A file of this name is taken first.
@@ -53,6 +54,11 @@ class Tensors(Mapping[str, torch.Tensor]):
     def __getitem__(self, name: str) -> torch.Tensor:
         stored = name.removeprefix(self._prefix)
         return self._files[stored][stored].to(self._device, self._dtype, copy=True)
+
+    def int8_rows(self, name: str) -> Int8Rows:
+        """Quantize a matrix [out, in] where the file is mapped, without a float copy of it."""
+        stored = name.removeprefix(self._prefix)
+        return Int8Rows.of(self._files[stored][stored])
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor, which is not read for it."""

@@ -1,19 +1,14 @@
-"""Whisper's weights in the engine's layout, made of a checkpoint's tensors."""
+"""Whisper's weights in the engine's layout."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model import int8, onednn
-
-Pair = tuple[torch.Tensor, torch.Tensor]  # weight [out, in, ...] and bias [out]
 
 
 class Packing(Enum):
@@ -144,19 +139,25 @@ def packing_of(device: torch.device, dtype: torch.dtype, quantizes: bool = False
 
 
 def make_linear(
-    weight: torch.Tensor, bias: torch.Tensor | None, packing: Packing, has_few_rows: bool = False
+    weight: torch.Tensor | int8.Int8Rows,
+    bias: torch.Tensor | None,
+    packing: Packing,
+    has_few_rows: bool = False,
 ) -> Linear:
     """Bring a matrix [out, in] and its bias [out] into the form that `linear` multiplies with.
 
     Args:
+        weight: in int8 only for a packing in int8.
         has_few_rows: it will mostly be multiplied with the rows of a decoder's step, not with a
             window's frames. In int8 another operator is the fastest then.
     """
+    own_bias = None if bias is None or packing is Packing.PLAIN else bias.contiguous()
+    if packing is Packing.INT8:
+        rows = int8.Int8Rows.of(weight) if isinstance(weight, torch.Tensor) else weight
+        return Linear(int8.pack(rows, has_few_rows), own_bias, packing)
+    assert isinstance(weight, torch.Tensor)
     if packing is Packing.PLAIN:
         return Linear(weight, bias)
-    own_bias = None if bias is None else bias.contiguous()
-    if packing is Packing.INT8:
-        return Linear(int8.pack(weight, has_few_rows), own_bias, packing)
     return Linear(onednn.pack(weight), own_bias, packing)
 
 
@@ -171,129 +172,3 @@ def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
     else:
         y = onednn.linear(x, layer.weight, layer.bias)
     return F.gelu(y) if gelu else y
-
-
-class NamedTensors(Protocol):
-    """Gives tensors by the names that Transformers has for them."""
-
-    def __getitem__(self, name: str, /) -> torch.Tensor: ...
-
-
-def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights:
-    """Make the weights of a `WhisperForConditionalGeneration` with this configuration.
-
-    Each tensor is read once, and nothing larger than a layer is in memory twice. On a CPU
-    the matrices are packed once for oneDNN, which is 2 to 4 times faster than on the fly.
-
-    Args:
-        quantizes: hold the matrices in int8, on a CPU that multiplies in it.
-    """
-    if config.activation_function != "gelu":
-        raise ValueError(
-            f"the activation function is {config.activation_function!r}, and ENGINE=whisper "
-            "supports only 'gelu': use ENGINE=pipeline"
-        )
-    encoder, decoder = Part(tensors, "model.encoder."), Part(tensors, "model.decoder.")
-    embeddings = decoder.weight("embed_tokens")
-    packing = packing_of(embeddings.device, embeddings.dtype, quantizes)
-    make = functools.partial(make_linear, packing=packing)
-    make_few = functools.partial(make, has_few_rows=True)
-    heads = config.encoder_attention_heads, config.decoder_attention_heads
-    is_tied = config.tie_word_embeddings
-    return Weights(
-        EncoderWeights(
-            conv1=Convolution(*encoder.pair("conv1")),
-            conv2=Convolution(*encoder.pair("conv2")),
-            positions=encoder.weight("embed_positions"),
-            layers=tuple(
-                _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make)
-                for number in range(config.encoder_layers)
-            ),
-            norm=Norm(*encoder.pair("layer_norm")),
-            heads=heads[0],
-        ),
-        DecoderWeights(
-            tokens=embeddings.half() if packing is Packing.INT8 else embeddings,
-            positions=decoder.weight("embed_positions"),
-            layers=tuple(
-                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_few, make)
-                for number in range(config.decoder_layers)
-            ),
-            norm=Norm(*decoder.pair("layer_norm")),
-            heads=heads[1],
-            head=make_few(embeddings if is_tied else tensors["proj_out.weight"], None),
-        ),
-    )
-
-
-@dataclass(frozen=True)
-class Part:
-    """The tensors whose names begin with one prefix."""
-
-    tensors: NamedTensors
-    prefix: str
-
-    def part(self, prefix: str) -> Part:
-        return Part(self.tensors, self.prefix + prefix)
-
-    def weight(self, name: str) -> torch.Tensor:
-        return self.tensors[f"{self.prefix}{name}.weight"]
-
-    def pair(self, name: str) -> Pair:
-        """Return weight and bias."""
-        return self.weight(name), self.tensors[f"{self.prefix}{name}.bias"]
-
-
-MakeLinear = Callable[[torch.Tensor, torch.Tensor | None], Linear]
-
-
-def _encoder_layer(layer: Part, heads: int, make: MakeLinear) -> EncoderLayer:
-    return EncoderLayer(
-        attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=make(*_query_key_value(layer.part("self_attn."), heads)),
-        attention_out=make(*layer.pair("self_attn.out_proj")),
-        feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=make(*layer.pair("fc1")),
-        narrow=make(*layer.pair("fc2")),
-    )
-
-
-def _decoder_layer(
-    layer: Part, heads: int, make: MakeLinear, make_for_frames: MakeLinear
-) -> DecoderLayer:
-    cross = layer.part("encoder_attn.")
-    return DecoderLayer(
-        attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=make(*_query_key_value(layer.part("self_attn."), heads)),
-        attention_out=make(*layer.pair("self_attn.out_proj")),
-        cross_norm=Norm(*layer.pair("encoder_attn_layer_norm")),
-        cross_query=make(*_query(cross, heads)),
-        cross_key_value=make_for_frames(*_stacked(_key(cross), cross.pair("v_proj"))),
-        cross_out=make(*cross.pair("out_proj")),
-        feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=make(*layer.pair("fc1")),
-        narrow=make(*layer.pair("fc2")),
-    )
-
-
-def _query_key_value(attention: Part, heads: int) -> Pair:
-    return _stacked(_query(attention, heads), _key(attention), attention.pair("v_proj"))
-
-
-def _query(attention: Part, heads: int) -> Pair:
-    """Return the query's projection, scaled, so that no score has to be."""
-    weight, bias = attention.pair("q_proj")
-    scale = (len(weight) // heads) ** -0.5
-    return weight * scale, bias * scale
-
-
-def _key(attention: Part) -> Pair:
-    """Return the key's projection; its bias is zero, because Whisper's key has none."""
-    weight = attention.weight("k_proj")
-    return weight, torch.zeros_like(weight[:, 0])
-
-
-def _stacked(*projections: Pair) -> Pair:
-    """Stack several projections of one input into one."""
-    weights, biases = zip(*projections, strict=True)
-    return torch.cat(weights), torch.cat(biases)

@@ -8,12 +8,17 @@ import struct
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from asr.config.config import Config
 from asr.engines.hub import locate
 from asr.engines.load import load
+from asr.engines.whisper.layouts.ctranslate2 import read
 from asr.engines.whisper.layouts.describe import describe
+from asr.engines.whisper.model import int8
+from asr.engines.whisper.model.assembly import take
 from asr.errors import ConfigError
 from tests.support.layouts import Model, write_ctranslate2
 
@@ -204,3 +209,29 @@ def test_what_its_config_says_of_tokens_is_used(model: Path) -> None:
     generation = describe(config, locate(config)).generation
     assert generation.suppress_tokens == [5, 6]
     assert generation.begin_suppress_tokens == [7]
+
+
+@pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
+def test_weights_in_int8_are_packed_as_the_file_has_them(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int8.Int8Rows] = []
+    pack = int8.pack
+
+    def watched(rows: int8.Int8Rows, has_few_rows: bool = False) -> int8.Int8Matrix:
+        given.append(rows)
+        return pack(rows, has_few_rows)
+
+    monkeypatch.setattr(int8, "pack", watched)
+    config = Config(model_id=str(model))
+    said = describe(config, locate(config))
+    take(said.open_weights(torch.device("cpu"), torch.float32), said.settings, quantizes=True)
+    variables = read(model / WEIGHTS).tensors
+    names = ("decoder/embeddings/weight", *(  # in the order in which they are packed
+        f"encoder/layer_0/{part}/weight"
+        for part in ("self_attention/linear_0", "self_attention/linear_1", "ffn/linear_0")
+    ))  # fmt: skip
+    for name, rows in zip(names, given, strict=False):
+        raw = np.fromfile(model / WEIGHTS, np.int8, rows.numbers.numel(), "", variables[name].start)
+        assert torch.equal(rows.numbers, torch.from_numpy(raw).view(rows.numbers.shape))
+    assert len(given) == 1 + 4 * said.settings.encoder_layers + 7 * said.settings.decoder_layers

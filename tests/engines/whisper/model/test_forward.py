@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from asr.engines.whisper.model import forward, onednn
+from asr.engines.whisper.model.assembly import take
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.kv_cache import KVCache
-from asr.engines.whisper.model.weights import linear, take
+from asr.engines.whisper.model.weights import linear
 from asr.pcm import SAMPLE_RATE
 from tests.support.models import noise
 from tests.support.twins import Twins

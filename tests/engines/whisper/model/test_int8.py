@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from asr.engines.whisper.model import forward, int8, onednn, weights
+from asr.engines.whisper.model.assembly import take
 from asr.engines.whisper.model.kv_cache import KVCache
-from asr.engines.whisper.model.weights import Packing, linear, make_linear, take
+from asr.engines.whisper.model.weights import Packing, linear, make_linear
 from tests.support import models
 from tests.support.models import recording, written
 from tests.support.twins import Twins
@@ -81,6 +82,14 @@ def test_a_number_that_is_none_is_none_in_the_whole_row_and_in_no_other(
     found = linear(rows, made)
     assert not found[1].isfinite().any()
     assert torch.equal(found[[0, 2]], linear(rows[[0, 2]], made))
+
+
+def test_a_matrix_in_parts_is_quantized_as_the_whole_is() -> None:
+    matrix = torch.randn(700, 64)
+    whole = int8.Int8Rows.of(matrix * 0.125)
+    parts = int8.Int8Rows.stacked([int8.Int8Rows.of(part) for part in matrix.split(250)])
+    assert torch.equal(parts.numbers, whole.numbers)
+    assert torch.equal(parts.scaled(0.125).scales, whole.scales)
 
 
 @torch.inference_mode()

@@ -6,9 +6,9 @@ import copy
 
 import pytest
 
+from asr.engines.whisper.model.assembly import take
 from asr.engines.whisper.model.int8_cross_attention import QuantizedKeysAndValues
 from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
-from asr.engines.whisper.model.weights import take
 from tests.support.twins import Twins
 
 pytestmark = pytest.mark.both_forms

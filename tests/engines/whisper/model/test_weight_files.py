@@ -13,6 +13,7 @@ from transformers import WhisperForConditionalGeneration
 
 from asr.config.config import Config
 from asr.engines.whisper.model import weight_files
+from asr.engines.whisper.model.int8 import Int8Rows
 from asr.engines.whisper.model.weight_files import Tensors, find
 from asr.errors import ConfigError
 from tests.support.twins import Twins
@@ -47,6 +48,16 @@ def test_what_was_read_of_a_mapped_file_does_not_stay_in_memory(
     for name, tensor in expected.items():
         assert torch.equal(tensors[name], tensor)
         assert mapped_bytes(path) < 6 * 2**20
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_a_matrix_is_quantized_where_its_file_is_mapped(dtype: torch.dtype, tmp_path: Path) -> None:
+    matrix = torch.randn(300, 40).to(dtype)
+    save_file({"model.one": matrix}, tmp_path / "model.safetensors")
+    found = Tensors([tmp_path / "model.safetensors"], CPU, torch.float32).int8_rows("model.one")
+    expected = Int8Rows.of(matrix.float())
+    assert torch.equal(found.numbers, expected.numbers)
+    assert torch.equal(found.scales, expected.scales)
 
 
 def mapped_bytes(path: Path) -> int:

@@ -1,66 +1,38 @@
-"""Weights are taken from a state dict once, without a copy."""
+"""A matrix multiplies alike in each form in which it may be held."""
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
-from asr.engines.whisper.model import onednn
-from asr.engines.whisper.model.weights import linear, take
-from tests.support.twins import Twins
+from asr.engines.whisper.model import int8, onednn
+from asr.engines.whisper.model.weights import Packing, linear, make_linear, packing_of
 
-pytestmark = pytest.mark.both_forms
+CPU = torch.device("cpu")
 
 
-def test_nothing_is_in_memory_twice_once_the_weights_are_taken(
-    tiny: Twins, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@torch.inference_mode()
+@pytest.mark.parametrize("gelu", [False, True])
+@pytest.mark.parametrize("packing", Packing)
+def test_every_packing_multiplies_alike(packing: Packing, gelu: bool) -> None:
+    if packing is not Packing.PLAIN and packing_of(CPU, torch.float32, True) is Packing.PLAIN:
+        pytest.skip("this CPU or torch packs no matrices")
+    matrix, bias, x = torch.randn(96, 64), torch.randn(96), torch.randn(2, 5, 64)
+    layer = make_linear(matrix, bias, packing)
+    expected = F.linear(x, matrix, bias)
+    found = linear(x, layer, gelu)
+    assert layer.is_packed == (packing is not Packing.PLAIN)
+    assert torch.allclose(found, F.gelu(expected) if gelu else expected, atol=0.5, rtol=0.03)
+
+
+def test_a_cpu_without_packed_products_has_plain_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onednn, "is_usable", lambda _: False)
-    stored = OnceOnly(copy.deepcopy(tiny.model).state_dict())
-    given = tiny.model.model
-    biases = sum(  # the key projections' biases, which Whisper does not have
-        layer.self_attn.embed_dim for layer in (*given.encoder.layers, *given.decoder.layers)
-    ) + sum(layer.encoder_attn.embed_dim for layer in given.decoder.layers)
-    parameters = sum(parameter.numel() for parameter in given.parameters())
-    taken = take(stored, tiny.model.config)
-    assert list(stored) == ["proj_out.weight"]
-    assert taken.decoder.head.weight.data_ptr() == taken.decoder.tokens.data_ptr()
-    held = {tensor.data_ptr(): tensor.numel() for tensor in tensors(taken)}
-    assert sum(held.values()) == parameters + biases
+    assert packing_of(CPU, torch.float32, quantizes=True) is Packing.PLAIN
 
 
-class OnceOnly(dict[str, torch.Tensor]):
-    """Tensors that are gone once they were read."""
-
-    def __getitem__(self, name: str) -> torch.Tensor:
-        return self.pop(name)
-
-
-def test_a_head_of_its_own_is_used(tiny: Twins) -> None:
-    config = copy.deepcopy(tiny.model.config)
-    config.tie_word_embeddings = False
-    stored = tiny.model.state_dict() | {"proj_out.weight": torch.ones(7, config.d_model)}
-    taken = take(stored, config)
-    x = torch.randn(1, config.d_model)
-    assert torch.allclose(linear(x, taken.decoder.head), x.sum().expand(1, 7), atol=1e-5)
-
-
-def tensors(part: object) -> list[torch.Tensor]:
-    """Every tensor within nested dataclasses and tuples."""
-    if isinstance(part, torch.Tensor):
-        return [part]
-    inner = part if isinstance(part, tuple) else vars(part).values() if has_fields(part) else ()
-    return [tensor for each in inner for tensor in tensors(each)]
-
-
-def has_fields(part: object) -> bool:
-    return hasattr(part, "__dataclass_fields__")
-
-
-def test_another_activation_is_refused(tiny: Twins) -> None:
-    config = copy.deepcopy(tiny.model.config)
-    config.activation_function = "relu"
-    with pytest.raises(ValueError, match="relu"):
-        take(tiny.model.state_dict(), config)
+@pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
+def test_a_matrix_in_int8_is_packed_as_it_is() -> None:
+    matrix, x = torch.randn(96, 64), torch.randn(3, 64)
+    given = make_linear(int8.Int8Rows.of(matrix), None, Packing.INT8)
+    assert torch.equal(linear(x, given), linear(x, make_linear(matrix, None, Packing.INT8)))
