@@ -2,7 +2,8 @@
 
 MODEL_ID=DIR python -m benchmark.accuracy.quantization --folder DIR [--most 2]. The matrices of one
 kind after the other are held in int8 and all others in float32. The decoder is given each
-recording's true text; at each of its tokens the likeliest next token is compared with float32's.
+recording's true text; at each of its tokens the likeliest next token is compared with float32's,
+and so are all probabilities.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ from benchmark.accuracy.speech_folder import RECORDINGS, Sample, read
 from benchmark.tables import aligned
 
 MOST_TOKENS = 200  # So many tokens of a recording's text are given to the decoder at most.
+NORMS = {  # What is balanced with a matrix in int8 belongs to it.
+    "query_key_value": "attention_norm",
+    "cross_query": "cross_norm",
+    "widen": "feed_norm",
+}
 LONGEST = 30.0  # Longer recordings, in seconds, are left out: a window does not hold them.
 
 
@@ -52,19 +58,29 @@ class Agreement:
     equal: int = 0  # whose likeliest next token is the same
     largest: float = 0.0  # difference of two logits
     squares: float = 0.0  # the sum of each token's mean squared difference
+    divergence: float = 0.0  # of the probabilities, Kullback and Leibler's, in nats
+    lost: float = 0.0  # of the true tokens' log probabilities
 
-    def count(self, exact: torch.Tensor, found: torch.Tensor) -> None:
-        """Compare logits [tokens, vocabulary]."""
+    def count(self, exact: torch.Tensor, found: torch.Tensor, true: torch.Tensor) -> None:
+        """Compare logits [tokens, vocabulary].
+
+        Args:
+            true: the tokens that follow, one less: nothing follows the last.
+        """
         differences = (exact - found).abs()
         self.tokens += len(exact)
         self.equal += int((exact.argmax(dim=-1) == found.argmax(dim=-1)).sum())
         self.largest = max(self.largest, float(differences.max()))
         self.squares += float(differences.square().mean(dim=-1).sum())
+        expected, got = (torch.log_softmax(logits, dim=-1) for logits in (exact, found))
+        self.divergence += float((expected.exp() * (expected - got)).sum())
+        self.lost += float((expected - got)[:-1].gather(1, true[:, None]).sum())
 
     def row(self, kind: str) -> list[str]:
         share = 100 * self.equal / self.tokens
         root = (self.squares / self.tokens) ** 0.5
-        return [kind, f"{share:.2f}", f"{self.largest:.2f}", f"{root:.3f}"]
+        means = (f"{sum_ / self.tokens:.4f}" for sum_ in (self.divergence, self.lost))
+        return [kind, f"{share:.2f}", f"{self.largest:.2f}", f"{root:.3f}", *means]
 
 
 def kinds(exact: Weights, quantized: Weights) -> Iterator[tuple[str, Weights]]:
@@ -73,12 +89,13 @@ def kinds(exact: Weights, quantized: Weights) -> Iterator[tuple[str, Weights]]:
         ours, theirs = getattr(exact, part), getattr(quantized, part)
         for name, value in vars(ours.layers[0]).items():
             if isinstance(value, Linear):
+                taken = [name, *([NORMS[name]] if name in NORMS else [])]
                 layers = tuple(
-                    replace(layer, **{name: getattr(other, name)})
+                    replace(layer, **{each: getattr(other, each) for each in taken})
                     for layer, other in zip(ours.layers, theirs.layers, strict=True)
                 )
                 yield f"{part}: {name}", replace(exact, **{part: replace(ours, layers=layers)})
-    with_head = replace(exact.decoder, head=quantized.decoder.head)
+    with_head = replace(exact.decoder, norm=quantized.decoder.norm, head=quantized.decoder.head)
     yield "decoder: head", replace(exact, decoder=with_head)
     yield "all", quantized
 
@@ -120,7 +137,8 @@ def measure(folder: Path, most: int | None) -> list[list[str]]:
     for kind, weights in kinds(exact.weights, quantized.weights):
         agreement = Agreement()
         for window, right in zip(windows, expected, strict=True):
-            agreement.count(right, logits(weights, window))
+            true = window.tokens[0, window.opening :]
+            agreement.count(right, logits(weights, window), true)
         rows.append(agreement.row(kind))
     print(f"{len(windows)} recordings, {sum(map(len, expected))} tokens")
     return rows
@@ -132,6 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--most", type=int, default=2, help="recordings of each language")
     asked = parser.parse_args(arguments)
     header = ["in int8", "same next token, %", "largest logit error", "root mean square"]
+    header += ["divergence, nats", "log probability lost"]
     print(*aligned([header, *measure(asked.folder, asked.most)]), sep="\n")
     return 0
 

@@ -15,8 +15,10 @@ from tests.support import models
 def test_agreement_counts_equal_tokens_and_the_largest_difference() -> None:
     agreement = Agreement()
     exact = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
-    agreement.count(exact, exact.clone())
-    agreement.count(exact, torch.tensor([[0.0, 2.0, 1.0], [3.0, 3.5, 0.0]]))
+    agreement.count(exact, exact.clone(), torch.tensor([1]))
+    assert (agreement.divergence, agreement.lost) == (0, 0)
+    agreement.count(exact, torch.tensor([[0.0, 2.0, 1.0], [3.0, 3.5, 0.0]]), torch.tensor([1]))
+    assert agreement.divergence > 0
     assert (agreement.tokens, agreement.equal, agreement.largest) == (4, 3, 3.5)
     assert agreement.row("head")[:3] == ["head", "75.00", "3.50"]
 
@@ -32,4 +34,5 @@ def test_each_kind_of_matrix_is_in_int8_by_itself() -> None:
     assert widened.decoder.layers[1].narrow.packing is not Packing.INT8
     assert widened.encoder is exact.encoder
     assert found["encoder: narrow"].encoder.layers[0].narrow.packing is Packing.INT8
+    assert widened.decoder.layers[1].feed_norm is quantized.decoder.layers[1].feed_norm
     assert len(found) == 4 + 7 + 2

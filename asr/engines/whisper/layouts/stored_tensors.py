@@ -59,10 +59,15 @@ class StoredTensor:
             rest = rest[len(piece) :]
         return found
 
-    def read_int8(self, path: Path) -> Int8Rows:
-        """Return a matrix [out, in] in int8: as it is stored where it can be."""
+    def read_int8(self, path: Path, factors: torch.Tensor | None = None) -> Int8Rows:
+        """Return a matrix [out, in] in int8: as it is stored where it can be.
+
+        Args:
+            factors: float32 [in], of the columns of a matrix that is not stored in int8.
+        """
         kept = self._kept_int8(path) if self.format is INT8 else None
-        return kept or Int8Rows.stacked([Int8Rows.of(piece) for piece in self._pieces(path)])
+        pieces = self._pieces(path)
+        return kept or Int8Rows.stacked([Int8Rows.of(piece, factors) for piece in pieces])
 
     def _kept_int8(self, path: Path) -> Int8Rows | None:
         """Return numbers and scales of a matrix in int8; None where one is out of bounds."""
@@ -119,9 +124,17 @@ class StoredTensors(Mapping[str, torch.Tensor]):
     def __getitem__(self, name: str) -> torch.Tensor:
         return self._places[name].read(self._path, self._dtype).to(self._device)
 
-    def int8_rows(self, name: str) -> Int8Rows:
-        """Return a matrix [out, in] in int8: as it is stored where it can be."""
-        return self._places[name].read_int8(self._path)
+    def is_int8(self, name: str) -> bool:
+        """Return whether a matrix is stored in int8."""
+        return self._places[name].format is INT8
+
+    def int8_rows(self, name: str, factors: torch.Tensor | None = None) -> Int8Rows:
+        """Return a matrix [out, in] in int8: as it is stored where it can be.
+
+        Args:
+            factors: float32 [in], of the columns of a matrix that is not stored in int8.
+        """
+        return self._places[name].read_int8(self._path, factors)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor, which is not read for it."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
+from asr.engines.whisper.model.balancing import column_factors, divided
 from asr.engines.whisper.model.int8 import Int8Rows
 from asr.engines.whisper.model.weights import (
     Convolution,
@@ -26,7 +26,14 @@ from asr.engines.whisper.model.weights import (
 
 Matrix: TypeAlias = torch.Tensor | Int8Rows  # [out, in], in float or quantized
 Projection = tuple[Matrix, torch.Tensor]  # and its bias [out]
-MakeLinear = Callable[[Matrix, torch.Tensor | None], Linear]
+
+
+class MakeLinear(Protocol):
+    """Packs a matrix [out, in] and its bias [out]."""
+
+    def __call__(
+        self, weight: Matrix, bias: torch.Tensor | None, *, follows_gelu: bool = False
+    ) -> Linear: ...
 
 
 class NamedTensors(Protocol):
@@ -39,8 +46,15 @@ class NamedTensors(Protocol):
 class Int8Source(Protocol):
     """Gives matrices in int8 without a float copy of the whole."""
 
-    def int8_rows(self, name: str) -> Int8Rows:
-        """Return a matrix [out, in], as it is stored if that is in int8, else quantized."""
+    def is_int8(self, name: str) -> bool:
+        """Return whether a matrix is stored in int8."""
+
+    def int8_rows(self, name: str, factors: torch.Tensor | None = None) -> Int8Rows:
+        """Return a matrix [out, in], as it is stored if that is in int8, else quantized.
+
+        Args:
+            factors: float32 [in], of the columns of a matrix that is not stored in int8.
+        """
 
 
 def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights:
@@ -65,7 +79,7 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
     make = functools.partial(make_linear, packing=packing)
     make_few = functools.partial(make, has_few_rows=True)
     heads = config.encoder_attention_heads, config.decoder_attention_heads
-    tokens, head = _tokens_and_head(decoder, make_few, config.tie_word_embeddings)
+    tokens, norm, head = _tokens_and_head(decoder, make_few, config.tie_word_embeddings)
     return Weights(
         EncoderWeights(
             conv1=Convolution(*encoder.pair("conv1")),
@@ -85,7 +99,7 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
                 _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_few, make)
                 for number in range(config.decoder_layers)
             ),
-            norm=Norm(*decoder.pair("layer_norm")),
+            norm=norm,
             heads=heads[1],
             head=head,
         ),
@@ -113,37 +127,67 @@ class Part:
         """Return weight and bias."""
         return self.weight(name), self.bias(name)
 
-    def matrix(self, name: str) -> Matrix:
-        """Return a weight [out, in] in the form that is wanted."""
+    def matrix(self, name: str, factors: torch.Tensor | None = None) -> Matrix:
+        """Return a weight [out, in] in the form that is wanted.
+
+        Args:
+            factors: float32 [in], of the columns of a matrix that will be quantized.
+        """
         if not self.is_int8:
             return self.weight(name)
         if isinstance(self.tensors, Int8Source):
-            return self.tensors.int8_rows(f"{self.prefix}{name}.weight")
-        return Int8Rows.of(self.weight(name))
+            return self.tensors.int8_rows(f"{self.prefix}{name}.weight", factors)
+        return Int8Rows.of(self.weight(name), factors)
+
+    def normed(self, norm: str, *names: str) -> tuple[Norm, list[Matrix]]:
+        """Return a norm and the matrices [out, in] that multiply what it gives.
+
+        Those that will be quantized are balanced with the norm.
+        """
+        given = Norm(*self.pair(norm))
+        if not self.is_int8 or any(self._is_stored_in_int8(name) for name in names):
+            return given, [self.matrix(name) for name in names]
+        ends = [torch.stack(torch.aminmax(self.weight(name), dim=0)) for name in names]
+        factors = column_factors(given, torch.cat(ends).abs().amax(dim=0))
+        return divided(given, factors), [self.matrix(name, factors) for name in names]
+
+    def _is_stored_in_int8(self, name: str) -> bool:
+        source = self.tensors
+        return isinstance(source, Int8Source) and source.is_int8(f"{self.prefix}{name}.weight")
 
     def projection(self, name: str) -> Projection:
         """Return a matrix and its bias."""
         return self.matrix(name), self.bias(name)
 
 
-def _tokens_and_head(decoder: Part, make: MakeLinear, is_tied: bool) -> tuple[torch.Tensor, Linear]:
-    """Return the tokens' embeddings and the projection to logits, which may be the same."""
+def _tokens_and_head(
+    decoder: Part, make: MakeLinear, is_tied: bool
+) -> tuple[torch.Tensor, Norm, Linear]:
+    """Return the tokens' embeddings, the last norm and the projection to logits.
+
+    The first and the last may be the same numbers.
+    """
     tokens = decoder.weight("embed_tokens")
-    if decoder.is_int8:
-        tokens = tokens.half()  # the float32 numbers leave memory before the matrix is read
-    if not is_tied:
-        return tokens, make(Part(decoder.tensors, "", decoder.is_int8).matrix("proj_out"), None)
-    return tokens, make(decoder.matrix("embed_tokens") if decoder.is_int8 else tokens, None)
+    if not decoder.is_int8:
+        head = tokens if is_tied else decoder.tensors["proj_out.weight"]
+        return tokens, Norm(*decoder.pair("layer_norm")), make(head, None)
+    tokens = tokens.half()  # the float32 numbers leave memory before the matrix is read
+    whole = Part(decoder.tensors, "", is_int8=True)
+    name = f"{decoder.prefix}embed_tokens" if is_tied else "proj_out"
+    norm, [matrix] = whole.normed(f"{decoder.prefix}layer_norm", name)
+    return tokens, norm, make(matrix, None)
 
 
 def _encoder_layer(layer: Part, heads: int, make: MakeLinear) -> EncoderLayer:
+    attention_norm, query_key_value = _query_key_value(layer, heads)
+    feed_norm, [widen] = layer.normed("final_layer_norm", "fc1")
     return EncoderLayer(
-        attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=make(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_norm=attention_norm,
+        query_key_value=make(*query_key_value),
         attention_out=make(*layer.projection("self_attn.out_proj")),
-        feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=make(*layer.projection("fc1")),
-        narrow=make(*layer.projection("fc2")),
+        feed_norm=feed_norm,
+        widen=make(widen, layer.bias("fc1")),
+        narrow=make(*layer.projection("fc2"), follows_gelu=True),
     )
 
 
@@ -151,37 +195,42 @@ def _decoder_layer(
     layer: Part, heads: int, make: MakeLinear, make_for_frames: MakeLinear
 ) -> DecoderLayer:
     cross = layer.part("encoder_attn.")
+    attention_norm, query_key_value = _query_key_value(layer, heads)
+    value = cross.projection("v_proj")
+    cross_norm, [cross_query] = layer.normed("encoder_attn_layer_norm", "encoder_attn.q_proj")
+    feed_norm, [widen] = layer.normed("final_layer_norm", "fc1")
     return DecoderLayer(
-        attention_norm=Norm(*layer.pair("self_attn_layer_norm")),
-        query_key_value=make(*_query_key_value(layer.part("self_attn."), heads)),
+        attention_norm=attention_norm,
+        query_key_value=make(*query_key_value),
         attention_out=make(*layer.projection("self_attn.out_proj")),
-        cross_norm=Norm(*layer.pair("encoder_attn_layer_norm")),
-        cross_query=make(*_query(cross, heads)),
-        cross_key_value=make_for_frames(*_stacked(*_key_and_value(cross))),
+        cross_norm=cross_norm,
+        cross_query=make(*_scaled(cross_query, cross.bias("q_proj"), heads)),
+        cross_key_value=make_for_frames(*_key_and_value(cross.matrix("k_proj"), value)),
         cross_out=make(*cross.projection("out_proj")),
-        feed_norm=Norm(*layer.pair("final_layer_norm")),
-        widen=make(*layer.projection("fc1")),
-        narrow=make(*layer.projection("fc2")),
+        feed_norm=feed_norm,
+        widen=make(widen, layer.bias("fc1")),
+        narrow=make(*layer.projection("fc2"), follows_gelu=True),
     )
 
 
-def _query_key_value(attention: Part, heads: int) -> Projection:
-    query = _query(attention, heads)
-    return _stacked(query, *_key_and_value(attention))
+def _query_key_value(layer: Part, heads: int) -> tuple[Norm, Projection]:
+    """Return the norm of a layer's self-attention and its three projections as one."""
+    parts = [f"self_attn.{name}_proj" for name in "qkv"]
+    norm, (query, key, value) = layer.normed("self_attn_layer_norm", *parts)
+    scaled = _scaled(query, layer.bias(parts[0]), heads)
+    return norm, _stacked(scaled, _key_and_value(key, (value, layer.bias(parts[2]))))
 
 
-def _query(attention: Part, heads: int) -> Projection:
-    """Return the query's projection, scaled, so that no score has to be."""
-    weight, bias = attention.projection("q_proj")
+def _key_and_value(key: Matrix, value: Projection) -> Projection:
+    """Return both projections as one; the key's bias is zero, because Whisper's key has none."""
+    return _stacked((key, torch.zeros_like(value[1])), value)
+
+
+def _scaled(weight: Matrix, bias: torch.Tensor, heads: int) -> Projection:
+    """Scale the query's projection, so that no score has to be scaled."""
     scale = (len(bias) // heads) ** -0.5
     scaled = weight * scale if isinstance(weight, torch.Tensor) else weight.scaled(scale)
     return scaled, bias * scale
-
-
-def _key_and_value(attention: Part) -> tuple[Projection, Projection]:
-    """Return both projections; the key's bias is zero, because Whisper's key has none."""
-    key, (value, bias) = attention.matrix("k_proj"), attention.projection("v_proj")
-    return (key, torch.zeros_like(bias)), (value, bias)
 
 
 def _stacked(*projections: Projection) -> Projection:

@@ -23,9 +23,6 @@ import torch
 log = logging.getLogger(__name__)
 
 WEIGHT_LIMIT = 127  # Weights are whole numbers of at most this size.
-# Activations are whole numbers of at most one of these sizes. A CPU without VNNI sums the products
-# of two pairs in 16 bits: it cuts no sum off with 63 (2 * 127 * 127 < 2**15).
-ACTIVATION_LIMITS = (127, 63)
 # So many rows of a matrix are quantized at once: what is between stays in the cache, and little
 # lies in memory as float too.
 ROWS_AT_ONCE = 256
@@ -35,8 +32,28 @@ FED_ROWS = 256
 SMALLEST = 1e-30  # A row whose numbers are all smaller counts as zeros.
 
 
+@dataclass(frozen=True)
+class Levels:
+    """The whole numbers from 0 to 255 that stand for the activations of a row."""
+
+    zero: int  # stands for 0
+    most: int  # so much more stands for the row's peak
+    least: int  # so much less stands for the lowest number that there may be
+
+
+# One of each is used. A CPU without VNNI sums the products of two pairs in 16 bits: it cuts no sum
+# off with the second ones (2 * 127 * 127 < 2**15).
+SYMMETRIC = Levels(128, 127, 127), Levels(64, 63, 63)
+# GELU gives nothing below -0.17: most whole numbers are for what is above 0.
+AFTER_GELU = Levels(24, 231, 24), Levels(12, 115, 12)
+
+
 class Int8Matrix(Protocol):
     """A matrix [out, in] in int8, packed for one operator."""
+
+    @property
+    def levels(self) -> Levels:
+        """The whole numbers of its activations."""
 
     def multiply(self, rows: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
         """Multiply float32 rows [n, in], each divided by its peak [n, 1] → [n, out]."""
@@ -50,13 +67,17 @@ class Int8Rows:
     scales: torch.Tensor  # float32 [out]: a row is its numbers times its scale
 
     @classmethod
-    def of(cls, weight: torch.Tensor) -> Int8Rows:
-        """Quantize a matrix [out, in] of any float type, each row by its largest number."""
+    def of(cls, weight: torch.Tensor, factors: torch.Tensor | None = None) -> Int8Rows:
+        """Quantize a matrix [out, in] of any float type, each row by its largest number.
+
+        Args:
+            factors: float32 [in], of its columns.
+        """
         numbers = torch.empty(weight.shape, dtype=torch.int8)
         scales = torch.empty(len(weight))
         pieces = zip(*(each.split(ROWS_AT_ONCE) for each in (weight, numbers, scales)), strict=True)
         for piece, its_numbers, its_scales in pieces:
-            floats = piece.float()
+            floats = piece.float() if factors is None else piece * factors
             peaks = floats.abs().amax(dim=1).clamp_(min=SMALLEST)
             torch.div(peaks, WEIGHT_LIMIT, out=its_scales)
             its_numbers.copy_((floats / its_scales[:, None]).round_())
@@ -73,7 +94,7 @@ class Int8Rows:
         return Int8Rows(self.numbers, self.scales * factor)
 
 
-Pack = Callable[[Int8Rows, int], Int8Matrix]
+Pack = Callable[[Int8Rows, Levels], Int8Matrix]
 
 
 @dataclass(frozen=True)
@@ -82,21 +103,22 @@ class OneDnnMatrix:
 
     packed: torch.Tensor  # in oneDNN's blocked layout
     scales: torch.Tensor  # [out], float32
-    limit: int  # of the activations
+    levels: Levels
     zeros: torch.Tensor  # the number that stands for 0 in the weights: 0
 
     @classmethod
-    def pack(cls, rows: Int8Rows, limit: int) -> OneDnnMatrix:
+    def pack(cls, rows: Int8Rows, levels: Levels) -> OneDnnMatrix:
         packed = torch.ops.onednn.qlinear_prepack(rows.numbers.contiguous(), None)
-        return cls(packed, rows.scales, limit, torch.zeros(1, dtype=torch.int64))
+        return cls(packed, rows.scales, levels, torch.zeros(1, dtype=torch.int64))
 
     def multiply(self, rows: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
-        zero = self.limit + 1  # this number stands for 0; as an int8 it may be -128
-        # torch converts to int8 six times as fast as to uint8.
-        numbers = (rows * (self.limit / peaks)).round_().to(torch.int8)
-        numbers = numbers.add_((zero + 128) % 256 - 128).view(torch.uint8)
+        steps = rows * (self.levels.most / peaks)
+        if self.levels.zero != 128:
+            steps += self.levels.zero - 128
+        # torch converts to int8, from -128 on, six times as fast as to uint8.
+        numbers = steps.round_().to(torch.int8).add_(-128).view(torch.uint8)
         product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            numbers, 1 / self.limit, zero, self.packed, self.scales, self.zeros,
+            numbers, 1 / self.levels.most, self.levels.zero, self.packed, self.scales, self.zeros,
             None, 1.0, 0, torch.float32, "none", [], "",
         )  # fmt: skip
         return product
@@ -107,10 +129,10 @@ class FbgemmMatrix:
     """A matrix for fbgemm's operator, which is fast with few rows."""
 
     packed: Any
-    limit: int  # of the activations
+    levels: Levels
 
     @classmethod
-    def pack(cls, rows: Int8Rows, limit: int) -> FbgemmMatrix:
+    def pack(cls, rows: Int8Rows, levels: Levels) -> FbgemmMatrix:
         numbers, scales = rows.numbers, rows.scales
         zeros = torch.zeros(len(scales), dtype=torch.int64)
         engines = torch.backends.quantized
@@ -120,31 +142,33 @@ class FbgemmMatrix:
             tensor = torch._make_per_channel_quantized_tensor(numbers, scales.double(), zeros, 0)
             try:
                 engines.engine = "fbgemm"
-                return cls(torch.ops.quantized.linear_prepack(tensor, None), limit)
+                return cls(torch.ops.quantized.linear_prepack(tensor, None), levels)
             finally:
                 engines.engine = before
 
     def multiply(self, rows: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
         operator = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32
-        product: torch.Tensor = operator(rows / peaks, 1 / self.limit, self.limit + 1, self.packed)
+        scale, zero = 1 / self.levels.most, self.levels.zero
+        product: torch.Tensor = operator(rows / peaks, scale, zero, self.packed)
         return product
 
 
 def is_usable() -> bool:
     """Return whether products in int8 are right here."""
-    return _limit(OneDnnMatrix.pack) is not None
+    return _levels(OneDnnMatrix.pack, SYMMETRIC) is not None
 
 
-def pack(rows: Int8Rows, has_few_rows: bool = False) -> Int8Matrix:
+def pack(rows: Int8Rows, has_few_rows: bool = False, follows_gelu: bool = False) -> Int8Matrix:
     """Pack a matrix [out, in].
 
     Args:
         has_few_rows: it will mostly be multiplied with the rows of a decoder's step.
+        follows_gelu: it will be multiplied with numbers that GELU gave.
     """
-    limit = _limit(FbgemmMatrix.pack) if has_few_rows else None
-    if limit is not None:
-        return FbgemmMatrix.pack(rows, limit)
-    return OneDnnMatrix.pack(rows, _limit(OneDnnMatrix.pack) or min(ACTIVATION_LIMITS))
+    choices = AFTER_GELU if follows_gelu else SYMMETRIC
+    if has_few_rows and (used := _levels(FbgemmMatrix.pack, choices)) is not None:
+        return FbgemmMatrix.pack(rows, used)
+    return OneDnnMatrix.pack(rows, _levels(OneDnnMatrix.pack, choices) or choices[-1])
 
 
 def rows_at_once() -> int:
@@ -157,8 +181,8 @@ def linear(
 ) -> torch.Tensor:
     """Multiply [..., in] → [..., out], with GELU if asked."""
     rows = x.flatten(0, -2).float()
-    least = rows.amin(dim=1, keepdim=True)
-    peaks = torch.maximum(rows.amax(dim=1, keepdim=True), least.neg_()).clamp_(min=SMALLEST)
+    least = rows.amin(dim=1, keepdim=True).mul_(-matrix.levels.most / matrix.levels.least)
+    peaks = torch.maximum(rows.amax(dim=1, keepdim=True), least).clamp_(min=SMALLEST)
     y = matrix.multiply(rows, peaks)  # [n, out]; the rest is done in its memory
     y = y.mul_(peaks) if bias is None else torch.addcmul(bias, y, peaks, out=y)
     if gelu:
@@ -167,26 +191,26 @@ def linear(
 
 
 @functools.cache
-def _limit(pack: Pack) -> int | None:
-    """Return how large activations may be with an operator; None: it is missing or wrong."""
-    for limit in ACTIVATION_LIMITS:
+def _levels(pack: Pack, choices: Sequence[Levels]) -> Levels | None:
+    """Return the numbers that activations may be with an operator; None: it is missing or wrong."""
+    for each in choices:
         try:
-            if _is_exact(pack, limit):
-                return limit
+            if _is_exact(pack, each):
+                return each
         except (AttributeError, RuntimeError) as error:
             log.info("products in int8 by %s are not available: %s", pack.__qualname__, error)
             return None
     return None
 
 
-def _is_exact(pack: Pack, limit: int) -> bool:
+def _is_exact(pack: Pack, levels: Levels) -> bool:
     """Return whether an operator sums the largest numbers exactly, few rows and many."""
     numbers = torch.full((64, 256), WEIGHT_LIMIT, dtype=torch.int8)
     numbers[::2, ::3] *= -1
-    matrix = pack(Int8Rows(numbers, torch.ones(64)), limit)
+    matrix = pack(Int8Rows(numbers, torch.ones(64)), levels)
     for count in (1, 16, 300):
         rows = torch.ones(count, 256)
-        rows[:, ::5] *= -1
+        rows[:, ::5] = -levels.least / levels.most
         found = linear(rows, matrix, None)
         if not torch.allclose(found, rows @ numbers.T.float(), rtol=1e-4):
             return False

@@ -55,10 +55,18 @@ class Tensors(Mapping[str, torch.Tensor]):
         stored = name.removeprefix(self._prefix)
         return self._files[stored][stored].to(self._device, self._dtype, copy=True)
 
-    def int8_rows(self, name: str) -> Int8Rows:
-        """Quantize a matrix [out, in] where the file is mapped, without a float copy of it."""
+    def is_int8(self, name: str) -> bool:  # noqa: ARG002
+        """Return whether a matrix is stored in int8: none is."""
+        return False
+
+    def int8_rows(self, name: str, factors: torch.Tensor | None = None) -> Int8Rows:
+        """Quantize a matrix [out, in] where the file is mapped, without a float copy of it.
+
+        Args:
+            factors: float32 [in], of its columns.
+        """
         stored = name.removeprefix(self._prefix)
-        return Int8Rows.of(self._files[stored][stored])
+        return Int8Rows.of(self._files[stored][stored], factors)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Return the shape of a tensor, which is not read for it."""

@@ -143,6 +143,7 @@ def make_linear(
     bias: torch.Tensor | None,
     packing: Packing,
     has_few_rows: bool = False,
+    follows_gelu: bool = False,
 ) -> Linear:
     """Bring a matrix [out, in] and its bias [out] into the form that `linear` multiplies with.
 
@@ -150,11 +151,12 @@ def make_linear(
         weight: in int8 only for a packing in int8.
         has_few_rows: it will mostly be multiplied with the rows of a decoder's step, not with a
             window's frames. In int8 another operator is the fastest then.
+        follows_gelu: it will be multiplied with numbers that GELU gave.
     """
     own_bias = None if bias is None or packing is Packing.PLAIN else bias.contiguous()
     if packing is Packing.INT8:
         rows = int8.Int8Rows.of(weight) if isinstance(weight, torch.Tensor) else weight
-        return Linear(int8.pack(rows, has_few_rows), own_bias, packing)
+        return Linear(int8.pack(rows, has_few_rows, follows_gelu), own_bias, packing)
     assert isinstance(weight, torch.Tensor)
     if packing is Packing.PLAIN:
         return Linear(weight, bias)

@@ -218,9 +218,9 @@ def test_weights_in_int8_are_packed_as_the_file_has_them(
     given: list[int8.Int8Rows] = []
     pack = int8.pack
 
-    def watched(rows: int8.Int8Rows, has_few_rows: bool = False) -> int8.Int8Matrix:
+    def watched(rows: int8.Int8Rows, *how: bool) -> int8.Int8Matrix:
         given.append(rows)
-        return pack(rows, has_few_rows)
+        return pack(rows, *how)
 
     monkeypatch.setattr(int8, "pack", watched)
     config = Config(model_id=str(model))
