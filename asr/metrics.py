@@ -107,6 +107,11 @@ class Metrics:
         self.live_utterances = Counter(
             "asr_live_utterances", "Utterances of live sessions", registry=registry
         )
+        self.live_in_context = Counter(
+            "asr_live_windows_in_context",
+            "Short windows, decoded again behind what was said before as the model was unsure",
+            registry=registry,
+        )
         self.live_text_seconds = Histogram(
             "asr_live_text_seconds",
             "Time from the end of an utterance, its silence included, to its whole text",

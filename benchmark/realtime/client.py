@@ -13,6 +13,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmark.realtime.context import ContextCounter
 from benchmark.realtime.speech import PIECE_SECONDS, RATE, Speech
 
 ROUTE = "/v1/realtime?intent=transcription"
@@ -32,32 +33,45 @@ class Played:
     events: list[tuple[float, Event]] = field(default_factory=list)  # seconds after the start
     late: list[float] = field(default_factory=list)  # seconds that each piece was sent too late
     failure: str | None = None  # why it broke off
+    in_context: set[str] = field(default_factory=set)  # items decoded again behind those before
 
 
 async def play(
     client: aiohttp.ClientSession,
     speeches: Iterable[Speech],
     language: str | None = None,
+    is_alone: bool = False,
 ) -> list[Played]:
     """Play recordings one after the other, each in a session of its own.
 
     After one that breaks off no more are played.
+
+    Args:
+        is_alone: whether the server has no other session; it is asked for `in_context` then.
     """
     played = []
     for speech in speeches:
-        played.append(await _session(client, speech, language))
+        context = ContextCounter(client) if is_alone else None
+        played.append(await _session(client, speech, language, context))
         if played[-1].failure is not None:
             break
     return played
 
 
-async def _session(client: aiohttp.ClientSession, speech: Speech, language: str | None) -> Played:
+async def _session(
+    client: aiohttp.ClientSession,
+    speech: Speech,
+    language: str | None,
+    context: ContextCounter | None,
+) -> Played:
     played = Played(speech)
     try:
+        if context is not None:
+            await context.has_grown()  # by what was said before
         async with client.ws_connect(ROUTE, heartbeat=30.0, max_msg_size=0) as socket:
             await socket.send_json(settings(language))
             start = time.monotonic()
-            reading = asyncio.create_task(_read(socket, played, start))
+            reading = asyncio.create_task(_read(socket, played, start, context))
             try:
                 with contextlib.suppress(aiohttp.ClientConnectionError):  # the reader says why
                     await _send(socket, speech, played, start)
@@ -102,7 +116,10 @@ async def _send(
 
 
 async def _read(
-    socket: aiohttp.ClientWebSocketResponse[bool], played: Played, start: float
+    socket: aiohttp.ClientWebSocketResponse[bool],
+    played: Played,
+    start: float,
+    context: ContextCounter | None,
 ) -> None:
     """Note each event until all that is committed has its text.
 
@@ -122,4 +139,6 @@ async def _read(
             waiting.add(event["item_id"])
         elif kind in (f"{ITEM}.completed", f"{ITEM}.failed"):
             waiting.discard(event["item_id"])
+            if context is not None and await context.has_grown():
+                played.in_context.add(event["item_id"])
         is_last = is_last or kind == f"{BUFFER}.cleared"

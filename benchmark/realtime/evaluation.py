@@ -86,7 +86,7 @@ async def _measured(url: str, speeches: Sequence[Speech], options: argparse.Name
         batch = [await _batch(client, speech, options.language) for speech in speeches]
         played: list[Played] = []
         for speech in speeches:
-            played += await play(client, [speech], options.language)
+            played += await play(client, [speech], options.language, is_alone=True)
         latency = Latency.of(played)
         found = Found(latency, texts(played, batch, normaliser(options.language)))
         print(_about(options, speeches), single(latency, found.texts), sep="\n\n", flush=True)

@@ -18,6 +18,7 @@ class Utterance:
     completed: float | None = None  # seconds after the start
     text: str = ""
     words: list[Event] = field(default_factory=list)  # with their times in the audio
+    is_in_context: bool = False  # decoded again behind what was said before
 
     @property
     def whole_delay(self) -> float | None:
@@ -77,6 +78,7 @@ def utterances(played: Played) -> list[Utterance]:
             one = found.setdefault(event["item_id"], Utterance())
             one.completed, one.text = at, event["transcript"]
             one.words = event.get("words") or []
+            one.is_in_context = event["item_id"] in played.in_context
     return list(found.values())
 
 
@@ -90,6 +92,7 @@ class Latency:
     late: Sequence[float]  # by which this client sent audio too late
     taken_back: int  # words
     failures: Sequence[str]
+    in_context: Sequence[float] = ()  # those of `whole` whose utterance was decoded again
 
     @classmethod
     def of(cls, sessions: Sequence[Played]) -> Latency:
@@ -107,6 +110,7 @@ class Latency:
             [late for played in sessions for late in played.late],
             sum(one.taken_back for one in every),
             [*(played.failure for played in sessions if played.failure is not None), *failed],
+            [one.whole_delay for one in every if one.is_in_context and one.whole_delay is not None],
         )
 
 
@@ -138,6 +142,7 @@ def single(latency: Latency, texts: Texts) -> str:
     rows = [
         ("one session at a time", "p50", "p95", "of"),
         _row("end of speech to completed, s", latency.whole, "utterances"),
+        *_of_context(latency.in_context),
         _row("start of speech to first delta, s", latency.first, "utterances"),
         _row("a word's end to its delta, s", latency.words, "words"),
     ]
@@ -158,6 +163,11 @@ def single(latency: Latency, texts: Texts) -> str:
             ),
         ]
     )
+
+
+def _of_context(delays: Sequence[float]) -> list[tuple[str, ...]]:
+    """Return the row of utterances that were decoded again; none where there were none."""
+    return [_row("of unsure short utterances, s", delays, "utterances")] if delays else []
 
 
 def _row(name: str, delays: Sequence[float], what: str) -> tuple[str, ...]:

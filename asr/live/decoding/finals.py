@@ -78,6 +78,7 @@ class Finals:
         context = self._context.joined(alone.window, take, known)
         if context is None:
             return None
+        self._decoder.metrics.live_in_context.inc()
         joined, text = context
         for prefix in (None, text) if self._decoder.can_prefix else (None,):
             options = replace(joined.options, prefix=prefix)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from asr.config.parsers import TimestampRule
 from asr.engines.engine import Window, WindowResult
 from asr.live.utterance import LiveUtterance
+from asr.metrics import Metrics
 from asr.options import Options, Thresholds, Timestamps
 from asr.pcm import SAMPLE_RATE, Samples
 from asr.transcription.coverage import SpeechCoverage
@@ -44,6 +45,10 @@ class WindowDecoder:
     @property
     def can_prefix(self) -> bool:
         return self._setup.info.can_prefix
+
+    @property
+    def metrics(self) -> Metrics:
+        return self._setup.metrics
 
     @property
     def has_words(self) -> bool:

@@ -11,6 +11,7 @@ from benchmark.demo import read_samples
 from benchmark.paths import SAMPLES
 from benchmark.realtime import client, evaluation, ramp
 from benchmark.realtime.client import BUFFER, ITEM, play
+from benchmark.realtime.context import COUNTER
 from benchmark.realtime.speech import PIECE_SECONDS, RATE, Speech, pcm, read
 
 WORDS = [{"word": " no", "start": 0.0, "end": 0.1}]
@@ -23,6 +24,7 @@ class Stub:
         self.transcript = transcript
         self.most = most
         self.open, self.sent, self.jobs = 0, [], {}
+        self.unsure = 7  # utterances that were decoded again
 
     def app(self):
         app = web.Application()
@@ -31,7 +33,11 @@ class Stub:
         app.router.add_post("/jobs", self.submit)
         app.router.add_get("/jobs", self.running)
         app.router.add_route("*", "/jobs/{id}", self.job)
+        app.router.add_get("/metrics", self.metrics)
         return app
+
+    async def metrics(self, _):
+        return web.Response(text=f"# TYPE asr_x counter\n{COUNTER}{self.unsure}.0\n")
 
     async def realtime(self, request):
         socket = web.WebSocketResponse()
@@ -119,6 +125,22 @@ async def test_a_word_that_is_taken_back_fails_the_measurement(aiohttp_server, s
     assert found.latency.taken_back == 1
     assert not found.is_sound
     assert found.alone == []
+
+
+async def test_utterances_that_are_decoded_again_have_a_row_of_their_own(
+    aiohttp_server, speech, capsys
+):
+    class Unsure(Stub):
+        def utterance(self):
+            self.unsure += self.open == 1
+            yield from super().utterance()
+
+    found, _ = await measured(aiohttp_server, Unsure(), speech, "--sessions", "")
+    assert found.latency.in_context == found.latency.whole != []
+    assert "of unsure short utterances" in capsys.readouterr().out
+    found, _ = await measured(aiohttp_server, Stub(), speech, "--sessions", "")
+    assert found.latency.in_context == []
+    assert "of unsure short utterances" not in capsys.readouterr().out
 
 
 async def test_audio_is_sent_when_it_is_spoken_and_the_end_is_awaited(aiohttp_server, speech):

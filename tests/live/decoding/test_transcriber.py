@@ -304,6 +304,13 @@ async def test_an_unsure_short_utterance_is_decoded_behind_what_was_said_before(
     assert "-" not in found[1]
 
 
+async def test_windows_that_are_decoded_in_context_are_counted(make_session):
+    session = make_session(UnsureEngine())
+    await told(session, said(1.0, 1.0, seconds=1.0))
+    registry = session._setup.metrics.registry
+    assert registry.get_sample_value("asr_live_windows_in_context_total") == 1  # not the first
+
+
 @pytest.mark.parametrize("certainty", [0.0, 1.0])
 async def test_a_doubted_text_needs_a_sure_voice_in_context_too(
     make_session, monkeypatch, certainty
