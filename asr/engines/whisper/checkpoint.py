@@ -60,8 +60,8 @@ class Checkpoint:
         """Return the opening of a window with these options.
 
         Raises:
-            BadRequest: a language that the model does not know, special tokens in the prompt or
-                in the prefix, or a prefix that leaves no room for what follows it.
+            BadRequest: a language that the model does not know, special tokens in the prefix, or
+                a prefix that leaves no room for what follows it.
         """
         vocabulary = self.vocabulary
         known = next(iter(vocabulary.languages), None)  # a placeholder for the language to detect

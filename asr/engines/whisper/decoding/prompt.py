@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from asr.errors import BadRequest
 from asr.options import Options
 from asr.vocabulary import HEADING
 
@@ -27,13 +26,10 @@ class Prompt:
 
         The names stand in each window's prompt, as far as they have room together; of the text
         the end stays. Without a heading and a full stop, the model goes on with the list, and
-        with the letters of its last name.
+        with the letters of its last name. What looks like a special token is text.
 
         Args:
             positions: of the decoder; the prompt has less than half of them, as in openai/whisper.
-
-        Raises:
-            BadRequest: the text holds special tokens.
         """
         if not options.prompt and not options.vocabulary:
             return cls()
@@ -46,10 +42,7 @@ class Prompt:
 
 def _text(prompt: str, tokenizer: Any) -> list[int]:
     """Return the start of the previous text and the tokens of a prompt."""
-    try:
-        tokens: list[int] = tokenizer.get_prompt_ids(prompt).tolist()
-    except ValueError as error:
-        raise BadRequest(f"the prompt cannot be used: {error}") from error
+    tokens: list[int] = tokenizer.get_prompt_ids(_plain(prompt)).tolist()
     return tokens if prompt.strip() else tokens[:1]
 
 
@@ -60,8 +53,7 @@ def _names(
     tokens: list[int] = []
     left_out, before = list[str](), f" {HEADING}: "
     for name in vocabulary:
-        plain = name.replace("<|", "< |")  # a prompt may hold no special tokens
-        own = tokenizer(before + plain, add_special_tokens=False).input_ids
+        own = tokenizer(before + _plain(name), add_special_tokens=False).input_ids
         if len(tokens) + len(own) >= room:  # the full stop has room, too
             left_out.append(name)
             continue
@@ -69,3 +61,8 @@ def _names(
         before = ", "
     end = tokenizer(".", add_special_tokens=False).input_ids if tokens else []
     return tokens + end, tuple(left_out)
+
+
+def _plain(text: str) -> str:
+    """The text in which no token is a special one, such as `<|endoftext|>`."""
+    return text.replace("<|", "< |")

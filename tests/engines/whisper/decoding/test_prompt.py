@@ -10,7 +10,6 @@ from transformers import WhisperProcessor
 from asr.config.config import DEMO_MODEL
 from asr.engines.engine import Window
 from asr.engines.whisper.decoding.prompt import Prompt
-from asr.errors import BadRequest
 from asr.options import Options
 from tests.support.models import POSITIONS, Caller, noise, recording, written
 from tests.support.twins import Twins
@@ -85,9 +84,13 @@ def test_a_name_that_has_no_room_lets_shorter_ones_in(tokenizer: Any) -> None:
     assert prompt.left_out == (long,)
 
 
-def test_special_tokens_in_a_text_are_refused(tokenizer: Any) -> None:
-    with pytest.raises(BadRequest, match="the prompt cannot be used"):
-        Prompt.of(Options(prompt="a <|endoftext|>", vocabulary=("b",)), tokenizer, DECODER)
+def test_what_looks_like_a_special_token_is_text(tokenizer: Any) -> None:
+    options = Options(prompt="a <|endoftext|> c", vocabulary=("<|en|>",))
+    prompt = Prompt.of(options, tokenizer, DECODER)
+    assert written_as(prompt, tokenizer) == (
+        "<|startofprev|> Glossary: < |en|>. a < |endoftext|> c"
+    )
+    assert not set(prompt.tokens[1:]) & set(tokenizer.all_special_ids)
 
 
 def test_the_engine_decodes_behind_the_names_and_tells_which_it_lacks(tiny: Twins) -> None:

@@ -105,11 +105,11 @@ def test_letters_of_every_script_are_their_tokens_bytes(demo: WhisperEngine) -> 
     assert b"".join(piece.data for piece in segment.token_logprobs) == text.encode()
 
 
-def test_special_tokens_in_a_prompt_are_refused(demo: WhisperEngine) -> None:
+def test_special_tokens_in_a_prompt_are_text(demo: WhisperEngine) -> None:
     window = Window(noise(0, 1.0), 0.0, Options(language="en", prompt="hello <|endoftext|>"))
     caller = Caller(demo)
     caller.run([window])
-    assert "prompt" in str(caller.finals[window].error)
+    assert caller.finals[window].error is None
     assert demo.held() == 0
 
 
