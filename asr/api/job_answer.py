@@ -85,7 +85,7 @@ def job_summary(request: web.Request, job: Job) -> JobSummary:
         id=job.public_id,
         state=job.state,
         priority=job.priority,
-        position=ahead,
+        position=None if ahead is None else round(ahead, 3),
         estimated_wait_s=None if ahead is None or not pace else round(ahead / pace, 1),
         progress=JobProgress(done=job.done_seconds, total=job.audio_seconds),
         attempt=job.attempt,

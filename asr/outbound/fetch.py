@@ -171,7 +171,9 @@ def checked_url(url: str, allow_private: bool) -> URL:
     except ValueError as error:
         raise BadUrl(f"{quoted(shown(url))} is not a URL: check its spelling") from error
     if target.scheme not in {"http", "https"} or not host or not port:
-        raise BadUrl(f"{quoted(shown(url))} is not an http or https URL with a host")
+        raise BadUrl(
+            f"{quoted(shown(url))} is not an http or https URL with a host: write https://host/path"
+        )
     try:
         address = parsed_address(host)
     except ValueError:

@@ -13,6 +13,7 @@ from typing import Any, cast
 from aiohttp import HttpVersion11, StreamReader, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import RawRequestMessage
+from aiohttp.http_exceptions import LineTooLong
 
 from asr.errors import Failure
 from asr.http.admission import without_expectation
@@ -26,6 +27,10 @@ log = logging.getLogger(__name__)
 
 MESSAGE_CHARS = 300  # A parser's message is cut here.
 QUOTED_BYTES = re.compile(r":?\s*(\n|\bb['\"])")  # From here on it quotes what was sent.
+TOO_LONG = (
+    "the request line, with its query, or a header has more than {limit} bytes: send less, or send "
+    "the parameters in the body, as JSON or a form"
+)
 HEALTH_CHECKS = {"/hc", "/health"}  # They are answered when all connections are in use.
 RETRY_SECONDS = (1, 5)  # A caller that finds all in use is told to wait so long, at random.
 _Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -121,7 +126,9 @@ class Connection(WatchedConnection):
         if status == 400:
             self._is_broken = True
             failure = Failure(400, "bad_request", f"this is not an HTTP request: {reason}")
-        return self._problem(request, failure, status)
+        if isinstance(exc, LineTooLong):
+            failure = Failure(431, "head_too_large", TOO_LONG.format(limit=exc.args[1]))
+        return self._problem(request, failure, failure.status if status == 400 else status)
 
     def _begun(
         self,

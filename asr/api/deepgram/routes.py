@@ -24,7 +24,7 @@ from asr.api.deepgram.webhook import DETAILS, NAME
 from asr.audio import raw_pcm
 from asr.audio.streams import Source
 from asr.concurrency import run_in_thread
-from asr.errors import BadRequest
+from asr.errors import BadRequest, BadUrl, Forbidden
 from asr.formats.json_text import json_text
 from asr.http import requests
 from asr.http.app_keys import CLIENT, CONFIG, ENGINE, JOBS, REQUEST_ID, TRANSCRIBER
@@ -177,7 +177,10 @@ def _webhook(callback: str, allow_private: bool) -> Webhook:
     Raises:
         BadUrl, Forbidden: nothing can be posted there.
     """
-    target: URL = checked_url(callback, allow_private)
+    try:
+        target: URL = checked_url(callback, allow_private)
+    except (BadUrl, Forbidden) as error:
+        raise type(error)(f"callback: {error.message}", "callback") from error
     if target.user is None and target.password is None:
         return Webhook(callback)
     secret = f"{target.user or ''}:{target.password or ''}".encode()

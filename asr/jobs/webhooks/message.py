@@ -11,7 +11,7 @@ from standardwebhooks import Webhook as Signer
 import asr
 from asr.concurrency import run_in_thread
 from asr.config import parsers as config_parsers
-from asr.errors import BadRequest, ConfigError
+from asr.errors import BadRequest, BadUrl, ConfigError, Forbidden
 from asr.jobs.job import Job, JobState, Json
 from asr.jobs.submission import Webhook
 from asr.outbound.webhook import check_target
@@ -26,7 +26,10 @@ def check_webhook(webhook: Webhook, allow_private: bool) -> None:
     Raises:
         BadUrl, Forbidden, BadRequest: it could never be sent or signed.
     """
-    check_target(webhook.url, webhook.headers, allow_private)
+    try:
+        check_target(webhook.url, webhook.headers, allow_private)
+    except (BadUrl, Forbidden) as error:
+        raise type(error)(f"webhook: {error.message}", "webhook") from error
     if webhook.secret is None:
         return
     try:

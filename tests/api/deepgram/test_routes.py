@@ -142,7 +142,7 @@ async def test_a_file_and_a_url_are_read_as_what_they_are_whatever_the_encoding(
         ("detect_language=tlh", "'tlh'"),
         ("extra=alone", "KEY:VALUE"),
         ("keyterm=" + 2049 * "a", "a name may have 200"),
-        ("callback=ftp://example.com", "http"),
+        ("callback=ftp://example.com", "callback: 'ftp://example.com' is not an http or https URL"),
     ],
 )
 async def test_a_bad_value_is_refused_by_its_name(client: Any, query: str, named: str) -> None:
