@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -106,9 +107,12 @@ class Framer:
 
     def __init__(self) -> None:
         self._rest: Samples = np.empty(0, np.float32)
+        self._samples = 0  # so many were pushed
+        self.end = math.inf  # seconds: of the recording, as soon as it is known
 
     def push(self, samples: Samples) -> Samples:
         """Take samples; return the frames that are complete now, [frames, 512]."""
+        self._samples += len(samples)
         held = np.concatenate([self._rest, samples])
         whole = len(held) // FRAME_SAMPLES * FRAME_SAMPLES
         self._rest = held[whole:].copy()
@@ -116,6 +120,7 @@ class Framer:
 
     def finish(self) -> Samples:
         """Return the last frame, filled up with silence; none where nothing is left."""
+        self.end = self._samples / SAMPLE_RATE
         missing = -len(self._rest) % FRAME_SAMPLES
         return self.push(np.zeros(missing, np.float32))
 
@@ -125,17 +130,18 @@ def frames_between(start: float, end: float) -> slice:
     return slice(max(0, int(start / FRAME_SECONDS)), max(0, int(np.ceil(end / FRAME_SECONDS))))
 
 
-def spans(sure: Flags, likely: Flags, first: int) -> list[Span]:
+def spans(sure: Flags, likely: Flags, first: int, latest: float = math.inf) -> list[Span]:
     """Runs of `likely` frames with a `sure` one among them, joined over short pauses.
 
     Args:
         first: the number of the first frame in the recording.
+        latest: the recording's end, in seconds, which may lie within the last frame.
     """
     joined: list[Span] = []
     for begin, end in runs(likely):
         if end - begin < SHORTEST_RUN or not sure[begin:end].any():
             continue
-        span = Span((first + begin) * FRAME_SECONDS, (first + end) * FRAME_SECONDS)
+        span = _span(first + begin, first + end, latest)
         if joined and span.start - joined[-1].end <= LONGEST_PAUSE:
             span = Span(joined.pop().start, span.end)
         joined.append(span)
@@ -151,16 +157,18 @@ def likeliest(probabilities: Numbers) -> float:
     return float(np.max(total[count:] - total[:-count])) / count
 
 
-def spans_of(flags: Flags, first: int) -> list[Span]:
+def spans_of(flags: Flags, first: int, latest: float = math.inf) -> list[Span]:
     """Each run of true flags as a span, pauses left as they are.
 
     Args:
         first: the number of the first frame in the recording.
+        latest: the recording's end, in seconds, which may lie within the last frame.
     """
-    return [
-        Span((first + begin) * FRAME_SECONDS, (first + end) * FRAME_SECONDS)
-        for begin, end in runs(flags)
-    ]
+    return [_span(first + begin, first + end, latest) for begin, end in runs(flags)]
+
+
+def _span(begin: int, end: int, latest: float) -> Span:
+    return Span(begin * FRAME_SECONDS, min(end * FRAME_SECONDS, latest))
 
 
 def has_run(flags: Flags) -> bool:

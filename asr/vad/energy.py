@@ -40,14 +40,16 @@ class Energy:
     def spans(self, start: float, end: float) -> list[Span]:
         above = self._above_floor(start, end)
         likely: Flags = above > LIKELY_DB
-        return spans(above > SURE_DB, likely, frames_between(start, end).start)
+        first = frames_between(start, end).start
+        return spans(above > SURE_DB, likely, first, self._framer.end)
 
     def certainty(self, start: float, end: float) -> None:
         """None: loud is not only a voice."""
 
     def voiced(self, start: float, end: float) -> list[Span]:
         first = frames_between(start, end).start
-        return spans_of(self._above_floor(start, end) > LIKELY_DB, first)
+        likely: Flags = self._above_floor(start, end) > LIKELY_DB
+        return spans_of(likely, first, self._framer.end)
 
     def _take(self, frames: Samples) -> None:
         measured = levels(frames)

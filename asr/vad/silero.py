@@ -105,14 +105,15 @@ class SileroTrack:
     def spans(self, start: float, end: float) -> list[Span]:
         values = self.probabilities(start, end)
         first = frames_between(start, end).start
-        return spans(values >= self._sure, values >= self._likely, first)
+        return spans(values >= self._sure, values >= self._likely, first, self._framer.end)
 
     def certainty(self, start: float, end: float) -> float:
         return likeliest(self.probabilities(start, end))
 
     def voiced(self, start: float, end: float) -> list[Span]:
         first = frames_between(start, end).start
-        return spans_of(self.probabilities(start, end) >= self._likely, first)
+        likely = self.probabilities(start, end) >= self._likely
+        return spans_of(likely, first, self._framer.end)
 
     def probabilities(self, start: float, end: float) -> Numbers:
         """The probability of speech in each frame between `start` and `end`, [frames]."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from asr.vad.detector import CERTAIN_FRAMES, FRAME_SECONDS, DetectorFeed, likeliest
+from asr.vad.energy import Energy
 from tests.conftest import RATE
 from tests.vad.conftest import judged
 
@@ -34,3 +35,16 @@ def test_a_recording_is_read_as_far_as_is_asked_and_in_the_end_as_a_whole(silero
 )
 def test_a_voice_is_as_certain_as_the_likeliest_quarter_second(probabilities, certainty):
     assert likeliest(np.array(probabilities, np.float32)) == pytest.approx(certainty)
+
+
+@pytest.mark.parametrize("begin", [Energy, None], ids=["energy", "silero"])
+def test_no_speech_lasts_longer_than_its_recording(silero, spoken, begin):
+    words = [word for sentence in spoken.sentences for word in sentence.words]
+    _, first, last = max(words, key=lambda word: word[2] - word[1])
+    for samples in range(round((first + last) / 2 * RATE), round(last * RATE) - 600, 100):
+        track = (begin or silero.begin)()
+        track.push(spoken.samples[:samples])
+        track.finish()
+        end = samples / RATE
+        for spans in (track.spans(0.0, end + 1), track.voiced(0.0, end + 1)):
+            assert end - FRAME_SECONDS <= spans[-1].end <= end
