@@ -30,7 +30,7 @@ MOST_PEOPLE = 64  # With so many known, all voices are theirs; as many may be un
 Vector = npt.NDArray[np.float64]  # [size]
 
 
-class KnownVoice:
+class HeardVoice:
     """The mean of all voices of a person so far; it takes as much memory as one."""
 
     def __init__(self, voice: Vector, seconds: float) -> None:
@@ -57,8 +57,8 @@ class SessionPeople:
     """Everybody who has spoken so far, by number; nobody is renumbered."""
 
     def __init__(self) -> None:
-        self._known: list[KnownVoice] = []
-        self._unsure: deque[KnownVoice] = deque(maxlen=MOST_PEOPLE)  # Each may be somebody new.
+        self._known: list[HeardVoice] = []
+        self._unsure: deque[HeardVoice] = deque(maxlen=MOST_PEOPLE)  # Each may be somebody new.
 
     def turns(self, found: Diarization, start: float) -> list[SpeakerTurn]:
         """Recognise the voices of a window, once all of them are taken.
@@ -84,7 +84,7 @@ class SessionPeople:
         if best >= KNOWN_LIKENESS and person is not None:
             person.add(voice, seconds)
         elif person is None:
-            self._known.append(KnownVoice(voice, seconds))
+            self._known.append(HeardVoice(voice, seconds))
         elif seconds >= LEAST_SECONDS and len(self._known) < MOST_PEOPLE:
             self._take_unsure(voice, seconds, is_new=best < UNKNOWN_LIKENESS)
 
@@ -92,7 +92,7 @@ class SessionPeople:
         """Put a voice to those that are like it; they are somebody new where that is sure."""
         best, alike = _likest(self._unsure, voice, seconds)
         if alike is None or best < KNOWN_LIKENESS:
-            alike = KnownVoice(voice, seconds)
+            alike = HeardVoice(voice, seconds)
         else:
             self._unsure.remove(alike)
             alike.add(voice, seconds)
@@ -106,8 +106,8 @@ class SessionPeople:
 
 
 def _likest(
-    known: Iterable[KnownVoice], voice: Vector, seconds: float
-) -> tuple[float, KnownVoice | None]:
+    known: Iterable[HeardVoice], voice: Vector, seconds: float
+) -> tuple[float, HeardVoice | None]:
     """The highest likeness to a voice, and whose it is; None where nobody is known."""
     pairs = ((each.likeness(voice, seconds), each) for each in known)
     return max(pairs, key=lambda pair: pair[0], default=(0.0, None))

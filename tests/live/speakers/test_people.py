@@ -7,7 +7,7 @@ import pytest
 
 from asr.diarization.diarizer import Diarization, VoiceTurn
 from asr.live.speakers import people
-from asr.live.speakers.people import KnownVoice, SessionPeople
+from asr.live.speakers.people import HeardVoice, SessionPeople
 
 ANNE, BERT = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)
 
@@ -113,7 +113,7 @@ def test_one_persons_voices_have_a_likeness_of_one_whatever_their_lengths(
     own, others = [], []
     for _ in range(200):
         person, other = (one / np.linalg.norm(one) for one in rng.standard_normal((2, size)))
-        known = KnownVoice(voice(person, 1.0), 1.0)
+        known = HeardVoice(voice(person, 1.0), 1.0)
         for _ in range(round(before) - 1):
             known.add(voice(person, 1.0), 1.0)
         own.append(known.likeness(voice(person, seconds), seconds))
