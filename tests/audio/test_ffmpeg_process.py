@@ -18,6 +18,7 @@ import pytest
 from asr.audio.damage import Damage
 from asr.audio.decoder import Decoder
 from asr.audio.ffmpeg_process import CHECKS
+from asr.audio.libsndfile import HEAD_BYTES
 from asr.errors import BadRequest, DecoderFailed, OutOfResources
 from tests.conftest import PATIENCE_SECONDS, eventually
 from tests.support import faults
@@ -128,14 +129,14 @@ async def test_a_sender_who_takes_longer_than_a_decoder_may_is_waited_for(
 ) -> None:
     async def slow() -> AsyncIterator[bytes]:
         data = long()
-        yield data[: len(data) // 2]
+        yield data[:HEAD_BYTES]  # a pipe holds them: nothing is left that is not in it
         await eventually(children)
         [child] = children()
         for _ in range(4 * CHECKS):
             await eventually(lambda: has_read_all(child))
             clock.advance(PATIENCE_SECONDS / CHECKS)
             await asyncio.sleep(0.01)  # for the check, which is due
-        yield data[len(data) // 2 :]
+        yield data[HEAD_BYTES:]
 
     with decoding_with(faults.REAL, tmp_path, PATIENCE_SECONDS) as decoder:
         whole = await decoded(decoder, stream(long()))
