@@ -10,6 +10,9 @@ export MODEL_ID CACHE_DIR
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# What tests of the page need besides; not in .venv, where `make test` would find it and run them too.
+WEB_TESTS := $(CURDIR)/.cache/web-tests/site
+
 .DEFAULT_GOAL := demo
 .PHONY: help demo demo-jobs serve test test-web real test-images clients check format bench accuracy diarization live engines card first-words reliability soak kill-test clean
 
@@ -32,16 +35,16 @@ test: check                    ## run all checks and all tests
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-web: .cache/web-tests/installed  ## test the page in Debian's Chromium
-	@$(BIN)/python -m pytest tests/web $(ARGS)
+	@PYTHONPATH="$(WEB_TESTS)" $(BIN)/python -m pytest tests/web $(ARGS)
 
 .cache/web-tests/installed: tests/web/requirements.txt .venv/developed
 	@command -v chromium >/dev/null || { $$([ $$(id -u) = 0 ] || echo sudo) apt-get update -q \
 	  && $$([ $$(id -u) = 0 ] || echo sudo) apt-get install -y -q --no-install-recommends chromium; }
-	$(PIP) -r $<
-	@mkdir -p $(@D) && touch $@
+	$(PIP) --upgrade --target $(WEB_TESTS) -r $<
+	@touch $@
 
 real: .venv/developed          ## test with a real model: WHISPER_CHECKPOINT=openai/whisper-base make real (tests/README.md)
-	@$(BIN)/python -m pytest tests/real $(ARGS)
+	@PYTHONPATH="$(WEB_TESTS)" $(BIN)/python -m pytest tests/real $(ARGS)
 
 test-images: .venv/developed .cache/images/tools/installed  ## build, run and test the CPU images with Docker
 	.cache/images/tools/bin/hadolint images/*.Dockerfile images/deploy/salad/*.Dockerfile
