@@ -18,7 +18,7 @@ from asr.http import sources
 from asr.http.app_keys import QUEUE_PLACE
 from asr.http.bodies.compression import expect_uncompressed
 from asr.http.bodies.json_object import EXAMPLE, JSON_BYTES, DataUri, json_object
-from asr.http.bodies.multipart import FILE, Fields, Upload, merged, without_file
+from asr.http.bodies.multipart import FILE, Fields, Upload, merged, two_audios, without_file
 from asr.http.bodies.percent import form_fields
 from asr.http.bodies.values import check_texts
 from asr.http.parameters import LONG_FIELDS, NAMES, REFERENCES, Location
@@ -110,8 +110,6 @@ async def read(
     """
     door = door or Open(request, stack)
     query = _fields(request.query.items())
-    if "url" in query:
-        return await _located(query, door, kind)
     if request.content_type == "multipart/form-data":
         return await _read_form(query, door, kind)
     return await _read_body(request, query, door, kind, has_samples)
@@ -142,10 +140,13 @@ async def _read_body(
     limits = body_limits(request)
     body = sources.body(request, limits)
     head = await _head(body)
+    if "url" in query and not head:
+        return await _located(query, door, kind)
     has_text, start = is_text(head[:BLANK_BYTES]), head.lstrip(BLANK)
     media_type = request.headers.get("Content-Type", "")
     has_samples = has_samples or raw_pcm.is_raw(media_type)
     if has_samples and not (has_text and OBJECT.match(start)):
+        _expect_no_url(query)
         door.settle(query)
         parameters = kind.model_validate(query)
         audio = await raw_pcm.without_raw(chained(head, body), media_type)
@@ -165,6 +166,7 @@ async def _read_body(
             "the body is text, neither audio nor a JSON object: "
             'send {"url": "..."} or the bytes of an audio file'
         )
+    _expect_no_url(query)
     door.settle(query)
     parameters = kind.model_validate(query)
     return await door.received(chained(head, body)), parameters
@@ -177,15 +179,22 @@ async def _read_form(
     upload = door.upload(names)
     before = await upload.before()
     if upload.has_file:  # its bytes are still to come
+        _expect_no_url({**query, **before})
         door.settle({**query, **_form_fields(before)})
     form = await upload.rest()
     sent = merged(before, form.fields)
     fields = {**query, **_form_fields(sent)}
     if form.file is not None:
+        _expect_no_url(fields)
         return form.file, kind.model_validate(fields)
     if "url" in fields:
         return await _located(fields, door, kind)
     raise without_file(sent, names)
+
+
+def _expect_no_url(fields: Mapping[str, object]) -> None:
+    if "url" in fields:
+        raise two_audios()
 
 
 async def _located(

@@ -170,3 +170,39 @@ async def test_languages_have_all_their_codes_on_every_route(client, engine):
     for path in ("/asr?language=gle", "/detect-language?languages=gle"):
         response = await client.post(path, data=SPEECH)
         assert (response.status, "know the language 'gle'" in await response.text()) == (400, True)
+
+
+def ordered(*names: str) -> FormData:
+    """A form with a file, with a URL, or both, in this order."""
+    form = FormData()
+    for name in names:
+        if name == "url":
+            form.add_field("url", "https://example.com/a.mp3")
+        else:
+            form.add_field(name, SPEECH, filename="a.wav")
+    return form
+
+
+@pytest.mark.parametrize(
+    "path", ["/asr", "/v1/audio/language", "/v1/listen", "/", "/predict", "/jobs"]
+)
+async def test_audio_with_a_url_beside_it_is_refused_in_any_order(client, path):
+    query = {"url": "https://example.com/a.mp3"}
+    for sent in (
+        {"params": query, "data": SPEECH},
+        {"params": query, "data": ordered("file")},
+        {"data": ordered("url", "file")},
+        {"data": ordered("file", "url")},
+    ):
+        response = await client.post(path, **sent)
+        assert response.status == 400, sent
+        assert "and a 'url' beside it: send one of them" in await response.text()
+
+
+async def test_options_in_the_body_count_beside_a_url_in_the_query(make_client, tmp_path, engine):
+    (tmp_path / "clip.wav").write_bytes(SPEECH)
+    client = await make_client(audio_root=tmp_path)
+    for sent in ({"json": {"language": "es"}}, {"data": {"language": "es"}}):
+        response = await client.post("/asr", params={"url": "clip.wav"}, **sent)
+        assert response.status == 200, await response.text()
+    assert [window.options.language for step in engine.steps for window in step] == ["es", "es"]

@@ -27,7 +27,7 @@ from asr.formats.json_text import json_text
 from asr.formats.rttm import rttm
 from asr.http import sources, streaming
 from asr.http.app_keys import ENGINE, STARTED, TRANSCRIBER
-from asr.http.bodies.multipart import Fields, Upload, merged, without_file
+from asr.http.bodies.multipart import Fields, Upload, merged, two_audios, without_file
 from asr.http.parameters import LONG_FIELDS
 from asr.http.responses import (
     answer_headers,
@@ -110,21 +110,27 @@ async def _read(
 
     upload = Upload(request, body_limits(request), stack, long_names=LONG_FIELDS)
     fields = await upload.before()
+    if upload.has_file and "url" in fields:
+        raise two_audios()
     if upload.has_file and "stream" in fields:
         planned = decide(fields)
         if planned.is_streamed:
             return upload.live(_confirmation(fields, planned, decide)), planned
     rest = await upload.rest()
     fields = merged(fields, rest.fields)
+    if rest.file is not None and "url" in fields:
+        raise two_audios()
     return rest.file or _located(request, fields, stack), decide(fields)
 
 
 def _confirmation(
     fields: Fields, planned: AnswerPlan, decide: Callable[[Fields], AnswerPlan]
 ) -> Callable[[Fields], None]:
-    """Check fields that come after the file: they may not change the plan."""
+    """Check fields that come after the file: they may not change the plan, nor name other audio."""
 
     def confirm(late: Fields) -> None:
+        if "url" in late:
+            raise two_audios()
         if decide(merged(fields, late)) != planned:
             raise BadRequest(
                 f"{', '.join(late)} came after the file, but its text is already being sent: "

@@ -289,3 +289,8 @@ async def _told_from_text(
         return data, True
     head = await read_at_least(data, TEXT_BYTES)
     return chained(head, data), not is_text(head[:TEXT_BYTES])
+
+
+def two_audios() -> BadRequest:
+    """The error for a request with audio and the address of audio: nobody knows which counts."""
+    return BadRequest("the request has audio, and a 'url' beside it: send one of them", "url")

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from aiohttp import FormData
 
 from asr.api.openai.schemas import TextAnswer, VerboseAnswer
 from asr.engines.engine import WindowResult
@@ -12,6 +13,7 @@ from asr.transcript import Segment
 from tests.conftest import eventually, tone, wav
 from tests.support.forms import CLIP, PATH, events, form, problem, refused, slow_form, transcribe
 
+FILE_NAMES = {"file": "a.wav", "url": None}
 PREFIXES = ["/v1", "/api/v1"]
 
 
@@ -51,6 +53,19 @@ async def test_a_url_may_stand_for_the_file(make_client, tmp_path):
     client = await make_client(audio_root=tmp_path)
     response = await transcribe(client, file=None, url="clip.wav")
     assert (await response.json())["text"] == "1.00 s"
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_url_beside_the_file_is_refused(client, streamed):
+    for names in (("url", "file"), ("file", "url")):
+        data = FormData()
+        if streamed:
+            data.add_field("stream", "true")
+        for name in names:
+            data.add_field(name, CLIP if name == "file" else "clip.wav", filename=FILE_NAMES[name])
+        response = await client.post(PATH, data=data)
+        assert "and a 'url' beside it" in await response.text()
+        assert response.status == 400 or (streamed and names[0] == "file")
 
 
 async def test_a_fields_odd_name_does_not_reach_the_header(client):
