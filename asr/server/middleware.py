@@ -14,7 +14,7 @@ from types import MappingProxyType
 import pydantic
 from aiohttp import hdrs, web
 
-from asr.errors import AsrError, Failure, Unauthorized
+from asr.errors import AsrError, Failure, Invalid, Unauthorized
 from asr.http import app_keys
 from asr.http.bodies.values import check_texts
 from asr.http.dialect import Dialect, Handler, dialect_of
@@ -125,6 +125,9 @@ async def _answered(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     except pydantic.ValidationError as error:
         return _problem(request, _dialect(request).invalid(error))
+    except Invalid as error:
+        status = _dialect(request).invalid_status
+        return _problem(request, replace(Failure.of(error), status=status))
     except web.HTTPException as error:
         if error.status < 400:
             raise

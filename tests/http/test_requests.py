@@ -206,3 +206,21 @@ async def test_options_in_the_body_count_beside_a_url_in_the_query(make_client, 
         response = await client.post("/asr", params={"url": "clip.wav"}, **sent)
         assert response.status == 200, await response.text()
     assert [window.options.language for step in engine.steps for window in step] == ["es", "es"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/asr", 422),
+        ("/jobs", 422),
+        ("/", 422),
+        ("/v1/audio/language", 400),
+        ("/v1/listen", 400),
+        ("/v1/realtime/client_secrets", 400),
+    ],
+)
+async def test_json_that_is_no_object_has_the_status_of_its_api(client, path, status):
+    headers = {"Content-Type": "application/json"}
+    for body in ("[1]", "null"):
+        response = await client.post(path, data=body, headers=headers)
+        assert response.status == status, await response.text()
