@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from asr.engines.memory import free_bytes
 from asr.engines.whisper.model.kv_cache import slot_bytes
-from asr.engines.whisper.model.weights import Weights
+from asr.engines.whisper.model.weights import Packing, Weights
 
 GPU_RESERVE = 3 * 2**29  # So many bytes stay free for graphs, encoder and others: 1.5 GiB.
 GPU_SHARE = 0.9  # Slots take at most this share of a GPU's free memory, less the reserve.
@@ -16,6 +16,9 @@ GPU_BUCKETS = (1, 2, 4, 8, 16, 32, 48, 64, 96, 128)  # A launch has one of these
 GPU_LENGTHS = (128, 448)  # A captured launch reads so many positions of the caches.
 CPU_SHARE = 0.5  # Slots take at most this share of a CPU's free memory.
 CPU_SLOTS = 16  # A CPU has at most so many slots.
+# In int8 it has at most so many: with 16, a row of a small model takes 3 % less time in a decoder's
+# step, 1 % less in all, and 160 MB more memory.
+INT8_SLOTS = 12
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,8 @@ def plan(weights: Weights, free: int | None = None) -> CapacityPlan:
             lengths=tuple(sorted({min(length, positions) for length in GPU_LENGTHS})),
             keeps_encoder_output=keeps_encoder_output,
         )
-    slots = max(1, min(CPU_SLOTS, int(free * CPU_SHARE) // slot_bytes(weights)))
+    most = INT8_SLOTS if weights.packing is Packing.INT8 else CPU_SLOTS
+    slots = max(1, min(most, int(free * CPU_SHARE) // slot_bytes(weights)))
     return CapacityPlan(
         slots=slots,
         encoder_batch=1,

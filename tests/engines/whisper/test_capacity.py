@@ -12,7 +12,8 @@ import torch
 from asr.engines.engine import Window
 from asr.engines.whisper import batch
 from asr.engines.whisper import engine as engines
-from asr.engines.whisper.capacity import CPU_SLOTS, plan
+from asr.engines.whisper.capacity import CPU_SLOTS, INT8_SLOTS, plan
+from asr.engines.whisper.model import int8
 from asr.engines.whisper.model.forward import encode
 from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
 from asr.engines.whisper.model.weights import Weights
@@ -42,6 +43,12 @@ def test_slots_are_as_many_as_fit_within_half_of_what_is_free(tiny: Twins) -> No
     assert plan(loaded, free=10 * each).slots == 5
     assert plan(loaded, free=10**15).slots == CPU_SLOTS
     assert plan(loaded, free=0).slots == 1
+
+
+@pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
+def test_in_int8_there_are_fewer_slots(tiny: Twins) -> None:
+    loaded = models.checkpoint(tiny.model, tiny.shape, quantizes=True).weights
+    assert plan(loaded, free=10**15).slots == INT8_SLOTS < CPU_SLOTS
 
 
 def test_a_plan_is_halved_down_to_one_window(tiny: Twins) -> None:

@@ -45,11 +45,20 @@ def _convolved(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
 
     On a CPU the last bits depend on n, and a number that int8 rounds the other way is off by more.
     """
-    x = F.gelu(F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1))
-    return F.gelu(F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1))
+    x = F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1)
+    torch.ops.aten.gelu_(x)
+    x = F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1)
+    return torch.ops.aten.gelu_(x)
 
 
 def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
+    x = x + linear(_attended(layer, heads, x), layer.attention_out)
+    x = _fed(layer, x)
+    return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
+
+
+def _attended(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
+    """Let every frame attend to all others, [n, T, D] → [n, T, D]."""
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
     projected = projected.to(attention_dtype(layer.query_key_value.packing, x.dtype))
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
@@ -57,9 +66,7 @@ def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Te
         attended = onednn.attention(query, key, value)  # [n, H, T, S]
     else:
         attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
-    x = x + linear(merged(attended).to(x.dtype), layer.attention_out)
-    x = _fed(layer, x)
-    return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
+    return merged(attended).to(x.dtype)
 
 
 def attention_dtype(packing: Packing, dtype: torch.dtype) -> torch.dtype:
@@ -160,10 +167,13 @@ def _attend_each(query: torch.Tensor, own: torch.Tensor, lengths: Sequence[int])
         lengths: how many positions each row has.
     """
     each = []
-    for row, length in enumerate(lengths):
-        keys, values = own[:, row : row + 1, :, :length]
-        each.append(attend(query[row : row + 1], keys, values))
-    return torch.cat(each)
+    # [H, positions, S] of each row, and its query, turned
+    rows = zip(own[0], own[1], query.transpose(2, 3), lengths, strict=False)
+    for keys, values, turned, length in rows:
+        scores = torch.bmm(keys[:, :length], turned)  # [H, L, 1]; as in `attend`
+        weights = scores.transpose(1, 2).softmax(dim=-1)
+        each.append(torch.bmm(weights, values[:, :length]))  # [H, 1, S]
+    return torch.stack(each).view(len(each), 1, -1)
 
 
 def _embedded(decoder: DecoderWeights, tokens: torch.Tensor) -> torch.Tensor:

@@ -29,6 +29,7 @@ ROWS_AT_ONCE = 256
 # The feed-forward layers of an encoder take so many rows at once for each thread: what is between
 # their two products stays in the cache then.
 FED_ROWS = 256
+FEW_ROWS = 64  # Of so many rows the sizes of all numbers are in the cache: fewer calls then count.
 SMALLEST = 1e-30  # A row whose numbers are all smaller counts as zeros.
 
 
@@ -180,14 +181,22 @@ def linear(
     x: torch.Tensor, matrix: Int8Matrix, bias: torch.Tensor | None, gelu: bool = False
 ) -> torch.Tensor:
     """Multiply [..., in] → [..., out], with GELU if asked."""
-    rows = x.flatten(0, -2).float()
-    least = rows.amin(dim=1, keepdim=True).mul_(-matrix.levels.most / matrix.levels.least)
-    peaks = torch.maximum(rows.amax(dim=1, keepdim=True), least).clamp_(min=SMALLEST)
+    rows = (x if x.ndim == 2 else x.flatten(0, -2)).float()
+    peaks = _peaks(rows, matrix.levels)
     y = matrix.multiply(rows, peaks)  # [n, out]; the rest is done in its memory
     y = y.mul_(peaks) if bias is None else torch.addcmul(bias, y, peaks, out=y)
     if gelu:
         torch.ops.aten.gelu_(y)
-    return y.unflatten(0, x.shape[:-1]).to(x.dtype)
+    # `unflatten` is written in Python: it takes as long as a small product.
+    return (y if x.ndim == 2 else y.view(*x.shape[:-1], -1)).to(x.dtype)
+
+
+def _peaks(rows: torch.Tensor, levels: Levels) -> torch.Tensor:
+    """Return what the highest level of each row stands for, [n, in] → [n, 1]."""
+    if len(rows) <= FEW_ROWS and levels.most == levels.least:
+        return rows.abs().amax(dim=1, keepdim=True).clamp_(min=SMALLEST)
+    least = rows.amin(dim=1, keepdim=True).mul_(-levels.most / levels.least)
+    return torch.maximum(rows.amax(dim=1, keepdim=True), least).clamp_(min=SMALLEST)
 
 
 @functools.cache

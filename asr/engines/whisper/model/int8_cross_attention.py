@@ -26,6 +26,9 @@ from asr.engines.whisper.model.weights import DecoderWeights, Weights
 log = logging.getLogger(__name__)
 
 RANGE_BYTES = 8  # A table row ends with its scale and its offset, float32 each.
+# Keys and values of so many heads are packed at once: what is between stays in the cache. All 12
+# of a small model at once take three times as long.
+HEADS_AT_ONCE = 4
 # Up to so many queries of a row attend to 8-bit numbers one after the other; for more the numbers
 # are brought back to float.
 FEW_QUERIES = 8
@@ -68,8 +71,10 @@ class QuantizedKeysAndValues:
         slots = slice(start, start + len(encoded))
         for layer, (keys, values) in zip(self.decoder.layers, self.stored, strict=True):
             key, value = key_value(layer, encoded, self.decoder.heads)  # [n, H, T, S] each
-            keys[slots] = _packed(self._turned(key))
-            values[slots, :, : self.frames] = _packed(value)
+            for first in range(0, self.decoder.heads, HEADS_AT_ONCE):
+                heads = slice(first, first + HEADS_AT_ONCE)
+                keys[slots, heads] = _packed(self._turned(key[:, heads]))
+                values[slots, heads, : self.frames] = _packed(value[:, heads])
 
     def attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         length = query.shape[2]
