@@ -20,6 +20,7 @@ SHORT_SECONDS = 1.5  # Stretches are short where half of the speech lies in shor
 MOST_HELD = 1_500  # With so many, the closest are merged: 0.1 s of one core, 9 MB for a while.
 KEPT = 500  # So many remain then: only pairs that are nearly equal have been merged.
 LEAST_SECONDS = 5.0  # A cluster with less speech than this is no speaker but goes to the closest.
+LONG_SHARE = 0.003  # In a long recording one needs this share: stray voices come together in time.
 LEAST_SHARE = 0.1  # In a short recording one with this share of the speech is a speaker, too,
 FEWEST_SECONDS = 1.5  # if it has so many seconds: the voice in fewer differs from itself.
 
@@ -114,7 +115,9 @@ def choose_cut(merges: list[Merge], seconds: Numbers, asked: SpeakerOptions) -> 
     Where more are asked for, first those count who speak little and are far from all others, and
     then the farthest parts of a speaker.
     """
-    least = min(LEAST_SECONDS, max(FEWEST_SECONDS, LEAST_SHARE * float(seconds.sum())))
+    total = float(seconds.sum())
+    least = min(LEAST_SECONDS, max(FEWEST_SECONDS, LEAST_SHARE * total))
+    least = max(least, LONG_SHARE * total)
     far = distance_between(seconds)
     near = [merge for merge in merges if merge.distance <= far]
     speakers = _large(near, seconds, least)

@@ -115,3 +115,12 @@ def test_voices_that_are_not_grouped_are_each_ones_own():
     apart = prints.apart()
     assert apart.labels.tolist() == [0, 1, 2]
     assert apart.vectors.tolist() == [[1, 0], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(("strays", "people"), [(1, 2), (4, 3)])
+def test_in_an_hour_some_stray_seconds_are_nobody_elses(strays, people):
+    spoken = [0, 1] * 300 + [2] * strays  # 50 minutes, and 7 or 28 seconds
+    speakers = collected(spoken, seconds=5.0)
+    for number in range(strays):
+        speakers.add(voice(2, number), 2.0)
+    assert len(speakers.speakers(SpeakerOptions()).vectors) == people
