@@ -63,7 +63,7 @@ async def test_a_voice_is_read_while_it_speaks_or_the_page_says_that_the_server_
         await page.get_by_role("button", name="Speak", exact=True).click()
         begun = page.locator(".line .body", has_text=re.compile(r"\w"))
         await begun.or_(ended).first.wait_for()
-        early = await text_of(page)
+        early = (await text_of(page)).strip()
         is_listening = await page.get_attribute("#mic", "aria-pressed") == "true"
         await page.locator("#status", has_text=SPOKEN).or_(ended).first.wait_for()
         if await page.get_attribute("#mic", "aria-pressed") == "true":
