@@ -127,11 +127,16 @@ def has_read_all(child: psutil.Process) -> bool:
 async def test_a_sender_who_takes_longer_than_a_decoder_may_is_waited_for(
     tmp_path: Path, clock: Clock
 ) -> None:
+    before = set(children())  # of other tests in this process
+
+    def begun() -> set[psutil.Process]:
+        return set(children()) - before
+
     async def slow() -> AsyncIterator[bytes]:
         data = long()
         yield data[:HEAD_BYTES]  # a pipe holds them: nothing is left that is not in it
-        await eventually(children)
-        [child] = children()
+        await eventually(lambda: len(begun()) == 1)
+        [child] = begun()
         for _ in range(4 * CHECKS):
             await eventually(lambda: has_read_all(child))
             clock.advance(PATIENCE_SECONDS / CHECKS)
