@@ -18,8 +18,8 @@ log = logging.getLogger(__name__)
 # A format that takes at most so many times as long as the fastest is as good as that one.
 TIE = 1.05
 # A format is chosen for models of at least this width: Whisper base's, which was measured.
-# Infinity: its text is not as good. Of the words of recordings int8 has 0.1 points more wrong
-# and bfloat16 0.4, where 0.3 may be lost (benchmark/RESULTS.md).
+# Infinity: its text is not known to be as good. Of the words of recordings int8 has 0.2 points
+# fewer wrong and bfloat16 0.4 more, where 0.3 may be lost (benchmark/RESULTS.md).
 LEAST_WIDTHS: Mapping[str, float] = {"float32": 0, "bfloat16": math.inf, "int8": 512}
 
 
