@@ -46,21 +46,6 @@ def test_packed_attention_computes_what_plain_attention_does(
     assert (found - expected).norm() <= rounding * expected.norm()
 
 
-@torch.inference_mode()
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_no_bit_of_attention_depends_on_the_number_of_threads(dtype: torch.dtype) -> None:
-    skip_without_onednn(dtype)
-    query, key, value = torch.randn(3, 2, 5, 1500, 64).to(dtype)
-    before = torch.get_num_threads()
-    found = []
-    for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
-        found.append(onednn.attention(query, key, value))
-    torch.set_num_threads(before)
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
-
-
 @pytest.mark.parametrize(
     ("name", "units", "expected"),
     [
