@@ -196,7 +196,8 @@ def _decoder_layer(
 ) -> DecoderLayer:
     cross = layer.part("encoder_attn.")
     attention_norm, query_key_value = _query_key_value(layer, heads)
-    value = cross.projection("v_proj")
+    value, value_bias = cross.projection("v_proj")
+    key = _unbiased(cross.matrix("k_proj"), value_bias)
     cross_norm, [cross_query] = layer.normed("encoder_attn_layer_norm", "encoder_attn.q_proj")
     feed_norm, [widen] = layer.normed("final_layer_norm", "fc1")
     return DecoderLayer(
@@ -205,7 +206,7 @@ def _decoder_layer(
         attention_out=make(*layer.projection("self_attn.out_proj")),
         cross_norm=cross_norm,
         cross_query=make(*_scaled(cross_query, cross.bias("q_proj"), heads)),
-        cross_key_value=make_for_frames(*_key_and_value(cross.matrix("k_proj"), value)),
+        cross_key_value=make_for_frames(*_stacked(key, (value, value_bias))),
         cross_out=make(*cross.projection("out_proj")),
         feed_norm=feed_norm,
         widen=make(widen, layer.bias("fc1")),
@@ -217,13 +218,14 @@ def _query_key_value(layer: Part, heads: int) -> tuple[Norm, Projection]:
     """Return the norm of a layer's self-attention and its three projections as one."""
     parts = [f"self_attn.{name}_proj" for name in "qkv"]
     norm, (query, key, value) = layer.normed("self_attn_layer_norm", *parts)
-    scaled = _scaled(query, layer.bias(parts[0]), heads)
-    return norm, _stacked(scaled, _key_and_value(key, (value, layer.bias(parts[2]))))
+    query_bias, value_bias = layer.bias(parts[0]), layer.bias(parts[2])
+    scaled = _scaled(query, query_bias, heads)
+    return norm, _stacked(scaled, _unbiased(key, value_bias), (value, value_bias))
 
 
-def _key_and_value(key: Matrix, value: Projection) -> Projection:
-    """Return both projections as one; the key's bias is zero, because Whisper's key has none."""
-    return _stacked((key, torch.zeros_like(value[1])), value)
+def _unbiased(key: Matrix, like: torch.Tensor) -> Projection:
+    """Return the key's projection with a bias of zeros, because Whisper's key has none."""
+    return key, torch.zeros_like(like)
 
 
 def _scaled(weight: Matrix, bias: torch.Tensor, heads: int) -> Projection:
