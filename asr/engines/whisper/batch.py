@@ -11,6 +11,7 @@ from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.cuda_graphs import Graphs
 from asr.engines.whisper.decoding.loops import CHECK_EVERY, loops
 from asr.engines.whisper.model.alignment import AlignmentInputs
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.transfer import HostCopy
 from asr.engines.whisper.runner import DecodeShape, ModelRunner, decode, prefill, rewind
 from asr.engines.whisper.sequence import Sequence, SequenceStatus
@@ -53,13 +54,27 @@ class RunningBatch:
         """Capture one more shape of launch while nothing is decoded; whether more are left."""
         return self._graphs is not None and self._graphs.prepare()
 
-    def prefill(self, sequences: abc.Sequence[Sequence], encoded: torch.Tensor) -> None:
-        """Give sequences slots; read their openings over windows [sequences, frames, width]."""
+    @property
+    def takes_kept_frames(self) -> bool:
+        """Whether a window may be given some of its frames alone."""
+        return self._runner.cache.cross.takes_kept_frames
+
+    def prefill(
+        self,
+        sequences: abc.Sequence[Sequence],
+        encoded: torch.Tensor,
+        kept: KeptFrames | None = None,
+    ) -> None:
+        """Give sequences slots; read their openings over windows [sequences, frames, width].
+
+        Args:
+            kept: which frames of the windows are given, where these may be some; None: all.
+        """
         start = gap(self._slots, len(sequences))
         if start is None:
             self._close_gaps()
             start = len(self.active)
-        self._runner.cache.cross.store(start, encoded)
+        self._runner.cache.cross.store(start, encoded, kept)
         self._prefill(sequences, start)
 
     def retry(self, sequence: Sequence, temperature: float, seed: int) -> Sequence:

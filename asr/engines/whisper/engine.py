@@ -21,6 +21,7 @@ from asr.engines.whisper.encoder_queue import EncoderQueue
 from asr.engines.whisper.model.alignment import frames_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.result import PendingResult, early_result, final_result
 from asr.engines.whisper.runner import ModelRunner
 from asr.engines.whisper.sequence import Sequence, SequenceStatus
@@ -114,7 +115,8 @@ class WhisperEngine:
             return refused
         windows = [each.window for each in sequences]
         try:
-            self._batch.prefill(sequences, self._encoded(windows))
+            kept = self._kept(windows)
+            self._batch.prefill(sequences, self._encoded(windows, kept), kept)
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
@@ -129,7 +131,8 @@ class WhisperEngine:
         """Return the next encoder batch, and results of windows that cannot be transcribed."""
         sequences: list[Sequence] = []
         refused = []
-        room = min(self._plan.encoder_batch, self._batch.free)
+        most = 1 if self._batch.takes_kept_frames else self._plan.encoder_batch
+        room = min(most, self._batch.free)
         while self._queue and len(sequences) < room:
             window = self._queue.pop()
             try:
@@ -138,11 +141,19 @@ class WhisperEngine:
                 refused.append(WindowResult(window, error=error))
         return sequences, refused
 
-    def _encoded(self, windows: abc.Sequence[Window]) -> torch.Tensor:
+    def _kept(self, windows: abc.Sequence[Window]) -> KeptFrames | None:
+        """Return which frames are computed of a window that is encoded alone; None: all."""
+        if not self._batch.takes_kept_frames:
+            return None
+        (window,) = windows
+        every = self._checkpoint.weights.encoder.positions.shape[0]
+        return KeptFrames.of(frames_of(window.seconds), every)
+
+    def _encoded(self, windows: abc.Sequence[Window], kept: KeptFrames | None) -> torch.Tensor:
         """Return the encoder's output, [windows, frames, width]."""
         weights, settings = self._checkpoint.weights, self._checkpoint.log_mel
         features = log_mel(settings.pad([window.samples for window in windows]), settings)
-        return encode(weights.encoder, features.to(weights.dtype))
+        return encode(weights.encoder, features.to(weights.dtype), kept)
 
     def _decode(self) -> list[WindowResult]:
         """Decode the next tokens of every sequence; return what is new by then.

@@ -14,17 +14,20 @@ import math
 import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.weights import DecoderLayer, DecoderWeights, Weights, linear
 
 
 class CrossAttention(Protocol):
     """Stores the windows in the slots, and attends to them."""
+
+    takes_kept_frames: ClassVar[bool]  # A window may be given some of its frames alone.
 
     @property
     def stored(self) -> torch.Tensor: ...
@@ -36,8 +39,15 @@ class CrossAttention(Protocol):
     def of(self, slot: int) -> torch.Tensor:
         """Return a view of all that is stored of a slot's window."""
 
-    def store(self, start: int, encoded: torch.Tensor) -> None:
-        """Store the windows of encoder output [n, T, D], from slot `start` on."""
+    def move(self, source: int, target: int) -> None:
+        """Copy the window of a slot into another one."""
+
+    def store(self, start: int, encoded: torch.Tensor, kept: KeptFrames | None = None) -> None:
+        """Store the windows of encoder output [n, T, D], from slot `start` on.
+
+        Args:
+            kept: which frames the output has of each window, where these may be some: [n, K, D].
+        """
 
     def attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         """Attend from a layer's queries [n, H, L, S] to the slots `rows` → [n, L, D]."""
@@ -50,6 +60,7 @@ class CrossAttention(Protocol):
 class KeysAndValues:
     """Stores every layer's keys and values of the windows."""
 
+    takes_kept_frames: ClassVar[bool] = False
     decoder: DecoderWeights
     stored: torch.Tensor  # [layers, 2, slots, H, T, S]
 
@@ -69,7 +80,11 @@ class KeysAndValues:
     def of(self, slot: int) -> torch.Tensor:
         return self.stored[:, :, slot]
 
-    def store(self, start: int, encoded: torch.Tensor) -> None:
+    def move(self, source: int, target: int) -> None:
+        self.of(target).copy_(self.of(source))
+
+    def store(self, start: int, encoded: torch.Tensor, kept: KeptFrames | None = None) -> None:
+        assert kept is None
         rows = slice(start, start + len(encoded))
         for layer, stored in zip(self.decoder.layers, self.stored, strict=True):
             made = key_value(layer, encoded, self.decoder.heads)
@@ -88,6 +103,7 @@ class KeysAndValues:
 class EncoderOutput:
     """Stores the encoder's output; the weights may not be packed: heads use parts of them."""
 
+    takes_kept_frames: ClassVar[bool] = False
     decoder: DecoderWeights
     stored: torch.Tensor  # [slots, T, D]
 
@@ -105,7 +121,11 @@ class EncoderOutput:
     def of(self, slot: int) -> torch.Tensor:
         return self.stored[slot]
 
-    def store(self, start: int, encoded: torch.Tensor) -> None:
+    def move(self, source: int, target: int) -> None:
+        self.of(target).copy_(self.of(source))
+
+    def store(self, start: int, encoded: torch.Tensor, kept: KeptFrames | None = None) -> None:
+        assert kept is None
         self.stored[start : start + len(encoded)] = encoded
 
     def attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:

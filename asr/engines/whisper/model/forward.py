@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model import int8, onednn
 from asr.engines.whisper.model.cross_attention import attend, by_head, merged
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import (
     DecoderLayer,
@@ -25,19 +26,38 @@ from asr.engines.whisper.model.weights import (
 )
 
 HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # Transformers clamps float16 to this too.
+CONVOLVED_BEHIND = 3  # So many features behind a frame's own two decide on the frame behind it.
 
 
-def encode(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
-    """Encode log-mel features [n, mels, 2 T] → encoder output [n, T, D]."""
+def encode(
+    encoder: EncoderWeights, features: torch.Tensor, kept: KeptFrames | None = None
+) -> torch.Tensor:
+    """Encode log-mel features [n, mels, 2 T] → encoder output [n, T, D].
+
+    Args:
+        kept: which frames of these windows are computed, K of T, on a CPU: the output is
+            [n, K, D] then; None: all.
+    """
+    if kept is None or kept.is_whole:
+        x, bias = _convolved_all(encoder, features) + encoder.positions, None
+    else:
+        x = _convolved_all(encoder, features[..., : 2 * kept.first + CONVOLVED_BEHIND])
+        # What is behind the audio is silence, and each frame of it looks the same.
+        silence = x[:, kept.first : kept.first + 1].expand(-1, kept.count - kept.first, -1)
+        x = torch.cat([x[:, : kept.first], silence], dim=1) + encoder.positions[kept.places]
+        bias = kept.log_counts
+    for layer in encoder.layers:
+        x = _encoder_layer(layer, encoder.heads, x, bias)
+    return _normed(x, encoder.norm)
+
+
+def _convolved_all(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
+    """Convolve log-mel features [n, mels, 2 T] → [n, T, D]."""
     if features.device.type == "cpu":
         x = torch.cat([_convolved(encoder, window) for window in features.split(1)])
     else:
         x = _convolved(encoder, features)
-    x = x.transpose(1, 2).contiguous()  # what every layer adds to keeps its strides
-    x = x + encoder.positions  # [n, T, D]
-    for layer in encoder.layers:
-        x = _encoder_layer(layer, encoder.heads, x)
-    return _normed(x, encoder.norm)
+    return x.transpose(1, 2).contiguous()  # what every layer adds to keeps its strides
 
 
 def _convolved(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
@@ -51,21 +71,30 @@ def _convolved(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
     return torch.ops.aten.gelu_(x)
 
 
-def _encoder_layer(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
-    x = x + linear(_attended(layer, heads, x), layer.attention_out)
+def _encoder_layer(
+    layer: EncoderLayer, heads: int, x: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    x = x + linear(_attended(layer, heads, x, bias), layer.attention_out)
     x = _fed(layer, x)
     return x.clamp(-HALF_LIMIT, HALF_LIMIT) if x.dtype == torch.float16 else x
 
 
-def _attended(layer: EncoderLayer, heads: int, x: torch.Tensor) -> torch.Tensor:
-    """Let every frame attend to all others, [n, T, D] → [n, T, D]."""
+def _attended(
+    layer: EncoderLayer, heads: int, x: torch.Tensor, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """Let every frame attend to all others, [n, T, D] → [n, T, D].
+
+    Args:
+        bias: [T], added to the scores of each frame.
+    """
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
     projected = projected.to(attention_dtype(layer.query_key_value.packing, x.dtype))
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
+    added = None if bias is None else bias.to(query.dtype)[None]  # [1, T]
     if layer.query_key_value.is_packed and onednn.fuses_well():
-        attended = onednn.attention(query, key, value)  # [n, H, T, S]
+        attended = onednn.attention(query, key, value, bias)  # [n, H, T, S]
     else:
-        attended = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=added, scale=1.0)
     return merged(attended).to(x.dtype)
 
 

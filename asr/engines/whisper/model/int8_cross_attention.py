@@ -15,12 +15,15 @@ from __future__ import annotations
 import functools
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model.cross_attention import attend, key_value, zeros
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.weights import DecoderWeights, Weights
 
 log = logging.getLogger(__name__)
@@ -36,80 +39,148 @@ FEW_QUERIES = 8
 
 @dataclass(frozen=True)
 class QuantizedKeysAndValues:
-    """Stores every layer's keys and values of the windows in 8 bits."""
+    """Stores every layer's keys and values of the windows in 8 bits.
 
+    A head's table has whole blocks of S rows. Of a window of which not all frames are kept, the
+    first blocks are read alone.
+    """
+
+    takes_kept_frames: ClassVar[bool] = True
     decoder: DecoderWeights
     stored: torch.Tensor  # uint8 [layers, 2, slots, H, R, S + 8]; R: T, rounded up to whole S
-    frames: int  # T
-    key_rows: torch.Tensor  # int32 [slots, H R]: table rows
-    value_rows: torch.Tensor  # int32 [slots, H T]
+    kept: list[KeptFrames]  # of the window in each slot
 
     @classmethod
     def allocate(cls, weights: Weights, count: int) -> QuantizedKeysAndValues:
         """Allocate room for `count` windows, zeroed."""
         layers, heads, frames, rows, size = _sizes(weights)
         shape = (layers, 2, count, heads, rows, size + RANGE_BYTES)
-        key_rows = torch.arange(count * heads * rows, dtype=torch.int32).view(count, heads, rows)
-        return cls(
-            weights.decoder,
-            zeros(shape, weights.device, torch.uint8),
-            frames,
-            key_rows.flatten(1),
-            key_rows[:, :, :frames].flatten(1),
-        )
+        whole = KeptFrames.of(frames, frames)
+        return cls(weights.decoder, zeros(shape, weights.device, torch.uint8), [whole] * count)
 
     @staticmethod
     def slot_bytes(weights: Weights) -> int:
-        layers, heads, frames, rows, size = _sizes(weights)
-        tables = layers * 2 * heads * rows * (size + RANGE_BYTES)
-        return int(tables + heads * (rows + frames) * torch.int32.itemsize)
+        layers, heads, _, rows, size = _sizes(weights)
+        return layers * 2 * heads * rows * (size + RANGE_BYTES)
 
     def of(self, slot: int) -> torch.Tensor:
         return self.stored[:, :, slot]
 
-    def store(self, start: int, encoded: torch.Tensor) -> None:
-        slots = slice(start, start + len(encoded))
+    def move(self, source: int, target: int) -> None:
+        rows = self._blocks(slice(source, source + 1)).most * self._size
+        self.of(target)[:, :, :, :rows] = self.of(source)[:, :, :, :rows]
+        self.kept[target] = self.kept[source]
+
+    def store(self, start: int, encoded: torch.Tensor, kept: KeptFrames | None = None) -> None:
+        count, frames, _ = encoded.shape
+        slots = slice(start, start + count)
+        self.kept[slots] = [kept or KeptFrames.of(frames, frames)] * count
+        rows = self._blocks(slots).most * self._size
         for layer, (keys, values) in zip(self.decoder.layers, self.stored, strict=True):
-            key, value = key_value(layer, encoded, self.decoder.heads)  # [n, H, T, S] each
+            key, value = key_value(layer, encoded, self.decoder.heads)  # [n, H, K, S] each
             for first in range(0, self.decoder.heads, HEADS_AT_ONCE):
                 heads = slice(first, first + HEADS_AT_ONCE)
-                keys[slots, heads] = _packed(self._turned(key[:, heads]))
-                values[slots, heads, : self.frames] = _packed(value[:, heads])
+                keys[slots, heads, :rows] = _packed(_turned(key[:, heads], rows))
+                values[slots, heads, :frames] = _packed(value[:, heads])
+            # What another window left there is read, times zero.
+            values[slots, :, frames:rows] = 0
 
     def attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         length = query.shape[2]
         if length <= FEW_QUERIES:
             each = [self._attend(layer, one, rows) for one in query.float().unbind(2)]
             return torch.stack(each, dim=1).to(query.dtype)
-        keys, values = (_unpacked(part[rows]).to(query.dtype) for part in self.stored[layer])
-        return attend(query, self._upright(keys), values[:, :, : self.frames])
+        slots = range(*rows.indices(len(self.kept)))
+        parts = [self._attend_many(layer, *of) for of in zip(query.split(1), slots, strict=True)]
+        return torch.cat(parts)
 
     def keys(self, layer: int, head: int, slot: int, frames: int) -> torch.Tensor:
         table = self.stored[layer, 0, slot : slot + 1, head : head + 1]  # [1, 1, R, S + 8]
-        return self._upright(_unpacked(table))[0, 0, :frames].to(self.decoder.positions.dtype)
+        return _upright(_unpacked(table))[0, 0, :frames].to(self.decoder.positions.dtype)
 
     def _attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         """Attend from one query of each row, [n, H, S] → [n, D]."""
         count, heads, size = query.shape
+        blocks = self._blocks(rows)
         keys, values = self.stored[layer].flatten(1, 3)  # [slots H R, S + 8] each
-        parts = self.stored.shape[4] // size
-        weights = query[:, :, None].expand(count, heads, parts, size)
-        scores = _summed(keys, self.key_rows[rows], size, weights)  # [n H parts, S]
-        scores = scores.view(count, heads, -1)[:, :, : self.frames]
-        weights = scores.softmax(dim=-1)  # [n, H, T]
-        return _summed(values, self.value_rows[rows], self.frames, weights).view(count, -1)
+        weights = query.reshape(-1, size)[blocks.heads]  # [B, S]
+        scores = _summed(keys, blocks.rows, blocks.starts, weights)  # [B, S]
+        scores += blocks.biases
+        weights = blocks.softmax(scores, count * heads)
+        return _summed(values, blocks.rows, blocks.head_starts, weights).view(count, -1)
 
-    def _turned(self, key: torch.Tensor) -> torch.Tensor:
-        """Turn keys [n, H, T, S] so that rows hold S neighbouring frames → [n, H, R, S]."""
-        size = key.shape[3]
-        padded = F.pad(key, (0, 0, 0, self.stored.shape[4] - self.frames))  # [n, H, R, S]
-        return padded.unflatten(2, (-1, size)).transpose(3, 4).flatten(2, 3)
+    def _attend_many(self, layer: int, query: torch.Tensor, slot: int) -> torch.Tensor:
+        """Attend from many queries of one row, [1, H, L, S] → [1, L, D]."""
+        kept, rows = self.kept[slot], self._blocks(slice(slot, slot + 1)).most * self._size
+        tables = self.stored[layer, :, slot : slot + 1, :, :rows]
+        keys, values = (_unpacked(table).to(query.dtype) for table in tables)  # [1, H, rows, S]
+        mask = kept.log_counts.to(query.dtype)[None]  # [1, K]
+        return attend(query, _upright(keys)[:, :, : kept.count], values[:, :, : kept.count], mask)
 
-    def _upright(self, turned: torch.Tensor) -> torch.Tensor:
-        """Undo `_turned`."""
-        size = turned.shape[3]
-        padded = turned.unflatten(2, (-1, size)).transpose(3, 4).flatten(2, 3)
-        return padded[:, :, : self.frames]
+    def _blocks(self, rows: slice) -> Blocks:
+        kept = tuple(self.kept[rows])
+        return _blocks(rows.start or 0, kept, self.decoder.heads, self.stored.shape[4], self._size)
+
+    @property
+    def _size(self) -> int:
+        """S."""
+        return int(self.stored.shape[5]) - RANGE_BYTES
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """The blocks of S table rows that some windows have, B in all, one head after the other."""
+
+    rows: torch.Tensor  # int32 [B S]: table rows
+    heads: torch.Tensor  # int64 [B]: which of the n H heads a block is of
+    starts: torch.Tensor  # int32 [B + 1]: of the blocks, in `rows`
+    head_starts: torch.Tensor  # int32 [n H + 1]: of the heads, in `rows`
+    biases: torch.Tensor  # float32 [B, S]: for the scores of each frame; -inf where there is none
+    most: int  # blocks of a head
+    places: torch.Tensor | None  # int64 [B], among [n H, most] blocks; None: each head has most
+
+    @classmethod
+    def of(
+        cls, start: int, kept: Sequence[KeptFrames], heads: int, table: int, size: int
+    ) -> Blocks:
+        """Return those of windows in the slots from `start` on.
+
+        Args:
+            table: R, the rows of a head's table.
+        """
+        counts = torch.tensor([math.ceil(each.count / size) for each in kept])  # [n]
+        counts = counts.repeat_interleave(heads)  # [n H]
+        owners = torch.arange(len(counts)).repeat_interleave(counts)  # [B]
+        firsts = counts.cumsum(0) - counts  # each head's first block
+        within = torch.arange(len(owners)) - firsts[owners]  # a block's number in its head
+        starts = (start * heads + owners) * table + within * size
+        bias = [F.pad(e.log_counts, (0, -e.count % size), value=-torch.inf) for e in kept]
+        biases = torch.cat([each.repeat(heads) for each in bias]).view(-1, size)
+        most = int(counts.max())
+        return cls(
+            rows=(starts[:, None] + torch.arange(size)).flatten().int(),
+            heads=owners,
+            starts=torch.arange(len(owners) + 1, dtype=torch.int32) * size,
+            head_starts=F.pad(counts.cumsum(0) * size, (1, 0)).int(),
+            biases=biases,
+            most=most,
+            places=None if len(owners) == most * len(counts) else owners * most + within,
+        )
+
+    def softmax(self, scores: torch.Tensor, heads: int) -> torch.Tensor:
+        """Return the softmax of each head's scores, [B, S] → [B, S]."""
+        size = scores.shape[1]
+        if self.places is None:
+            return scores.view(heads, -1).softmax(dim=-1).view(-1, size)
+        padded = scores.new_full((heads * self.most, size), -torch.inf)
+        padded[self.places] = scores
+        return padded.view(heads, -1).softmax(dim=-1).view(-1, size)[self.places]
+
+
+@functools.lru_cache(maxsize=64)
+def _blocks(start: int, kept: tuple[KeptFrames, ...], heads: int, table: int, size: int) -> Blocks:
+    """Return the one object for these windows: a step asks for it in every layer."""
+    return Blocks.of(start, kept, heads, table, size)
 
 
 @functools.cache
@@ -117,7 +188,8 @@ def is_usable() -> bool:
     """Return whether the operators exist here and compute what they should."""
     values = torch.linspace(-1, 1, 24 * 16).view(24, 16)
     try:
-        found = _summed(_packed(values), torch.arange(24, dtype=torch.int32), 12, values[:, 0])
+        rows = torch.arange(24, dtype=torch.int32)
+        found = _summed(_packed(values), rows, torch.tensor([0, 12, 24]).int(), values[:, 0])
     except (AttributeError, RuntimeError) as error:
         log.info("sums of 8-bit rows are not available: %s", error)
         return False
@@ -146,11 +218,25 @@ def _unpacked(packed: torch.Tensor) -> torch.Tensor:
 
 
 def _summed(
-    table: torch.Tensor, rows: torch.Tensor, together: int, weights: torch.Tensor
+    table: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """Sum rows of a table [rows, S + 8], `together` at a time, times weights → [sums, S]."""
-    starts = torch.arange(0, rows.numel() + 1, together, dtype=torch.int32)
+    """Sum rows of a table [rows, S + 8], times weights → [sums, S].
+
+    Args:
+        starts: where each sum begins in `rows`, and their end.
+    """
     summed: torch.Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
-        table, rows.flatten(), starts, False, 0, False, weights.flatten().contiguous(), None, True
+        table, rows, starts, False, 0, False, weights.flatten().contiguous(), None, True
     )
     return summed
+
+
+def _turned(key: torch.Tensor, rows: int) -> torch.Tensor:
+    """Turn keys [n, H, K, S] so that rows hold S neighbouring frames → [n, H, rows, S]."""
+    padded = F.pad(key, (0, 0, 0, rows - key.shape[2]))
+    return padded.unflatten(2, (-1, key.shape[3])).transpose(3, 4).flatten(2, 3)
+
+
+def _upright(turned: torch.Tensor) -> torch.Tensor:
+    """Undo `_turned`, but for the padding."""
+    return turned.unflatten(2, (-1, turned.shape[3])).transpose(3, 4).flatten(2, 3)

@@ -60,7 +60,7 @@ class KVCache:
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a slot into another one."""
-        self.cross.of(target).copy_(self.cross.of(source))
+        self.cross.move(source, target)
         self.own[:, :, target, :, :length].copy_(self.own[:, :, source, :, :length])
         self.queries[target, :length].copy_(self.queries[source, :length])
 

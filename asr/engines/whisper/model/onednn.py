@@ -76,18 +76,29 @@ def is_fast_in_bfloat16() -> bool:
     return bool(has_units) and fuses_well() and is_usable(torch.bfloat16)
 
 
-def attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-    """Attend from all queries, scaled, to all keys, [n, H, T, S] each → [n, H, T, S]."""
+def attention(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, bias: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Attend from all queries, scaled, to all keys, [n, H, T, S] each → [n, H, T, S].
+
+    Args:
+        bias: [T], added to the scores of each key.
+    """
     count, heads, length, size = query.shape
+    bias = None if bias is None else bias.to(query.dtype)
     attended = query.new_empty(count, length, heads, size).transpose(1, 2)
     for row in range(count):
         for head in range(heads):
-            _one_head(query[row, head], key[row, head], value[row, head], attended[row, head])
+            _one_head(query[row, head], key[row, head], value[row, head], bias, attended[row, head])
     return attended
 
 
 def _one_head(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attended: torch.Tensor
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    bias: torch.Tensor | None,
+    attended: torch.Tensor,
 ) -> None:
     """Attend within one head, [T, S] each; write the last tensor.
 
@@ -96,5 +107,5 @@ def _one_head(
     keys, values = key.contiguous(), value.T.contiguous()
     parts = zip(query.split(ATTENTION_BLOCK), attended.split(ATTENTION_BLOCK), strict=True)
     for part, place in parts:
-        scores = F.linear(part.to_mkldnn(), keys)  # [block, T]
+        scores = F.linear(part.to_mkldnn(), keys, bias)  # [block, T]
         place.copy_(F.linear(torch.softmax(scores, dim=-1), values).to_dense())

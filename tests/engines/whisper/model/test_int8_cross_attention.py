@@ -8,6 +8,7 @@ import torch
 from asr.engines.whisper.model import int8_cross_attention
 from asr.engines.whisper.model.cross_attention import CrossAttention, KeysAndValues
 from asr.engines.whisper.model.int8_cross_attention import FEW_QUERIES, QuantizedKeysAndValues
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.weights import Weights
 from tests.support import models
 from tests.support.twins import Twins
@@ -50,20 +51,47 @@ def test_8_bits_answer_like_floats(loaded: Weights, queries: int) -> None:
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("lasts", [[FRAMES], [FRAMES, 0, 30]])
 @pytest.mark.parametrize("count", [2, 5, 16])
-def test_no_row_depends_on_the_rows_beside_it(loaded: Weights, count: int) -> None:
+def test_no_row_depends_on_the_rows_beside_it(
+    loaded: Weights, count: int, lasts: list[int]
+) -> None:
     cross = QuantizedKeysAndValues.allocate(loaded, count)
+    windows = []
     for slot in range(count):
-        cross.store(slot, encoded(1, slot) * 10.0**slot)
+        kept = KeptFrames.of(lasts[slot % len(lasts)], FRAMES)
+        windows.append((encoded(1, slot)[:, kept.places] * 10.0**slot, kept))
+        cross.store(slot, *windows[-1])
     query = torch.randn(count, 3, 1, 16)
     together = cross.attend(0, query, slice(count))
-    for slot in range(count):
+    for slot, window in enumerate(windows):
         alone = QuantizedKeysAndValues.allocate(loaded, 1)
-        alone.store(0, encoded(1, slot) * 10.0**slot)
+        alone.store(0, *window)
         one = query[slot : slot + 1]
         assert torch.equal(together[slot], alone.attend(0, one, slice(1))[0])
         several = cross.attend(0, one.expand(-1, -1, 3, -1), slice(slot, slot + 1))
         assert torch.equal(together[slot].expand(3, -1), several[0])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("queries", [1, FEW_QUERIES + 1])
+def test_a_frame_that_stands_for_others_counts_as_often(loaded: Weights, queries: int) -> None:
+    """Windows of which frames are kept lie among whole ones, where a longer one lay before."""
+    audio = (0, 20, FRAMES, 40)
+    exact, found = KeysAndValues.allocate(loaded, 4), QuantizedKeysAndValues.allocate(loaded, 4)
+    found.store(0, encoded(4) * torch.nan)
+    for slot, frames in enumerate(audio):
+        kept = KeptFrames.of(frames, FRAMES)
+        some = encoded(1, slot)[:, kept.places]
+        exact.store(slot, some.repeat_interleave(kept.log_counts.exp().round().int(), dim=1))
+        found.store(slot, some, kept)
+    query = torch.randn(4, 3, queries, 16)
+    expected, answer = (cross.attend(1, query, slice(4)) for cross in (exact, found))
+    assert (answer - expected).norm() < 0.02 * expected.norm()
+    found.move(1, 2)
+    moved = found.attend(1, query[1:2].expand(4, -1, -1, -1), slice(4))
+    assert torch.equal(moved[1], answer[1])
+    assert torch.equal(moved[2], answer[1])
 
 
 def test_without_the_operators_keys_and_values_stay_in_float(

@@ -1,0 +1,76 @@
+"""Frames that stand for their neighbours in the padding give what all of them give."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from asr.engines.whisper.model import forward, int8, int8_cross_attention
+from asr.engines.whisper.model.features import log_mel
+from asr.engines.whisper.model.kept_frames import MARGIN, KeptFrames
+from tests.support import models
+from tests.support.models import noise, recording, written
+from tests.support.twins import Twins
+
+FRAMES = 100  # of these models' windows, which last 2 s
+
+
+@pytest.mark.parametrize("every", [100, 1499, 1500])
+@pytest.mark.parametrize("audio", [0, 1, 39, 40, 75, 76, 250, 1475, 1500])
+def test_kept_frames_stand_for_all(audio: int, every: int) -> None:
+    audio = min(audio, every)
+    kept = KeptFrames.of(audio, every)
+    counts = kept.log_counts.exp().round().int()
+    assert len(kept.places) == len(counts) == kept.count <= every
+    assert int(counts.sum()) == every
+    assert torch.equal(kept.places[: kept.first], torch.arange(kept.first))
+    assert kept.first >= min(audio + MARGIN, every)
+    ends = counts.cumsum(0)
+    assert (kept.places < ends).all()
+    assert (kept.places >= ends - counts).all()
+    assert kept.is_whole == (kept.count == every)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.7])
+def test_where_padding_is_all_the_same_nothing_is_lost(tiny: Twins, seconds: float) -> None:
+    """Without positions, and without the edge that the window's last frame feels."""
+    encoder = tiny.checkpoint.weights.encoder
+    weight = encoder.conv1.weight.clone()
+    weight[:, :, 2] = 0
+    encoder = replace(
+        encoder,
+        conv1=replace(encoder.conv1, weight=weight),
+        positions=torch.zeros_like(encoder.positions),
+    )
+    settings = tiny.checkpoint.log_mel
+    features = log_mel(settings.pad([noise(0, seconds)]), settings)
+    kept = KeptFrames.of(round(50 * seconds), FRAMES)
+    assert kept.count < FRAMES
+    found = forward.encode(encoder, features, kept)
+    assert torch.allclose(found, forward.encode(encoder, features)[:, kept.places], atol=1e-5)
+
+
+@pytest.mark.skipif(
+    not int8.is_usable() or not int8_cross_attention.is_usable(),
+    reason="this CPU or torch has no int8",
+)
+def test_float32_computes_every_frame_and_int8_some(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode, shapes = forward.encode, []
+
+    def watched(*given: object) -> torch.Tensor:
+        encoded = encode(*given)  # type: ignore[arg-type]
+        shapes.append(tuple(encoded.shape))
+        return encoded
+
+    monkeypatch.setattr("asr.engines.whisper.engine.encode", watched)
+    windows = models.windows(2)  # of 0.5 and of 1 s
+    written(recording(tiny.checkpoint, slots=2), windows)
+    quantized = models.checkpoint(tiny.model, tiny.shape, quantizes=True)
+    written(recording(quantized, slots=2), windows)
+    width = tiny.shape.width
+    assert shapes == [(2, FRAMES, width), (1, 64 + 9, width), (1, FRAMES, width)]
