@@ -26,6 +26,7 @@ from asr.engines.whisper.result import PendingResult, early_result, final_result
 from asr.engines.whisper.runner import ModelRunner
 from asr.engines.whisper.sequence import Sequence, SequenceStatus
 from asr.errors import AsrError, TranscriptionFailed
+from asr.resources.freed_memory import trim_function
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class WhisperEngine:
         self._queue = EncoderQueue()
         self._sequences: list[Sequence] = []  # DECODING in the order of prefill, or TIMING
         self._batch = self._allocate()
+        self._trim_function = trim_function()
 
     @property
     def capacity(self) -> int:
@@ -122,10 +124,20 @@ class WhisperEngine:
                 raise
             return refused + self._retreat(windows)
         self._sequences += sequences
+        if not self._queue:
+            self._trim()
         if not all(window.options.is_live for window in windows):
             is_first = was_idle and windows[0].options.is_streamed
             self._queue.note_encoded(sequences[0] if is_first else None)
         return refused
+
+    def _trim(self) -> None:
+        """Give back what the encoder has freed, before decoding takes memory of its own.
+
+        That is 70 MB for a small model.
+        """
+        if self._checkpoint.weights.device.type == "cpu":
+            self._trim_function(0)
 
     def _next_sequences(self) -> tuple[list[Sequence], list[WindowResult]]:
         """Return the next encoder batch, and results of windows that cannot be transcribed."""

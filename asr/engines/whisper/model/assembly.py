@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
+from asr.engines.whisper.model import byte_rows
 from asr.engines.whisper.model.balancing import column_factors, divided
 from asr.engines.whisper.model.int8 import Int8Rows
 from asr.engines.whisper.model.weights import (
@@ -171,7 +172,8 @@ def _tokens_and_head(
     if not decoder.is_int8:
         head = tokens if is_tied else decoder.tensors["proj_out.weight"]
         return tokens, Norm(*decoder.pair("layer_norm")), make(head, None)
-    tokens = tokens.half()  # the float32 numbers leave memory before the matrix is read
+    # The float32 numbers leave memory before the matrix is read.
+    tokens = byte_rows.pack(tokens) if byte_rows.is_usable() else tokens.half()
     whole = Part(decoder.tensors, "", is_int8=True)
     name = f"{decoder.prefix}embed_tokens" if is_tied else "proj_out"
     norm, [matrix] = whole.normed(f"{decoder.prefix}layer_norm", name)

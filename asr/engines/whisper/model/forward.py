@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from asr.engines.whisper.model import int8, onednn
+from asr.engines.whisper.model import byte_rows, int8, onednn
 from asr.engines.whisper.model.cross_attention import attend, by_head, merged
 from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.kv_cache import KVCache
@@ -207,7 +207,8 @@ def _attend_each(query: torch.Tensor, own: torch.Tensor, lengths: Sequence[int])
 
 def _embedded(decoder: DecoderWeights, tokens: torch.Tensor) -> torch.Tensor:
     """Look tokens up, [...] → [..., D]."""
-    return decoder.tokens[tokens].to(decoder.positions.dtype)
+    rows, dtype = decoder.tokens[tokens], decoder.positions.dtype
+    return (byte_rows.unpack(rows) if rows.dtype is torch.uint8 else rows).to(dtype)
 
 
 def _fed(layer: EncoderLayer | DecoderLayer, x: torch.Tensor) -> torch.Tensor:

@@ -2,10 +2,10 @@
 
 A decoder's step is bound by the memory that it reads, and of that the windows' keys and values are
 the most: 110 MB for each row and step of a small model in float32, 31 MB here. torch has no
-product of float queries and 8-bit keys; it has fbgemm's sum of table rows, each of 8-bit numbers
-with a scale and an offset of its own, times weights. Values are summed so as they are, a row for
-each frame. Keys are stored turned: a row has one number of the head for some neighbouring frames,
-and the sum of a head's rows, times the query's numbers, is the scores of these frames.
+product of float queries and 8-bit keys; it has fbgemm's sum of rows of 8-bit numbers times weights.
+Values are summed so as they are, a row for each frame. Keys are stored turned: a row has one number
+of the head for some neighbouring frames, and the sum of a head's rows, times the query's numbers,
+is the scores of these frames.
 
 Measured on a Zen 3 core, 16 rows of a small model: 75 ms a step for 280 ms in float32.
 """
@@ -13,22 +13,19 @@ Measured on a Zen 3 core, 16 rows of a small model: 75 ms a step for 280 ms in f
 from __future__ import annotations
 
 import functools
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from asr.engines.whisper.model import byte_rows
 from asr.engines.whisper.model.cross_attention import attend, key_value, zeros
 from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.weights import DecoderWeights, Weights
 
-log = logging.getLogger(__name__)
-
-RANGE_BYTES = 8  # A table row ends with its scale and its offset, float32 each.
 # Keys and values of so many heads are packed at once: what is between stays in the cache. All 12
 # of a small model at once take three times as long.
 HEADS_AT_ONCE = 4
@@ -47,27 +44,27 @@ class QuantizedKeysAndValues:
 
     takes_kept_frames: ClassVar[bool] = True
     decoder: DecoderWeights
-    stored: torch.Tensor  # uint8 [layers, 2, slots, H, R, S + 8]; R: T, rounded up to whole S
+    stored: torch.Tensor  # uint8 [slots, layers, 2, H, R, S + 8]; R: T, rounded up to whole S
     kept: list[KeptFrames]  # of the window in each slot
 
     @classmethod
     def allocate(cls, weights: Weights, count: int) -> QuantizedKeysAndValues:
         """Allocate room for `count` windows, zeroed."""
         layers, heads, frames, rows, size = _sizes(weights)
-        shape = (layers, 2, count, heads, rows, size + RANGE_BYTES)
+        shape = (count, layers, 2, heads, rows, size + byte_rows.RANGE_BYTES)
         whole = KeptFrames.of(frames, frames)
         return cls(weights.decoder, zeros(shape, weights.device, torch.uint8), [whole] * count)
 
     @staticmethod
     def slot_bytes(weights: Weights) -> int:
         layers, heads, _, rows, size = _sizes(weights)
-        return layers * 2 * heads * rows * (size + RANGE_BYTES)
+        return layers * 2 * heads * rows * (size + byte_rows.RANGE_BYTES)
 
     def of(self, slot: int) -> torch.Tensor:
-        return self.stored[:, :, slot]
+        return self.stored[slot]
 
     def move(self, source: int, target: int) -> None:
-        rows = self._blocks(slice(source, source + 1)).most * self._size
+        rows = self._read(source)
         self.of(target)[:, :, :, :rows] = self.of(source)[:, :, :, :rows]
         self.kept[target] = self.kept[source]
 
@@ -75,15 +72,17 @@ class QuantizedKeysAndValues:
         count, frames, _ = encoded.shape
         slots = slice(start, start + count)
         self.kept[slots] = [kept or KeptFrames.of(frames, frames)] * count
-        rows = self._blocks(slots).most * self._size
-        for layer, (keys, values) in zip(self.decoder.layers, self.stored, strict=True):
+        rows = self._read(start)
+        by_layer = self.stored[slots].unbind(1)  # [n, 2, H, R, S + 8]
+        for layer, tables in zip(self.decoder.layers, by_layer, strict=True):
+            keys, values = tables.unbind(1)
             key, value = key_value(layer, encoded, self.decoder.heads)  # [n, H, K, S] each
             for first in range(0, self.decoder.heads, HEADS_AT_ONCE):
                 heads = slice(first, first + HEADS_AT_ONCE)
-                keys[slots, heads, :rows] = _packed(_turned(key[:, heads], rows))
-                values[slots, heads, :frames] = _packed(value[:, heads])
+                keys[:, heads, :rows] = byte_rows.pack(_turned(key[:, heads], rows))
+                values[:, heads, :frames] = byte_rows.pack(value[:, heads])
             # What another window left there is read, times zero.
-            values[slots, :, frames:rows] = 0
+            values[:, :, frames:rows] = 0
 
     def attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         length = query.shape[2]
@@ -95,36 +94,51 @@ class QuantizedKeysAndValues:
         return torch.cat(parts)
 
     def keys(self, layer: int, head: int, slot: int, frames: int) -> torch.Tensor:
-        table = self.stored[layer, 0, slot : slot + 1, head : head + 1]  # [1, 1, R, S + 8]
-        return _upright(_unpacked(table))[0, 0, :frames].to(self.decoder.positions.dtype)
+        table = self.stored[slot, layer, 0, None, None, head]  # [1, 1, R, S + 8]
+        return _upright(byte_rows.unpack(table))[0, 0, :frames].to(self.decoder.positions.dtype)
 
     def _attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         """Attend from one query of each row, [n, H, S] → [n, D]."""
         count, heads, size = query.shape
-        blocks = self._blocks(rows)
-        keys, values = self.stored[layer].flatten(1, 3)  # [slots H R, S + 8] each
+        blocks, tables = self._blocks(rows), self._tables
+        table = self.stored.flatten(0, 4)  # [slots layers 2 H R, S + 8]
+        keys, values = (table[(2 * layer + kind) * heads * tables.rows :] for kind in range(2))
         weights = query.reshape(-1, size)[blocks.heads]  # [B, S]
-        scores = _summed(keys, blocks.rows, blocks.starts, weights)  # [B, S]
+        scores = byte_rows.summed(keys, blocks.rows, blocks.starts, weights)  # [B, S]
         scores += blocks.biases
         weights = blocks.softmax(scores, count * heads)
-        return _summed(values, blocks.rows, blocks.head_starts, weights).view(count, -1)
+        return byte_rows.summed(values, blocks.rows, blocks.head_starts, weights).view(count, -1)
 
     def _attend_many(self, layer: int, query: torch.Tensor, slot: int) -> torch.Tensor:
         """Attend from many queries of one row, [1, H, L, S] → [1, L, D]."""
-        kept, rows = self.kept[slot], self._blocks(slice(slot, slot + 1)).most * self._size
-        tables = self.stored[layer, :, slot : slot + 1, :, :rows]
-        keys, values = (_unpacked(table).to(query.dtype) for table in tables)  # [1, H, rows, S]
+        kept, rows = self.kept[slot], self._read(slot)
+        tables = self.stored[slot, layer, :, None, :, :rows]  # [2, 1, H, rows, S + 8]
+        # [1, H, rows, S] each
+        keys, values = (byte_rows.unpack(table).to(query.dtype) for table in tables)
         mask = kept.log_counts.to(query.dtype)[None]  # [1, K]
         return attend(query, _upright(keys)[:, :, : kept.count], values[:, :, : kept.count], mask)
 
+    def _read(self, slot: int) -> int:
+        """Return how many rows of a head's table are read: the frames, rounded up to blocks."""
+        size = self._tables.size
+        return math.ceil(self.kept[slot].count / size) * size
+
     def _blocks(self, rows: slice) -> Blocks:
-        kept = tuple(self.kept[rows])
-        return _blocks(rows.start or 0, kept, self.decoder.heads, self.stored.shape[4], self._size)
+        return _blocks(self._tables, rows.start or 0, tuple(self.kept[rows]))
 
     @property
-    def _size(self) -> int:
-        """S."""
-        return int(self.stored.shape[5]) - RANGE_BYTES
+    def _tables(self) -> Tables:
+        _, layers, kinds, heads, rows, bytes_ = self.stored.shape
+        return Tables(heads, rows, bytes_ - byte_rows.RANGE_BYTES, layers * kinds * heads * rows)
+
+
+class Tables(NamedTuple):
+    """The tables of a layer's keys or values."""
+
+    heads: int  # H
+    rows: int  # R, of each head
+    size: int  # S
+    slot_rows: int  # from a table to the one in the next slot
 
 
 @dataclass(frozen=True)
@@ -140,20 +154,16 @@ class Blocks:
     places: torch.Tensor | None  # int64 [B], among [n H, most] blocks; None: each head has most
 
     @classmethod
-    def of(
-        cls, start: int, kept: Sequence[KeptFrames], heads: int, table: int, size: int
-    ) -> Blocks:
-        """Return those of windows in the slots from `start` on.
-
-        Args:
-            table: R, the rows of a head's table.
-        """
+    def of(cls, tables: Tables, start: int, kept: Sequence[KeptFrames]) -> Blocks:
+        """Return those of the windows in the slots from `start` on."""
+        heads, _, size, _ = tables
         counts = torch.tensor([math.ceil(each.count / size) for each in kept])  # [n]
         counts = counts.repeat_interleave(heads)  # [n H]
         owners = torch.arange(len(counts)).repeat_interleave(counts)  # [B]
         firsts = counts.cumsum(0) - counts  # each head's first block
         within = torch.arange(len(owners)) - firsts[owners]  # a block's number in its head
-        starts = (start * heads + owners) * table + within * size
+        slots = start + owners // heads
+        starts = slots * tables.slot_rows + owners % heads * tables.rows + within * size
         bias = [F.pad(e.log_counts, (0, -e.count % size), value=-torch.inf) for e in kept]
         biases = torch.cat([each.repeat(heads) for each in bias]).view(-1, size)
         most = int(counts.max())
@@ -177,24 +187,10 @@ class Blocks:
         return padded.view(heads, -1).softmax(dim=-1).view(-1, size)[self.places]
 
 
-@functools.lru_cache(maxsize=64)
-def _blocks(start: int, kept: tuple[KeptFrames, ...], heads: int, table: int, size: int) -> Blocks:
+@functools.lru_cache(maxsize=4)
+def _blocks(tables: Tables, start: int, kept: tuple[KeptFrames, ...]) -> Blocks:
     """Return the one object for these windows: a step asks for it in every layer."""
-    return Blocks.of(start, kept, heads, table, size)
-
-
-@functools.cache
-def is_usable() -> bool:
-    """Return whether the operators exist here and compute what they should."""
-    values = torch.linspace(-1, 1, 24 * 16).view(24, 16)
-    try:
-        rows = torch.arange(24, dtype=torch.int32)
-        found = _summed(_packed(values), rows, torch.tensor([0, 12, 24]).int(), values[:, 0])
-    except (AttributeError, RuntimeError) as error:
-        log.info("sums of 8-bit rows are not available: %s", error)
-        return False
-    expected = (values * values[:, :1]).view(2, 12, 16).sum(dim=1)
-    return bool(torch.allclose(found, expected, atol=0.05))
+    return Blocks.of(tables, start, kept)
 
 
 def _sizes(weights: Weights) -> tuple[int, int, int, int, int]:
@@ -203,32 +199,6 @@ def _sizes(weights: Weights) -> tuple[int, int, int, int, int]:
     frames, width = weights.encoder.positions.shape
     size = width // decoder.heads
     return len(decoder.layers), decoder.heads, frames, math.ceil(frames / size) * size, size
-
-
-def _packed(numbers: torch.Tensor) -> torch.Tensor:
-    """Bring the last dimension into 8 bits, [..., S] → uint8 [..., S + 8]."""
-    packed = torch.ops.quantized.embedding_bag_byte_prepack(numbers.float().flatten(0, -2))
-    return packed.unflatten(0, numbers.shape[:-1])
-
-
-def _unpacked(packed: torch.Tensor) -> torch.Tensor:
-    """Bring numbers back to float32, uint8 [..., S + 8] → [..., S]."""
-    numbers = torch.ops.quantized.embedding_bag_byte_unpack(packed.flatten(0, -2))
-    return numbers.unflatten(0, packed.shape[:-1])
-
-
-def _summed(
-    table: torch.Tensor, rows: torch.Tensor, starts: torch.Tensor, weights: torch.Tensor
-) -> torch.Tensor:
-    """Sum rows of a table [rows, S + 8], times weights → [sums, S].
-
-    Args:
-        starts: where each sum begins in `rows`, and their end.
-    """
-    summed: torch.Tensor = torch.ops.quantized.embedding_bag_byte_rowwise_offsets(
-        table, rows, starts, False, 0, False, weights.flatten().contiguous(), None, True
-    )
-    return summed
 
 
 def _turned(key: torch.Tensor, rows: int) -> torch.Tensor:

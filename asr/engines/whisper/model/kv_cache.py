@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from asr.engines.whisper.model import int8_cross_attention
+from asr.engines.whisper.model import byte_rows
 from asr.engines.whisper.model.alignment import AlignmentInputs
 from asr.engines.whisper.model.cross_attention import (
     CrossAttention,
@@ -89,5 +89,5 @@ def _cross_form(
     """Return in which form the windows are stored."""
     if keeps_encoder_output:
         return EncoderOutput
-    is_quantized = weights.packing is Packing.INT8 and int8_cross_attention.is_usable()
+    is_quantized = weights.packing is Packing.INT8 and byte_rows.is_usable()
     return QuantizedKeysAndValues if is_quantized else KeysAndValues

@@ -228,7 +228,7 @@ def test_no_float_copy_of_a_packed_matrix_stays_in_memory(tiny: Twins) -> None:
         *(f"model.encoder.{name}.weight" for name in ("conv1", "conv2", "embed_positions")),
         "model.decoder.embed_positions.weight",
     }
-    assert taken.decoder.tokens.dtype is torch.float16
+    assert taken.decoder.tokens.dtype is torch.uint8
 
 
 class Watched(dict[str, torch.Tensor]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from asr.engines.whisper.model import int8_cross_attention
+from asr.engines.whisper.model import byte_rows
 from asr.engines.whisper.model.cross_attention import CrossAttention, KeysAndValues
 from asr.engines.whisper.model.int8_cross_attention import FEW_QUERIES, QuantizedKeysAndValues
 from asr.engines.whisper.model.kept_frames import KeptFrames
@@ -16,7 +16,7 @@ from tests.support.twins import Twins
 FRAMES = 100  # of these models' windows; a head is 16 wide
 
 pytestmark = pytest.mark.skipif(
-    not int8_cross_attention.is_usable(), reason="this CPU or torch has no sums of 8-bit rows"
+    not byte_rows.is_usable(), reason="this CPU or torch has no sums of 8-bit rows"
 )
 
 
@@ -100,5 +100,5 @@ def test_without_the_operators_keys_and_values_stay_in_float(
     def missing(*_: object) -> None:
         raise AttributeError("no such operator")
 
-    monkeypatch.setattr(int8_cross_attention, "_packed", missing)
-    assert not int8_cross_attention.is_usable.__wrapped__()
+    monkeypatch.setattr(byte_rows, "pack", missing)
+    assert not byte_rows.is_usable.__wrapped__()

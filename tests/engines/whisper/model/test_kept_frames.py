@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asr.engines.whisper.model import forward, int8, int8_cross_attention
+from asr.engines.whisper.model import byte_rows, forward, int8
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.kept_frames import MARGIN, KeptFrames
 from tests.support import models
@@ -54,7 +54,7 @@ def test_where_padding_is_all_the_same_nothing_is_lost(tiny: Twins, seconds: flo
 
 
 @pytest.mark.skipif(
-    not int8.is_usable() or not int8_cross_attention.is_usable(),
+    not int8.is_usable() or not byte_rows.is_usable(),
     reason="this CPU or torch has no int8",
 )
 def test_float32_computes_every_frame_and_int8_some(

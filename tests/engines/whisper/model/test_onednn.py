@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model import onednn, weights
 from asr.engines.whisper.model.weights import linear
@@ -33,16 +34,19 @@ def test_packed_linears_compute_what_plain_ones_do(dtype: torch.dtype, rounding:
 @torch.inference_mode()
 @pytest.mark.parametrize(("dtype", "rounding"), [(torch.float32, 1e-6), (torch.bfloat16, 0.02)])
 @pytest.mark.parametrize("frames", [1, 100, 1500])
+@pytest.mark.parametrize("is_biased", [False, True])
 def test_packed_attention_computes_what_plain_attention_does(
-    dtype: torch.dtype, rounding: float, frames: int
+    dtype: torch.dtype, rounding: float, frames: int, is_biased: bool
 ) -> None:
     skip_without_onednn(dtype)
     assert onednn.is_usable(dtype)
     projected = torch.randn(2, frames, 3, 4, 16).to(dtype)  # strided as the model's own
     query, key, value = projected.transpose(1, 3).unbind(2)
-    found = onednn.attention(query, key, value).float()
+    bias = torch.linspace(-2, 2, frames) if is_biased else None
+    found = onednn.attention(query, key, value, bias).float()
     exact = (part.float() for part in (query, key, value))
-    expected = torch.nn.functional.scaled_dot_product_attention(*exact, scale=1.0)
+    mask = None if bias is None else bias[None]
+    expected = F.scaled_dot_product_attention(*exact, attn_mask=mask, scale=1.0)
     assert (found - expected).norm() <= rounding * expected.norm()
 
 
