@@ -124,20 +124,10 @@ class WhisperEngine:
                 raise
             return refused + self._retreat(windows)
         self._sequences += sequences
-        if not self._queue:
-            self._trim()
         if not all(window.options.is_live for window in windows):
             is_first = was_idle and windows[0].options.is_streamed
             self._queue.note_encoded(sequences[0] if is_first else None)
         return refused
-
-    def _trim(self) -> None:
-        """Give back what the encoder has freed, before decoding takes memory of its own.
-
-        That is 70 MB for a small model.
-        """
-        if self._checkpoint.weights.device.type == "cpu":
-            self._trim_function(0)
 
     def _next_sequences(self) -> tuple[list[Sequence], list[WindowResult]]:
         """Return the next encoder batch, and results of windows that cannot be transcribed."""
@@ -179,10 +169,16 @@ class WhisperEngine:
             if not lacks_memory(error):
                 raise
             return self._retreat(self._evict())
-        self._queue.note_decoded(self._plan.steps)
+        if self._queue.note_decoded(self._plan.steps, self._plan):
+            self._trim()
         results = self._timed()
         results += [result for each in self._batch.collect() for result in self._news(each)]
         return results if self._batch.active else results + self._timed()
+
+    def _trim(self) -> None:
+        """Give back what the encoder has freed: 70 MB for a small model."""
+        if self._checkpoint.weights.device.type == "cpu":
+            self._trim_function(0)
 
     def _timed(self) -> list[WindowResult]:
         """Return the results whose words were being timed."""

@@ -222,6 +222,20 @@ def test_a_streams_first_window_is_written_before_the_next_is_encoded(
         assert {first, second} <= set(engine.sequences)
 
 
+def test_what_the_encoder_freed_is_given_back_once_it_rests(
+    endless: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr(engines, "trim_function", lambda: trims.append)
+    engine = recording(endless.checkpoint, limit=30, encoder_batch=1, encoder_spacing=10)
+    asked = windows(5, OPTIONS[:1])
+    while asked:
+        engine.step([asked.pop()])
+    assert not trims
+    Caller(engine).run([])
+    assert trims == [0]
+
+
 def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> None:
     """The others are in flight together, also where their head start is longer than they are."""
     engine = recording(endless.checkpoint, limit=10, encoder_batch=1, launches=1, head_start=40)
