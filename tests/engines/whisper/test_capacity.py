@@ -81,7 +81,7 @@ def test_an_encoder_batch_that_does_not_fit_is_halved(
 ) -> None:
     asked = windows(12)
     expected = written(recording(tiny.checkpoint), asked)
-    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x: len(x) > 2))
+    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x, __: len(x) > 2))
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
     assert written(engine, asked) == expected
     assert engine._plan.encoder_batch == 2
@@ -146,7 +146,7 @@ def test_the_batch_that_fits_is_found_before_any_request_comes(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
-    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x: len(x) > 2))
+    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x, __: len(x) > 2))
     engine.warm_up()
     assert engine._plan.encoder_batch == 2
     assert engine.held() == 0
