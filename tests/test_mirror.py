@@ -100,7 +100,7 @@ TESTED_ELSEWHERE = {
     "engines/whisper/layouts/transformers_files.py": "by engines/test_model_files",
     "engines/whisper/compatibility.py": "by engines/test_model_files, damage by damage",
     "engines/whisper/generation_settings.py": "by engines/test_model_files",
-    "engines/whisper/model/shapes.py": "by engines/test_model_files, damage by damage",
+    "engines/whisper/shapes.py": "by engines/test_model_files, damage by damage",
     "engines/whisper/load.py": "by engines/test_load",
     "engines/whisper/encoder_queue.py": "by engines/whisper/test_engine",
     "engines/whisper/decoding/attempt.py": "by engines/whisper/test_result",

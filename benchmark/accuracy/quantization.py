@@ -1,9 +1,10 @@
-"""Tell which of Whisper's matrices int8 changes most: token agreement and logit error.
+"""Tell what of `DTYPE=int8` changes Whisper most: token agreement and logit error.
 
-MODEL_ID=DIR python -m benchmark.accuracy.quantization --folder DIR [--most 2]. The matrices of one
-kind after the other are held in int8 and all others in float32. The decoder is given each
-recording's true text; at each of its tokens the likeliest next token is compared with float32's,
-and so are all probabilities.
+MODEL_ID=DIR python -m benchmark.accuracy.quantization --folder DIR [--most 2] [--trial clips]. The
+matrices of one kind after the other are held in int8 and all others in float32; then all frames are
+computed in float32 but for some of the padding. The decoder is given each recording's true text; at
+each of its tokens the likeliest next token is compared with float32's, and so are all
+probabilities.
 """
 
 from __future__ import annotations
@@ -23,12 +24,15 @@ from asr.engines import hub
 from asr.engines.whisper import checkpoint as checkpoints
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.layouts.describe import describe
+from asr.engines.whisper.model.alignment import frames_of
 from asr.engines.whisper.model.features import log_mel
 from asr.engines.whisper.model.forward import encode, prefill
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import Linear, Weights, linear
 from asr.options import Options
 from asr.pcm import SAMPLE_RATE
+from benchmark.accuracy.contenders import SPEECH
 from benchmark.accuracy.speech_folder import RECORDINGS, Sample, read
 from benchmark.tables import aligned
 
@@ -38,6 +42,7 @@ NORMS = {  # What is balanced with a matrix in int8 belongs to it.
     "cross_query": "cross_norm",
     "widen": "feed_norm",
 }
+ALL = "all"  # of the matrices, and the tokens' embeddings
 LONGEST = 30.0  # Longer recordings, in seconds, are left out: a window does not hold them.
 
 
@@ -48,6 +53,7 @@ class Spoken:
     features: torch.Tensor  # [1, mels, frames]
     tokens: torch.Tensor  # [1, L], the opening first
     opening: int  # so many of them are the opening
+    kept: KeptFrames  # whose frames are computed where not all are
 
 
 @dataclass
@@ -95,18 +101,36 @@ def kinds(exact: Weights, quantized: Weights) -> Iterator[tuple[str, Weights]]:
                     for layer, other in zip(ours.layers, theirs.layers, strict=True)
                 )
                 yield f"{part}: {name}", replace(exact, **{part: replace(ours, layers=layers)})
+    tokens = replace(exact.decoder, tokens=quantized.decoder.tokens)
+    yield "decoder: tokens", replace(exact, decoder=tokens)
     with_head = replace(exact.decoder, norm=quantized.decoder.norm, head=quantized.decoder.head)
     yield "decoder: head", replace(exact, decoder=with_head)
-    yield "all", quantized
+    yield ALL, quantized
 
 
-def logits(weights: Weights, spoken: Spoken) -> torch.Tensor:
-    """Return the logits behind each token of the text, [tokens, vocabulary], float32."""
+def logits(weights: Weights, spoken: Spoken, is_whole: bool = True) -> torch.Tensor:
+    """Return the logits behind each token of the text, [tokens, vocabulary], float32.
+
+    Args:
+        is_whole: compute all frames of the padding.
+    """
     with torch.inference_mode():
         cache = KVCache.allocate(weights, 1)
-        cache.cross.store(0, encode(weights.encoder, spoken.features))
+        if is_whole:
+            cache.cross.store(0, encode(weights.encoder, spoken.features))
+        else:
+            _store_kept(cache, encode(weights.encoder, spoken.features, spoken.kept), spoken.kept)
         hidden = prefill(weights, cache, 0, spoken.tokens)[0, spoken.opening - 1 :]
         return linear(hidden, weights.decoder.head).float()
+
+
+def _store_kept(cache: KVCache, encoded: torch.Tensor, kept: KeptFrames) -> None:
+    """Store the kept frames of a window, each as often as it counts where all are stored."""
+    if cache.cross.takes_kept_frames:
+        cache.cross.store(0, encoded, kept)
+        return
+    counts = kept.log_counts.exp().round().int()
+    cache.cross.store(0, encoded.repeat_interleave(counts, dim=1))
 
 
 def spoken_in(sample: Sample, checkpoint: Checkpoint) -> Spoken:
@@ -117,7 +141,9 @@ def spoken_in(sample: Sample, checkpoint: Checkpoint) -> Spoken:
     opening = checkpoint.vocabulary.opening(Options(timestamps="none"), sample.language)
     text = checkpoint.tokenizer.encode(f" {sample.text}", add_special_tokens=False)
     tokens = torch.tensor([[*opening, *text[:MOST_TOKENS]]])
-    return Spoken(features, tokens, len(opening))
+    frames = checkpoint.weights.encoder.positions.shape[0]
+    kept = KeptFrames.of(frames_of(len(samples) / SAMPLE_RATE), frames)
+    return Spoken(features, tokens, len(opening), kept)
 
 
 def loaded(quantizes: bool) -> Checkpoint:
@@ -127,18 +153,20 @@ def loaded(quantizes: bool) -> Checkpoint:
     return checkpoints.read(config, said, torch.device("cpu"), torch.float32, quantizes)
 
 
-def measure(folder: Path, most: int | None) -> list[list[str]]:
+def measure(folder: Path, trial: str, most: int | None) -> list[list[str]]:
     """Return the table's rows."""
     exact, quantized = loaded(False), loaded(True)
-    samples = [s for s in read(folder, [RECORDINGS], most) if s.seconds <= LONGEST]
+    samples = [s for s in read(folder, [trial], most) if s.seconds <= LONGEST]
     windows = [spoken_in(sample, exact) for sample in samples]
     expected = [logits(exact.weights, window) for window in windows]
     rows = []
-    for kind, weights in kinds(exact.weights, quantized.weights):
+    each = [(*kind, True) for kind in kinds(exact.weights, quantized.weights)]
+    each += [("padding", exact.weights, False), (f"{ALL}, padding", quantized.weights, False)]
+    for kind, weights, is_whole in each:
         agreement = Agreement()
         for window, right in zip(windows, expected, strict=True):
             true = window.tokens[0, window.opening :]
-            agreement.count(right, logits(weights, window), true)
+            agreement.count(right, logits(weights, window, is_whole), true)
         rows.append(agreement.row(kind))
     print(f"{len(windows)} recordings, {sum(map(len, expected))} tokens")
     return rows
@@ -148,10 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--most", type=int, default=2, help="recordings of each language")
+    parser.add_argument("--trial", choices=SPEECH, default=RECORDINGS)
     asked = parser.parse_args(arguments)
     header = ["in int8", "same next token, %", "largest logit error", "root mean square"]
     header += ["divergence, nats", "log probability lost"]
-    print(*aligned([header, *measure(asked.folder, asked.most)]), sep="\n")
+    print(*aligned([header, *measure(asked.folder, asked.trial, asked.most)]), sep="\n")
     return 0
 
 

@@ -14,7 +14,7 @@ from asr.engines.engine import Window
 from asr.engines.hub import locate
 from asr.engines.load import load
 from asr.engines.whisper.layouts.describe import describe
-from asr.engines.whisper.model.shapes import shapes
+from asr.engines.whisper.shapes import shapes
 from asr.options import Options
 from tests.conftest import RATE
 from tests.support.layouts import (

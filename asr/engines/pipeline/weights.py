@@ -11,7 +11,7 @@ from asr.config.config import Config
 from asr.config.setting import MODEL_FILE
 from asr.engines.model_files import reading, unusable
 from asr.engines.whisper.layouts.description import TensorSource
-from asr.engines.whisper.model.shapes import shapes
+from asr.engines.whisper.shapes import shapes
 
 WEIGHTS_FILE = "model.safetensors"  # Messages name this file, of whatever names the weights are.
 ONLY_FOR_TRAINING = ("masked_spec_embed",)  # Published models may lack these weights.

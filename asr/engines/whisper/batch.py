@@ -50,14 +50,14 @@ class RunningBatch:
     def free(self) -> int:
         return self._slots.count(None)
 
-    def prepare(self) -> bool:
-        """Capture one more shape of launch while nothing is decoded; whether more are left."""
-        return self._graphs is not None and self._graphs.prepare()
-
     @property
     def takes_kept_frames(self) -> bool:
         """Whether a window may be given some of its frames alone."""
         return self._runner.cache.cross.takes_kept_frames
+
+    def prepare(self) -> bool:
+        """Capture one more shape of launch while nothing is decoded; whether more are left."""
+        return self._graphs is not None and self._graphs.prepare()
 
     def prefill(
         self,

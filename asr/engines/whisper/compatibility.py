@@ -19,8 +19,8 @@ from asr.engines.model_files import (
     unusable,
 )
 from asr.engines.whisper.decoding.tokens import Vocabulary
-from asr.engines.whisper.model.shapes import wrong_shape
-from asr.engines.whisper.model.weight_files import INDEX, SAFETENSORS, Tensors, find
+from asr.engines.whisper.shapes import wrong_shape
+from asr.engines.whisper.weight_files import INDEX, SAFETENSORS, Tensors, find
 from asr.pcm import SAMPLE_RATE
 
 OLD_TOKENIZER_FILE = "vocab.json"  # Older models have it, with merges.txt, and no tokenizer.json.

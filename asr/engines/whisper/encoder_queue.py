@@ -68,10 +68,5 @@ class EncoderQueue:
         self._decoded = 0
         self._first = first
 
-    def note_decoded(self, tokens: int, plan: CapacityPlan) -> bool:
-        """Count tokens of each sequence; return whether the encoder has come to rest with them.
-
-        It has when none waits for it after as many as are decoded between two encoder batches.
-        """
-        before, self._decoded = self._decoded, self._decoded + tokens
-        return not self._windows and before < plan.encoder_spacing <= self._decoded
+    def note_decoded(self, tokens: int) -> None:
+        self._decoded += tokens

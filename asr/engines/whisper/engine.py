@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections import abc
 
 import numpy as np
@@ -53,6 +54,8 @@ class WhisperEngine:
         self._sequences: list[Sequence] = []  # DECODING in the order of prefill, or TIMING
         self._batch = self._allocate()
         self._trim_function = trim_function()
+        # Tokens of each sequence since the encoder ran; infinite: what it freed is given back.
+        self._since_encoded = math.inf
 
     @property
     def capacity(self) -> int:
@@ -94,14 +97,16 @@ class WhisperEngine:
     def warm_up(self) -> None:
         """Run once what a single request needs, or raise why that fails."""
         for count in {1, self._plan.encoder_batch}:
-            empty = [Window(np.zeros(0, np.float32), start=0.0) for _ in range(count)]
-            results = self.step(empty)
+            silence = np.zeros(self._checkpoint.log_mel.window_samples, np.float32)
+            full = [Window(silence, start=0.0) for _ in range(count)]
+            results = self.step(full)
             while self._queue:  # for want of memory
                 results += self.step([])
             if errors := [result.error for result in results if result.error is not None]:
                 raise errors[0]
-            for window in empty:
+            for window in full:
                 self.drop(window)
+        self._trim()
 
     def _encode(self, was_idle: bool) -> list[WindowResult]:
         """Encode and prefill the next batch of waiting windows, if it is due."""
@@ -124,6 +129,7 @@ class WhisperEngine:
                 raise
             return refused + self._retreat(windows)
         self._sequences += sequences
+        self._since_encoded = 0
         if not all(window.options.is_live for window in windows):
             is_first = was_idle and windows[0].options.is_streamed
             self._queue.note_encoded(sequences[0] if is_first else None)
@@ -169,14 +175,22 @@ class WhisperEngine:
             if not lacks_memory(error):
                 raise
             return self._retreat(self._evict())
-        if self._queue.note_decoded(self._plan.steps, self._plan):
-            self._trim()
+        self._queue.note_decoded(self._plan.steps)
+        self._trim_at_rest()
         results = self._timed()
         results += [result for each in self._batch.collect() for result in self._news(each)]
         return results if self._batch.active else results + self._timed()
 
+    def _trim_at_rest(self) -> None:
+        """Give back what the encoder has freed, if it will not soon want that again."""
+        self._since_encoded += self._plan.steps
+        is_wanted = self._queue or not self._batch.free
+        if not is_wanted and self._plan.encoder_spacing <= self._since_encoded < math.inf:
+            self._trim()
+
     def _trim(self) -> None:
         """Give back what the encoder has freed: 70 MB for a small model."""
+        self._since_encoded = math.inf
         if self._checkpoint.weights.device.type == "cpu":
             self._trim_function(0)
 

@@ -7,8 +7,10 @@ import torch
 
 from asr.engines.whisper.model import int8
 from asr.engines.whisper.model.assembly import take
+from asr.engines.whisper.model.features import log_mel
+from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.weights import Packing
-from benchmark.accuracy.quantization import Agreement, kinds
+from benchmark.accuracy.quantization import Agreement, Spoken, kinds, logits
 from tests.support import models
 
 
@@ -35,4 +37,17 @@ def test_each_kind_of_matrix_is_in_int8_by_itself() -> None:
     assert widened.encoder is exact.encoder
     assert found["encoder: narrow"].encoder.layers[0].narrow.packing is Packing.INT8
     assert widened.decoder.layers[1].feed_norm is quantized.decoder.layers[1].feed_norm
-    assert len(found) == 4 + 7 + 2
+    assert found["decoder: tokens"].decoder.tokens is quantized.decoder.tokens
+    assert len(found) == 4 + 7 + 3
+
+
+@pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
+def test_padding_of_which_some_is_computed_is_compared_too() -> None:
+    model = models.random_model(models.TINY)
+    exact, quantized = (models.checkpoint(model, models.TINY, quantizes=q) for q in (False, True))
+    features = log_mel(exact.log_mel.pad([models.noise(0, 0.5)]), exact.log_mel)
+    spoken = Spoken(features, torch.tensor([[50258, 11, 12, 13]]), 1, KeptFrames.of(25, 100))
+    for checkpoint in (exact, quantized):
+        whole, some = (logits(checkpoint.weights, spoken, each) for each in (True, False))
+        assert whole.shape == some.shape == (4, models.TINY.vocabulary)
+        assert 0 < (whole - some).norm() < 0.5 * whole.norm()

@@ -168,6 +168,7 @@ def test_temperature_changes_its_own_row_alone(tiny: Twins) -> None:
     assert len({tuple(tokens) for tokens in together[1::2]}) > 1
 
 
+LIVE = [Options(language="en", prefix="", is_live=True)]
 STREAMED = [replace(OPTIONS[1], is_streamed=True)]  # without times: no segment is closed
 
 
@@ -222,18 +223,33 @@ def test_a_streams_first_window_is_written_before_the_next_is_encoded(
         assert {first, second} <= set(engine.sequences)
 
 
+@pytest.mark.parametrize("options", [OPTIONS[:1], LIVE])
 def test_what_the_encoder_freed_is_given_back_once_it_rests(
-    endless: Twins, monkeypatch: pytest.MonkeyPatch
+    endless: Twins, monkeypatch: pytest.MonkeyPatch, options: Sequence[Options]
 ) -> None:
     trims: list[int] = []
     monkeypatch.setattr(engines, "trim_function", lambda: trims.append)
     engine = recording(endless.checkpoint, limit=30, encoder_batch=1, encoder_spacing=10)
-    asked = windows(5, OPTIONS[:1])
-    while asked:
-        engine.step([asked.pop()])
-    assert not trims
-    Caller(engine).run([])
-    assert trims == [0]
+    for times in (1, 2):
+        asked = windows(3, options)
+        while asked:
+            engine.step([asked.pop()])
+        assert len(trims) == times - 1
+        Caller(engine).run([])
+        assert len(trims) == times
+
+
+def test_while_no_slot_is_free_freed_memory_is_kept_for_the_next_window(
+    endless: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr(engines, "trim_function", lambda: trims.append)
+    engine = recording(endless.checkpoint, limit=30, slots=2, encoder_batch=1, encoder_spacing=10)
+    for window in windows(2, OPTIONS[:1]):
+        engine.step([window])
+    while len(engine._sequences) == 2:
+        assert not trims
+        engine.step([])
 
 
 def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> None:
@@ -248,9 +264,6 @@ def test_only_the_first_window_of_a_file_has_a_head_start(endless: Twins) -> Non
         if not asked and not engine.held():
             break
     assert together >= 3
-
-
-LIVE = [Options(language="en", prefix="", is_live=True)]
 
 
 def test_a_live_window_is_encoded_at_once_and_before_others_that_wait_for_the_encoder(

@@ -45,7 +45,7 @@ from asr.engines.whisper.layouts.sizes import (
     tokenizer_of,
 )
 from asr.engines.whisper.layouts.stored_tensors import StoredTensor, StoredTensors
-from asr.engines.whisper.model.shapes import shapes
+from asr.engines.whisper.shapes import shapes
 
 VERSION = 6  # Files of this version are read; CTranslate2 has written it since 3.0.
 SPECIFICATION = "WhisperSpec"  # A Whisper model says that it is one.

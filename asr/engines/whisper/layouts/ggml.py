@@ -22,7 +22,7 @@ from asr.engines.whisper.layouts.number_formats import FLOAT16, FLOAT32, Q5_0, Q
 from asr.engines.whisper.layouts.openai_names import openai_name
 from asr.engines.whisper.layouts.sizes import Sizes, checked_settings, extractor_of, generation_of
 from asr.engines.whisper.layouts.stored_tensors import StoredTensor, StoredTensors
-from asr.engines.whisper.model.shapes import shapes
+from asr.engines.whisper.shapes import shapes
 
 FORMATS = {0: FLOAT32, 1: FLOAT16, 6: Q5_0, 8: Q8_0}  # by ggml's number of the type
 OTHER_FORMATS = {  # These types of ggml are refused by their names.

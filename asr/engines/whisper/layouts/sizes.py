@@ -15,7 +15,7 @@ from asr.engines.whisper import generation_settings
 from asr.engines.whisper.compatibility import check_features, check_shape
 from asr.engines.whisper.layouts import published, tokenizer_files
 from asr.engines.whisper.layouts.description import FileNames
-from asr.engines.whisper.model.shapes import wrong_shape
+from asr.engines.whisper.shapes import wrong_shape
 
 POSITIONS_PER_SECOND = 50  # The encoder's output has so many positions for a second of audio.
 FIRST_LAYER = "model.{side}.layers.0.fc1.weight"  # Its rows are the width inside all layers.

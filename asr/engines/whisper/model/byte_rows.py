@@ -1,4 +1,4 @@
-"""Rows of 8-bit numbers on a CPU, each with a scale and an offset of its own: fbgemm's tables."""
+"""Rows of 8-bit numbers, each with its scale and its offset: fbgemm's tables, on a CPU."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def is_usable() -> bool:
     rows, starts = torch.arange(24, dtype=torch.int32), torch.tensor([0, 12, 24]).int()
     try:
         packed = pack(values)
-        found, unpacked = summed(packed, rows, starts, values[:, 0]), unpack(packed)
+        sums, unpacked = summed(packed, rows, starts, values[:, 0]), unpack(packed)
     except (AttributeError, RuntimeError) as error:
         log.info("rows of 8-bit numbers are not available: %s", error)
         return False
     expected = (values * values[:, :1]).view(2, 12, 16).sum(dim=1)
-    is_summed = torch.allclose(found, expected, atol=0.05)
+    is_summed = torch.allclose(sums, expected, atol=0.05)
     return bool(is_summed and torch.allclose(unpacked, values, atol=0.01))
 
 

@@ -37,7 +37,7 @@ class CrossAttention(Protocol):
         """Return how many bytes a slot takes."""
 
     def of(self, slot: int) -> torch.Tensor:
-        """Return a view of all that is stored of a slot's window."""
+        """Return a view of the numbers that are stored of a slot's window."""
 
     def move(self, source: int, target: int) -> None:
         """Copy the window of a slot into another one."""

@@ -26,7 +26,9 @@ from asr.engines.whisper.model.weights import (
 )
 
 HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # Transformers clamps float16 to this too.
-CONVOLVED_BEHIND = 3  # So many features behind a frame's own two decide on the frame behind it.
+# A frame is convolved from its own two features, two before and one behind them: the frame behind
+# the first n needs so many features more than their 2 n.
+CONVOLVED_BEHIND = 3
 
 
 def encode(
@@ -41,6 +43,7 @@ def encode(
     if kept is None or kept.is_whole:
         x, bias = _convolved_all(encoder, features) + encoder.positions, None
     else:
+        assert 2 * kept.frames == features.shape[2]
         x = _convolved_all(encoder, features[..., : 2 * kept.first + CONVOLVED_BEHIND])
         # What is behind the audio is silence, and each frame of it looks the same.
         silence = x[:, kept.first : kept.first + 1].expand(-1, kept.count - kept.first, -1)
@@ -90,11 +93,11 @@ def _attended(
     projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
     projected = projected.to(attention_dtype(layer.query_key_value.packing, x.dtype))
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
-    added = None if bias is None else bias.to(query.dtype)[None]  # [1, T]
     if layer.query_key_value.is_packed and onednn.fuses_well():
         attended = onednn.attention(query, key, value, bias)  # [n, H, T, S]
     else:
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=added, scale=1.0)
+        mask = None if bias is None else bias.to(query.dtype)[None]  # [1, T]
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
     return merged(attended).to(x.dtype)
 
 

@@ -64,15 +64,17 @@ class QuantizedKeysAndValues:
         return self.stored[slot]
 
     def move(self, source: int, target: int) -> None:
-        rows = self._read(source)
+        rows = self._row_count(source)
         self.of(target)[:, :, :, :rows] = self.of(source)[:, :, :, :rows]
         self.kept[target] = self.kept[source]
 
     def store(self, start: int, encoded: torch.Tensor, kept: KeptFrames | None = None) -> None:
         count, frames, _ = encoded.shape
         slots = slice(start, start + count)
-        self.kept[slots] = [kept or KeptFrames.of(frames, frames)] * count
-        rows = self._read(start)
+        kept = kept or KeptFrames.of(frames, frames)
+        assert frames == kept.count
+        self.kept[slots] = [kept] * count
+        rows = self._row_count(start)
         by_layer = self.stored[slots].unbind(1)  # [n, 2, H, R, S + 8]
         for layer, tables in zip(self.decoder.layers, by_layer, strict=True):
             keys, values = tables.unbind(1)
@@ -90,8 +92,8 @@ class QuantizedKeysAndValues:
             each = [self._attend(layer, one, rows) for one in query.float().unbind(2)]
             return torch.stack(each, dim=1).to(query.dtype)
         slots = range(*rows.indices(len(self.kept)))
-        parts = [self._attend_many(layer, *of) for of in zip(query.split(1), slots, strict=True)]
-        return torch.cat(parts)
+        pairs = zip(query.split(1), slots, strict=True)
+        return torch.cat([self._attend_many(layer, one, slot) for one, slot in pairs])
 
     def keys(self, layer: int, head: int, slot: int, frames: int) -> torch.Tensor:
         table = self.stored[slot, layer, 0, None, None, head]  # [1, 1, R, S + 8]
@@ -99,41 +101,43 @@ class QuantizedKeysAndValues:
 
     def _attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         """Attend from one query of each row, [n, H, S] → [n, D]."""
-        count, heads, size = query.shape
-        blocks, tables = self._blocks(rows), self._tables
+        (count, heads, size), table_rows = query.shape, self._shape.rows
+        blocks = self._blocks(rows)
         table = self.stored.flatten(0, 4)  # [slots layers 2 H R, S + 8]
-        keys, values = (table[(2 * layer + kind) * heads * tables.rows :] for kind in range(2))
+        keys, values = (table[(2 * layer + kind) * heads * table_rows :] for kind in range(2))
         weights = query.reshape(-1, size)[blocks.heads]  # [B, S]
         scores = byte_rows.summed(keys, blocks.rows, blocks.starts, weights)  # [B, S]
         scores += blocks.biases
-        weights = blocks.softmax(scores, count * heads)
+        weights = blocks.softmax(scores)
         return byte_rows.summed(values, blocks.rows, blocks.head_starts, weights).view(count, -1)
 
     def _attend_many(self, layer: int, query: torch.Tensor, slot: int) -> torch.Tensor:
         """Attend from many queries of one row, [1, H, L, S] → [1, L, D]."""
-        kept, rows = self.kept[slot], self._read(slot)
+        kept, rows = self.kept[slot], self._row_count(slot)
         tables = self.stored[slot, layer, :, None, :, :rows]  # [2, 1, H, rows, S + 8]
         # [1, H, rows, S] each
         keys, values = (byte_rows.unpack(table).to(query.dtype) for table in tables)
         mask = kept.log_counts.to(query.dtype)[None]  # [1, K]
         return attend(query, _upright(keys)[:, :, : kept.count], values[:, :, : kept.count], mask)
 
-    def _read(self, slot: int) -> int:
-        """Return how many rows of a head's table are read: the frames, rounded up to blocks."""
-        size = self._tables.size
+    def _row_count(self, slot: int) -> int:
+        """Return how many rows of a head's table are read: whole blocks."""
+        size = self._shape.size
         return math.ceil(self.kept[slot].count / size) * size
 
     def _blocks(self, rows: slice) -> Blocks:
-        return _blocks(self._tables, rows.start or 0, tuple(self.kept[rows]))
+        return _made_once(self._shape, rows.start or 0, tuple(self.kept[rows]))
 
     @property
-    def _tables(self) -> Tables:
-        _, layers, kinds, heads, rows, bytes_ = self.stored.shape
-        return Tables(heads, rows, bytes_ - byte_rows.RANGE_BYTES, layers * kinds * heads * rows)
+    def _shape(self) -> TableShape:
+        _, layers, kinds, heads, rows, length = self.stored.shape
+        return TableShape(
+            heads, rows, length - byte_rows.RANGE_BYTES, layers * kinds * heads * rows
+        )
 
 
-class Tables(NamedTuple):
-    """The tables of a layer's keys or values."""
+class TableShape(NamedTuple):
+    """The sizes of a layer's tables, of keys or of values."""
 
     heads: int  # H
     rows: int  # R, of each head
@@ -143,29 +147,31 @@ class Tables(NamedTuple):
 
 @dataclass(frozen=True)
 class Blocks:
-    """The blocks of S table rows that some windows have, B in all, one head after the other."""
+    """The blocks of S table rows that are read of some windows: B, head after head."""
 
     rows: torch.Tensor  # int32 [B S]: table rows
     heads: torch.Tensor  # int64 [B]: which of the n H heads a block is of
     starts: torch.Tensor  # int32 [B + 1]: of the blocks, in `rows`
     head_starts: torch.Tensor  # int32 [n H + 1]: of the heads, in `rows`
     biases: torch.Tensor  # float32 [B, S]: for the scores of each frame; -inf where there is none
-    most: int  # blocks of a head
-    places: torch.Tensor | None  # int64 [B], among [n H, most] blocks; None: each head has most
+    blocks_per_head: int  # at most
+    places: (
+        torch.Tensor | None
+    )  # int64 [B], among [n H, blocks_per_head]; None: each head has so many
 
     @classmethod
-    def of(cls, tables: Tables, start: int, kept: Sequence[KeptFrames]) -> Blocks:
+    def of(cls, shape: TableShape, start: int, kept: Sequence[KeptFrames]) -> Blocks:
         """Return those of the windows in the slots from `start` on."""
-        heads, _, size, _ = tables
+        heads, _, size, _ = shape
         counts = torch.tensor([math.ceil(each.count / size) for each in kept])  # [n]
         counts = counts.repeat_interleave(heads)  # [n H]
         owners = torch.arange(len(counts)).repeat_interleave(counts)  # [B]
         firsts = counts.cumsum(0) - counts  # each head's first block
         within = torch.arange(len(owners)) - firsts[owners]  # a block's number in its head
         slots = start + owners // heads
-        starts = slots * tables.slot_rows + owners % heads * tables.rows + within * size
-        bias = [F.pad(e.log_counts, (0, -e.count % size), value=-torch.inf) for e in kept]
-        biases = torch.cat([each.repeat(heads) for each in bias]).view(-1, size)
+        starts = slots * shape.slot_rows + owners % heads * shape.rows + within * size
+        bias = [F.pad(w.log_counts, (0, -w.count % size), value=-torch.inf) for w in kept]
+        biases = torch.cat([window.repeat(heads) for window in bias]).view(-1, size)
         most = int(counts.max())
         return cls(
             rows=(starts[:, None] + torch.arange(size)).flatten().int(),
@@ -173,24 +179,24 @@ class Blocks:
             starts=torch.arange(len(owners) + 1, dtype=torch.int32) * size,
             head_starts=F.pad(counts.cumsum(0) * size, (1, 0)).int(),
             biases=biases,
-            most=most,
+            blocks_per_head=most,
             places=None if len(owners) == most * len(counts) else owners * most + within,
         )
 
-    def softmax(self, scores: torch.Tensor, heads: int) -> torch.Tensor:
+    def softmax(self, scores: torch.Tensor) -> torch.Tensor:
         """Return the softmax of each head's scores, [B, S] → [B, S]."""
-        size = scores.shape[1]
+        size, heads = scores.shape[1], len(self.head_starts) - 1
         if self.places is None:
             return scores.view(heads, -1).softmax(dim=-1).view(-1, size)
-        padded = scores.new_full((heads * self.most, size), -torch.inf)
+        padded = scores.new_full((heads * self.blocks_per_head, size), -torch.inf)
         padded[self.places] = scores
         return padded.view(heads, -1).softmax(dim=-1).view(-1, size)[self.places]
 
 
 @functools.lru_cache(maxsize=4)
-def _blocks(tables: Tables, start: int, kept: tuple[KeptFrames, ...]) -> Blocks:
-    """Return the one object for these windows: a step asks for it in every layer."""
-    return Blocks.of(tables, start, kept)
+def _made_once(shape: TableShape, start: int, kept: tuple[KeptFrames, ...]) -> Blocks:
+    """Return the blocks of these windows: a step asks for them in every layer."""
+    return Blocks.of(shape, start, kept)
 
 
 def _sizes(weights: Weights) -> tuple[int, int, int, int, int]:

@@ -93,7 +93,7 @@ class EncoderWeights:
 class DecoderWeights:
     """The weights of the decoder."""
 
-    tokens: torch.Tensor  # [vocabulary, width]; in int8: rows of 8 bits, [vocabulary, width + 8]
+    tokens: torch.Tensor  # [vocabulary, width]; in int8 rows of 8 bits: width + 8
     positions: torch.Tensor  # [positions, width]
     layers: tuple[DecoderLayer, ...]
     norm: Norm

@@ -17,7 +17,7 @@ from asr.engines.load import load
 from asr.engines.whisper.layouts.describe import describe
 from asr.engines.whisper.layouts.description import Description
 from asr.engines.whisper.model.alignment import heads_of
-from asr.engines.whisper.model.shapes import shapes
+from asr.engines.whisper.shapes import shapes
 from tests.support import models
 from tests.support.layouts import (
     Model,

@@ -23,7 +23,7 @@ def test_both_forms_of_the_encoders_output_answer_alike(queries: int) -> None:
     for form in (KeysAndValues, EncoderOutput):
         cross = form.allocate(loaded, 4)
         cross.store(1, torch.linspace(-2, 2, 2 * 100 * 48).sin().view(2, 100, 48))
-        cross.of(0).copy_(cross.of(1))
+        cross.move(1, 0)
         keys = cross.keys(1, 2, slot=2, frames=70)
         answers.append(
             (cross.attend(1, query, slice(1, 3)), cross.attend(0, query[:1], slice(1)), keys)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from asr.engines.whisper.model import byte_rows
+from asr.engines.whisper.model import byte_rows, int8
 from asr.engines.whisper.model.cross_attention import CrossAttention, KeysAndValues
 from asr.engines.whisper.model.int8_cross_attention import FEW_QUERIES, QuantizedKeysAndValues
 from asr.engines.whisper.model.kept_frames import KeptFrames
-from asr.engines.whisper.model.weights import Weights
+from asr.engines.whisper.model.weights import Packing, Weights
 from tests.support import models
 from tests.support.twins import Twins
 
@@ -31,7 +31,7 @@ def encoded(count: int, seed: int = 0) -> torch.Tensor:
 
 def stored(cross: CrossAttention) -> CrossAttention:
     cross.store(1, encoded(2))
-    cross.of(0).copy_(cross.of(1))
+    cross.move(1, 0)
     return cross
 
 
@@ -51,15 +51,15 @@ def test_8_bits_answer_like_floats(loaded: Weights, queries: int) -> None:
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("lasts", [[FRAMES], [FRAMES, 0, 30]])
+@pytest.mark.parametrize("firsts", [[FRAMES], [FRAMES, 17, 64, 2, 97]])
 @pytest.mark.parametrize("count", [2, 5, 16])
 def test_no_row_depends_on_the_rows_beside_it(
-    loaded: Weights, count: int, lasts: list[int]
+    loaded: Weights, count: int, firsts: list[int]
 ) -> None:
     cross = QuantizedKeysAndValues.allocate(loaded, count)
     windows = []
     for slot in range(count):
-        kept = KeptFrames.of(lasts[slot % len(lasts)], FRAMES)
+        kept = KeptFrames(FRAMES, firsts[slot % len(firsts)])
         windows.append((encoded(1, slot)[:, kept.places] * 10.0**slot, kept))
         cross.store(slot, *windows[-1])
     query = torch.randn(count, 3, 1, 16)
@@ -77,28 +77,41 @@ def test_no_row_depends_on_the_rows_beside_it(
 @pytest.mark.parametrize("queries", [1, FEW_QUERIES + 1])
 def test_a_frame_that_stands_for_others_counts_as_often(loaded: Weights, queries: int) -> None:
     """Windows of which frames are kept lie among whole ones, where a longer one lay before."""
-    audio = (0, 20, FRAMES, 40)
+    firsts = (64, 41, FRAMES, 98)
     exact, found = KeysAndValues.allocate(loaded, 4), QuantizedKeysAndValues.allocate(loaded, 4)
     found.store(0, encoded(4) * torch.nan)
-    for slot, frames in enumerate(audio):
-        kept = KeptFrames.of(frames, FRAMES)
+    for slot, first in enumerate(firsts):
+        kept = KeptFrames(FRAMES, first)
         some = encoded(1, slot)[:, kept.places]
         exact.store(slot, some.repeat_interleave(kept.log_counts.exp().round().int(), dim=1))
         found.store(slot, some, kept)
     query = torch.randn(4, 3, queries, 16)
     expected, answer = (cross.attend(1, query, slice(4)) for cross in (exact, found))
     assert (answer - expected).norm() < 0.02 * expected.norm()
+    for slot, first in enumerate(firsts):
+        expected_keys, keys = (cross.keys(1, 2, slot, first) for cross in (exact, found))
+        assert (keys - expected_keys).norm() < 0.01 * expected_keys.norm()
     found.move(1, 2)
     moved = found.attend(1, query[1:2].expand(4, -1, -1, -1), slice(4))
     assert torch.equal(moved[1], answer[1])
     assert torch.equal(moved[2], answer[1])
 
 
-def test_without_the_operators_keys_and_values_stay_in_float(
+def test_a_window_is_stored_with_as_many_frames_as_are_kept_of_it(loaded: Weights) -> None:
+    cross = QuantizedKeysAndValues.allocate(loaded, 1)
+    with pytest.raises(AssertionError):
+        cross.store(0, encoded(1), KeptFrames(FRAMES, 20))
+
+
+@pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
+def test_without_the_operators_keys_values_and_embeddings_stay_in_float(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def missing(*_: object) -> None:
-        raise AttributeError("no such operator")
-
-    monkeypatch.setattr(byte_rows, "pack", missing)
-    assert not byte_rows.is_usable.__wrapped__()
+    monkeypatch.setattr(byte_rows, "is_usable", lambda: False)
+    model = models.random_model(models.TINY)
+    quantized = models.checkpoint(model, models.TINY, quantizes=True)
+    assert quantized.weights.packing is Packing.INT8
+    assert quantized.weights.decoder.tokens.dtype is torch.float16
+    engine = models.recording(quantized)
+    assert isinstance(engine._batch._runner.cache.cross, KeysAndValues)
+    assert all(len(tokens) > 1 for tokens in models.written(engine, models.windows(3)))

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from transformers import WhisperForConditionalGeneration
 
 from asr.config.config import Config
-from asr.engines.whisper.model import weight_files
+from asr.engines.whisper import weight_files
 from asr.engines.whisper.model.int8 import Int8Rows
-from asr.engines.whisper.model.weight_files import Tensors, find
+from asr.engines.whisper.weight_files import Tensors, find
 from asr.errors import ConfigError
 from tests.support.twins import Twins
 
