@@ -55,6 +55,11 @@ class RunningBatch:
         """Whether a window may be given some of its frames alone."""
         return self._runner.cache.cross.takes_kept_frames
 
+    def give_back(self) -> None:
+        """Give back the memory of the tokens' keys and values, when no sequence has a slot."""
+        assert not self.active
+        self._runner.cache.own_pages.give_back()
+
     def prepare(self) -> bool:
         """Capture one more shape of launch while nothing is decoded; whether more are left."""
         return self._graphs is not None and self._graphs.prepare()

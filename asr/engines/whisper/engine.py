@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 from collections import abc
 
 import numpy as np
@@ -31,6 +30,8 @@ from asr.resources.freed_memory import trim_function
 
 log = logging.getLogger(__name__)
 
+TRIM_EVERY = 64  # Freed memory is given back after so many tokens of each sequence.
+
 
 class WhisperEngine:
     """Decodes as many windows together as memory allows, and takes new ones as they end.
@@ -54,8 +55,7 @@ class WhisperEngine:
         self._sequences: list[Sequence] = []  # DECODING in the order of prefill, or TIMING
         self._batch = self._allocate()
         self._trim_function = trim_function()
-        # Tokens of each sequence since the encoder ran; infinite: what it freed is given back.
-        self._since_encoded = math.inf
+        self._until_trim = TRIM_EVERY  # tokens of each sequence
 
     @property
     def capacity(self) -> int:
@@ -84,6 +84,8 @@ class WhisperEngine:
                 results += self._decode()
                 if any(result.is_final for result in results):
                     break
+        if not self.held():
+            self._batch.give_back()
         return results
 
     def drop(self, window: Window) -> None:
@@ -129,7 +131,7 @@ class WhisperEngine:
                 raise
             return refused + self._retreat(windows)
         self._sequences += sequences
-        self._since_encoded = 0
+        self._until_trim = self._plan.encoder_spacing
         if not all(window.options.is_live for window in windows):
             is_first = was_idle and windows[0].options.is_streamed
             self._queue.note_encoded(sequences[0] if is_first else None)
@@ -182,15 +184,15 @@ class WhisperEngine:
         return results if self._batch.active else results + self._timed()
 
     def _trim_at_rest(self) -> None:
-        """Give back what the encoder has freed, if it will not soon want that again."""
-        self._since_encoded += self._plan.steps
+        """Give back what was freed, if the encoder will not soon want that again."""
+        self._until_trim -= self._plan.steps
         is_wanted = self._queue or not self._batch.free
-        if not is_wanted and self._plan.encoder_spacing <= self._since_encoded < math.inf:
+        if self._until_trim <= 0 and not is_wanted:
             self._trim()
 
     def _trim(self) -> None:
-        """Give back what the encoder has freed: 70 MB for a small model."""
-        self._since_encoded = math.inf
+        """Give back what was freed: of a small model's encoder 70 MB, of its decoder 30."""
+        self._until_trim = TRIM_EVERY
         if self._checkpoint.weights.device.type == "cpu":
             self._trim_function(0)
 

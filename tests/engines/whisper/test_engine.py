@@ -239,6 +239,19 @@ def test_what_the_encoder_freed_is_given_back_once_it_rests(
         assert len(trims) == times
 
 
+def test_an_idle_engine_holds_no_keys_of_tokens_and_decodes_as_before(tiny: Twins) -> None:
+    engine, asked = recording(tiny.checkpoint), windows(6)
+    own = engine._batch._runner.cache.own
+    first = written(engine, asked)
+    assert not own.any()
+    Caller(engine).step(windows(1))
+    assert own.any()
+    engine.drop(next(iter(engine._sequences)).window)
+    assert engine.step([]) == []
+    assert not own.any()
+    assert written(engine, asked) == first
+
+
 def test_while_no_slot_is_free_freed_memory_is_kept_for_the_next_window(
     endless: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,18 +10,15 @@ Shapes: n rows, L queries of each, T encoder frames, D width, H heads, S head si
 
 from __future__ import annotations
 
-import math
-import mmap
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.weights import DecoderLayer, DecoderWeights, Weights, linear
+from asr.engines.zeros import zeros
 
 
 class CrossAttention(Protocol):
@@ -175,32 +172,6 @@ def attend(
         return merged(weights @ values)
     attended = F.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=1.0)
     return merged(attended)
-
-
-def zeros(
-    shape: Sequence[int], device: torch.device, dtype: torch.dtype, has_gaps: bool = False
-) -> torch.Tensor:
-    """Allocate zeros; on a CPU their memory is taken only when it is first written to.
-
-    `torch.zeros` writes to all of it at once: 16 slots of a small model took 2.3 GB for one window.
-
-    Args:
-        has_gaps: much of it is never written to. NumPy asks for pages of 2 MB, which take that.
-    """
-    size = math.prod(shape) * dtype.itemsize
-    if device.type != "cpu" or not size:
-        return torch.zeros(shape, device=device, dtype=dtype)
-    content = np.frombuffer(_small_pages(size), np.uint8) if has_gaps else np.zeros(size, np.uint8)
-    return torch.from_numpy(content).view(dtype).view(shape)
-
-
-def _small_pages(size: int) -> mmap.mmap | bytearray:
-    """Allocate zeros in pages of the usual size, where the system can be asked for them."""
-    if not hasattr(mmap, "MADV_NOHUGEPAGE"):
-        return bytearray(size)
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    pages.madvise(mmap.MADV_NOHUGEPAGE)
-    return pages
 
 
 def by_head(x: torch.Tensor, heads: int) -> torch.Tensor:

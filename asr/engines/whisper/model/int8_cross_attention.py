@@ -22,9 +22,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model import byte_rows
-from asr.engines.whisper.model.cross_attention import attend, key_value, zeros
+from asr.engines.whisper.model.cross_attention import attend, key_value
 from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.weights import DecoderWeights, Weights
+from asr.engines.zeros import zeros
 
 # Keys and values of so many heads are packed at once: what is between stays in the cache. All 12
 # of a small model at once take three times as long.
@@ -193,7 +194,7 @@ class Blocks:
         return padded.view(heads, -1).softmax(dim=-1).view(-1, size)[self.places]
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def _made_once(shape: TableShape, start: int, kept: tuple[KeptFrames, ...]) -> Blocks:
     """Return the blocks of these windows: a step asks for them in every layer."""
     return Blocks.of(shape, start, kept)

@@ -13,10 +13,10 @@ from asr.engines.whisper.model.cross_attention import (
     CrossAttention,
     EncoderOutput,
     KeysAndValues,
-    zeros,
 )
 from asr.engines.whisper.model.int8_cross_attention import QuantizedKeysAndValues
 from asr.engines.whisper.model.weights import Packing, Weights
+from asr.engines.zeros import ZeroedPages, zeros
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class KVCache:
     """Caches of all layers; the sequences are always in the first slots, without a gap."""
 
     cross: CrossAttention  # written once for a window
-    own: torch.Tensor  # [layers, 2, slots, heads, positions, size]: of self-attention
+    own_pages: ZeroedPages  # of `own`
     places: torch.Tensor  # [slots, 2, heads]: where position 0 lies in a flattened layer of `own`
     queries: torch.Tensor  # [slots, positions, aligning heads, size]: for word times
 
@@ -45,10 +45,15 @@ class KVCache:
         each = torch.arange(heads, device=weights.device)  # [heads]
         return cls(
             cross=_cross_form(weights, keeps_encoder_output).allocate(weights, count),
-            own=zeros((layers, 2, count, heads, positions, size), *like, has_gaps=True),
+            own_pages=ZeroedPages.allocate((layers, 2, count, heads, positions, size), *like),
             places=((kinds + rows) * heads + each) * positions,
             queries=zeros((count, positions, len(decoder.aligning), size), *like),
         )
+
+    @property
+    def own(self) -> torch.Tensor:
+        """Keys and values of self-attention, [layers, 2, slots, heads, positions, size]."""
+        return self.own_pages.tensor
 
     @property
     def count(self) -> int:
