@@ -156,9 +156,8 @@ class Blocks:
     head_starts: torch.Tensor  # int32 [n H + 1]: of the heads, in `rows`
     biases: torch.Tensor  # float32 [B, S]: for the scores of each frame; -inf where there is none
     blocks_per_head: int  # at most
-    places: (
-        torch.Tensor | None
-    )  # int64 [B], among [n H, blocks_per_head]; None: each head has so many
+    # int64 [B]: where each lies among [n H, blocks_per_head]; None: every head has so many
+    places: torch.Tensor | None
 
     @classmethod
     def of(cls, shape: TableShape, start: int, kept: Sequence[KeptFrames]) -> Blocks:
