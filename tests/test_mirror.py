@@ -102,7 +102,7 @@ TESTED_ELSEWHERE = {
     "engines/whisper/generation_settings.py": "by engines/test_model_files",
     "engines/whisper/shapes.py": "by engines/test_model_files, damage by damage",
     "engines/whisper/load.py": "by engines/test_load",
-    "engines/whisper/encoder_queue.py": "by engines/whisper/test_engine",
+    "engines/whisper/encoding/queue.py": "by engines/whisper/test_engine",
     "engines/whisper/decoding/attempt.py": "by engines/whisper/test_result",
     "http/bodies/long_string.py": "by http/bodies/test_json_object",
     "http/openapi.py": "by server/test_docs",

@@ -89,7 +89,7 @@ def too_large(*_):
             "memory than is free: CUDA out of memory",
         ),
         (
-            "asr.engines.whisper.engine.encode",
+            "asr.engines.whisper.encoding.encoder.encode",
             "whisper",
             "cannot transcribe a test window: out of memory with a single window",
         ),
@@ -113,6 +113,6 @@ def test_any_other_failure_of_a_start_is_reported_as_it_is(monkeypatch):
     def broken(*_):
         raise RuntimeError("CUDA error: no kernel image is available")
 
-    monkeypatch.setattr("asr.engines.whisper.engine.encode", broken)
+    monkeypatch.setattr("asr.engines.whisper.encoding.encoder.encode", broken)
     with pytest.raises(RuntimeError, match="no kernel image"):
         demo()

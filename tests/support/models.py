@@ -27,6 +27,7 @@ from asr.engines.whisper.checkpoint import Checkpoint, assemble
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model import onednn
 from asr.engines.whisper.model.assembly import take
+from asr.engines.whisper.model.weights import Packing
 from asr.engines.whisper.result import PendingResult
 from asr.engines.whisper.sequence import Sequence
 from asr.options import Options
@@ -279,6 +280,7 @@ def plan(loaded: Checkpoint, **changes: Any) -> CapacityPlan:
         "lookahead": 0,
         "few_rows": 4,
         "encoder_spacing": 0,
+        "side_by_side": loaded.weights.packing is Packing.INT8,
         "keeps_encoder_output": not loaded.weights.decoder.head.is_packed,
     }
     return CapacityPlan(**{**settings, **changes})

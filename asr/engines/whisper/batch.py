@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import abc, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-
-import torch
 
 from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.cuda_graphs import Graphs
 from asr.engines.whisper.decoding.loops import CHECK_EVERY, loops
 from asr.engines.whisper.model.alignment import AlignmentInputs
-from asr.engines.whisper.model.kept_frames import KeptFrames
+from asr.engines.whisper.model.cross_attention import CrossAttention
 from asr.engines.whisper.model.transfer import HostCopy
 from asr.engines.whisper.runner import DecodeShape, ModelRunner, decode, prefill, rewind
 from asr.engines.whisper.sequence import Sequence, SequenceStatus
@@ -51,9 +51,9 @@ class RunningBatch:
         return self._slots.count(None)
 
     @property
-    def takes_kept_frames(self) -> bool:
-        """Whether a window may be given some of its frames alone."""
-        return self._runner.cache.cross.takes_kept_frames
+    def windows(self) -> CrossAttention:
+        """The windows in the slots, as sequences attend to them."""
+        return self._runner.cache.cross
 
     def give_back(self) -> None:
         """Give back the memory of the tokens' keys and values, when no sequence has a slot."""
@@ -64,23 +64,35 @@ class RunningBatch:
         """Capture one more shape of launch while nothing is decoded; whether more are left."""
         return self._graphs is not None and self._graphs.prepare()
 
-    def prefill(
-        self,
-        sequences: abc.Sequence[Sequence],
-        encoded: torch.Tensor,
-        kept: KeptFrames | None = None,
-    ) -> None:
-        """Give sequences slots; read their openings over windows [sequences, frames, width].
-
-        Args:
-            kept: which frames of the windows are given, where these may be some; None: all.
-        """
-        start = gap(self._slots, len(sequences))
+    def make_room(self, count: int) -> int:
+        """Return where so many free slots begin, for windows and then a prefill."""
+        start = gap(self._slots, count)
         if start is None:
             self._close_gaps()
             start = len(self.active)
-        self._runner.cache.cross.store(start, encoded, kept)
-        self._prefill(sequences, start)
+        return start
+
+    def prefill(self, sequences: abc.Sequence[Sequence], start: int) -> None:
+        """Give sequences the slots from `start` on, which have their windows; read openings."""
+        try:
+            for group in self._prefilled_together(sequences):
+                self._prefill(group, start)
+                start += len(group)
+        except RuntimeError:
+            for each in sequences:
+                if each.status is SequenceStatus.DECODING:
+                    self.release(each)
+            raise
+
+    def _prefilled_together(
+        self, sequences: abc.Sequence[Sequence]
+    ) -> Iterator[abc.Sequence[Sequence]]:
+        """Divide sequences: on a CPU numbers depend on how much an opening is padded."""
+        if not self.plan.side_by_side:
+            yield sequences
+            return
+        by_length = itertools.groupby(sequences, lambda each: len(each.opening.tokens))
+        yield from (list(group) for _, group in by_length)
 
     def retry(self, sequence: Sequence, temperature: float, seed: int) -> Sequence:
         """Decode the window of a sequence that has just ended once more, in the same slot.

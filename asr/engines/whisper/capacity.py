@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import torch
+
 from asr.engines.memory import free_bytes
 from asr.engines.whisper.model.kv_cache import slot_bytes
 from asr.engines.whisper.model.weights import Packing, Weights
@@ -23,6 +25,7 @@ CPU_FEW_ROWS = 8  # With fewer sequences a CPU's encoder goes first.
 # In int8 it does with fewer than so many: a file of 10 windows takes 0.92 of the time with 11, not
 # 8, because fewer steps decode few rows.
 INT8_FEW_ROWS = 11
+SIDE_BY_SIDE = 4  # A CPU encodes at most so many windows at once.
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class CapacityPlan:
     head_start: int = 0  # tokens of a stream's first window, at most, before the next encoder batch
     buckets: tuple[int, ...] = ()  # row counts that are captured; empty: any, and no graphs
     lengths: tuple[int, ...] = ()  # cache lengths that are captured; empty: any length
+    side_by_side: bool = False  # Each window of an encoder batch has its own cores.
     keeps_encoder_output: bool = False  # A slot stores no keys and values: it is smaller.
 
     @property
@@ -90,13 +94,14 @@ def plan(weights: Weights, free: int | None = None) -> CapacityPlan:
     slots = max(1, min(most, int(free * CPU_SHARE) // slot_bytes(weights)))
     return CapacityPlan(
         slots=slots,
-        encoder_batch=1,
+        encoder_batch=min(SIDE_BY_SIDE, slots, torch.get_num_threads()),
         steps=1,
         launches=4,
         lookahead=0,
         few_rows=few_rows,
         encoder_spacing=16,
         head_start=160,
+        side_by_side=True,
     )
 
 

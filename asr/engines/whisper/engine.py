@@ -17,11 +17,9 @@ from asr.engines.whisper.capacity import CapacityPlan
 from asr.engines.whisper.checkpoint import Checkpoint
 from asr.engines.whisper.decoding.attempt import Attempt, fallback_temperature
 from asr.engines.whisper.decoding.sampling import seed_of
-from asr.engines.whisper.encoder_queue import EncoderQueue
+from asr.engines.whisper.encoding.encoder import WindowEncoder
+from asr.engines.whisper.encoding.queue import EncoderQueue
 from asr.engines.whisper.model.alignment import frames_of
-from asr.engines.whisper.model.features import log_mel
-from asr.engines.whisper.model.forward import encode
-from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.result import PendingResult, early_result, final_result
 from asr.engines.whisper.runner import ModelRunner
 from asr.engines.whisper.sequence import Sequence, SequenceStatus
@@ -52,6 +50,7 @@ class WhisperEngine:
         self._max_new_tokens = max_new_tokens or checkpoint.longest
         self._plan = plan
         self._queue = EncoderQueue()
+        self._encoder = WindowEncoder(checkpoint)
         self._sequences: list[Sequence] = []  # DECODING in the order of prefill, or TIMING
         self._batch = self._allocate()
         self._trim_function = trim_function()
@@ -79,7 +78,11 @@ class WhisperEngine:
         was_idle = not self.held()
         self._queue.add(admitted)
         with torch.inference_mode():
+            before = len(self._sequences)
             results = self._encode(was_idle)
+            encoded = len(self._sequences) - before
+            if self._queue.goes_on(encoded, self._batch.active, self._plan):
+                return results
             for _ in range(self._plan.launches):
                 results += self._decode()
                 if any(result.is_final for result in results):
@@ -119,51 +122,42 @@ class WhisperEngine:
             return []
         if not self._queue.is_due(len(self._batch.active), self._plan):
             return []
-        sequences, refused = self._next_sequences()
+        most = min(self._plan.encoder_batch, self._batch.free)
+        taken = self._queue.take(most, was_idle, self._plan)
+        sequences, refused = self._sequences_of(taken)
         if not sequences:
             return refused
-        windows = [each.window for each in sequences]
         try:
-            kept = self._kept(windows)
-            self._batch.prefill(sequences, self._encoded(windows, kept), kept)
+            self._fill(sequences)
         except RuntimeError as error:
             if not lacks_memory(error):
                 raise
-            return refused + self._retreat(windows)
+            return refused + self._retreat([each.window for each in sequences])
         self._sequences += sequences
         self._until_trim = self._plan.encoder_spacing
-        if not all(window.options.is_live for window in windows):
-            is_first = was_idle and windows[0].options.is_streamed
+        if not all(each.window.options.is_live for each in sequences):
+            is_first = was_idle and sequences[0].window.options.is_streamed
             self._queue.note_encoded(sequences[0] if is_first else None)
         return refused
 
-    def _next_sequences(self) -> tuple[list[Sequence], list[WindowResult]]:
-        """Return the next encoder batch, and results of windows that cannot be transcribed."""
+    def _sequences_of(
+        self, windows: abc.Sequence[Window]
+    ) -> tuple[list[Sequence], list[WindowResult]]:
+        """Return sequences of windows, and results of those that cannot be transcribed."""
         sequences: list[Sequence] = []
         refused = []
-        most = 1 if self._batch.takes_kept_frames else self._plan.encoder_batch
-        room = min(most, self._batch.free)
-        while self._queue and len(sequences) < room:
-            window = self._queue.pop()
+        for window in windows:
             try:
                 sequences.append(Sequence.of(window, self._checkpoint, self._max_new_tokens))
             except AsrError as error:
                 refused.append(WindowResult(window, error=error))
         return sequences, refused
 
-    def _kept(self, windows: abc.Sequence[Window]) -> KeptFrames | None:
-        """Return which frames are computed of a window that is encoded alone; None: all."""
-        if not self._batch.takes_kept_frames:
-            return None
-        (window,) = windows
-        every = self._checkpoint.weights.encoder.positions.shape[0]
-        return KeptFrames.of(frames_of(window.seconds), every)
-
-    def _encoded(self, windows: abc.Sequence[Window], kept: KeptFrames | None) -> torch.Tensor:
-        """Return the encoder's output, [windows, frames, width]."""
-        weights, settings = self._checkpoint.weights, self._checkpoint.log_mel
-        features = log_mel(settings.pad([window.samples for window in windows]), settings)
-        return encode(weights.encoder, features.to(weights.dtype), kept)
+    def _fill(self, sequences: abc.Sequence[Sequence]) -> None:
+        """Encode and prefill sequences in free slots."""
+        windows, start = [each.window for each in sequences], self._batch.make_room(len(sequences))
+        self._encoder.encode(windows, self._batch.windows, start, self._plan.side_by_side)
+        self._batch.prefill(sequences, start)
 
     def _decode(self) -> list[WindowResult]:
         """Decode the next tokens of every sequence; return what is new by then.

@@ -11,8 +11,8 @@ import torch
 
 from asr.engines.engine import Window
 from asr.engines.whisper import batch
-from asr.engines.whisper import engine as engines
 from asr.engines.whisper.capacity import CPU_SLOTS, INT8_SLOTS, plan
+from asr.engines.whisper.encoding import encoder
 from asr.engines.whisper.model import int8
 from asr.engines.whisper.model.forward import encode
 from asr.engines.whisper.model.kv_cache import KVCache, slot_bytes
@@ -81,7 +81,7 @@ def test_an_encoder_batch_that_does_not_fit_is_halved(
 ) -> None:
     asked = windows(12)
     expected = written(recording(tiny.checkpoint), asked)
-    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x, __: len(x) > 2))
+    monkeypatch.setattr(encoder, "encode", refusing(encode, lambda _, x, __: len(x) > 2))
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
     assert written(engine, asked) == expected
     assert engine._plan.encoder_batch == 2
@@ -146,7 +146,7 @@ def test_the_batch_that_fits_is_found_before_any_request_comes(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = recording(tiny.checkpoint, slots=8, encoder_batch=8)
-    monkeypatch.setattr(engines, "encode", refusing(encode, lambda _, x, __: len(x) > 2))
+    monkeypatch.setattr(encoder, "encode", refusing(encode, lambda _, x, __: len(x) > 2))
     engine.warm_up()
     assert engine._plan.encoder_batch == 2
     assert engine.held() == 0
@@ -159,7 +159,7 @@ def test_a_window_that_never_fits_is_answered_and_the_next_one_is_transcribed(
     asked = windows(3)
     engine = recording(tiny.checkpoint)
     with monkeypatch.context() as patch:
-        patch.setattr(engines, "encode", refusing(encode, lambda *_: True))
+        patch.setattr(encoder, "encode", refusing(encode, lambda *_: True))
         caller = Caller(engine)
         caller.run(asked)
         for window in asked:
@@ -173,7 +173,7 @@ def test_a_broken_device_ends_the_engine(tiny: Twins, monkeypatch: pytest.Monkey
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     engine = recording(tiny.checkpoint)
-    monkeypatch.setattr(engines, "encode", broken)
+    monkeypatch.setattr(encoder, "encode", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         engine.step(windows(1))
 

@@ -11,6 +11,7 @@ import pytest
 
 from asr.engines.engine import Window
 from asr.engines.whisper import engine as engines
+from asr.engines.whisper.encoding import encoder
 from asr.engines.whisper.model.forward import encode
 from asr.engines.whisper.sequence import SequenceStatus
 from asr.options import Options
@@ -53,6 +54,7 @@ PLANS: dict[str, dict[str, Any]] = {
     "four tokens, read late": {"slots": 5, "steps": 4, "launches": 1, "lookahead": 1},
     "one token, read very late": {"slots": 3, "launches": 1, "lookahead": 3},
     "padded to buckets": {"slots": 8, "buckets": (1, 4, 8), "lengths": (16, POSITIONS)},
+    "encoded side by side": {"slots": 8, "encoder_batch": 3, "few_rows": 6, "side_by_side": True},
     "encoder seldom": {"slots": 6, "few_rows": 1, "encoder_spacing": 7},
 }
 
@@ -207,7 +209,7 @@ def test_a_streams_first_window_is_written_before_the_next_is_encoded(
     endless: Twins, monkeypatch: pytest.MonkeyPatch, asked: Sequence[Options], behind: int
 ) -> None:
     encoded: list[int] = []
-    monkeypatch.setattr(engines, "encode", lambda *given: encoded.append(1) or encode(*given))
+    monkeypatch.setattr(encoder, "encode", lambda *given: encoded.append(1) or encode(*given))
     engine = recording(endless.checkpoint, limit=30, encoder_batch=1, launches=1, head_start=20)
     for _ in range(2):  # idle again after the first round
         first, second = windows(2, asked)
@@ -221,6 +223,52 @@ def test_a_streams_first_window_is_written_before_the_next_is_encoded(
         assert len(encoded) == 2
         Caller(engine).run([])
         assert {first, second} <= set(engine.sequences)
+
+
+SIDE_BY_SIDE: dict[str, Any] = {
+    "slots": 8, "encoder_batch": 2, "few_rows": 5, "launches": 1, "side_by_side": True
+}  # fmt: skip
+
+
+def test_windows_that_come_in_full_batches_are_encoded_before_any_is_decoded(
+    endless: Twins,
+) -> None:
+    engine = recording(endless.checkpoint, limit=30, **SIDE_BY_SIDE)
+    for count in (2, 4):
+        engine.step(windows(2, OPTIONS[:1]))
+        assert len(engine._sequences) == count
+        assert all(not each.tokens for each in engine._sequences)
+    engine.step(windows(2, OPTIONS[:1]))  # there are enough
+    assert all(len(each.tokens) == 2 for each in engine._sequences)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_where_no_more_windows_come_the_next_step_decodes(endless: Twins, count: int) -> None:
+    engine = recording(endless.checkpoint, limit=30, **SIDE_BY_SIDE)
+    engine.step(windows(2, OPTIONS[:1]))
+    engine.step(windows(count - 1, OPTIONS[:1]))
+    assert [len(each.tokens) for each in engine._sequences] == [2] * (count + 1)
+
+
+@pytest.mark.parametrize("options", [LIVE, STREAMED])
+def test_who_waits_for_words_does_not_wait_for_the_windows_of_others(
+    endless: Twins, options: Sequence[Options]
+) -> None:
+    engine = recording(endless.checkpoint, limit=30, **SIDE_BY_SIDE)
+    quick = windows(1, options)
+    engine.step([*quick, *windows(1, OPTIONS[:1])])
+    [sequence] = engine._sequences
+    assert [sequence.window] == quick, "it was encoded beside another window"
+    written = len(sequence.tokens)
+    assert written
+    engine.step(windows(1, OPTIONS[:1]))
+    assert len(sequence.tokens) > written
+
+
+def test_live_windows_that_wait_together_are_encoded_together(endless: Twins) -> None:
+    engine = recording(endless.checkpoint, limit=30, **SIDE_BY_SIDE)
+    engine.step(windows(2, LIVE))
+    assert len(engine._sequences) == 2
 
 
 @pytest.mark.parametrize("options", [OPTIONS[:1], LIVE])

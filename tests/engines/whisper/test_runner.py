@@ -155,14 +155,17 @@ def test_rows_are_flown_and_written_again_on_the_card_that_was_chosen(
     monkeypatch.setattr(torch.cuda, "Event", Copied)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: device)
     monkeypatch.setattr(Copied, "streams", ())
-    planned = replace(plan(unpacked.checkpoint.weights, GIB), lookahead=9)
+    planned = replace(plan(unpacked.checkpoint.weights, GIB), lookahead=9, side_by_side=False)
     frames = unpacked.checkpoint.weights.encoder.positions.shape[0]
     with pretending():
         made = model_runner(unpacked, keeps_encoder_output)
         batch = RunningBatch(made, planned)
         [window] = models.windows(1)
         rows = [Sequence(window, opening, limit=9) for opening in OPENINGS]
-        batch.prefill(rows, torch.empty(2, frames, 48, dtype=torch.float16, device=CARD))
+        start = batch.make_room(2)
+        encoded = torch.empty(2, frames, 48, dtype=torch.float16, device=CARD)
+        batch.windows.store(start, encoded)
+        batch.prefill(rows, start)
         batch.decode()
         batch.release(rows[0])
         rows[0].tokens = [1, 2, 3]

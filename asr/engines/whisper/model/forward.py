@@ -5,6 +5,7 @@ Shapes: n windows or rows, T encoder frames, D width, H heads, S head size (H S 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -29,6 +30,7 @@ HALF_LIMIT = torch.finfo(torch.float16).max - 1000  # Transformers clamps float1
 # A frame is convolved from its own two features, two before and one behind them: the frame behind
 # the first n needs so many features more than their 2 n.
 CONVOLVED_BEHIND = 3
+READ_AT_ONCE = 64  # In int8 a row reads so many positions of its own past more at a time.
 
 
 def encode(
@@ -159,9 +161,12 @@ def decode(
     queries = []  # [n, S] of each alignment head
     x = _embedded(decoder, tokens) + decoder.positions[positions]  # [n, D]
     places = (cache.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
+    lengths = None
+    if weights.packing is Packing.INT8:
+        lengths = [_read_length(cache, position) for position in positions.tolist()]
+        length = max(lengths)
     later = torch.arange(length, device=x.device) > positions[:, None, None, None]
     mask = torch.zeros_like(later, dtype=x.dtype).masked_fill_(later, -torch.inf)  # [n, 1, 1, L]
-    lengths = (positions + 1).tolist() if weights.packing is Packing.INT8 else None
     for number, (layer, own) in enumerate(zip(decoder.layers, cache.own, strict=True)):
         projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, 3 D]
         query, key_value = projected.tensor_split([x.shape[1]], dim=1)
@@ -172,7 +177,7 @@ def decode(
             past = own[:, :count, :, :length]
             attended = attend(query, past[0], past[1], mask)
         else:
-            attended = _attend_each(query, own, lengths)
+            attended = _attend_to_own(query, own, lengths, mask)
         x = x + linear(attended.squeeze(1), layer.attention_out)
         query = linear(_normed(x, layer.cross_norm), layer.cross_query)
         query = query.view(count, heads, 1, size)
@@ -188,24 +193,33 @@ def decode(
     return _normed(x, decoder.norm)
 
 
-def _attend_each(query: torch.Tensor, own: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-    """Attend from each row's query [n, H, 1, S] to its own past alone → [n, 1, D].
+def _read_length(cache: KVCache, position: int) -> int:
+    """Return how many positions a row reads that is at this one."""
+    return min((position // READ_AT_ONCE + 1) * READ_AT_ONCE, cache.positions)
 
-    The last bits of one product for all rows depend on how many they are and on the longest, and
-    a number that int8 rounds the other way is off by more.
+
+def _attend_to_own(
+    query: torch.Tensor, own: torch.Tensor, lengths: Sequence[int], mask: torch.Tensor
+) -> torch.Tensor:
+    """Attend from each row's query [n, H, 1, S] to its own past → [n, 1, D].
+
+    The last bits of a product depend on how many positions it has, and a number that int8 rounds
+    the other way is off by more. So a row reads as many as its own length asks for, whatever the
+    others are.
 
     Args:
         own: [2, slots, H, positions, S].
-        lengths: how many positions each row has.
+        lengths: how many positions of each row are read.
+        mask: [n, 1, 1, the longest of them], added to the scores.
     """
-    each = []
-    # [H, positions, S] of each row, and its query, turned
-    rows = zip(own[0], own[1], query.transpose(2, 3), lengths, strict=False)
-    for keys, values, turned, length in rows:
-        scores = torch.bmm(keys[:, :length], turned)  # [H, L, 1]; as in `attend`
-        weights = scores.transpose(1, 2).softmax(dim=-1)
-        each.append(torch.bmm(weights, values[:, :length]))  # [H, 1, S]
-    return torch.stack(each).view(len(each), 1, -1)
+    each, start = [], 0
+    for length, same in itertools.groupby(lengths):
+        rows = slice(start, start := start + len(list(same)))
+        keys, values = own[:, rows].flatten(1, 2)[:, :, :length]  # [r H, L, S] each, of r rows
+        scores = torch.bmm(query[rows].flatten(0, 1), keys.transpose(1, 2))  # [r H, 1, L]
+        scores = scores.unflatten(0, (-1, query.shape[1])) + mask[rows, ..., :length]
+        each.append(torch.bmm(scores.softmax(dim=-1).flatten(0, 1), values))  # [r H, 1, S]
+    return torch.cat(each).view(len(query), 1, -1)
 
 
 def _embedded(decoder: DecoderWeights, tokens: torch.Tensor) -> torch.Tensor:
@@ -215,10 +229,13 @@ def _embedded(decoder: DecoderWeights, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _fed(layer: EncoderLayer | DecoderLayer, x: torch.Tensor) -> torch.Tensor:
+    """Add what the feed-forward layers give, [..., L, D] → [..., L, D]: in int8 to `x` itself."""
     most = int8.rows_at_once()
-    if layer.widen.packing is not Packing.INT8 or x.shape[-2] <= most:
+    if layer.widen.packing is not Packing.INT8:
         return x + _feed(layer, x)
-    return torch.cat([part + _feed(layer, part) for part in x.split(most, dim=-2)], dim=-2)
+    for part in x.split(most, dim=-2):
+        part += _feed(layer, part)
+    return x
 
 
 def _feed(layer: EncoderLayer | DecoderLayer, x: torch.Tensor) -> torch.Tensor:

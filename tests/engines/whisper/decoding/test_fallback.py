@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from asr.engines.engine import Window, WindowResult
-from asr.engines.whisper import engine as engines
 from asr.engines.whisper.decoding.attempt import Attempt
 from asr.engines.whisper.decoding.fallback import (
     TextQuality,
@@ -18,6 +17,7 @@ from asr.engines.whisper.decoding.fallback import (
     rejection_reason,
 )
 from asr.engines.whisper.decoding.tokens import Vocabulary
+from asr.engines.whisper.encoding import encoder
 from asr.engines.whisper.engine import WhisperEngine
 from asr.engines.whisper.model.forward import encode
 from asr.options import Options, Thresholds
@@ -42,7 +42,7 @@ def test_an_untrusted_window_is_written_six_times_and_encoded_once(
     tiny: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    monkeypatch.setattr(engines, "encode", lambda *given: encoded.append(1) or encode(*given))
+    monkeypatch.setattr(encoder, "encode", lambda *given: encoded.append(1) or encode(*given))
     plain = windows(2)
     asked = with_thresholds(plain)
     engine = DraftingEngine(tiny)

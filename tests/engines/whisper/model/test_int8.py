@@ -181,12 +181,15 @@ def test_an_encoder_that_takes_rows_in_parts_computes_the_same(
 
 
 @torch.inference_mode()
-def test_a_decoded_rows_last_bits_do_not_depend_on_its_batch_mates(tiny: Twins) -> None:
+def test_a_decoded_rows_last_bits_do_not_depend_on_its_batch_mates(
+    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loaded = models.checkpoint(tiny.model, tiny.shape, quantizes=True).weights
     count, past = 7, 40
     tokens = torch.randint(0, 50_000, (count, past), generator=torch.Generator().manual_seed(0))
     encoded = forward.encode(loaded.encoder, torch.randn(count, tiny.shape.mels, 200))
     positions = torch.arange(count) * 5 + 5
+    monkeypatch.setattr(forward, "READ_AT_ONCE", 16)
     together = KVCache.allocate(loaded, count)
     together.cross.store(0, encoded)
     for row in range(count):

@@ -90,13 +90,14 @@ def test_float32_computes_every_frame_and_int8_some(
         shapes.append(tuple(encoded.shape))
         return encoded
 
-    monkeypatch.setattr("asr.engines.whisper.engine.encode", watched)
+    monkeypatch.setattr("asr.engines.whisper.encoding.encoder.encode", watched)
     windows = models.windows(2)  # of 0.5 and of 1 s
     written(recording(tiny.checkpoint, slots=2), windows)
     quantized = models.checkpoint(tiny.model, tiny.shape, quantizes=True)
     written(recording(quantized, slots=2), windows)
     width = tiny.shape.width
-    assert shapes == [(2, FRAMES, width), (1, 64 + 9, width), (1, FRAMES, width)]
+    assert shapes[0] == (2, FRAMES, width)
+    assert sorted(shapes[1:]) == [(1, 64 + 9, width), (1, FRAMES, width)]
     shapes.clear()
     recording(quantized, slots=2).warm_up()
     assert set(shapes) == {(1, FRAMES, width)}, "a window of 30 s was not tried"

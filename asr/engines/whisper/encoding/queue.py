@@ -28,8 +28,21 @@ class EncoderQueue:
         """How many live windows wait."""
         return sum(window.options.is_live for window in self._windows)
 
-    def pop(self) -> Window:
-        """Take out the next one: live ones go first."""
+    def take(self, most: int, was_idle: bool, plan: CapacityPlan) -> list[Window]:
+        """Take out the next batch, at most so many: live ones go first.
+
+        Side by side each takes longer. So a live one, and the first one of a stream that had the
+        engine to itself, are not beside others.
+
+        Args:
+            was_idle: nothing was held when these windows came.
+        """
+        is_quick = self.live > 0 or (was_idle and self._windows[0].options.is_streamed)
+        if plan.side_by_side and is_quick:
+            most = min(most, max(1, self.live))
+        return [self._pop() for _ in range(min(most, len(self._windows)))]
+
+    def _pop(self) -> Window:
         window = next((each for each in self._windows if each.options.is_live), self._windows[0])
         self._windows.remove(window)
         return window
@@ -59,6 +72,21 @@ class EncoderQueue:
             return False
         self._first = None
         return active < plan.few_rows or self._decoded >= plan.encoder_spacing
+
+    def goes_on(self, encoded: int, active: abc.Sequence[Sequence], plan: CapacityPlan) -> bool:
+        """Return whether more windows may be encoded before any token is decoded.
+
+        After a full batch others may wait outside, and a step of few rows takes nearly as long as
+        one of many.
+
+        Args:
+            encoded: how many windows were encoded just now.
+            active: the sequences that are being decoded.
+        """
+        if not plan.side_by_side or encoded < plan.encoder_batch or len(active) >= plan.few_rows:
+            return False
+        options = [each.window.options for each in active]
+        return not any(each.is_live or each.is_streamed for each in options)
 
     def note_encoded(self, first: Sequence | None) -> None:
         """Count tokens from here on; the words of `first` go before the next encoder batch.
