@@ -265,6 +265,16 @@ def test_who_waits_for_words_does_not_wait_for_the_windows_of_others(
     assert len(sequence.tokens) > written
 
 
+def test_behind_a_live_window_the_next_is_encoded_alone(endless: Twins) -> None:
+    """A live session's next window waits for one encode at most then, not for two."""
+    engine = recording(endless.checkpoint, limit=30, **SIDE_BY_SIDE)
+    engine.step(windows(1, LIVE))
+    for together in (1, 2):
+        before = len(engine._sequences)
+        engine.step(windows(2, OPTIONS[:1])[: engine.free()])
+        assert len(engine._sequences) == before + together
+
+
 def test_live_windows_that_wait_together_are_encoded_together(endless: Twins) -> None:
     engine = recording(endless.checkpoint, limit=30, **SIDE_BY_SIDE)
     engine.step(windows(2, LIVE))

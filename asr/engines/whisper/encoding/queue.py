@@ -14,6 +14,7 @@ class EncoderQueue:
 
     def __init__(self) -> None:
         self._windows: deque[Window] = deque()
+        self._was_live = False  # the last batch
         self._decoded = 0  # tokens of each sequence since the last encoder batch
         self._first: Sequence | None = None  # a stream's first one, until its first words
 
@@ -31,19 +32,27 @@ class EncoderQueue:
     def take(self, most: int, was_idle: bool, plan: CapacityPlan) -> list[Window]:
         """Take out the next batch, at most so many: live ones go first.
 
-        Side by side each takes longer. So a live one, and the first one of a stream that had the
-        engine to itself, are not beside others.
+        Side by side each takes longer. So live windows, and the first one of a stream that had the
+        engine to itself, are beside no others; and behind a live one the next is alone, because
+        the session's next will soon wait for it.
 
         Args:
             was_idle: nothing was held when these windows came.
         """
-        is_quick = self.live > 0 or (was_idle and self._windows[0].options.is_streamed)
-        if plan.side_by_side and is_quick:
-            most = min(most, max(1, self.live))
+        is_live, waited_for = self.live > 0, self._was_live
+        if plan.side_by_side and is_live:
+            most = min(most, self.live)
+        elif plan.side_by_side and (waited_for or (was_idle and self._next.options.is_streamed)):
+            most = 1
+        self._was_live = is_live
         return [self._pop() for _ in range(min(most, len(self._windows)))]
 
+    @property
+    def _next(self) -> Window:
+        return next((each for each in self._windows if each.options.is_live), self._windows[0])
+
     def _pop(self) -> Window:
-        window = next((each for each in self._windows if each.options.is_live), self._windows[0])
+        window = self._next
         self._windows.remove(window)
         return window
 
