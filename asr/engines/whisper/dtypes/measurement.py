@@ -20,8 +20,13 @@ import torch.nn.functional as F  # noqa: N812
 from transformers import WhisperConfig
 
 from asr.engines.whisper.model import onednn
-from asr.engines.whisper.model.forward import attention_dtype
-from asr.engines.whisper.model.weights import Packing, linear, make_linear, packing_of
+from asr.engines.whisper.model.weights import (
+    Packing,
+    half_dtype,
+    linear,
+    make_linear,
+    packing_of,
+)
 
 # A window of 30 s of English has about 100 tokens, each a decode step. A caller's clip is decoded
 # alone, the windows of a file and of many callers together: so many steps count of each kind.
@@ -141,7 +146,7 @@ def measure(
         for one in FORMATS:
             if (packing := one.packing()) is not None:
                 shares[one.name] = [*_products(shape, one.dtype, packing)]
-                dtype = attention_dtype(packing, one.dtype)
+                dtype = half_dtype(packing, one.dtype)
                 attends[one.name] = str(dtype)
                 shares.setdefault(str(dtype), [_attention(shape, dtype, packing)])
         taken: dict[str, list[list[float]]] = {key: [[] for _ in shares[key]] for key in shares}

@@ -21,6 +21,7 @@ from asr.engines.whisper.model.weights import (
     Norm,
     Packing,
     Weights,
+    half_dtype,
     make_linear,
     packing_of,
 )
@@ -83,8 +84,8 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
     tokens, norm, head = _tokens_and_head(decoder, make_few, config.tie_word_embeddings)
     return Weights(
         EncoderWeights(
-            conv1=Convolution(*encoder.pair("conv1")),
-            conv2=Convolution(*encoder.pair("conv2")),
+            conv1=_convolution(encoder, "conv1", half_dtype(packing, positions.dtype)),
+            conv2=_convolution(encoder, "conv2", half_dtype(packing, positions.dtype)),
             positions=encoder.weight("embed_positions"),
             layers=tuple(
                 _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make)
@@ -105,6 +106,10 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
             head=head,
         ),
     )
+
+
+def _convolution(encoder: Part, name: str, dtype: torch.dtype) -> Convolution:
+    return Convolution(*(tensor.to(dtype) for tensor in encoder.pair(name)))
 
 
 @dataclass(frozen=True)

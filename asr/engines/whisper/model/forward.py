@@ -23,6 +23,7 @@ from asr.engines.whisper.model.weights import (
     Norm,
     Packing,
     Weights,
+    half_dtype,
     linear,
 )
 
@@ -70,9 +71,10 @@ def _convolved(encoder: EncoderWeights, features: torch.Tensor) -> torch.Tensor:
 
     On a CPU the last bits depend on n, and a number that int8 rounds the other way is off by more.
     """
-    x = F.conv1d(features, encoder.conv1.weight, encoder.conv1.bias, padding=1)
+    first, second = encoder.conv1, encoder.conv2
+    x = F.conv1d(features.to(first.weight.dtype), first.weight, first.bias, padding=1)
     torch.ops.aten.gelu_(x)
-    x = F.conv1d(x, encoder.conv2.weight, encoder.conv2.bias, stride=2, padding=1)
+    x = F.conv1d(x, second.weight, second.bias, stride=2, padding=1).to(features.dtype)
     return torch.ops.aten.gelu_(x)
 
 
@@ -92,8 +94,9 @@ def _attended(
     Args:
         bias: [T], added to the scores of each frame.
     """
-    projected = linear(_normed(x, layer.attention_norm), layer.query_key_value)  # [n, T, 3 D]
-    projected = projected.to(attention_dtype(layer.query_key_value.packing, x.dtype))
+    dtype = half_dtype(layer.query_key_value.packing, x.dtype)
+    projected = linear(_normed(x, layer.attention_norm), layer.query_key_value, dtype=dtype)
+    # [n, T, 3 D] → [n, H, T, S] each
     query, key, value = (by_head(part, heads) for part in projected.chunk(3, dim=-1))
     if layer.query_key_value.is_packed and onednn.fuses_well():
         attended = onednn.attention(query, key, value, bias)  # [n, H, T, S]
@@ -101,11 +104,6 @@ def _attended(
         mask = None if bias is None else bias.to(query.dtype)[None]  # [1, T]
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=1.0)
     return merged(attended).to(x.dtype)
-
-
-def attention_dtype(packing: Packing, dtype: torch.dtype) -> torch.dtype:
-    """Return in which dtype the encoder attends, where other activations have `dtype`."""
-    return torch.bfloat16 if packing is Packing.INT8 and onednn.is_fast_in_bfloat16() else dtype
 
 
 def prefill(

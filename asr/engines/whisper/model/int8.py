@@ -112,7 +112,9 @@ class OneDnnMatrix:
         packed = torch.ops.onednn.qlinear_prepack(rows.numbers.contiguous(), None)
         return cls(packed, rows.scales, levels, torch.zeros(1, dtype=torch.int64))
 
-    def multiply(self, rows: torch.Tensor, peaks: torch.Tensor) -> torch.Tensor:
+    def multiply(
+        self, rows: torch.Tensor, peaks: torch.Tensor, dtype: torch.dtype = torch.float32
+    ) -> torch.Tensor:
         steps = rows * (self.levels.most / peaks)
         if self.levels.zero != 128:
             steps += self.levels.zero - 128
@@ -120,7 +122,7 @@ class OneDnnMatrix:
         numbers = steps.round_().to(torch.int8).add_(-128).view(torch.uint8)
         product: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
             numbers, 1 / self.levels.most, self.levels.zero, self.packed, self.scales, self.zeros,
-            None, 1.0, 0, torch.float32, "none", [], "",
+            None, 1.0, 0, dtype, "none", [], "",
         )  # fmt: skip
         return product
 
@@ -178,17 +180,42 @@ def rows_at_once() -> int:
 
 
 def linear(
-    x: torch.Tensor, matrix: Int8Matrix, bias: torch.Tensor | None, gelu: bool = False
+    x: torch.Tensor,
+    matrix: Int8Matrix,
+    bias: torch.Tensor | None,
+    gelu: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> torch.Tensor:
-    """Multiply [..., in] → [..., out], with GELU if asked."""
+    """Multiply [..., in] → [..., out], with GELU if asked.
+
+    Args:
+        dtype: of the result; None: that of `x`.
+    """
+    dtype = dtype or x.dtype
     rows = (x if x.ndim == 2 else x.flatten(0, -2)).float()
     peaks = _peaks(rows, matrix.levels)
-    y = matrix.multiply(rows, peaks)  # [n, out]; the rest is done in its memory
-    y = y.mul_(peaks) if bias is None else torch.addcmul(bias, y, peaks, out=y)
-    if gelu:
-        torch.ops.aten.gelu_(y)
+    if dtype is torch.bfloat16 and isinstance(matrix, OneDnnMatrix) and not gelu:
+        y = _in_bfloat16(rows, peaks, matrix, bias)
+    else:
+        y = matrix.multiply(rows, peaks)  # [n, out]; the rest is done in its memory
+        y = y.mul_(peaks) if bias is None else torch.addcmul(bias, y, peaks, out=y)
+        if gelu:
+            torch.ops.aten.gelu_(y)
     # `unflatten` is written in Python: it takes as long as a small product.
-    return (y if x.ndim == 2 else y.view(*x.shape[:-1], -1)).to(x.dtype)
+    return (y if x.ndim == 2 else y.view(*x.shape[:-1], -1)).to(dtype)
+
+
+def _in_bfloat16(
+    rows: torch.Tensor, peaks: torch.Tensor, matrix: OneDnnMatrix, bias: torch.Tensor | None
+) -> torch.Tensor:
+    """Multiply float32 rows [n, in] → bfloat16 [n, out], which takes half of float32's memory.
+
+    1500 rows of 768 x 2304 take 0.81 of the time of a float32 result and its conversion.
+    """
+    # A peak must not be less than the row's largest number, and is multiplied with in bfloat16.
+    half = (peaks * (1 + torch.finfo(torch.bfloat16).eps)).bfloat16()
+    y = matrix.multiply(rows, half.float(), torch.bfloat16)
+    return y.mul_(half) if bias is None else torch.addcmul(bias.bfloat16(), y, half, out=y)
 
 
 def _peaks(rows: torch.Tensor, levels: Levels) -> torch.Tensor:

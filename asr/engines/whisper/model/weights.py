@@ -138,6 +138,11 @@ def packing_of(device: torch.device, dtype: torch.dtype, quantizes: bool = False
     return Packing.INT8 if quantizes and int8.is_usable() else Packing.ONEDNN
 
 
+def half_dtype(packing: Packing, dtype: torch.dtype) -> torch.dtype:
+    """Return in which dtype the encoder convolves and attends, where other numbers have `dtype`."""
+    return torch.bfloat16 if packing is Packing.INT8 and onednn.is_fast_in_bfloat16() else dtype
+
+
 def make_linear(
     weight: torch.Tensor | int8.Int8Rows,
     bias: torch.Tensor | None,
@@ -163,14 +168,20 @@ def make_linear(
     return Linear(onednn.pack(weight), own_bias, packing)
 
 
-def linear(x: torch.Tensor, layer: Linear, gelu: bool = False) -> torch.Tensor:
-    """Multiply [..., in] → [..., out], with GELU if asked."""
+def linear(
+    x: torch.Tensor, layer: Linear, gelu: bool = False, dtype: torch.dtype | None = None
+) -> torch.Tensor:
+    """Multiply [..., in] → [..., out], with GELU if asked.
+
+    Args:
+        dtype: of the result; None: that of `x`.
+    """
     if not isinstance(layer.weight, torch.Tensor):
-        return int8.linear(x, layer.weight, layer.bias, gelu)
+        return int8.linear(x, layer.weight, layer.bias, gelu, dtype or x.dtype)
     if layer.packing is Packing.PLAIN:
         y = F.linear(x, layer.weight, layer.bias)
     elif gelu and onednn.fuses_well():
-        return onednn.linear(x, layer.weight, layer.bias, gelu)
+        y, gelu = onednn.linear(x, layer.weight, layer.bias, gelu), False
     else:
         y = onednn.linear(x, layer.weight, layer.bias)
-    return F.gelu(y) if gelu else y
+    return (F.gelu(y) if gelu else y).to(dtype or x.dtype)
