@@ -83,6 +83,8 @@ class WhisperEngine:
             encoded = len(self._sequences) - before
             if self._queue.goes_on(encoded, self._batch.active, self._plan):
                 return results
+            if self._plan.side_by_side and encoded > 1:
+                self._trim()  # before the tokens' memory is taken: a small model needs 50 MB less
             for _ in range(self._plan.launches):
                 results += self._decode()
                 if any(result.is_final for result in results):

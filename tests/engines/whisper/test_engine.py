@@ -297,6 +297,17 @@ def test_what_the_encoder_freed_is_given_back_once_it_rests(
         assert len(trims) == times
 
 
+def test_what_windows_side_by_side_freed_is_given_back_before_tokens_are_decoded(
+    endless: Twins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trims: list[int] = []
+    monkeypatch.setattr(engines, "trim_function", lambda: trims.append)
+    engine = recording(endless.checkpoint, limit=30, **SIDE_BY_SIDE)
+    for count in (0, 0, 1):  # more may come at first
+        engine.step(windows(2, OPTIONS[:1]))
+        assert len(trims) == count
+
+
 def test_an_idle_engine_holds_no_keys_of_tokens_and_decodes_as_before(tiny: Twins) -> None:
     engine, asked = recording(tiny.checkpoint), windows(6)
     own = engine._batch._runner.cache.own
