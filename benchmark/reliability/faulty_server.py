@@ -17,7 +17,7 @@ import torch
 
 from asr.config.config import Config
 from asr.engines.load import load
-from asr.engines.whisper import engine as whisper
+from asr.engines.whisper.encoding import encoder
 from asr.resources import cpu
 from asr.server.app import create_app
 from asr.server.run import run
@@ -59,7 +59,7 @@ def plant(fault: str, amount: float) -> None:
         total = torch.cuda.get_device_properties(0).total_memory
         torch.cuda.set_per_process_memory_fraction(amount * 1e9 / total)
         return
-    module: Any = whisper
+    module: Any = encoder
     module.encode = Failing(module.encode, int(amount), is_lost=fault == "lost")
 
 

@@ -26,10 +26,12 @@ def wrapped(text: str, columns: int) -> Sequence[Row]:
     A word that is longer is broken anywhere, and a letter that is wider has a row of its own.
     """
     rows, start, turn, used = [], 0, 0, 0  # a row may end before `turn`
+    before = 0  # the columns of the last letter that took any
     for place, letter in enumerate(text):
         size = width(letter)
-        if size == 2 or (place and width(text[place - 1]) == 2 and size):
+        if size == 2 or (size and before == 2):
             turn = place
+        before = size or before
         if used + size > columns and place > start:
             cut = turn if turn > start else place
             if letter == " ":

@@ -24,6 +24,7 @@ def rows(text, columns):
         ("ab日本", 4, ["ab日", "本"]),
         ("日本ab", 5, ["日本", "ab"]),
         ("日", 1, ["日"]),
+        ("\u0301日\u0301a", 2, ["\u0301日\u0301", "a"]),  # an accent takes no column
     ],
 )
 def test_text_is_broken_at_spaces_and_beside_wide_letters(text, columns, expected):
