@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import mmap
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+
+LARGE = 2**22  # So many bytes get pages of their own.
 
 
 def zeros(shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> torch.Tensor:
@@ -19,7 +22,13 @@ def zeros(shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> tor
     size = math.prod(shape) * dtype.itemsize
     if device.type != "cpu" or not size:
         return torch.zeros(shape, device=device, dtype=dtype)
-    return torch.from_numpy(np.zeros(size, np.uint8)).view(dtype).view(shape)
+    if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return torch.from_numpy(np.zeros(size, np.uint8)).view(dtype).view(shape)
+    # The C library would take them from what was freed, if it has so much, and write zeros to it.
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without such pages
+        pages.madvise(mmap.MADV_HUGEPAGE)  # as NumPy asks for
+    return torch.from_numpy(np.frombuffer(pages, np.uint8)).view(dtype).view(shape)
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,8 @@ class ZeroedPages:
         if device.type != "cpu" or not size or not hasattr(mmap, "MADV_NOHUGEPAGE"):
             return cls(zeros(shape, device, dtype), None)
         pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        pages.madvise(mmap.MADV_NOHUGEPAGE)
+        with contextlib.suppress(OSError):  # a kernel without such pages
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
         content = torch.from_numpy(np.frombuffer(pages, np.uint8))
         return cls(content.view(dtype).view(shape), pages)
 

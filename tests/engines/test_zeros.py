@@ -45,3 +45,12 @@ def test_zeros_are_the_same_where_the_size_of_pages_cannot_be_asked_for(
     made.tensor[1] = 2.0
     made.give_back()
     assert torch.equal(made.tensor, torch.tensor([0.0, 2.0, 0.0])[:, None].expand(3, 5))
+
+
+def test_a_kernel_without_large_pages_gives_zeros_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MADV_HUGEPAGE", "MADV_NOHUGEPAGE"):
+        monkeypatch.setattr(mmap, name, 12345, raising=False)
+    made = zeros((8, 2**18), CPU, torch.float32)
+    made[3] = 1.0
+    assert made.sum() == 2**18
+    assert not ZeroedPages.allocate((3, 5), CPU, torch.float32).tensor.any()
