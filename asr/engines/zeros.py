@@ -25,9 +25,7 @@ def zeros(shape: Sequence[int], device: torch.device, dtype: torch.dtype) -> tor
     if size < LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.from_numpy(np.zeros(size, np.uint8)).view(dtype).view(shape)
     # The C library would take them from what was freed, if it has so much, and write zeros to it.
-    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    with contextlib.suppress(OSError):  # a kernel without such pages
-        pages.madvise(mmap.MADV_HUGEPAGE)  # as NumPy asks for
+    pages = _pages(size, mmap.MADV_HUGEPAGE)  # as NumPy asks for
     return torch.from_numpy(np.frombuffer(pages, np.uint8)).view(dtype).view(shape)
 
 
@@ -48,9 +46,7 @@ class ZeroedPages:
         size = math.prod(shape) * dtype.itemsize
         if device.type != "cpu" or not size or not hasattr(mmap, "MADV_NOHUGEPAGE"):
             return cls(zeros(shape, device, dtype), None)
-        pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        with contextlib.suppress(OSError):  # a kernel without such pages
-            pages.madvise(mmap.MADV_NOHUGEPAGE)
+        pages = _pages(size, mmap.MADV_NOHUGEPAGE)
         content = torch.from_numpy(np.frombuffer(pages, np.uint8))
         return cls(content.view(dtype).view(shape), pages)
 
@@ -58,3 +54,11 @@ class ZeroedPages:
         """Give the memory back: the tensor is zero again. On a GPU it stays as it is."""
         if self.pages is not None:
             self.pages.madvise(mmap.MADV_DONTNEED)
+
+
+def _pages(size: int, advice: int) -> mmap.mmap:
+    """Allocate zeros in pages of their own, of a size that the system is asked for."""
+    pages = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):  # a kernel without such pages
+        pages.madvise(advice)
+    return pages

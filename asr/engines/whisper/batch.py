@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections import abc, deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from asr.engines.whisper.capacity import CapacityPlan
@@ -86,7 +85,7 @@ class RunningBatch:
 
     def _prefilled_together(
         self, sequences: abc.Sequence[Sequence]
-    ) -> Iterator[abc.Sequence[Sequence]]:
+    ) -> abc.Iterator[abc.Sequence[Sequence]]:
         """Divide sequences: on a CPU numbers depend on how much an opening is padded."""
         if not self.plan.side_by_side:
             yield sequences
