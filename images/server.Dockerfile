@@ -10,6 +10,7 @@
 # bring it back.
 ARG PYTHON=python:3.11.14-slim-bookworm
 ARG BUILDER=${PYTHON}
+ARG COMPILER=python:3.11.14-bookworm
 
 FROM ${BUILDER} AS torch
 WORKDIR /build
@@ -47,10 +48,17 @@ WORKDIR /layers/speakers/app
 COPY models/speakers/weights models/speakers/weights
 RUN find /layers/speakers -exec touch --no-dereference --date @0 {} +
 
+# Layers of models in int8, for x86-64 with AVX-512 VNNI: the only part that a C compiler makes.
+FROM ${COMPILER} AS kernels
+WORKDIR /build/kernels
+COPY asr/engines/whisper/kernels ./
+RUN [ "$(uname -m)" != x86_64 ] || python build.py
+
 FROM ${BUILDER} AS code
 WORKDIR /layers/code/app
 COPY server.py images/companion.py images/healthcheck.py images/ping.py images/reallocate.py ./
 COPY asr asr
+COPY --from=kernels /build/kernels asr/engines/whisper/kernels
 RUN python -m compileall -qq --invalidation-mode unchecked-hash -s /layers/code -p / /layers/code \
  && mkdir -p models/demo \
  && ln -s /models/demo models/demo/weights \

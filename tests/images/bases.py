@@ -1,7 +1,8 @@
 """Stand-ins for the Python base images, from Debian's packages: no image registry is asked.
 
 `BASE` has Python alone, `BUILDER` also pip and the wheels of all requirements, so that its builds
-are offline. `COMPILER` has a C++ compiler, and pip asks PyPI, as it does in the images' own bases.
+are offline, and `C_COMPILER` has that beside Python. `COMPILER` has one for C++, and pip asks PyPI,
+as it does in the images' own bases.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from tests.images.engine import CACHE, ROOT, install, run
 BASE = "asr-api-python"
 BUILDER = "asr-api-builder"
 COMPILER = "asr-api-compiler"
+C_COMPILER = "asr-api-c-compiler"
 ARM64_BASE = "asr-api-python-arm64"
 ARM64_BUILDER = "asr-api-builder-arm64"
 PYTHON = ("python3", "ca-certificates")
@@ -38,8 +40,9 @@ RUN printf '[global]\ncert = {CERTIFICATES}\nbreak-system-packages = true\n' >/e
 
 
 def make() -> None:
-    """Make `BASE` and `BUILDER`; a base that is there is kept."""
+    """Make `BASE`, `BUILDER` and `C_COMPILER`; a base that is there is kept."""
     _debian(BASE, PYTHON)
+    _debian(C_COMPILER, (*PYTHON, "gcc", "libc6-dev"))
     print("fetching the wheels of requirements.txt ...", flush=True)
     _download(CACHE / "builder" / "wheels", ROOT / "requirements.txt")
     _build(BUILDER, f"FROM {BASE}\n{OFFLINE}", CACHE / "builder")

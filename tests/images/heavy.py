@@ -18,6 +18,7 @@ COMPILER = (
     "--network=host",
     f"--build-arg=PYTHON={bases.BASE}",
     f"--build-arg=BUILDER={bases.COMPILER}",
+    f"--build-arg=COMPILER={bases.COMPILER}",
 )
 ARCHITECTURE = "90"  # one of the four that flash-attn is compiled for
 ARM64_TORCH = "torch==2.10.0"  # the last that PyPI has for aarch64 without CUDA
@@ -68,6 +69,7 @@ def prove_arm64(sample: Sample) -> None:
     options = (
         "--network=none",
         f"--build-arg=PYTHON={bases.ARM64_BASE}",
+        f"--build-arg=COMPILER={bases.ARM64_BASE}",  # has nothing to compile
         "--build-arg=TORCH_INDEX=",
     )
     script = [str(copy / "build.sh"), "--cpu", "--model", "demo", "--tag", f"{TAG}-arm64"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -37,6 +38,7 @@ STAGE = re.compile(r"(\S+) ([\d.]+) s")  # in the server's log
 OFFLINE = (  # build arguments
     f"--build-arg=PYTHON={bases.BASE}",
     f"--build-arg=BUILDER={bases.BUILDER}",
+    f"--build-arg=COMPILER={bases.C_COMPILER}",
     "--build-arg=TORCH_INDEX=",
 )
 HEAVY = {
@@ -88,6 +90,7 @@ def prove(sample: Sample) -> None:
     with container(sample.audio.parent) as name:
         print_start(name)
         check_confinement(name)
+        check_kernels(name)
         ask_by_every_door(name, sample)
         stop_amid_a_request(name, sample)
     baking.prove(TAG, OFFLINE, sample)
@@ -194,6 +197,13 @@ def check_confinement(name: str) -> None:
     limit = run("docker", "inspect", "--format={{.HostConfig.Memory}}", name)
     memory = layers.mebibytes(int(limit))
     print(f"\nuser 10001, read-only root, no network, no compiler; {memory} of memory")
+
+
+def check_kernels(name: str) -> None:
+    """They are compiled when the image is built: it has no compiler itself."""
+    command = "from asr.engines.whisper.kernels.build import compiled; print(compiled().is_file())"
+    is_there = run("docker", "exec", name, "python", "-c", command)
+    assert is_there == str(platform.machine() == "x86_64"), is_there
 
 
 def beside(name: str, *arguments: str, audio: Path | None = None) -> list[str]:

@@ -4,6 +4,7 @@ import re
 
 from asr.config.config import DEMO_MODEL
 from asr.diarization.builtin import WEIGHTS
+from asr.engines.whisper.kernels import build
 from images import pin
 from tests.conftest import ROOT
 
@@ -40,6 +41,15 @@ def test_the_weights_of_the_diarizer_lie_where_it_looks_for_them():
     lines = instructions("server.Dockerfile")
     assert f"COPY {place} {place}" in lines
     assert "COPY --from=speakers /layers/speakers/ /" in lines
+
+
+def test_the_kernels_are_compiled_where_they_are_looked_for():
+    place = build.HERE.relative_to(ROOT)
+    lines = instructions("server.Dockerfile")
+    compiled = lines.index('RUN [ "$(uname -m)" != x86_64 ] || python build.py')
+    assert lines[compiled - 1] == f"COPY {place} ./"
+    assert f"COPY --from=kernels /build/kernels {place}" in lines[compiled:]
+    assert "**/*.so" in (ROOT / ".dockerignore").read_text().splitlines()
 
 
 def test_the_pins_are_of_what_is_brought_along_and_of_nothing_else():

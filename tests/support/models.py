@@ -56,6 +56,7 @@ TINY = Shape(80, 51865, 99, encoder_layers=2, decoder_layers=2, heads=3, width=4
 TINY_ENGLISH = Shape(80, 51864, 0, encoder_layers=2, decoder_layers=2, heads=2, width=32)
 LARGE_V3 = Shape(128, 51866, 100, encoder_layers=3, decoder_layers=3, heads=4, width=64)
 DISTIL = Shape(128, 51866, 100, encoder_layers=3, decoder_layers=2, heads=4, width=64)
+WIDE_HEADS = Shape(80, 51865, 99, encoder_layers=2, decoder_layers=2, heads=2, width=128)
 SHAPES = {"tiny": TINY, "tiny.en": TINY_ENGLISH, "large-v3": LARGE_V3, "distil": DISTIL}
 
 

@@ -134,7 +134,7 @@ class RunningBatch:
             aligns=any(sequence.opening.aligns for sequence in sequences),
         )
         if self._graphs is None:
-            values = decode(self._runner, shape, steps)
+            values = decode(self._runner, shape, steps, on_host=not _is_gpu(self._runner))
         else:
             values = self._graphs.decode(shape)
         for sequence in sequences:

@@ -251,8 +251,13 @@ def detect_languages(
     return runner.languages[scores.argmax(dim=1)], scores.softmax(dim=1).T
 
 
-def decode(runner: ModelRunner, shape: DecodeShape, steps: int) -> torch.Tensor:
+def decode(
+    runner: ModelRunner, shape: DecodeShape, steps: int, on_host: bool = False
+) -> torch.Tensor:
     """Decode `steps` tokens of each row; nothing here waits for the device.
+
+    Args:
+        on_host: there is no device to wait for, and no graph is captured.
 
     Returns:
         [steps, 2, rows], float32 (exact for any token): tokens and their logprobs.
@@ -265,9 +270,9 @@ def decode(runner: ModelRunner, shape: DecodeShape, steps: int) -> torch.Tensor:
     for _ in range(steps):
         hidden = forward.decode(runner.weights, runner.cache, tokens, positions, length, aligns)
         scores = linear(hidden, runner.heads.later).float()  # [rows, vocabulary]
-        constrain(scores, timestamps, rules)
+        constrain(scores, timestamps, rules, on_host)
         sampling = state.sampling(slice(rows), positions + 1) if samples else None
-        chosen, logprobs = choose(scores, sampling)
+        chosen, logprobs = choose(scores, sampling, on_host)
         timestamps.add(chosen, rules)
         tokens.copy_(chosen)
         positions.add_(1).clamp_(max=runner.cache.positions - 1)  # rows past their end stay

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
+from asr.engines.whisper.kernels import library
+from asr.engines.whisper.model import int8
 from tests.support import models
 from tests.support.twins import Twins
 
@@ -39,6 +43,22 @@ def twins(request: pytest.FixtureRequest, keeps_encoder_output: bool) -> Twins:
 @pytest.fixture(scope="session")
 def tiny(keeps_encoder_output: bool) -> Twins:
     return Twins.of(models.TINY, keeps_encoder_output=keeps_encoder_output)
+
+
+@pytest.fixture(scope="session")
+def wide_heads() -> Twins:
+    """A model whose heads have 64 numbers, as all published ones: the kernels are for these."""
+    return Twins.of(models.WIDE_HEADS)
+
+
+@pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is computed where there is no compiler, or a CPU that has no use for the kernels."""
+    int8._levels.cache_clear()
+    monkeypatch.setattr(library, "library", lambda: None)
+    monkeypatch.setattr(library, "encodes", lambda: False)
+    yield
+    int8._levels.cache_clear()
 
 
 @pytest.fixture(scope="session")

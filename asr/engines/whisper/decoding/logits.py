@@ -93,8 +93,17 @@ def constrain_first(scores: torch.Tensor, is_timed: torch.Tensor, rules: LogitsR
         scores[:, rules.last_initial_timestamp + 1 :].masked_fill_(timed, -torch.inf)
 
 
-def constrain(scores: torch.Tensor, timestamps: TimestampState, rules: LogitsRules) -> None:
-    """Forbid, in place, what may not follow; scores are [rows, vocabulary], float32."""
+def constrain(
+    scores: torch.Tensor, timestamps: TimestampState, rules: LogitsRules, on_host: bool = False
+) -> None:
+    """Forbid, in place, what may not follow.
+
+    Args:
+        scores: [rows, vocabulary], float32.
+        on_host: the host may look at numbers, as on a CPU: what forbids nothing is left out.
+    """
+    if on_host and not timestamps.is_timed.any():
+        return
     timed = timestamps.is_timed[:, None]  # [rows, 1]
     is_time, was_time = timestamps.is_time[:, None], timestamps.was_time[:, None]
     opens = timed & is_time & ~was_time  # half a pair is there: a time or the end follows
@@ -109,19 +118,27 @@ def constrain(scores: torch.Tensor, timestamps: TimestampState, rules: LogitsRul
     best_mark = marks.amax(dim=1, keepdim=True)
     best_text = torch.where(opens, best_mark, torch.maximum(best_mark, _best(words)))
     is_likelier = timed & (times.logsumexp(dim=1, keepdim=True) > best_text)
-    words.masked_fill_(opens | is_likelier, -torch.inf)
+    is_time_next = opens | is_likelier
+    if not on_host or is_time_next.any():
+        words.masked_fill_(is_time_next, -torch.inf)
     marks.masked_fill_(is_likelier, -torch.inf)
 
 
 def choose(
-    scores: torch.Tensor, sampling: SamplingState | None
+    scores: torch.Tensor, sampling: SamplingState | None, on_host: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose tokens [rows], with logprobs [rows], by scores [rows, vocabulary], float32.
 
     Args:
         sampling: None where all rows take the likeliest token.
+        on_host: NumPy may search, which takes a tenth of torch's time.
     """
-    tokens = scores.argmax(dim=1) if sampling is None else sample(scores, sampling)
+    if sampling is not None:
+        tokens = sample(scores, sampling)
+    elif on_host:
+        tokens = torch.from_numpy(scores.numpy().argmax(axis=1))
+    else:
+        tokens = scores.argmax(dim=1)
     logprobs = scores.log_softmax(dim=1).gather(1, tokens[:, None]).squeeze(1)
     return tokens, logprobs
 

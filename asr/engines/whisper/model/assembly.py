@@ -8,6 +8,9 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 
+from asr.engines.whisper.kernels.decoder import DecoderKernel
+from asr.engines.whisper.kernels.encoder import EncoderKernel
+from asr.engines.whisper.kernels.windows import WindowKernel
 from asr.engines.whisper.model import byte_rows
 from asr.engines.whisper.model.balancing import column_factors, divided
 from asr.engines.whisper.model.int8 import Int8Rows
@@ -82,28 +85,34 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
     make_few = functools.partial(make, has_few_rows=True)
     heads = config.encoder_attention_heads, config.decoder_attention_heads
     tokens, norm, head = _tokens_and_head(decoder, make_few, config.tie_word_embeddings)
+    encoder_positions = encoder.weight("embed_positions")
+    encoder_layers = tuple(
+        _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make)
+        for number in range(config.encoder_layers)
+    )
+    decoder_layers = tuple(
+        _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_few, make)
+        for number in range(config.decoder_layers)
+    )
     return Weights(
         EncoderWeights(
             conv1=_convolution(encoder, "conv1", half_dtype(packing, positions.dtype)),
             conv2=_convolution(encoder, "conv2", half_dtype(packing, positions.dtype)),
-            positions=encoder.weight("embed_positions"),
-            layers=tuple(
-                _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make)
-                for number in range(config.encoder_layers)
-            ),
+            positions=encoder_positions,
+            layers=encoder_layers,
             norm=Norm(*encoder.pair("layer_norm")),
             heads=heads[0],
+            kernel=EncoderKernel.of(encoder_layers, heads[0], len(encoder_positions)),
         ),
         DecoderWeights(
             tokens=tokens,
             positions=positions,
-            layers=tuple(
-                _decoder_layer(decoder.part(f"layers.{number}."), heads[1], make_few, make)
-                for number in range(config.decoder_layers)
-            ),
+            layers=decoder_layers,
             norm=norm,
             heads=heads[1],
             head=head,
+            kernel=DecoderKernel.of(decoder_layers, heads[1]),
+            window_kernel=WindowKernel.of(decoder_layers, heads[1]),
         ),
     )
 

@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.model import byte_rows, int8, onednn
 from asr.engines.whisper.model.cross_attention import attend, by_head, merged
+from asr.engines.whisper.model.int8_cross_attention import QuantizedKeysAndValues
 from asr.engines.whisper.model.kept_frames import KeptFrames
 from asr.engines.whisper.model.kv_cache import KVCache
 from asr.engines.whisper.model.weights import (
@@ -52,6 +53,9 @@ def encode(
         silence = x[:, kept.first : kept.first + 1].expand(-1, kept.count - kept.first, -1)
         x = torch.cat([x[:, : kept.first], silence], dim=1) + encoder.positions[kept.places]
         bias = kept.log_counts
+    if encoder.kernel is not None:
+        encoder.kernel.run(x, bias)
+        return _normed(x, encoder.norm)
     for layer in encoder.layers:
         x = _encoder_layer(layer, encoder.heads, x, bias)
     return _normed(x, encoder.norm)
@@ -155,12 +159,36 @@ def decode(
         aligns: whether to store the alignment heads' queries, for the times of words.
     """
     decoder = weights.decoder
-    count, heads = len(tokens), decoder.heads
-    queries = []  # [n, S] of each alignment head
     x = _embedded(decoder, tokens) + decoder.positions[positions]  # [n, D]
+    kernel, cross = decoder.kernel, cache.cross
+    if kernel and kernel.takes(len(tokens)) and isinstance(cross, QuantizedKeysAndValues):
+        asked = kernel.run(x, positions, cache.own, cross.tables(len(tokens)))
+        asked = asked.unflatten(2, (decoder.heads, -1))  # [layers, n, H, S]
+        queries = [asked[layer, :, head] for layer, head in decoder.aligning] if aligns else []
+    else:
+        x, queries = _through_layers(decoder, cache, x, positions, length, aligns)
+    if aligns:
+        count = len(tokens)
+        rows = cache.queries[:count].flatten(0, 1)  # [n positions, heads, S]
+        own_rows = torch.arange(count, device=x.device) * cache.positions
+        rows.index_copy_(0, own_rows + positions, torch.stack(queries, dim=1))
+    return _normed(x, decoder.norm)
+
+
+def _through_layers(
+    decoder: DecoderWeights,
+    cache: KVCache,
+    x: torch.Tensor,
+    positions: torch.Tensor,
+    length: int,
+    aligns: bool,
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Run all layers → hidden states [n, D], and the alignment heads' queries, [n, S] each."""
+    count, heads = len(x), decoder.heads
+    queries = []
     places = (cache.places[:count] + positions[:, None, None]).flatten()  # [n 2 H]
     lengths = None
-    if weights.packing is Packing.INT8:
+    if decoder.layers[0].query_key_value.packing is Packing.INT8:
         lengths = [_read_length(cache, position) for position in positions.tolist()]
         length = max(lengths)
     later = torch.arange(length, device=x.device) > positions[:, None, None, None]
@@ -184,11 +212,7 @@ def decode(
         x = _fed(layer, x)
         if aligns:
             queries += [query[:, head, 0] for at, head in decoder.aligning if at == number]
-    if aligns:
-        rows = cache.queries[:count].flatten(0, 1)  # [n positions, heads, S]
-        own_rows = torch.arange(count, device=x.device) * cache.positions
-        rows.index_copy_(0, own_rows + positions, torch.stack(queries, dim=1))
-    return _normed(x, decoder.norm)
+    return x, queries
 
 
 def _read_length(cache: KVCache, position: int) -> int:

@@ -16,9 +16,12 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import torch
+
+from asr.engines.whisper.kernels import library
+from asr.engines.whisper.kernels.matrix import LANES, KernelMatrix
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +52,8 @@ SYMMETRIC = Levels(128, 127, 127), Levels(64, 63, 63)
 AFTER_GELU = Levels(24, 231, 24), Levels(12, 115, 12)
 
 
-class Int8Matrix(Protocol):
-    """A matrix [out, in] in int8, packed for one operator."""
+class OperatorMatrix(Protocol):
+    """A matrix [out, in] in int8, packed for an operator of torch."""
 
     @property
     def levels(self) -> Levels:
@@ -95,6 +98,7 @@ class Int8Rows:
         return Int8Rows(self.numbers, self.scales * factor)
 
 
+Int8Matrix: TypeAlias = OperatorMatrix | KernelMatrix
 Pack = Callable[[Int8Rows, Levels], Int8Matrix]
 
 
@@ -169,9 +173,18 @@ def pack(rows: Int8Rows, has_few_rows: bool = False, follows_gelu: bool = False)
         follows_gelu: it will be multiplied with numbers that GELU gave.
     """
     choices = AFTER_GELU if follows_gelu else SYMMETRIC
+    has_kernel = has_few_rows or library.encodes()
+    has_kernel = has_kernel and rows.numbers.shape[1] % LANES == 0
+    if has_kernel and (used := _levels(_pack_for_kernel, choices)) is not None:
+        return _pack_for_kernel(rows, used)
     if has_few_rows and (used := _levels(FbgemmMatrix.pack, choices)) is not None:
         return FbgemmMatrix.pack(rows, used)
     return OneDnnMatrix.pack(rows, _levels(OneDnnMatrix.pack, choices) or choices[-1])
+
+
+def _pack_for_kernel(rows: Int8Rows, levels: Levels) -> KernelMatrix:
+    numbers = levels.zero, levels.most, levels.least
+    return KernelMatrix.pack(rows.numbers, rows.scales, numbers)
 
 
 def rows_at_once() -> int:
@@ -193,6 +206,8 @@ def linear(
     """
     dtype = dtype or x.dtype
     rows = (x if x.ndim == 2 else x.flatten(0, -2)).float()
+    if isinstance(matrix, KernelMatrix):
+        return matrix.multiply(rows, bias, gelu).view(*x.shape[:-1], -1).to(dtype)
     peaks = _peaks(rows, matrix.levels)
     if dtype is torch.bfloat16 and isinstance(matrix, OneDnnMatrix) and not gelu:
         y = _in_bfloat16(rows, peaks, matrix, bias)

@@ -21,6 +21,7 @@ from typing import ClassVar, NamedTuple
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from asr.engines.whisper.kernels.decoder import WindowTables
 from asr.engines.whisper.model import byte_rows
 from asr.engines.whisper.model.cross_attention import attend, key_value
 from asr.engines.whisper.model.kept_frames import KeptFrames
@@ -75,6 +76,10 @@ class QuantizedKeysAndValues:
         kept = kept or KeptFrames.of(frames, frames)
         assert frames == kept.count
         self.kept[slots] = [kept] * count
+        if self.decoder.window_kernel is not None:
+            for window, tables in zip(encoded, self.stored[slots], strict=True):
+                self.decoder.window_kernel.store(window, tables)
+            return
         rows = self._row_count(start)
         by_layer = self.stored[slots].unbind(1)  # [n, 2, H, R, S + 8]
         for layer, tables in zip(self.decoder.layers, by_layer, strict=True):
@@ -99,6 +104,12 @@ class QuantizedKeysAndValues:
     def keys(self, layer: int, head: int, slot: int, frames: int) -> torch.Tensor:
         table = self.stored[slot, layer, 0, None, None, head]  # [1, 1, R, S + 8]
         return _upright(byte_rows.unpack(table))[0, 0, :frames].to(self.decoder.positions.dtype)
+
+    def tables(self, count: int) -> WindowTables:
+        """Return what a kernel reads of the windows in the first slots."""
+        return WindowTables(
+            self.stored, *_read_by_kernel(tuple(self.kept[:count]), self._shape.size)
+        )
 
     def _attend(self, layer: int, query: torch.Tensor, rows: slice) -> torch.Tensor:
         """Attend from one query of each row, [n, H, S] → [n, D]."""
@@ -198,6 +209,15 @@ class Blocks:
 def _made_once(shape: TableShape, start: int, kept: tuple[KeptFrames, ...]) -> Blocks:
     """Return the blocks of these windows: a step asks for them in every layer."""
     return Blocks.of(shape, start, kept)
+
+
+@functools.lru_cache(maxsize=2)
+def _read_by_kernel(kept: tuple[KeptFrames, ...], size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the blocks of these windows, int64 [n], and their scores' biases, [n, frames]."""
+    blocks = torch.tensor([math.ceil(each.count / size) for each in kept])
+    most = int(blocks.max()) * size
+    biases = [F.pad(each.log_counts, (0, most - each.count), value=-torch.inf) for each in kept]
+    return blocks, torch.stack(biases)
 
 
 def _sizes(weights: Weights) -> tuple[int, int, int, int, int]:

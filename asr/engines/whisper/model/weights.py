@@ -8,6 +8,9 @@ from enum import Enum, auto
 import torch
 import torch.nn.functional as F  # noqa: N812
 
+from asr.engines.whisper.kernels.decoder import DecoderKernel
+from asr.engines.whisper.kernels.encoder import EncoderKernel
+from asr.engines.whisper.kernels.windows import WindowKernel
 from asr.engines.whisper.model import int8, onednn
 
 
@@ -87,6 +90,7 @@ class EncoderWeights:
     layers: tuple[EncoderLayer, ...]  # none where it does not run in torch
     norm: Norm
     heads: int
+    kernel: EncoderKernel | None = None  # runs all layers; None: torch does
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,8 @@ class DecoderWeights:
     heads: int
     head: Linear  # [vocabulary, width]: hidden state → logits
     aligning: tuple[tuple[int, int], ...] = ()  # (layer, head) whose attention follows the speech
+    kernel: DecoderKernel | None = None  # runs all layers of a step; None: torch does
+    window_kernel: WindowKernel | None = None  # makes windows' keys and values, in 8 bits
 
 
 @dataclass(frozen=True)

@@ -29,9 +29,10 @@ def asked(lengths: tuple[float, ...] = LENGTHS) -> list[Window]:
     return [Window(noise(seed, length), 0.0, options) for seed, length in enumerate(lengths)]
 
 
-@pytest.fixture(params=["float32", "int8"])
-def loaded(tiny: Twins, request: pytest.FixtureRequest) -> Checkpoint:
-    return models.checkpoint(tiny.model, tiny.shape, quantizes=request.param == "int8")
+@pytest.fixture(params=["float32", "int8", "int8, heads of 64"])
+def loaded(tiny: Twins, wide_heads: Twins, request: pytest.FixtureRequest) -> Checkpoint:
+    twins = wide_heads if "heads" in request.param else tiny
+    return models.checkpoint(twins.model, twins.shape, quantizes="int8" in request.param)
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 8])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from asr.engines.whisper.kernels import library
 from asr.engines.whisper.model import forward, int8, onednn, weights
 from asr.engines.whisper.model.assembly import take
 from asr.engines.whisper.model.kv_cache import KVCache
@@ -19,11 +20,21 @@ from tests.support.twins import Twins
 pytestmark = pytest.mark.skipif(not int8.is_usable(), reason="this CPU or torch has no int8")
 
 
-@pytest.fixture(autouse=True)
-def _tried_anew() -> Iterator[None]:
+@pytest.fixture(autouse=True, params=["kernels", "torch"])
+def computed_by(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Who multiplies, and runs whole layers where heads are as wide as the kernels want."""
+    if request.param == "torch":
+        request.getfixturevalue("without_kernels")
+    elif not library.multiplies():
+        pytest.skip("this CPU or system has no kernels")
     int8._levels.cache_clear()
-    yield
+    yield request.param
     int8._levels.cache_clear()
+
+
+@pytest.fixture
+def small(computed_by: str, tiny: Twins, wide_heads: Twins) -> Twins:
+    return wide_heads if computed_by == "kernels" else tiny
 
 
 OPERATORS = pytest.mark.parametrize("has_few_rows", [False, True])
@@ -130,6 +141,7 @@ def test_a_matrix_in_parts_is_quantized_as_the_whole_is() -> None:
     assert torch.equal(parts.scaled(0.125).scales, whole.scales)
 
 
+@pytest.mark.usefixtures("without_kernels")
 @torch.inference_mode()
 def test_without_the_operator_for_few_rows_the_other_one_is_used(
     monkeypatch: pytest.MonkeyPatch,
@@ -150,6 +162,7 @@ def test_without_any_operator_matrices_stay_in_float(monkeypatch: pytest.MonkeyP
     assert weights.packing_of(cpu, torch.float32, quantizes=True) is not Packing.INT8
 
 
+@pytest.mark.usefixtures("without_kernels")
 @torch.inference_mode()
 @pytest.mark.parametrize("is_fast", [False, True])
 def test_the_encoder_attends_in_bfloat16_where_that_is_fast(
@@ -179,6 +192,7 @@ def test_the_encoder_attends_in_bfloat16_where_that_is_fast(
     assert torch.equal(found, alone)
 
 
+@pytest.mark.usefixtures("without_kernels")
 @torch.inference_mode()
 def test_an_encoder_that_takes_rows_in_parts_computes_the_same(
     monkeypatch: pytest.MonkeyPatch, tiny: Twins
@@ -201,12 +215,12 @@ def test_an_encoder_that_takes_rows_in_parts_computes_the_same(
 
 @torch.inference_mode()
 def test_a_decoded_rows_last_bits_do_not_depend_on_its_batch_mates(
-    tiny: Twins, monkeypatch: pytest.MonkeyPatch
+    small: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loaded = models.checkpoint(tiny.model, tiny.shape, quantizes=True).weights
+    loaded = models.checkpoint(small.model, small.shape, quantizes=True).weights
     count, past = 7, 40
     tokens = torch.randint(0, 50_000, (count, past), generator=torch.Generator().manual_seed(0))
-    encoded = forward.encode(loaded.encoder, torch.randn(count, tiny.shape.mels, 200))
+    encoded = forward.encode(loaded.encoder, torch.randn(count, small.shape.mels, 200))
     positions = torch.arange(count) * 5 + 5
     monkeypatch.setattr(forward, "READ_AT_ONCE", 16)
     together = KVCache.allocate(loaded, count)
@@ -226,8 +240,8 @@ def test_a_decoded_rows_last_bits_do_not_depend_on_its_batch_mates(
         )
 
 
-def test_a_windows_tokens_and_probabilities_do_not_depend_on_its_batch_mates(tiny: Twins) -> None:
-    loaded = models.checkpoint(tiny.model, tiny.shape, quantizes=True)
+def test_a_windows_tokens_and_probabilities_do_not_depend_on_its_batch_mates(small: Twins) -> None:
+    loaded = models.checkpoint(small.model, small.shape, quantizes=True)
     assert loaded.weights.packing is Packing.INT8
     asked = models.windows(6)
     engine = recording(loaded, slots=6)
@@ -241,9 +255,9 @@ def test_a_windows_tokens_and_probabilities_do_not_depend_on_its_batch_mates(tin
             assert other.sequences[window].logprobs == pytest.approx(expected, abs=1e-3)
 
 
-def test_no_float_copy_of_a_packed_matrix_stays_in_memory(tiny: Twins) -> None:
-    stored = Watched(tiny.model.state_dict())
-    taken = take(stored, tiny.model.config, quantizes=True)
+def test_no_float_copy_of_a_packed_matrix_stays_in_memory(small: Twins) -> None:
+    stored = Watched(small.model.state_dict())
+    taken = take(stored, small.model.config, quantizes=True)
     assert taken.packing is Packing.INT8
     held = {name for name, tensor in stored.given.items() if tensor() is not None}
     convolutions = {f"model.encoder.conv{number}.weight" for number in (1, 2)}
