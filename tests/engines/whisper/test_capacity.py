@@ -29,10 +29,10 @@ CPU = torch.device("cpu")
 def refusing(function: Callable[..., Any], is_too_much: Callable[..., bool]) -> Any:
     """`function`, out of memory where `is_too_much`."""
 
-    def limited(*arguments: Any) -> Any:
+    def limited(*arguments: Any, **named: Any) -> Any:
         if is_too_much(*arguments):
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return function(*arguments)
+        return function(*arguments, **named)
 
     return limited
 
