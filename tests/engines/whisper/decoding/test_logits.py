@@ -144,3 +144,26 @@ def test_log_probabilities_are_those_of_the_constrained_scores_at_temperature_on
     tokens, logprobs = choose(scores, sampling)
     expected = scores.log_softmax(dim=1).gather(1, tokens[:, None])[:, 0]
     assert torch.allclose(logprobs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("timed", ["none", "some", "all"])
+def test_a_host_that_looks_at_numbers_forbids_and_chooses_the_same(timed: str) -> None:
+    rule = rules(None)
+    for length in (1, 2, 5):
+        prefixes, logits = random_prefixes(60, length), torch.randn(60, SIZE)
+        is_timed = torch.full((60,), timed == "all")
+        is_timed[::7] |= timed == "some"
+        logits[3], logits[4, 9] = -torch.inf, torch.nan
+        scores = []
+        for on_host in (False, True):
+            timestamps = TimestampState.blank(60, rule, torch.device("cpu"))
+            timestamps.is_timed.copy_(is_timed)
+            timestamps.begin(prefixes[:, 0], rule)
+            for column in prefixes[:, 1:].T:
+                timestamps.add(column, rule)
+            scores.append(logits.clone())
+            constrain(scores[-1], timestamps, rule, on_host)
+        assert torch.equal(scores[0].nan_to_num(), scores[1].nan_to_num())
+        chosen = [choose(scores[0], None, on_host) for on_host in (False, True)]
+        for ours, theirs in zip(*chosen, strict=True):
+            assert torch.equal(ours.nan_to_num(), theirs.nan_to_num())
