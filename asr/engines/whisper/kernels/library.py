@@ -41,12 +41,14 @@ def library() -> ctypes.CDLL | None:
     try:
         path = build.build()
         # All names at once, and OpenMP's among those that torch has loaded.
-        return ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        loaded = ctypes.CDLL(str(path), mode=os.RTLD_NOW | os.RTLD_LOCAL)
+        log.info("kernels for int8: %s", path.name)
+        return loaded
     except subprocess.CalledProcessError as error:
         reason = error.stderr.strip() or str(error)
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(error)
-    log.warning("int8 is slower than it could be: its kernels cannot be compiled: %s", reason)
+    log.warning("int8 is slower than it could be: its kernels cannot be had: %s", reason)
     return None
 
 
