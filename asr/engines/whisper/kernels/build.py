@@ -27,7 +27,7 @@ def compiled() -> Path:
 
 
 def build() -> Path:
-    """Compile the library if it is not there.
+    """Compile the library if it is not there, and remove those of older sources.
 
     It is linked with no OpenMP library: two in one process would disturb each other, and torch
     brings one.
@@ -47,6 +47,9 @@ def build() -> Path:
         _run([*compiler, *OPTIONS, "-c", str(HERE / "kernels.c"), "-o", str(parts)])
         _run([*compiler, "-shared", str(parts), "-o", str(whole)])
         whole.replace(path)  # another process may do the same
+    for other in HERE.glob("kernels-*.so"):  # of older sources
+        if other != path:
+            other.unlink(missing_ok=True)
     return path
 
 

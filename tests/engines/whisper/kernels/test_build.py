@@ -27,6 +27,10 @@ def test_the_library_is_compiled_once(copied: Path, monkeypatch: pytest.MonkeyPa
         source.write("/* changed */\n")
     with pytest.raises(subprocess.CalledProcessError):
         build.build()
+    assert path.exists()
+    monkeypatch.delenv("CC")
+    assert build.build() != path
+    assert not path.exists(), "it is of older sources"
 
 
 def _build(directory: Path) -> Path:
