@@ -100,7 +100,7 @@ soak: .venv/developed          ## load a server for HOURS=7 with crashing client
 	@$(BIN)/python -m benchmark.soak --hours $(HOURS) --leak "$(LEAK)" $(ARGS)
 
 clean:                         ## remove .venv and .cache
-	rm -rf .venv .cache asr/engines/whisper/kernels/*.so
+	rm -rf .venv .cache asr/engines/whisper/kernels/*.so asr/engines/whisper/kernels/build-*
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=...")'
@@ -113,7 +113,7 @@ ifneq ($(TORCH_INDEX),)
 endif
 	$(PIP) -r requirements.txt
 	@$(BIN)/python -m asr.engines.whisper.kernels.build >/dev/null \
-	  || echo "int8 will be slower on a CPU than it could be: its kernels need a C compiler (apt-get install gcc)"
+	  || echo "int8 will be slower on a CPU than it could be: its kernels could not be compiled, which gcc can (apt-get install gcc)"
 	@touch $@
 
 .venv/developed: requirements-dev.txt .venv/installed

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
-import shlex
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +11,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 FEATURES = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni", "avx512bf16", "fma")
+COMPILER = "cc"
 OPTIONS = ("-O3", "-std=gnu11", "-fPIC", "-fopenmp", *(f"-m{feature}" for feature in FEATURES))
 TIMEOUT_S = 120
 
@@ -24,6 +22,11 @@ def compiled() -> Path:
     for source in sorted([*HERE.glob("*.c"), *HERE.glob("*.h")]):
         digest.update(source.read_bytes())
     return HERE / f"kernels-{digest.hexdigest()[:16]}.so"
+
+
+def is_possible() -> bool:
+    """Return whether the kernels are for this kind of processor."""
+    return platform.machine() in {"x86_64", "AMD64"}
 
 
 def build() -> Path:
@@ -39,13 +42,12 @@ def build() -> Path:
     path = compiled()
     if path.exists():
         return path
-    if platform.machine() not in {"x86_64", "AMD64"}:
+    if not is_possible():
         raise OSError(f"the kernels are for x86-64, and this is {platform.machine()}")
-    compiler = shlex.split(os.environ.get("CC") or shutil.which("cc") or "gcc")
     with tempfile.TemporaryDirectory(prefix="build-", dir=HERE) as directory:
         parts, whole = Path(directory) / "kernels.o", Path(directory) / "kernels.so"
-        _run([*compiler, *OPTIONS, "-c", str(HERE / "kernels.c"), "-o", str(parts)])
-        _run([*compiler, "-shared", str(parts), "-o", str(whole)])
+        _run([COMPILER, *OPTIONS, "-c", str(HERE / "kernels.c"), "-o", str(parts)])
+        _run([COMPILER, "-shared", str(parts), "-lm", "-o", str(whole)])
         whole.replace(path)  # another process may do the same
     for other in HERE.glob("kernels-*.so"):  # of older sources
         if other != path:
@@ -58,6 +60,8 @@ def _run(command: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if not is_possible():
+        sys.exit(0)
     try:
         print(build())
     except subprocess.CalledProcessError as error:

@@ -78,12 +78,13 @@ class DecoderKernel:
             own: float32 [layers, 2, slots, H, positions, 64], the tokens' keys and values.
 
         Returns:
-            [layers, n, D]: with what each layer asked the windows.
+            [layers, n, D]: each layer's queries of cross-attention.
         """
         kernels = library.library()
         assert kernels is not None
         count, width = x.shape
         assert self.takes(count)
+        assert x.dtype is own.dtype is torch.float32
         assert all(each.is_contiguous() for each in (x, own, windows.tables))
         positions = positions.contiguous()
         feed_width = self.layers[0].narrow.inputs

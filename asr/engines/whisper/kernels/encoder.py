@@ -65,6 +65,7 @@ class EncoderKernel:
         kernels = library.library()
         assert kernels is not None
         assert x.is_contiguous()
+        assert x.dtype is torch.float32
         _, frames, width = x.shape
         whole = -(-frames // BLOCK) * BLOCK
         biases = torch.zeros(frames) if bias is None else bias

@@ -1,6 +1,6 @@
-"""The compiled kernels, where this machine has them, and what C and Python say to each other.
+"""The compiled kernels, where this machine has them, and the structures that they read.
 
-A structure `C…` has the fields of the one of its name in the C sources, in their order.
+A structure `C…` has the fields of one in the C sources, in their order.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class CNorm(ctypes.Structure):
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """Return the library, compiled if need be; None where the CPU or the system cannot have it."""
+    """Return the library, compiled if need be; None where it cannot be had."""
     if not _has(*NEEDED):
         return None
     try:
@@ -48,7 +48,8 @@ def library() -> ctypes.CDLL | None:
         reason = error.stderr.strip() or str(error)
     except (OSError, subprocess.SubprocessError) as error:
         reason = str(error)
-    log.warning("int8 is slower than it could be: its kernels cannot be had: %s", reason)
+    remedy = "its kernels cannot be compiled; with gcc they can (apt-get install gcc)"
+    log.warning("int8 is slower than it could be: %s: %s", remedy, reason)
     return None
 
 

@@ -1,5 +1,6 @@
-/* Products in int8: weights by output channel, activations by row on the fly. Sums are exact, so
-   that no row depends on the rows beside it, nor on the number of threads. */
+/* Products in int8: weights by output channel, activations by row on the fly. Sums of products are
+   exact, and others have an order of their own for each row, so that no row depends on the rows
+   beside it, nor on the number of threads. */
 #pragma once
 #include "vectors.h"
 #include <math.h>

@@ -21,7 +21,7 @@ Layer = TypeVar("Layer", bound=ctypes.Structure)
 
 @dataclass(frozen=True)
 class KernelMatrix:
-    """A matrix [out, in] in int8; no product depends on the rows beside it, nor on the threads."""
+    """A matrix [out, in] in int8, whose products depend on no rows beside and on no threads."""
 
     weight: torch.Tensor  # int8 [tiles, in / 4, 16, 4]
     scales: torch.Tensor  # float32 [out]
@@ -77,11 +77,22 @@ class KernelMatrix:
 
 
 def fit(kind: type[ctypes.Structure], layers: Sequence[Any], heads: int) -> bool:
-    """Return whether layers can be described to C, and their heads are of the size it knows."""
+    """Return whether kernels are for these layers: their packing, head size and widths."""
     names = [name for name, part, *_ in kind._fields_ if part is library.CMatrix]
     matrices = [getattr(layer, name).weight for layer in layers for name in names]
-    is_packed = all(isinstance(matrix, KernelMatrix) for matrix in matrices)
-    return bool(matrices) and is_packed and matrices[0].inputs == heads * HEAD_SIZE
+    if not matrices or not all(isinstance(matrix, KernelMatrix) for matrix in matrices):
+        return False
+    width = heads * HEAD_SIZE
+    # The kernels' memory is as wide as the feed-forward layers.
+    sizes = {"query_key_value": {width}, "cross_key_value": {width}}
+    feed_widths = {layer.narrow.weight.inputs for layer in layers if "narrow" in names}
+    is_wide = all(feed >= width for feed in feed_widths) and len(feed_widths) <= 1
+    fits = all(
+        getattr(layer, name).weight.inputs in sizes.get(name, {width, *feed_widths})
+        for layer in layers
+        for name in names
+    )
+    return is_wide and fits
 
 
 def described(kind: type[Layer], layers: Sequence[Any]) -> ctypes.Array[Layer]:

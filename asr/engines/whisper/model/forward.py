@@ -162,9 +162,9 @@ def decode(
     x = _embedded(decoder, tokens) + decoder.positions[positions]  # [n, D]
     kernel, cross = decoder.kernel, cache.cross
     if kernel and kernel.takes(len(tokens)) and isinstance(cross, QuantizedKeysAndValues):
-        asked = kernel.run(x, positions, cache.own, cross.tables(len(tokens)))
-        asked = asked.unflatten(2, (decoder.heads, -1))  # [layers, n, H, S]
-        queries = [asked[layer, :, head] for layer, head in decoder.aligning] if aligns else []
+        made = kernel.run(x, positions, cache.own, cross.tables(len(tokens)))
+        made = made.unflatten(2, (decoder.heads, -1))  # [layers, n, H, S]
+        queries = [made[layer, :, head] for layer, head in decoder.aligning] if aligns else []
     else:
         x, queries = _through_layers(decoder, cache, x, positions, length, aligns)
     if aligns:

@@ -41,5 +41,4 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for source in build.HERE.glob("*.[ch]"):
         shutil.copy(source, tmp_path)
     monkeypatch.setattr(build, "HERE", tmp_path)
-    monkeypatch.delenv("CC", raising=False)
     return tmp_path

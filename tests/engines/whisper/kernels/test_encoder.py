@@ -12,7 +12,7 @@ from asr.engines.whisper.kernels import library
 from asr.engines.whisper.kernels.encoder import EncoderKernel
 from asr.engines.whisper.model import forward
 from asr.engines.whisper.model.kept_frames import KeptFrames
-from asr.engines.whisper.model.weights import Weights
+from asr.engines.whisper.model.weights import Packing, Weights, make_linear
 
 pytestmark = pytest.mark.skipif(not library.encodes(), reason="no kernels on this machine")
 
@@ -45,3 +45,14 @@ def test_a_window_of_no_numbers_stays_so_and_others_do_not(loaded: Weights) -> N
     found = forward.encode(loaded.encoder, features)
     assert found[0].isfinite().all()
     assert found[1].isnan().any()
+
+
+def test_feed_forward_layers_that_are_narrower_than_the_model_have_no_kernel(
+    loaded: Weights,
+) -> None:
+    """The kernels' memory is as wide as these layers are."""
+    layers = loaded.encoder.layers
+    assert EncoderKernel.of(layers, loaded.encoder.heads, FRAMES) is not None
+    narrow = make_linear(torch.randn(128, 64), None, Packing.INT8, has_few_rows=True)
+    others = [replace(layer, narrow=narrow) for layer in layers]
+    assert EncoderKernel.of(others, loaded.encoder.heads, FRAMES) is None
