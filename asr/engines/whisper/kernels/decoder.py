@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
 from asr.engines.whisper.kernels import library
 from asr.engines.whisper.kernels.library import CHUNK, NUMBER, POINTER, CMatrix, CNorm
-from asr.engines.whisper.kernels.matrix import described, fit
+from asr.engines.whisper.kernels.matrix import LayerKernel
 
 
 class CDecoderLayer(ctypes.Structure):
@@ -50,19 +49,10 @@ class WindowTables(NamedTuple):
 
 
 @dataclass(frozen=True)
-class DecoderKernel:
+class DecoderKernel(LayerKernel):
     """Runs all layers of a decoder's step in one call."""
 
-    layers: ctypes.Array[CDecoderLayer]
-    weights: Sequence[Any]  # the layers' own tensors, which C reads
-    heads: int
-
-    @classmethod
-    def of(cls, layers: Sequence[Any], heads: int) -> DecoderKernel | None:
-        """Prepare layers of norms and matrices; None: no kernel is for them."""
-        if not fit(CDecoderLayer, layers, heads):
-            return None
-        return cls(described(CDecoderLayer, layers), layers, heads)
+    kind = CDecoderLayer
 
     def takes(self, count: int) -> bool:
         """Return whether a step may have so many rows."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 
 from asr.engines.whisper.kernels import library
 from asr.engines.whisper.kernels.library import CHUNK, NUMBER, POINTER, CMatrix, CNorm
-from asr.engines.whisper.kernels.matrix import described, fit
+from asr.engines.whisper.kernels.matrix import LayerKernel
 
 BLOCK = 32  # As in encoder.h: so many frames are scored at once.
 MOST_FRAMES = 1504
@@ -38,23 +36,14 @@ class CEncoding(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class EncoderKernel:
+class EncoderKernel(LayerKernel):
     """Runs all layers of an encoder in one call."""
 
-    layers: ctypes.Array[CEncoderLayer]
-    weights: Sequence[Any]  # the layers' own tensors, which C reads
-    heads: int
+    kind = CEncoderLayer
 
-    @classmethod
-    def of(cls, layers: Sequence[Any], heads: int, frames: int) -> EncoderKernel | None:
-        """Prepare layers of norms and matrices; None: no kernel is for them.
-
-        Args:
-            frames: of a window, at most.
-        """
-        if frames > MOST_FRAMES or not fit(CEncoderLayer, layers, heads) or not library.encodes():
-            return None
-        return cls(described(CEncoderLayer, layers), layers, heads)
+    def takes(self, frames: int) -> bool:
+        """Return whether a window may have so many frames."""
+        return frames <= MOST_FRAMES
 
     def run(self, x: torch.Tensor, bias: torch.Tensor | None) -> None:
         """Run the layers on float32 `x`, [n, T, D], in its place.
@@ -67,6 +56,7 @@ class EncoderKernel:
         assert x.is_contiguous()
         assert x.dtype is torch.float32
         _, frames, width = x.shape
+        assert self.takes(frames)
         whole = -(-frames // BLOCK) * BLOCK
         biases = torch.zeros(frames) if bias is None else bias
         biases = F.pad(biases, (0, whole - frames), value=-torch.inf)

@@ -2,10 +2,10 @@
 #include "decoder.h"
 #include "encoder.h"
 
-/* Multiply rows [count, in], normed if there is a norm → [count, out].
+/* Multiply rows [count, in] → [count, out].
    Few rows are shared by outputs, many by rows. panels: [threads, CHUNK, in]. */
-void multiply(const Matrix *matrix, const Norm *norm, const float *x, int64_t count,
-              int64_t has_gelu, float *y, uint8_t *panels) {
+void multiply(const Matrix *matrix, const float *x, int64_t count, int64_t has_gelu, float *y,
+              uint8_t *panels) {
     After after = has_gelu ? GELU : PLAIN;
 #pragma omp parallel
     {
@@ -19,9 +19,9 @@ void multiply(const Matrix *matrix, const Norm *norm, const float *x, int64_t co
             float *place = y + r * matrix->out;
             int64_t some = LEAST(last - r, CHUNK);
             if (count > CHUNK)
-                multiply_chunk(rows, some, norm, matrix, after, place, own);
+                multiply_chunk(rows, some, NULL, matrix, after, place, own);
             else
-                multiply_share(rows, some, norm, matrix, after, place, own);
+                multiply_share(rows, some, NULL, matrix, after, place, own);
         }
     }
 }

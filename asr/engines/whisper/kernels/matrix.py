@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,8 +15,6 @@ from asr.engines.whisper.kernels import library
 TILE = 16  # outputs whose weights lie together
 LANES = 16  # The inputs are a multiple of so many.
 HEAD_SIZE = 64  # numbers of a head, as in all of Whisper's published models
-
-Layer = TypeVar("Layer", bound=ctypes.Structure)
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,6 @@ class KernelMatrix:
         )
         kernels.multiply(
             ctypes.byref(self.described(bias)),
-            None,
             ctypes.c_void_p(rows.data_ptr()),
             ctypes.c_int64(len(rows)),
             ctypes.c_int64(gelu),
@@ -76,34 +73,31 @@ class KernelMatrix:
         return y
 
 
-def fit(kind: type[ctypes.Structure], layers: Sequence[Any], heads: int) -> bool:
-    """Return whether kernels are for these layers: their packing, head size and widths."""
-    names = [name for name, part, *_ in kind._fields_ if part is library.CMatrix]
-    matrices = [getattr(layer, name).weight for layer in layers for name in names]
-    if not matrices or not all(isinstance(matrix, KernelMatrix) for matrix in matrices):
-        return False
-    width = heads * HEAD_SIZE
-    # The kernels' memory is as wide as the feed-forward layers.
-    sizes = {"query_key_value": {width}, "cross_key_value": {width}}
-    feed_widths = {layer.narrow.weight.inputs for layer in layers if "narrow" in names}
-    is_wide = all(feed >= width for feed in feed_widths) and len(feed_widths) <= 1
-    fits = all(
-        getattr(layer, name).weight.inputs in sizes.get(name, {width, *feed_widths})
-        for layer in layers
-        for name in names
-    )
-    return is_wide and fits
+@dataclass(frozen=True)
+class LayerKernel:
+    """Computes all layers of a model's part in one call."""
+
+    kind: ClassVar[type[ctypes.Structure]]  # has a layer's norms and matrices, by their names
+    layers: ctypes.Array[Any]  # of `kind`
+    weights: Sequence[Any]  # the layers' own tensors, which C reads
+    heads: int
+
+    @classmethod
+    def of(cls, layers: Sequence[Any], heads: int) -> Self | None:
+        """Describe layers to C; None: their packing, head size or widths are not for a kernel."""
+        names = [name for name, part, *_ in cls.kind._fields_ if part is library.CMatrix]
+        matrices = [getattr(layer, name).weight for layer in layers for name in names]
+        if not matrices or not all(isinstance(matrix, KernelMatrix) for matrix in matrices):
+            return None
+        inputs = [matrix.inputs for matrix in matrices]
+        # The kernels' memory is as wide as the rows of the last matrix.
+        if inputs[0] != heads * HEAD_SIZE or inputs[-1] != max(inputs):
+            return None
+        described = [_described(cls.kind, layer) for layer in layers]
+        return cls((cls.kind * len(layers))(*described), layers, heads)
 
 
-def described(kind: type[Layer], layers: Sequence[Any]) -> ctypes.Array[Layer]:
-    """Describe layers to C: their norms and matrices have the names of the structure's fields.
-
-    The layers' tensors must outlive what is returned.
-    """
-    return (kind * len(layers))(*(_described(kind, layer) for layer in layers))
-
-
-def _described(kind: type[Layer], layer: Any) -> Layer:
+def _described(kind: type[ctypes.Structure], layer: Any) -> ctypes.Structure:
     parts = []
     for name, part_kind, *_ in kind._fields_:
         part = getattr(layer, name)

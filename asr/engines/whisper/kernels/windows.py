@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from asr.engines.whisper.kernels import library
 from asr.engines.whisper.kernels.library import NUMBER, POINTER, CMatrix
-from asr.engines.whisper.kernels.matrix import HEAD_SIZE, described, fit
+from asr.engines.whisper.kernels.matrix import HEAD_SIZE, LayerKernel
 
 
 class CProjection(ctypes.Structure):
@@ -27,19 +25,10 @@ class CWindow(ctypes.Structure):
 
 
 @dataclass(frozen=True)
-class WindowKernel:
+class WindowKernel(LayerKernel):
     """Projects a window's frames to the keys and values of all layers, and packs them in 8 bits."""
 
-    projections: ctypes.Array[CProjection]
-    weights: Sequence[Any]  # the layers' own tensors, which C reads
-    heads: int
-
-    @classmethod
-    def of(cls, layers: Sequence[Any], heads: int) -> WindowKernel | None:
-        """Prepare the layers' projections; None: no kernel is for them."""
-        if not fit(CProjection, layers, heads):
-            return None
-        return cls(described(CProjection, layers), layers, heads)
+    kind = CProjection
 
     def store(self, encoded: torch.Tensor, tables: torch.Tensor) -> None:
         """Store what follows from the encoder's output.
@@ -58,5 +47,5 @@ class WindowKernel:
         panels, both = torch.empty(rows * width, dtype=torch.uint8), torch.empty(rows * 2 * width)
         pointers = [tensor.data_ptr() for tensor in (encoded, panels, both, tables)]
         head_bytes = tables.shape[3] * tables.shape[4]
-        window = CWindow(len(self.projections), frames, self.heads, *pointers, head_bytes)
-        kernels.store_window(self.projections, ctypes.byref(window))
+        window = CWindow(len(self.layers), frames, self.heads, *pointers, head_bytes)
+        kernels.store_window(self.layers, ctypes.byref(window))

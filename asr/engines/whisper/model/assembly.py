@@ -85,7 +85,6 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
     make_few = functools.partial(make, has_few_rows=True)
     heads = config.encoder_attention_heads, config.decoder_attention_heads
     tokens, norm, head = _tokens_and_head(decoder, make_few, config.tie_word_embeddings)
-    encoder_positions = encoder.weight("embed_positions")
     encoder_layers = tuple(
         _encoder_layer(encoder.part(f"layers.{number}."), heads[0], make)
         for number in range(config.encoder_layers)
@@ -98,11 +97,11 @@ def take(tensors: NamedTensors, config: Any, quantizes: bool = False) -> Weights
         EncoderWeights(
             conv1=_convolution(encoder, "conv1", half_dtype(packing, positions.dtype)),
             conv2=_convolution(encoder, "conv2", half_dtype(packing, positions.dtype)),
-            positions=encoder_positions,
+            positions=encoder.weight("embed_positions"),
             layers=encoder_layers,
             norm=Norm(*encoder.pair("layer_norm")),
             heads=heads[0],
-            kernel=EncoderKernel.of(encoder_layers, heads[0], len(encoder_positions)),
+            kernel=EncoderKernel.of(encoder_layers, heads[0]),
         ),
         DecoderWeights(
             tokens=tokens,

@@ -53,7 +53,7 @@ def encode(
         silence = x[:, kept.first : kept.first + 1].expand(-1, kept.count - kept.first, -1)
         x = torch.cat([x[:, : kept.first], silence], dim=1) + encoder.positions[kept.places]
         bias = kept.log_counts
-    if encoder.kernel is not None:
+    if encoder.kernel is not None and encoder.kernel.takes(x.shape[1]):
         encoder.kernel.run(x, bias)
         return _normed(x, encoder.norm)
     for layer in encoder.layers:

@@ -52,7 +52,7 @@ def test_feed_forward_layers_that_are_narrower_than_the_model_have_no_kernel(
 ) -> None:
     """The kernels' memory is as wide as these layers are."""
     layers = loaded.encoder.layers
-    assert EncoderKernel.of(layers, loaded.encoder.heads, FRAMES) is not None
+    assert EncoderKernel.of(layers, loaded.encoder.heads) is not None
     narrow = make_linear(torch.randn(128, 64), None, Packing.INT8, has_few_rows=True)
     others = [replace(layer, narrow=narrow) for layer in layers]
-    assert EncoderKernel.of(others, loaded.encoder.heads, FRAMES) is None
+    assert EncoderKernel.of(others, loaded.encoder.heads) is None
