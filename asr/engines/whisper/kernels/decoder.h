@@ -70,7 +70,11 @@ static void attend_to_own(const Step *step, int64_t layer, int64_t row, int64_t 
         _mm512_storeu_ps(keys + at, _mm512_loadu_ps(query + width + i));
         _mm512_storeu_ps(values + at, _mm512_loadu_ps(query + 2 * width + i));
     }
-    for (int64_t p = 0; p < count; p++) scores[p] = dot(query, keys + p * SIZE);
+    for (int64_t p = 0; p < count; p++) {
+        fetch(keys + table + p * SIZE, SIZE * sizeof(float)); /* the next head's */
+        fetch(values + table + p * SIZE, SIZE * sizeof(float));
+        scores[p] = dot(query, keys + p * SIZE);
+    }
     for (int64_t p = count; p % LANES; p++) scores[p] = -INFINITY;
     float sum = to_weights(scores, count);
     __m512 sums[SIZE / LANES];
@@ -111,8 +115,7 @@ INLINE void add_block(const uint8_t *rows, const float *weights, __m512 *sums) {
     for (int i = 0; i < 4; i++) highs[i] = lows[i] = _mm512_setzero_si512();
     for (int r = 0; r < SIZE; r += 4) {
         const uint8_t *four = rows + r * ROW_BYTES;
-        for (int i = 0; i < 4 * ROW_BYTES; i += 64) /* of the next block */
-            _mm_prefetch((const char *)four + BLOCK_BYTES + i, _MM_HINT_T0);
+        fetch(four + 2 * BLOCK_BYTES, 4 * ROW_BYTES); /* of the block after the next */
         __m512i a = _mm512_loadu_si512(four), b = _mm512_loadu_si512(four + ROW_BYTES);
         __m512i c = _mm512_loadu_si512(four + 2 * ROW_BYTES);
         __m512i d = _mm512_loadu_si512(four + 3 * ROW_BYTES);
