@@ -4,10 +4,10 @@ A row's scale depends on nothing but the row, and sums of int8 products are exac
 result never depends on the rows beside it.
 
 Where the CPU has what they want, kernels of our own do the work (`kernels/`), else two operators of
-torch; neither of these is in a public module, so each is tried before it is
-used. oneDNN's is the faster one for an encoder's 1500 rows, fbgemm's for a decoder's few: on a
-Zen 3 core 1 row of 768 x 3072 takes 0.75 ms with the one and 0.16 ms with the other (float32:
-0.63 ms), and 1500 rows take 52 ms with the one and 77 ms with the other (float32: 104 ms).
+torch; neither of these is in a public module, so each is tried before it is used. oneDNN's is the
+faster one for an encoder's 1500 rows, fbgemm's for a decoder's few: on a Zen 3 core 1 row of 768 x
+3072 takes 0.75 ms with the one and 0.16 ms with the other (float32: 0.63 ms), and 1500 rows take 52
+ms with the one and 77 ms with the other (float32: 104 ms).
 """
 
 from __future__ import annotations

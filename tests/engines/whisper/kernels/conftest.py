@@ -15,6 +15,10 @@ from asr.engines.whisper.model.weights import Weights
 from tests.support import models
 from tests.support.twins import Twins
 
+needs_compiler = pytest.mark.skipif(
+    not (shutil.which("cc") and build.is_possible()), reason="no C compiler for x86-64"
+)
+
 
 @pytest.fixture(autouse=True)
 def _no_gradients() -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +11,7 @@ import pytest
 
 from asr.engines.whisper.kernels import build
 from tests.conftest import ROOT
-
-needs_compiler = pytest.mark.skipif(
-    not (shutil.which("cc") and build.is_possible()), reason="no C compiler for x86-64"
-)
+from tests.engines.whisper.kernels.conftest import needs_compiler
 
 
 @needs_compiler

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,12 +13,10 @@ import torch
 
 from asr.engines.whisper.kernels import build, library
 from asr.engines.whisper.model.weights import Packing, linear, make_linear
+from tests.engines.whisper.kernels.conftest import needs_compiler
 
 CAPABLE = all(torch.cpu.get_capabilities().get(feature) for feature in library.NEEDED)
 
-needs_compiler = pytest.mark.skipif(
-    not (shutil.which("cc") and build.is_possible()), reason="no C compiler for x86-64"
-)
 needs_cpu = pytest.mark.skipif(not CAPABLE, reason="this CPU has no use for the kernels")
 
 
