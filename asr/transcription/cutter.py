@@ -24,15 +24,23 @@ class Cutter:
     With `stride_seconds` None a window ends amid the quietest `pause_seconds` of its last third and
     the next one begins there. Otherwise windows are full and overlap by twice the stride, as the
     chunked Transformers pipeline does.
+
+    Args:
+        lookahead_seconds: a window is given out when so much after it is known, too.
     """
 
     def __init__(
-        self, window_seconds: float, stride_seconds: float | None, pause_seconds: float = PAUSE
+        self,
+        window_seconds: float,
+        stride_seconds: float | None,
+        pause_seconds: float = PAUSE,
+        lookahead_seconds: float = 0.0,
     ) -> None:
         self._size = round(window_seconds * SAMPLE_RATE)
         self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
         self._cuts_at_pauses = stride_seconds is None
         self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
+        self._lookahead = max(self._ahead, round(lookahead_seconds * SAMPLE_RATE))
         self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
         self._held: list[Samples] = []
         self.held_samples = 0  # that were taken in and are in no window yet
@@ -47,7 +55,7 @@ class Cutter:
     @property
     def most_held(self) -> int:
         """Samples that can be held without a complete window."""
-        return self._size + self._ahead
+        return self._size + self._lookahead
 
     def growth(self, samples: int) -> int:
         """Samples that are held at most for so many more: windows may share some."""
@@ -82,7 +90,9 @@ class Cutter:
         return window
 
     def finish(self) -> Iterator[Window]:
-        """Yield the rest as one window, or as two of similar length."""
+        """Yield the rest: its end as one window, or as two of similar length."""
+        while self.held_samples > self._size + self._ahead:
+            yield self.cut()
         if self.held_samples > self._shared:
             held = self._without_scrap(np.concatenate(self._held))
             if len(held) > self._size:

@@ -10,7 +10,7 @@ from asr.concurrency import ThreadPool
 from asr.metrics import Metrics
 from asr.options import VadOptions
 from asr.resources import cpu
-from asr.transcription.coverage import SpeechCoverage
+from asr.transcription.coverage import LOOKAHEAD, SpeechCoverage
 from asr.transcription.cutter import PAUSE, Cutter
 from asr.transcription.diarizing.means import DiarizationMeans
 from asr.transcription.gaps import PADDING
@@ -62,4 +62,5 @@ class TranscriptionSetup:
         """The cutter of a new recording."""
         longest = min(self.window_seconds, self.info.longest_window)
         pause = PAUSE if vad.pause is None else vad.pause
-        return Cutter(longest, self.stride_seconds, pause)
+        lookahead = 0.0 if self.detector is None else LOOKAHEAD
+        return Cutter(longest, self.stride_seconds, pause, lookahead)

@@ -37,7 +37,11 @@ class Span:
 
 
 class SpeechTrack(Protocol):
-    """A detector's result for one recording; `push` and `finish` may take long."""
+    """A detector's result for one recording.
+
+    `push` and `finish` may take long; the others may be called in another thread meanwhile. What
+    they say of a stretch does not change any more once all of its frames are known.
+    """
 
     def push(self, samples: Samples) -> None:
         """Take the next samples, [samples] of any length."""
@@ -85,8 +89,8 @@ class DetectorFeed:
         self._waiting.append(samples)
 
     def advance(self, until: float) -> None:
-        """Pass on the samples that lie before `until` seconds, as far as they were taken."""
-        wanted = round(until * SAMPLE_RATE)
+        """Pass on the frames that begin before `until` seconds, as far as they were taken."""
+        wanted = frames_between(0.0, until).stop * FRAME_SAMPLES
         while self._waiting and self._passed < wanted:
             block = self._waiting.popleft()
             now, later = np.split(block, [wanted - self._passed])

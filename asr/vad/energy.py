@@ -25,8 +25,7 @@ class Energy:
     def __init__(self) -> None:
         self._framer = Framer()
         self._gain = RunningGain()
-        self._levels = bytearray()
-        self._gains = bytearray()
+        self._frames = bytearray()  # [frames, 2]: level and gain, which come in one step
 
     def push(self, samples: Samples) -> None:
         self._take(self._framer.push(samples))
@@ -53,18 +52,20 @@ class Energy:
 
     def _take(self, frames: Samples) -> None:
         measured = levels(frames)
-        self._levels += _steps(measured - LOWEST)
-        self._gains += _steps(self._gain.push(measured))
+        gains = self._gain.push(measured)
+        self._frames += _steps(np.stack([measured - LOWEST, gains], axis=1))
 
     def _above_floor(self, start: float, end: float) -> Numbers:
         """dB by which each frame between `start` and `end` is above the noise floor."""
         place = frames_between(start, end)
         around = frames_between(start - MEMORY_SECONDS, end)
-        steps = np.frombuffer(bytes(self._levels[around]), np.uint8)
-        if not len(steps):
+        part = bytes(self._frames[2 * around.start : 2 * around.stop])
+        if not part:
             return np.zeros(0)
-        gains = np.frombuffer(bytes(self._gains[place]), np.uint8) * STEP
-        above: Numbers = steps[place.start - around.start :] * STEP + LOWEST - _floors(steps, gains)
+        steps, gains = np.frombuffer(part, np.uint8).reshape(-1, 2).T
+        first = place.start - around.start
+        floors = _floors(steps, gains[first:] * STEP)
+        above: Numbers = steps[first:] * STEP + LOWEST - floors
         return above
 
 

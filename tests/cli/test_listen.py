@@ -1,12 +1,14 @@
 """`python -m asr listen`: what it prints, for whom, and how it ends."""
 
 import asyncio
+import errno
 import io
 import json
 import os
 import re
 import signal
 import sys
+from functools import partial
 
 import pytest
 import soundfile
@@ -97,6 +99,16 @@ def sound(tmp_path):
     return str(file)
 
 
+def read_on(terminal):
+    """Read what the terminal has got next; it passes a program's output on in parts."""
+    try:
+        return terminal.read(65_536)
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return b""  # the program has closed its side, and all is read
+
+
 @pytest.fixture
 def in_terminal(monkeypatch):
     """Return a function that runs the command in a terminal, and returns what it shows."""
@@ -108,7 +120,7 @@ def in_terminal(monkeypatch):
             patched.setattr(sys, "stdout", stdout)
             assert run(["listen", *arguments]) == 0
         with os.fdopen(ours, "rb", buffering=0) as written:
-            return written.read(65_536).decode()
+            return b"".join(iter(partial(read_on, written), b"")).decode()
 
     return shown
 

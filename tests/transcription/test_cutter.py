@@ -79,6 +79,34 @@ def test_no_more_is_held_than_a_cutter_says_before(stride):
         assert sum(windows) + cutter.held_samples <= most
 
 
+@settings(max_examples=40)
+@given(
+    length=st.integers(1, 20 * SECOND),
+    block=st.integers(400, 4 * SECOND),
+    window=st.sampled_from([0.5, 3.0]),
+    stride=st.sampled_from([None, 0.1, 0.2]),
+    lookahead=st.floats(0.0, 2.0),
+)
+def test_a_lookahead_changes_when_windows_come_but_not_which(
+    length, block, window, stride, lookahead
+):
+    samples = np.random.default_rng(0).uniform(-1, 1, length).astype(np.float32)
+    cutter = Cutter(window, stride, lookahead_seconds=lookahead)
+    found, taken = [], 0
+    for start in range(0, length, block):
+        piece = samples[start : start + block]
+        taken += len(piece)
+        for each in cutter.push(piece):
+            assert round(each.end * SECOND) + round(lookahead * SECOND) <= taken
+            found.append(each)
+    found += cutter.finish()
+    expected = cut(samples, window, stride, block)
+    assert [(w.start, w.end, w.overlap) for w in found] == [
+        (w.start, w.end, w.overlap) for w in expected
+    ]
+    assert cutter.held_samples == 0
+
+
 def test_a_window_ends_amid_a_pause():
     windows = cut(speech(24.0, 1.0, 20.0))
     assert windows[0].end == pytest.approx(24.5, abs=0.4)

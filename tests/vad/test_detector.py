@@ -1,10 +1,15 @@
-"""A detector is fed with a recording no further than is asked."""
+"""A detector is fed with a recording no further than is asked, and asked in the meantime."""
+
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asr.vad.detector import CERTAIN_FRAMES, FRAME_SECONDS, DetectorFeed, likeliest
 from asr.vad.energy import Energy
+from asr.vad.loudness import RunningGain
 from tests.conftest import RATE
 from tests.vad.conftest import judged
 
@@ -15,10 +20,10 @@ def test_a_recording_is_read_as_far_as_is_asked_and_in_the_end_as_a_whole(silero
     for start in range(0, len(spoken.samples), 10 * RATE):
         feed.take(spoken.samples[start : start + 10 * RATE])
     feed.advance(4.0)
-    assert len(track.probabilities(0, 14)) == int(4.0 / FRAME_SECONDS)
+    assert len(track.probabilities(0, 14)) == math.ceil(4.0 / FRAME_SECONDS)
     feed.advance(3.0)
     feed.advance(11.0)
-    assert len(track.probabilities(0, 14)) == int(11.0 / FRAME_SECONDS)
+    assert len(track.probabilities(0, 14)) == math.ceil(11.0 / FRAME_SECONDS)
     feed.finish()
     whole = judged(silero, spoken.samples).probabilities(0, 14)
     assert np.allclose(track.probabilities(0, 14), whole, atol=1 / 255)
@@ -48,3 +53,44 @@ def test_no_speech_lasts_longer_than_its_recording(silero, spoken, begin):
         end = samples / RATE
         for spans in (track.spans(0.0, end + 1), track.voiced(0.0, end + 1)):
             assert end - FRAME_SECONDS <= spans[-1].end <= end
+
+
+@pytest.mark.parametrize("begin", [Energy, None], ids=["energy", "silero"])
+def test_a_track_may_be_asked_while_it_takes_samples(silero, spoken, begin, monkeypatch):
+    track = (begin or silero.begin)()
+    asked = []
+
+    class Asking(RunningGain):
+        """Asks in the middle of `push`, as another thread may."""
+
+        def push(self, measured):
+            gains = super().push(measured)
+            asked.append((track.is_possible(0, 14), track.spans(0, 14), track.voiced(0, 14)))
+            track.certainty(0, 14)
+            return gains
+
+    monkeypatch.setattr(track, "_gain", Asking())
+    told = []
+    for start in range(0, len(spoken.samples), RATE):
+        told.append((track.is_possible(0, 14), track.spans(0, 14), track.voiced(0, 14)))
+        track.push(spoken.samples[start : start + RATE])
+    assert [each for each in told if each not in asked] == []
+
+
+@pytest.mark.parametrize("begin", [Energy, None], ids=["energy", "silero"])
+@settings(max_examples=20, deadline=None)
+@given(until=st.floats(0.1, 8.0), more=st.floats(0.0, 6.0))
+def test_what_follows_changes_nothing_before(silero, spoken, begin, until, more):
+    track = (begin or silero.begin)()
+    feed = DetectorFeed(track)
+    feed.take(spoken.samples)
+
+    def told():
+        return (track.spans(0, until), track.voiced(0, until), track.is_possible(0, until))
+
+    feed.advance(until)
+    before = told()
+    feed.advance(until + more)
+    assert told() == before
+    feed.finish()
+    assert told() == before

@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from asr.audio.decoder import Decoder
 from asr.engines.engine import Window, WindowResult
 from asr.errors import BadAudio, BadRequest, QueueFull
+from asr.metrics import Metrics
 from asr.options import AudioPart, Options, SpeakerOptions
 from asr.transcript import Transcript
 from asr.transcription.channels.channel_set import ChannelSet
+from asr.transcription.coverage import MAX_DISTANCE
 from asr.transcription.scheduled_request import Timings
+from asr.transcription.setup import TranscriptionSetup
 from asr.transcription.transcriber import Transcriber
-from asr.vad.detector import Detector
+from asr.vad.detector import Detector, Span
+from asr.vad.energy import Energy
+from models.demo import synthesise
 from tests.conftest import RATE, KnownSpeech, eventually, tone, wav
 from tests.support.fake_engine import FakeEngine
 from tests.support.transcribers import whole
@@ -51,6 +57,27 @@ def expected(seconds: int) -> list[tuple[int | None, str]]:
 
 def said(transcript: Transcript) -> list[tuple[int | None, str]]:
     return [(segment.channel, segment.text) for segment in transcript.segments]
+
+
+@pytest.mark.parametrize(("window_seconds", "stride"), [(30.0, None), (2.0, None), (10.0, 1.0)])
+def test_later_audio_changes_nothing_that_decides_about_a_window(
+    window_seconds: float, stride: float | None
+) -> None:
+    detector = Detector(lambda _: Energy())
+    setup = TranscriptionSetup(
+        Decoder(0.0, 1), FakeEngine().info, Metrics(), window_seconds, stride, detector=detector
+    )
+    channels = ChannelSet(setup, Options())
+    samples = synthesise.recording(70, "en", seed=6).samples
+    told: list[tuple[float, list[Span]]] = []
+    for start in range(0, len(samples), RATE // 2):
+        channels.take(samples[start : start + RATE // 2])
+        while (channel := channels.complete) is not None:
+            until = channel.cut().end + MAX_DISTANCE
+            told.append((until, channel.speech(0.0, until)))
+    channels.detect_rest()
+    assert told == [(until, channels.all[0].speech(0.0, until)) for until, _ in told]
+    assert told
 
 
 @pytest.mark.parametrize("window_seconds", [30.0, 5.0])
