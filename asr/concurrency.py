@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
@@ -60,12 +61,42 @@ async def run_in_daemon(function: Callable[[], Result]) -> Result:
     return await asyncio.wrap_future(done)
 
 
+async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks and wait until they have ended: then nothing uses any more what they used.
+
+    Who is cancelled meanwhile, however often, waits too. What the tasks raise is for their owner.
+    """
+    for task in tasks:
+        task.cancel()
+    await until_done(tasks)
+
+
+async def until_done(futures: Iterable[asyncio.Future[Any]], within: float = math.inf) -> bool:
+    """Wait for all, at most so many seconds, and return whether they are done.
+
+    Who is cancelled meanwhile, however often, waits too, and is told afterwards.
+    """
+    pending = set(futures)
+    for future in pending:
+        future.add_done_callback(_seen)
+    ends_at = time.monotonic() + within
+    cancelled: asyncio.CancelledError | None = None
+    while pending and (left := ends_at - time.monotonic()) > 0:
+        try:
+            _, pending = await asyncio.wait(pending, timeout=None if left == math.inf else left)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            pending = {future for future in pending if not future.done()}
+    if cancelled is not None:
+        raise cancelled
+    return not pending
+
+
 async def _finished(future: asyncio.Future[Result]) -> Result:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        future.add_done_callback(_seen)
-        await asyncio.wait([future])
+        await until_done([future])
         raise
 
 

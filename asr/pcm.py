@@ -153,11 +153,15 @@ class ChannelMixer:
 
     def _mixed(self, frames: Frames, hop: int) -> Samples:
         """Mix whole hops."""
-        if self._signs is None and frames.shape[0] and not self._is_suspect(frames, hop):
+        suspects = self._suspects(frames, hop)
+        if self._signs is None and not suspects.any():
             return self._plain(frames)
         parts = []
-        for start in range(0, len(frames), hop):
-            part = frames[start : start + hop]
+        for number, is_suspect in enumerate(suspects):
+            part = frames[number * hop : (number + 1) * hop]
+            if self._signs is None and not is_suspect:
+                parts.append(self._plain(part))
+                continue
             before, self._signs = self._signs, _signs(self._changes(part), self._signs)
             mixed = self._with(self._signs, part)
             if before != self._signs:
@@ -165,18 +169,19 @@ class ChannelMixer:
             parts.append(mixed)
         return np.concatenate(parts)
 
-    def _is_suspect(self, frames: Frames, hop: int) -> bool:
-        """Whether channels may oppose each other in one of the hops."""
+    def _suspects(self, frames: Frames, hop: int) -> npt.NDArray[np.bool_]:
+        """Whether channels may oppose each other, for each of the hops."""
         hops = frames.reshape(-1, hop, frames.shape[1])
         far = FIRST_LOOK * self._step
         later = self._channels(hops[:, self._step :: far])
         values = self._channels(hops[:, ::far][:, : later.shape[1]])
         if later.shape[-1] != 2 or later.shape[1] < FIRST_LOOK:
-            return True
+            return np.ones(len(hops), np.bool_)
         first, second = np.moveaxis(np.subtract(later, values, dtype=np.float32), -1, 0)
         together = np.einsum("hm,hm->h", first, second)
         powers = np.einsum("hm,hm->h", first, first) + np.einsum("hm,hm->h", second, second)
-        return bool(np.any(2 * together < SUSPECTED * powers))
+        suspects: npt.NDArray[np.bool_] = 2 * together < SUSPECTED * powers
+        return suspects
 
     def _changes(self, frames: Frames) -> Samples:
         """The differences between samples of one hop: a constant or a hum counts for little.

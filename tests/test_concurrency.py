@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from asr.concurrency import Outage, ThreadPool, WaitBudget, run_in_thread
+from asr.concurrency import (
+    Outage,
+    ThreadPool,
+    WaitBudget,
+    end_tasks,
+    run_in_thread,
+    until_done,
+)
 from tests.conftest import PATIENCE_SECONDS
 from tests.support.clock import Clock
 
@@ -44,7 +51,8 @@ async def test_only_one_piece_of_work_is_begun_that_no_thread_is_free_for(
     assert all(await asyncio.gather(*work))
 
 
-async def test_who_is_cancelled_waits_for_the_thread(threads: ThreadPool) -> None:
+@pytest.mark.parametrize("times", [1, 3])
+async def test_who_is_cancelled_waits_for_the_thread(threads: ThreadPool, times: int) -> None:
     began, may_end = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -53,13 +61,44 @@ async def test_who_is_cancelled_waits_for_the_thread(threads: ThreadPool) -> Non
 
     task = asyncio.create_task(threads.run(work))
     await asyncio.to_thread(began.wait, 60)
-    task.cancel()
-    for _ in range(50):
-        await asyncio.sleep(0)
+    for _ in range(times):
+        task.cancel()
+        for _ in range(50):
+            await asyncio.sleep(0)
     assert not task.done()
     may_end.set()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_who_ends_a_task_waits_for_it_however_often_he_is_cancelled() -> None:
+    may_end = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await may_end.wait()
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    ending = asyncio.create_task(end_tasks(task))
+    for _ in range(3):
+        await asyncio.sleep(0.01)
+        assert not ending.done()
+        ending.cancel()
+    may_end.set()
+    with pytest.raises(asyncio.CancelledError):
+        await ending
+    assert task.cancelled()
+
+
+async def test_what_does_not_end_is_waited_for_no_longer_than_was_asked() -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    assert not await until_done([future], 0.01)
+    future.set_result(None)
+    assert await until_done([future], 0.01)
+    assert await until_done([])
 
 
 async def test_a_failure_after_its_caller_has_left_is_not_logged(threads: ThreadPool) -> None:

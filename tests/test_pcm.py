@@ -98,6 +98,19 @@ def test_channels_that_hardly_agree_keep_the_sign_they_had() -> None:
     assert np.abs(mixed(np.concatenate([apart, opposed]))[:start] - plain_mix(apart)).max() == 0
 
 
+def test_a_hop_is_judged_alike_beside_any_other() -> None:
+    """Channels that oppose each other but for the samples that are looked at first."""
+    hidden = np.where(np.arange(RATE) % 8 < 2, 0, noise(0)[:RATE])
+    faint = 0.01 * noise(1)[:RATE]
+    opposed = noise(2)[:RATE]
+    frames = np.float32(np.stack([[hidden + faint, faint - hidden], [opposed, -opposed]]))
+    frames = frames.transpose(0, 2, 1).reshape(-1, 2)
+    whole = ChannelMixer(RATE).push(frames, True)
+    mixer = ChannelMixer(RATE)
+    parts = [mixer.push(frames[:RATE], False), mixer.push(frames[RATE:], True)]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
 @settings(max_examples=25)
 @given(sizes=st.lists(st.integers(1, 20_000), max_size=12), seed=st.integers(0, 99))
 def test_pieces_of_any_size_are_mixed_alike(sizes: list[int], seed: int) -> None:

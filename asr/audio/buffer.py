@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import BinaryIO
 
-from asr.concurrency import ThreadPool
+from asr.concurrency import ThreadPool, end_tasks
 from asr.errors import ServerError
 from asr.resources import spool
 
@@ -57,8 +57,7 @@ class StreamBuffer(AsyncIterator[bytes]):
         self._filler = asyncio.create_task(self._fill(stream))
 
     async def close(self) -> None:
-        self._filler.cancel()
-        await asyncio.gather(self._filler, return_exceptions=True)
+        await end_tasks(self._filler)
 
     def when_filled(self, call: Callable[[], None]) -> None:
         """Call `call` once no more is read: all is here, or the buffer is closed."""

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Sequence
 from asr.audio.damage import Damage
 from asr.audio.ffmpeg_messages import Messages
 from asr.audio.streams import Source
+from asr.concurrency import until_done
 from asr.errors import AsrError, BadAudio, DecoderFailed
 from asr.resources.exhaustion import require_descriptors, run_out
 
@@ -148,16 +149,17 @@ class FfmpegProcess:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        for task in (self._feeder, self._reader):
-            task.cancel()
-        rest = _discarded(self._output)  # `wait` needs the pipe read to its end
-        ends = asyncio.gather(
-            self._process.wait(), rest, self._feeder, self._reader, return_exceptions=True
-        )
+        self._feeder.cancel()
+        self._reader.cancel()
+        # `wait` needs the pipe read to its end
+        rest = asyncio.create_task(_discarded(self._output))
+        end = asyncio.create_task(self._process.wait())
         try:
-            async with asyncio.timeout(END_SECONDS):
-                await ends
-        except TimeoutError:
+            has_ended = await until_done([end, rest, self._feeder, self._reader], END_SECONDS)
+        finally:
+            end.cancel()
+            rest.cancel()
+        if not has_ended:
             log.error("a decoder does not end, or another process holds its pipes")
             self._process._transport.close()  # type: ignore[attr-defined]
 

@@ -7,6 +7,7 @@ import logging
 
 from asr.audio.buffer import StreamBuffer
 from asr.audio.ffmpeg_process import DESCRIPTORS
+from asr.concurrency import end_tasks
 from asr.resources.exhaustion import max_descriptors
 
 log = logging.getLogger(__name__)
@@ -38,9 +39,7 @@ class ProcessLimit:
             if full.done():
                 full.result()
         finally:
-            turn.cancel()
-            full.cancel()
-            await asyncio.gather(turn, full, return_exceptions=True)
+            await end_tasks(turn, full)
 
     async def _turn(self, buffer: StreamBuffer) -> None:
         await self._arriving.acquire()

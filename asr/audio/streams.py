@@ -8,7 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Iterable
 from typing import BinaryIO
 
-from asr.concurrency import ThreadPool
+from asr.concurrency import ThreadPool, end_tasks
 from asr.errors import ServerError
 from asr.resources import spool
 from asr.resources.spool import Spool
@@ -75,8 +75,7 @@ class Rewindable(AsyncIterator[bytes]):
 
     async def aclose(self) -> None:
         if self._next is not None:
-            self._next.cancel()
-            await asyncio.gather(self._next, return_exceptions=True)
+            await end_tasks(self._next)
         self.release()
 
     def release(self) -> None:

@@ -14,6 +14,7 @@ import soundfile
 from asr.api.asr_answer import formatted
 from asr.cli.output import write_whole
 from asr.cli.recordings import Recording
+from asr.concurrency import end_tasks
 from asr.errors import AsrError
 from asr.options import Options
 from asr.transcript import Transcript
@@ -89,9 +90,7 @@ class Batch:
                     yield None
                 yield result
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
 
     async def _work(
         self, waiting: Iterator[tuple[Recording, Track]], results: asyncio.Queue[FileResult]

@@ -26,6 +26,7 @@ from asr.cli.options import IDS, QUIET, output_options, server_options
 from asr.cli.output import write_whole
 from asr.cli.progress import AudioBar, say
 from asr.cli.recordings import SUFFIXES, Format
+from asr.concurrency import end_tasks
 
 AT_ONCE = 16  # So many jobs are followed at once, each by a connection.
 LOST_SECONDS = 60.0  # A server that was there and is gone for so many seconds is given up.
@@ -133,9 +134,7 @@ async def _wait(
                     ended += len(done)
                     watch.show(bar, ended, len(ids))
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end_tasks(*tasks)
     return int(completed < len(ids))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from aiohttp import web
 
+from asr.concurrency import end_tasks
 from asr.errors import AsrError, Failure
 from asr.formats.events import Event
 from asr.http.app_keys import CONFIG
@@ -136,8 +137,7 @@ async def paced(
             yield event
     finally:
         if coming is not None:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+            await end_tasks(coming)
         await events.aclose()
 
 

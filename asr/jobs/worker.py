@@ -242,8 +242,9 @@ class Worker:
         before = dict(self._running)
         owned = await self._place.store.beat(self._owner)
         for job_id, running in before.items():
-            is_ending = running.is_finishing or self._running.get(job_id) is not running
-            if job_id not in owned and not is_ending and running.task is not None:
+            is_ending = running.is_finishing or running.is_lost
+            is_ours = job_id in owned or self._running.get(job_id) is not running
+            if not is_ours and not is_ending and running.task is not None:
                 running.is_lost = True
                 running.task.cancel()
         if self._strays is not None:

@@ -9,6 +9,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Self
 
+from asr.concurrency import end_tasks
 from asr.errors import EngineDead
 from asr.live.decoding.transcriber import LiveTranscriber
 from asr.live.decoding.windows import WindowDecoder
@@ -102,9 +103,7 @@ class LiveSession:
     ) -> None:
         self._begun.discard(self)
         self._expiry.cancel()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         self._outbox.end()
 
     @property

@@ -12,6 +12,7 @@ import time
 from types import TracebackType
 from typing import BinaryIO
 
+from asr.concurrency import end_tasks
 from asr.errors import ServerError, StorageFailed, StorageFull
 from asr.resources.exhaustion import run_out
 
@@ -162,8 +163,7 @@ class SpoolCheck:
 
     async def aclose(self) -> None:
         if self._check is not None:
-            self._check.cancel()
-            await asyncio.gather(self._check, return_exceptions=True)
+            await end_tasks(self._check)
 
     def problem(self) -> str | None:
         """Why no temporary file can be written, by the last check; begin the next one."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
-from asr.concurrency import Outage
+from asr.concurrency import Outage, end_tasks
 from asr.http.app_keys import MEMORY
 from asr.resources.freed_memory import trim_function
 from asr.resources.memory_budget import BodyMemory
@@ -24,8 +24,7 @@ async def give_back_when_idle(app: web.Application) -> AsyncIterator[None]:
     """Watch for idle moments as long as the app runs."""
     watcher = asyncio.create_task(_watch(IdleMoments(app[MEMORY]), trim_function()))
     yield
-    watcher.cancel()
-    await asyncio.gather(watcher, return_exceptions=True)
+    await end_tasks(watcher)
 
 
 async def _watch(moments: IdleMoments, trim: Callable[[int], object]) -> None:

@@ -10,6 +10,7 @@ from functools import partial
 
 from aiohttp import web
 
+from asr.concurrency import end_tasks
 from asr.http import app_keys
 from asr.http.local_files import open_inside
 from asr.http.sources import BodyLimits
@@ -71,8 +72,7 @@ class JobWork:
                 yield
         finally:
             self._worker = None
-            expiring.cancel()
-            await asyncio.gather(expiring, return_exceptions=True)
+            await end_tasks(expiring)
             await worker.stop()
 
     @contextlib.asynccontextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from asr.concurrency import Outage
+from asr.concurrency import Outage, end_tasks
 from asr.config.config import Config
 from asr.errors import ConfigError, ShuttingDown
 from asr.http.app_keys import LIVE, SCHEDULER
@@ -198,8 +198,7 @@ async def _is_set_up(runner: web.AppRunner, stop: asyncio.Event) -> bool:
     if setup.done():
         setup.result()
         return True
-    setup.cancel()
-    await asyncio.gather(setup, return_exceptions=True)
+    await end_tasks(setup)
     return False
 
 
@@ -210,8 +209,7 @@ async def _swept(pool: ConnectionPool, seconds: float) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        sweeper.cancel()
-        await asyncio.gather(sweeper, return_exceptions=True)
+        await end_tasks(sweeper)
 
 
 async def _sweep(pool: ConnectionPool, errors: RepeatedErrors, seconds: float) -> None:

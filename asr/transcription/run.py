@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
 
 from asr.audio.streams import Source
+from asr.concurrency import end_tasks
 from asr.engines.engine import Window, WindowResult
 from asr.options import Options
 from asr.transcript import LanguageDetection, SpeakerTurn, Transcript
@@ -126,8 +127,7 @@ class TranscriptionRun:
                 request.take(result)
             await producer
         finally:
-            producer.cancel()
-            await asyncio.gather(producer, return_exceptions=True)
+            await end_tasks(producer)
 
     def _apply_policy(self) -> bool:
         """Let the options be those to be carried out; return whether words may be shown.

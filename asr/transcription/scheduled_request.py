@@ -114,8 +114,7 @@ class ScheduledRequest:
         Raises:
             QueueFull: others have filled the queue since `admit`.
         """
-        self._uncut = samples
-        self._count()
+        self._count(samples, self._lagging)
 
     def lag(self, samples: int) -> None:
         """Set how many samples wait for the diarizer.
@@ -123,8 +122,7 @@ class ScheduledRequest:
         Raises:
             QueueFull: others have filled the queue since `admit`.
         """
-        self._lagging = samples
-        self._count()
+        self._count(self._uncut, samples)
         self._account.changed.set()
 
     def lengthen(self, working_set: int) -> None:
@@ -144,7 +142,7 @@ class ScheduledRequest:
     def take(self, result: WindowResult) -> None:
         """Count the window of `result` no more: the next reader in line is done with it."""
         self._untaken.remove(len(result.window.samples))
-        self._count()
+        self._count(self._uncut, self._lagging)
         self._account.changed.set()
 
     def submit(self, window: Window) -> ScheduledWindow:
@@ -184,8 +182,7 @@ class ScheduledRequest:
 
     def complete(self) -> None:
         """Mark the request as complete: no window will follow."""
-        self._uncut = 0
-        self._count()
+        self._count(0, self._lagging)
         self._account.complete()
 
     def finish(self, result: WindowResult) -> None:
@@ -217,10 +214,11 @@ class ScheduledRequest:
         most = self._scheduler.windows_ahead(self.is_job)
         return len(self._unfinished) < most and len(self._untaken) < UNREAD * most
 
-    def _count(self) -> None:
-        samples = self._uncut + sum(self._untaken) + self._lagging
-        if not self._account.hold(samples):
+    def _count(self, uncut: int, lagging: int) -> None:
+        """Count so many samples; those that are refused are not counted."""
+        if not self._account.hold(uncut + sum(self._untaken) + lagging):
             raise self._scheduler.refusal()
+        self._uncut, self._lagging = uncut, lagging
 
 
 def _as_ours(error: Exception) -> AsrError:

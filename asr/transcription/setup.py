@@ -62,5 +62,4 @@ class TranscriptionSetup:
         """The cutter of a new recording."""
         longest = min(self.window_seconds, self.info.longest_window)
         pause = PAUSE if vad.pause is None else vad.pause
-        lookahead = 0.0 if self.detector is None else LOOKAHEAD
-        return Cutter(longest, self.stride_seconds, pause, lookahead)
+        return Cutter(longest, self.stride_seconds, pause, LOOKAHEAD)

@@ -65,6 +65,37 @@ class SpeechTrack(Protocol):
         """Where a voice is heard, frame by frame: without its pauses, however short."""
 
 
+class TrackUntil:
+    """A track as it is at a moment of the recording: what follows changes nothing that it says.
+
+    Args:
+        end: seconds from the recording's start; a frame that ends later does not count.
+    """
+
+    def __init__(self, track: SpeechTrack, end: float) -> None:
+        self._track = track
+        # The middle of the last frame: no rounding makes it that of another one.
+        self._end = (round(end * SAMPLE_RATE) // FRAME_SAMPLES - 0.5) * FRAME_SECONDS
+
+    def push(self, samples: Samples) -> None:
+        raise RuntimeError(f"a track that ends takes no {len(samples)} samples more")
+
+    def finish(self) -> None:
+        """It has ended."""
+
+    def is_possible(self, start: float, end: float) -> bool:
+        return self._track.is_possible(start, min(end, self._end))
+
+    def spans(self, start: float, end: float) -> list[Span]:
+        return self._track.spans(start, min(end, self._end))
+
+    def certainty(self, start: float, end: float) -> float | None:
+        return self._track.certainty(start, min(end, self._end))
+
+    def voiced(self, start: float, end: float) -> list[Span]:
+        return self._track.voiced(start, min(end, self._end))
+
+
 @dataclass(frozen=True)
 class Detector:
     """A way to detect speech, which begins a new track for each recording."""

@@ -6,11 +6,15 @@ import asyncio
 import contextlib
 import io
 import struct
+import tempfile
+import threading
 import tracemalloc
 from collections.abc import AsyncIterator
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from asr.audio.damage import Damage
 from asr.audio.decoder import MAX_BOXES, Decoder, needs_seeking
@@ -283,6 +287,42 @@ async def test_a_decoder_in_a_thread_that_fails_says_so(
     monkeypatch.setattr("asr.pcm.Resampler.push", fail)
     with pytest.raises(kind, match=message):
         await decoded(decoder, stream(encoded(name)))
+
+
+async def test_a_file_is_closed_after_its_reader_however_often_that_is_cancelled(
+    decoder: Decoder,
+) -> None:
+    """libsndfile reads freed memory otherwise, and the process ends."""
+    began, may_go_on = threading.Event(), threading.Event()
+    has_block = asyncio.Event()
+    closed: list[bool] = []
+
+    class SlowFile(io.FileIO):
+        def readinto(self, buffer: Any, /) -> int:
+            if has_block.is_set() and not may_go_on.is_set():
+                began.set()
+                may_go_on.wait(PATIENCE_SECONDS)
+                closed.append(self.closed)
+            return super().readinto(buffer) or 0
+
+    async def read(file: SlowFile) -> None:
+        async for _ in decoder.blocks(file):
+            has_block.set()
+
+    sound = np.random.default_rng(0).normal(0, 0.1, 60 * SAMPLE_RATE)
+    with tempfile.NamedTemporaryFile(suffix=".flac") as written:
+        soundfile.write(written.name, sound, SAMPLE_RATE)
+        with SlowFile(written.name) as file:
+            task = asyncio.create_task(read(file))
+            await asyncio.to_thread(began.wait, PATIENCE_SECONDS)
+            for _ in range(3):
+                task.cancel()
+                await asyncio.sleep(0.01)
+            assert not task.done()
+            may_go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    assert closed == [False]
 
 
 async def test_without_ffmpeg_a_damaged_flac_is_decoded_up_to_its_damage() -> None:

@@ -9,7 +9,7 @@ import pytest
 from asr.audio.streams import stream_of
 from asr.errors import BadUrl, EngineDead, OutOfResources, StorageFailed, StoreUnavailable
 from asr.jobs import worker as module
-from asr.jobs.attempt import JobMeans
+from asr.jobs.attempt import JobAttempt, JobMeans
 from asr.jobs.job import JobKind, JobState, Outcome
 from asr.jobs.submission import Webhook
 from asr.jobs.worker import Worker, WorkerLimits
@@ -145,6 +145,26 @@ async def test_a_cancelled_job_leaves_the_engine_within_a_step_and_its_upload_is
     assert len(engine.steps) <= steps_before + 1
     assert (await jobs.get(job.id, "")).state is JobState.CANCELLED
     assert list(place.uploads._files.ls(place.uploads._place)) == []
+
+
+async def test_a_cancelled_job_has_the_time_to_leave_what_it_uses(jobs, workers, monkeypatch):
+    begun, left = asyncio.Event(), []
+
+    async def outcome(_):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(10 * module.BEAT_SECONDS)
+            left.append(True)
+
+    monkeypatch.setattr(JobAttempt, "outcome", outcome)
+    worker = workers()
+    job = await uploaded(jobs, CLIP)
+    await begun.wait()
+    await jobs.cancel(job.id, "")
+    await eventually(lambda: not worker._running)
+    assert left == [True]
 
 
 async def test_a_client_runs_no_more_jobs_at_once_than_it_may(jobs, engine, workers):

@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asr.vad.detector import CERTAIN_FRAMES, FRAME_SECONDS, DetectorFeed, likeliest
+from asr.vad.detector import (
+    CERTAIN_FRAMES,
+    FRAME_SECONDS,
+    DetectorFeed,
+    TrackUntil,
+    likeliest,
+)
 from asr.vad.energy import Energy
 from asr.vad.loudness import RunningGain
 from tests.conftest import RATE
@@ -94,3 +100,18 @@ def test_what_follows_changes_nothing_before(silero, spoken, begin, until, more)
     assert told() == before
     feed.finish()
     assert told() == before
+
+
+@pytest.mark.parametrize("begin", [Energy, None], ids=["energy", "silero"])
+@settings(max_examples=20, deadline=None)
+@given(end=st.floats(0.0, 13.0), start=st.floats(0.0, 14.0), seconds=st.floats(0.0, 3.0))
+def test_a_track_until_a_moment_hears_nothing_behind_it(silero, spoken, begin, end, start, seconds):
+    short, long = ((begin or silero.begin)() for _ in range(2))
+    short.push(spoken.samples[: round(end * RATE)])
+    long.push(spoken.samples)
+    asked = start, start + seconds
+    for track in (TrackUntil(short, end), TrackUntil(long, end)):
+        assert track.is_possible(*asked) == short.is_possible(*asked)
+        assert track.spans(*asked) == short.spans(*asked)
+        assert track.voiced(*asked) == short.voiced(*asked)
+        assert track.certainty(*asked) == short.certainty(*asked)

@@ -105,7 +105,8 @@ class ListenDoor(requests.NotedDoor):
         super().__init__(request, stack)
         self._media_type = media_type
         self._digest = hashlib.sha256()
-        self._is_hashed = False
+        self._is_hashed = False  # or is while it passes
+        self._has_passed = False
 
     async def received(self, audio: AsyncIterator[bytes]) -> Source:
         self._is_hashed = True
@@ -116,8 +117,9 @@ class ListenDoor(requests.NotedDoor):
         return await self.received(source) if isinstance(source, AsyncIterator) else source
 
     def with_hash(self, answer: AnswerDetails) -> AnswerDetails:
-        """`answer` with the hash of the bytes that have passed."""
-        return answer.model_copy(update={"sha256": self._digest.hexdigest()})
+        """`answer` with the hash of the bytes; without it where not all were needed."""
+        known = self._digest.hexdigest() if self._has_passed else ""
+        return answer.model_copy(update={"sha256": known})
 
     async def hashed(self, source: Source) -> Source:
         """`source`, which is hashed while it passes, or has been: a file of a form, or a path."""
@@ -126,12 +128,14 @@ class ListenDoor(requests.NotedDoor):
         if isinstance(source, AsyncIterator):
             return await self.received(source)
         await run_in_thread(_read, source, self._digest)
+        self._has_passed = True
         return source
 
     async def _passing(self, audio: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for data in audio:
             self._digest.update(data)
             yield data
+        self._has_passed = True
 
 
 def _read(file: BinaryIO, digest: hashlib._Hash) -> None:

@@ -171,7 +171,9 @@ class ModelInfo(BaseModel):
 class ListenMetadata(BaseModel):
     transaction_key: str = Field(description="Always `deprecated`, as at Deepgram")
     request_id: str
-    sha256: str = Field(description="Of the bytes; empty where a job fetches them from a URL")
+    sha256: str = Field(
+        description="Of the bytes; empty where a job fetches them from a URL, or not all were read"
+    )
     created: str = Field(examples=["2026-11-29T12:00:00.000Z"])
     duration: float = Field(description="Seconds of audio")
     channels: int

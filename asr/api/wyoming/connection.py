@@ -30,7 +30,7 @@ from asr.api.wyoming.means import ConnectionMeans
 from asr.api.wyoming.reader import EventReader, IncomingEvent
 from asr.api.wyoming.recording import ArrivingRecording, AskedTranscript, asked_of, format_of
 from asr.api.wyoming.sender import EventSender
-from asr.concurrency import WaitBudget
+from asr.concurrency import WaitBudget, end_tasks
 from asr.errors import AsrError, BadRequest, Failure, ShuttingDown
 from asr.formats.writers import PlainText
 from asr.http.admission import BUFFER_BYTES, REQUEST_BYTES
@@ -92,7 +92,7 @@ class WyomingConnection:
         reading = asyncio.create_task(self._read())
         try:
             failure = await self._ended
-            await _cancelled(reading)
+            await end_tasks(reading)
             if failure is not None:
                 await self._refuse(failure)
         except ConnectionError as error:
@@ -269,9 +269,9 @@ class WyomingConnection:
 
     async def _close(self, reading: asyncio.Task[None]) -> None:
         self._sender.close()
-        await _cancelled(reading)
+        await end_tasks(reading)
         if self._work is not None:
-            await _cancelled(self._work)
+            await end_tasks(self._work)
         await self._sender.closed()
 
 
@@ -282,8 +282,3 @@ def _failure(error: Exception, name: str) -> Failure:
         log.exception("%s failed", name, exc_info=error)
     log.info("%s: %d %r", name, failure.status, failure.message)
     return failure
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from asr.cli.live.interruption import Interruption
+from asr.concurrency import end_tasks
 from asr.errors import EngineDead
 from asr.live.events import Failed, LiveEvent
 from asr.live.session import EndReason, LiveSession
@@ -104,12 +105,10 @@ async def run(
             failed += isinstance(event, Failed)
     finally:
         output.close()
-        for task in (sending, finishing):
-            task.cancel()
-        ended = await asyncio.gather(sending, finishing, return_exceptions=True)
-    for result in ended:
-        if isinstance(result, Exception):
-            raise result
+        await end_tasks(sending, finishing)
+    for task in (sending, finishing):
+        if not task.cancelled():
+            task.result()
     return failed
 
 

@@ -59,7 +59,7 @@ class Finals:
 
     async def _whole(self, window: Window, take: Take) -> WindowResult:
         """The result of a window, its gaps decoded again."""
-        coverage = self._decoder.coverage()
+        coverage = self._decoder.coverage(window)
         result = await self._decoded(window)
         if self._decoder.has_words and result.segments and confidence(result) < SURE:
             result = await self._in_context(result, take) or result
@@ -119,14 +119,15 @@ class Finals:
         """
         utterance = take.utterance
         start, end = utterance.words[-1].end, take.end / SAMPLE_RATE
-        missing = sum(span.seconds for span in self._decoder.track.spans(start, end))
+        heard = self._decoder.heard_until(end)
+        missing = sum(span.seconds for span in heard.spans(start, end))
         if missing < SHORTEST_LAST:
             return
         first = round(start * SAMPLE_RATE)
         window = self._decoder.window(utterance, take.samples[first - take.start :], first)
         options = self._decoder.prompted(window.options, utterance.text)
         result = await self._decoder.decode(replace(window, options=options))
-        result = self._decoder.coverage().without_invented(result)
+        result = self._decoder.coverage(window).without_invented(result)
         utterance.add(_words(result), result)
 
 

@@ -110,7 +110,8 @@ class Partials:
         logprobs = [s.avg_logprob for s in result.segments if s.avg_logprob is not None]
         if likely is not None and any(value < likely for value in logprobs):
             return False
-        return self._decoder.coverage().without_invented(result).segments == result.segments
+        kept = self._decoder.coverage(result.window).without_invented(result)
+        return kept.segments == result.segments
 
     def _has_language(self, utterance: LiveUtterance, result: WindowResult) -> bool:
         """Whether the text is surely in the language that is spoken."""

@@ -123,5 +123,6 @@ class LiveTranscriber:
         if not words:
             return ()
         whole = Segment(words[0].start, words[-1].end, utterance.text, words)
-        [trimmed] = TimeTrimmer(self._decoder.track).trim([whole])
+        heard = self._decoder.heard_until(utterance.end / SAMPLE_RATE)
+        [trimmed] = TimeTrimmer(heard).trim([whole])
         return trimmed.words

@@ -15,7 +15,7 @@ from asr.transcription.coverage import SpeechCoverage
 from asr.transcription.scheduled_request import ScheduledRequest
 from asr.transcription.scheduler import Scheduler
 from asr.transcription.setup import TranscriptionSetup
-from asr.vad.detector import SpeechTrack
+from asr.vad.detector import SpeechTrack, TrackUntil
 
 LEAST_SPEECH = 0.2  # A window with fewer seconds of speech is not sent to the engine.
 
@@ -39,7 +39,7 @@ class WindowDecoder:
         self._setup = setup
         self._scheduler = scheduler
         self._is_ahead = is_ahead
-        self.track = track
+        self._track = track
         self.is_diarized = False  # whether the diarizer takes the windows, too
 
     @property
@@ -110,9 +110,13 @@ class WindowDecoder:
 
     def is_silent(self, window: Window) -> bool:
         """Whether the detector knows of too little speech in `window`."""
-        voiced = self.track.voiced(window.start, window.end)
+        voiced = self.heard_until(window.end).voiced(window.start, window.end)
         return sum(span.seconds for span in voiced) < LEAST_SPEECH
 
-    def coverage(self) -> SpeechCoverage:
-        """The rules for invented and for missing text."""
-        return SpeechCoverage(self.track, 0.0, self._setup.metrics)
+    def coverage(self, window: Window) -> SpeechCoverage:
+        """The rules for invented and for missing text of a window."""
+        return SpeechCoverage(self.heard_until(window.end), 0.0, self._setup.metrics)
+
+    def heard_until(self, end: float) -> SpeechTrack:
+        """What the detector said when so many seconds were heard, however many are heard now."""
+        return TrackUntil(self._track, end)

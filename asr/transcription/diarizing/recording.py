@@ -107,9 +107,9 @@ class DiarizedRecording:
         Raises:
             QueueFull: others have filled the queue.
         """
+        self._request.lag(self._behind + len(block))
         self._inbox.append(block)
         self._pushed += len(block)
-        self._request.lag(self._behind)
         self._worker.wake(self)
 
     def complete(self) -> None:
@@ -181,8 +181,7 @@ class DiarizedRecording:
     def _work(self) -> Piece:
         is_complete = self._is_complete  # if so, all blocks have come
         session = self._session = self._session or self._diarizer.begin(self._speakers)
-        while self._inbox:
-            block = self._inbox.popleft()
+        while (block := self._next_block()) is not None:
             session.push(block)
             self._taken += len(block)
         if is_complete:
@@ -193,6 +192,12 @@ class DiarizedRecording:
             return Piece(self._taken, worked, has_more)
         self._has_ended = True
         return Piece(self._taken, worked, has_more, session.finish())
+
+    def _next_block(self) -> Samples | None:
+        try:
+            return self._inbox.popleft()
+        except IndexError:  # nothing was left, or it was closed in this moment
+            return None
 
     def _tell(self, function: object, argument: object) -> None:
         try:

@@ -9,8 +9,11 @@ from asr.errors import BadRequest, TranscriptionFailed
 from asr.live.events import Completed, Delta, Failed, Hypothesis, SpeechStopped
 from asr.live.options import LiveOptions
 from asr.options import Options
+from asr.transcript import Segment
 from tests.conftest import eventually
+from tests.support.fake_engine import FakeEngine
 from tests.support.live import (
+    DETECTED,
     PCM,
     POLICY,
     LoudTrack,
@@ -374,3 +377,40 @@ async def test_words_that_were_given_out_stay_whatever_context_says(make_session
     early = "".join(e.text for e in events[stopped[0] + 3 : stopped[1]] if isinstance(e, Delta))
     assert early
     assert texts(events)[1].startswith(early)
+
+
+def polite(window):
+    """Write a text where nobody speaks, and one at the end that is doubted."""
+    ghost = Segment(2.0, 3.0, " Thank you.")
+    doubted = Segment(window.seconds - 0.05, window.seconds, " You.", doubt="unlikely")
+    written = [Segment(0.0, 0.5, " Hello."), *([ghost] if window.seconds > 2.5 else [doubted])]
+    return WindowResult(window, tuple(written) if window.start < 0.5 else (), "en")
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+@pytest.mark.parametrize(
+    ("options", "pause", "expected"),
+    [
+        (replace(DETECTED, turns=None), 2.5, " Hello."),
+        (DETECTED, 0.6, " Hello."),
+    ],
+    ids=["committed", "detected"],
+)
+async def test_a_text_does_not_depend_on_what_is_heard_before_it_comes(
+    make_session, options, pause, expected, is_late
+):
+    engine = FakeEngine(transcribe=polite)
+    if is_late:
+        engine.gate.clear()
+    async with make_session(engine, options) as session:
+        session.append(said(pause, seconds=0.5))
+        if options.turns is None:
+            session.commit()
+        if not is_late:
+            await eventually(lambda: any(engine.steps) and not session._turns.takes)
+        session.append(said(6.0, seconds=1.0))
+        await eventually(lambda: session.seconds > 5.0)
+        engine.gate.set()
+        session.finish()
+        events = [event async for event in session.events()]
+    assert texts(events)[0] == expected

@@ -2,12 +2,13 @@
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from asr.errors import DiarizationFailed, OutOfResources
+from asr.errors import DiarizationFailed, OutOfResources, QueueFull
 from asr.metrics import Metrics
 from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE
@@ -17,6 +18,7 @@ from asr.transcription.diarizing.worker import DiarizationWorker
 from asr.transcription.scheduled_request import Timings
 from tests.conftest import eventually
 from tests.support.fake_diarizer import FakeDiarizer
+from tests.support.fake_engine import FakeEngine
 from tests.support.spoken import dialogue
 
 BLOCK = np.zeros(10 * SAMPLE_RATE, np.float32)
@@ -194,3 +196,37 @@ async def test_a_session_that_has_ended_is_freed_while_its_request_goes_on(place
     recording.complete()
     await recording.finish()
     await eventually(lambda: not place.diarizer.alive)
+
+
+async def test_closing_while_the_worker_takes_samples_is_no_failure(place, caplog):
+    recording = place.recording()
+
+    class Inbox(deque):
+        def popleft(self):
+            recording.close()
+            return super().popleft()
+
+    recording._inbox = Inbox([BLOCK])
+    recording.work()
+    assert caplog.records == []
+
+
+async def test_samples_that_are_refused_do_not_count(place, make_scheduler):
+    scheduler = make_scheduler(FakeEngine(), max_queue_seconds=60)
+    failures = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: failures.append(what))
+    place.diarizer.gate.clear()
+    with scheduler.admit() as others, scheduler.admit() as place.request:
+        others.hold(35 * SAMPLE_RATE)
+        recording = place.recording()
+        for _ in range(2):
+            recording.push(BLOCK)
+        with pytest.raises(QueueFull):
+            recording.push(BLOCK)
+        with pytest.raises(QueueFull):
+            place.request.hold(10 * SAMPLE_RATE)
+        place.diarizer.gate.set()
+        await eventually(lambda: place.timings.diarized)
+        recording.close()
+        place.request.complete()
+    assert failures == []

@@ -26,7 +26,7 @@ from asr.api.openai.realtime.sender import Sender, SlowReader
 from asr.api.openai.realtime.socket import CLOSE_SECONDS, SMALL_BYTES, RealtimeSocket
 from asr.api.openai.realtime.utterances import Utterances
 from asr.capabilities import EngineInfo, ServerInfo
-from asr.concurrency import run_in_thread
+from asr.concurrency import end_tasks, run_in_thread
 from asr.errors import AsrError, Failure, Overloaded
 from asr.http.openapi import Json
 from asr.http.sources import Turn
@@ -124,10 +124,10 @@ class RealtimeConnection:
         try:
             done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             self.ending = next(iter(done)).result()
-            await _cancelled(parts[1:])
+            await end_tasks(*parts[1:])
             await self._close(sending)
         finally:
-            await _cancelled(parts)
+            await end_tasks(*parts)
 
     def _parts(self) -> list[Coroutine[None, None, Ending]]:
         return [self._read(), self._tell(), self._watch()]
@@ -261,7 +261,7 @@ class RealtimeConnection:
                 self._sender.finish()
                 async with asyncio.timeout(FLUSH_SECONDS):
                     await asyncio.shield(sending)
-        await _cancelled([sending])
+        await end_tasks(sending)
         with contextlib.suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 reason = ending.reason.encode()[:REASON_BYTES]
@@ -289,9 +289,3 @@ async def _ended(part: Coroutine[None, None, Ending]) -> Ending:
 def _overloaded(message: str) -> Ending:
     failure = Failure(Overloaded.status, Overloaded.code, message)
     return Ending(WSCloseCode.TRY_AGAIN_LATER, message, failure)
-
-
-async def _cancelled(tasks: list[asyncio.Task[Ending]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
