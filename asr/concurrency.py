@@ -1,4 +1,4 @@
-"""Runs work off the event loop in threads, and limits the time spent waiting."""
+"""Runs work off the event loop in threads, ends tasks, and limits the time spent waiting."""
 
 from __future__ import annotations
 
@@ -64,22 +64,31 @@ async def run_in_daemon(function: Callable[[], Result]) -> Result:
 async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
     """Cancel tasks and wait until they have ended: then nothing uses any more what they used.
 
-    Who is cancelled meanwhile, however often, waits too. What the tasks raise is for their owner.
+    A caller that is cancelled meanwhile, however often, waits too. Errors of the tasks are neither
+    raised nor logged: whoever needs them asks the task.
+
+    Raises:
+        CancelledError: the caller was cancelled; raised when the tasks have ended.
     """
     for task in tasks:
         task.cancel()
     await until_done(tasks)
 
 
-async def until_done(futures: Iterable[asyncio.Future[Any]], within: float = math.inf) -> bool:
-    """Wait for all, at most so many seconds, and return whether they are done.
+async def until_done(futures: Iterable[asyncio.Future[Any]], seconds: float = math.inf) -> bool:
+    """Wait for all futures, at most `seconds`; return whether all are done.
 
-    Who is cancelled meanwhile, however often, waits too, and is told afterwards.
+    A caller that is cancelled meanwhile, however often, waits too. Errors of the futures are
+    neither raised nor logged.
+
+    Raises:
+        CancelledError: the caller was cancelled; raised after the wait.
     """
-    pending = set(futures)
-    for future in pending:
+    all_ = set(futures)
+    for future in all_:
         future.add_done_callback(_seen)
-    ends_at = time.monotonic() + within
+    pending = {future for future in all_ if not future.done()}
+    ends_at = time.monotonic() + seconds
     cancelled: asyncio.CancelledError | None = None
     while pending and (left := ends_at - time.monotonic()) > 0:
         try:
@@ -101,7 +110,7 @@ async def _finished(future: asyncio.Future[Result]) -> Result:
 
 
 def _seen(future: asyncio.Future[Result]) -> None:
-    """Mark a failure as seen: who has left does not wait for it, and asyncio would log it."""
+    """Mark a failure as seen: asyncio would log one that nobody has asked for."""
     if not future.cancelled():
         future.exception()
 

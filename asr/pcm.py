@@ -170,7 +170,7 @@ class ChannelMixer:
         return np.concatenate(parts)
 
     def _suspects(self, frames: Frames, hop: int) -> npt.NDArray[np.bool_]:
-        """Whether channels may oppose each other, for each of the hops."""
+        """Whether channels may oppose each other in each hop, [hops]."""
         hops = frames.reshape(-1, hop, frames.shape[1])
         far = FIRST_LOOK * self._step
         later = self._channels(hops[:, self._step :: far])

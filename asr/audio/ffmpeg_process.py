@@ -154,14 +154,15 @@ class FfmpegProcess:
         # `wait` needs the pipe read to its end
         rest = asyncio.create_task(_discarded(self._output))
         end = asyncio.create_task(self._process.wait())
+        parts = [end, rest, self._feeder, self._reader]
         try:
-            has_ended = await until_done([end, rest, self._feeder, self._reader], END_SECONDS)
+            await until_done(parts, END_SECONDS)
         finally:
+            if not all(part.done() for part in parts):
+                log.error("a decoder does not end, or another process holds its pipes")
+                self._process._transport.close()  # type: ignore[attr-defined]
             end.cancel()
             rest.cancel()
-        if not has_ended:
-            log.error("a decoder does not end, or another process holds its pipes")
-            self._process._transport.close()  # type: ignore[attr-defined]
 
     async def _feed(self, stream: AsyncIterator[bytes] | None) -> bool:
         """Write `stream` to the process, as fast as it reads; then close its input.

@@ -242,10 +242,10 @@ class Worker:
         before = dict(self._running)
         owned = await self._place.store.beat(self._owner)
         for job_id, running in before.items():
-            is_ending = running.is_finishing or running.is_lost
-            is_ours = job_id in owned or self._running.get(job_id) is not running
-            if not is_ours and not is_ending and running.task is not None:
-                running.is_lost = True
+            has_ended = self._running.get(job_id) is not running
+            is_ending = has_ended or running.is_finishing or running.is_lost
+            if job_id not in owned and not is_ending and running.task is not None:
+                running.is_lost = True  # once: a second cancel would disturb its end
                 running.task.cancel()
         if self._strays is not None:
             await self._put_strays_back(owned - self._running.keys())

@@ -22,7 +22,7 @@ from asr.vocabulary import is_nothing_but
 
 INACCURACY = LONGEST_PAUSE + 0.2  # Uncovered speech shorter than this many seconds is no gap.
 MAX_DISTANCE = 1.0  # A text farther than this many seconds from any speech counts as invented.
-# So many seconds after a window decide about its text; what is compared of channels needs less.
+# A window's text is judged with so many seconds after it. To compare channels a hop is enough.
 LOOKAHEAD = MAX_DISTANCE + FRAME_SECONDS
 VOICE_DISTANCE = 0.3  # A doubted text is kept for a voice within this many seconds of it.
 VOICE_CERTAINTY = 0.85  # It is kept if a quarter second there is this probably a voice.

@@ -26,7 +26,7 @@ class Cutter:
     chunked Transformers pipeline does.
 
     Args:
-        lookahead_seconds: a window is given out when so much after it is known, too.
+        lookahead_seconds: a window is complete once so much after it is held, too.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class Cutter:
         self._overlap = round(2 * (stride_seconds or 0.0) * SAMPLE_RATE)
         self._cuts_at_pauses = stride_seconds is None
         self._ahead = round(self._size * AHEAD_SHARE) if self._cuts_at_pauses else 0
+        # So many samples after a window are held when it is cut.
         self._lookahead = max(self._ahead, round(lookahead_seconds * SAMPLE_RATE))
         self._pause_frames = max(1, round(pause_seconds * SAMPLE_RATE / FRAME))
         self._held: list[Samples] = []
@@ -90,7 +91,7 @@ class Cutter:
         return window
 
     def finish(self) -> Iterator[Window]:
-        """Yield the rest: its end as one window, or as two of similar length."""
+        """Yield what is left; a last window that is too long becomes two of similar length."""
         while self.held_samples > self._size + self._ahead:
             yield self.cut()
         if self.held_samples > self._shared:

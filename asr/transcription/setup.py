@@ -62,4 +62,5 @@ class TranscriptionSetup:
         """The cutter of a new recording."""
         longest = min(self.window_seconds, self.info.longest_window)
         pause = PAUSE if vad.pause is None else vad.pause
+        # Without VAD, too: channels are compared up to a hop after a window.
         return Cutter(longest, self.stride_seconds, pause, LOOKAHEAD)

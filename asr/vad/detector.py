@@ -66,9 +66,10 @@ class SpeechTrack(Protocol):
 
 
 class TrackUntil:
-    """A track as it is at a moment of the recording: what follows changes nothing that it says.
+    """A track up to a moment of its recording: later samples change nothing in it.
 
     Args:
+        track: may go on growing, in another thread, too.
         end: seconds from the recording's start; a frame that ends later does not count.
     """
 
@@ -78,10 +79,15 @@ class TrackUntil:
         self._end = (round(end * SAMPLE_RATE) // FRAME_SAMPLES - 0.5) * FRAME_SECONDS
 
     def push(self, samples: Samples) -> None:
-        raise RuntimeError(f"a track that ends takes no {len(samples)} samples more")
+        """Refuse samples: none can follow.
+
+        Raises:
+            RuntimeError: always.
+        """
+        raise RuntimeError(f"a track that has ended was given {len(samples)} samples")
 
     def finish(self) -> None:
-        """It has ended."""
+        """Do nothing: no samples follow."""
 
     def is_possible(self, start: float, end: float) -> bool:
         return self._track.is_possible(start, min(end, self._end))

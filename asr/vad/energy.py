@@ -25,7 +25,9 @@ class Energy:
     def __init__(self) -> None:
         self._framer = Framer()
         self._gain = RunningGain()
-        self._frames = bytearray()  # [frames, 2]: level and gain, which come in one step
+        self._frames = (
+            bytearray()
+        )  # [frames, 2]: level and gain; one array, for it is read while it grows
 
     def push(self, samples: Samples) -> None:
         self._take(self._framer.push(samples))

@@ -147,17 +147,26 @@ async def test_a_cancelled_job_leaves_the_engine_within_a_step_and_its_upload_is
     assert list(place.uploads._files.ls(place.uploads._place)) == []
 
 
-async def test_a_cancelled_job_has_the_time_to_leave_what_it_uses(jobs, workers, monkeypatch):
-    begun, left = asyncio.Event(), []
+async def test_a_cancelled_job_has_the_time_to_leave_what_it_uses(
+    jobs, place, workers, monkeypatch
+):
+    begun, beats, left = asyncio.Event(), [], []
+    beat = place.store.beat
+
+    async def counted(owner):
+        beats.append(owner)
+        return await beat(owner)
 
     async def outcome(_):
         begun.set()
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(10 * module.BEAT_SECONDS)
+            until = len(beats) + 3
+            await eventually(lambda: len(beats) >= until)
             left.append(True)
 
+    monkeypatch.setattr(place.store, "beat", counted)
     monkeypatch.setattr(JobAttempt, "outcome", outcome)
     worker = workers()
     job = await uploaded(jobs, CLIP)

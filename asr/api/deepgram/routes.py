@@ -105,8 +105,8 @@ class ListenDoor(requests.NotedDoor):
         super().__init__(request, stack)
         self._media_type = media_type
         self._digest = hashlib.sha256()
-        self._is_hashed = False  # or is while it passes
-        self._has_passed = False
+        self._is_hashed = False  # whether the digest takes the bytes, now or as they pass
+        self._has_all_bytes = False  # whether it has taken the last one
 
     async def received(self, audio: AsyncIterator[bytes]) -> Source:
         self._is_hashed = True
@@ -117,8 +117,8 @@ class ListenDoor(requests.NotedDoor):
         return await self.received(source) if isinstance(source, AsyncIterator) else source
 
     def with_hash(self, answer: AnswerDetails) -> AnswerDetails:
-        """`answer` with the hash of the bytes; without it where not all were needed."""
-        known = self._digest.hexdigest() if self._has_passed else ""
+        """`answer` with the hash of the bytes; without it where not all were read."""
+        known = self._digest.hexdigest() if self._has_all_bytes else ""
         return answer.model_copy(update={"sha256": known})
 
     async def hashed(self, source: Source) -> Source:
@@ -128,14 +128,14 @@ class ListenDoor(requests.NotedDoor):
         if isinstance(source, AsyncIterator):
             return await self.received(source)
         await run_in_thread(_read, source, self._digest)
-        self._has_passed = True
+        self._has_all_bytes = True
         return source
 
     async def _passing(self, audio: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for data in audio:
             self._digest.update(data)
             yield data
-        self._has_passed = True
+        self._has_all_bytes = True
 
 
 def _read(file: BinaryIO, digest: hashlib._Hash) -> None:

@@ -119,8 +119,8 @@ class Finals:
         """
         utterance = take.utterance
         start, end = utterance.words[-1].end, take.end / SAMPLE_RATE
-        heard = self._decoder.heard_until(end)
-        missing = sum(span.seconds for span in heard.spans(start, end))
+        speech = self._decoder.track_until(end).spans(start, end)
+        missing = sum(span.seconds for span in speech)
         if missing < SHORTEST_LAST:
             return
         first = round(start * SAMPLE_RATE)

@@ -123,6 +123,6 @@ class LiveTranscriber:
         if not words:
             return ()
         whole = Segment(words[0].start, words[-1].end, utterance.text, words)
-        heard = self._decoder.heard_until(utterance.end / SAMPLE_RATE)
-        [trimmed] = TimeTrimmer(heard).trim([whole])
+        track = self._decoder.track_until(utterance.end / SAMPLE_RATE)
+        [trimmed] = TimeTrimmer(track).trim([whole])
         return trimmed.words

@@ -110,13 +110,13 @@ class WindowDecoder:
 
     def is_silent(self, window: Window) -> bool:
         """Whether the detector knows of too little speech in `window`."""
-        voiced = self.heard_until(window.end).voiced(window.start, window.end)
+        voiced = self.track_until(window.end).voiced(window.start, window.end)
         return sum(span.seconds for span in voiced) < LEAST_SPEECH
 
     def coverage(self, window: Window) -> SpeechCoverage:
         """The rules for invented and for missing text of a window."""
-        return SpeechCoverage(self.heard_until(window.end), 0.0, self._setup.metrics)
+        return SpeechCoverage(self.track_until(window.end), 0.0, self._setup.metrics)
 
-    def heard_until(self, end: float) -> SpeechTrack:
-        """What the detector said when so many seconds were heard, however many are heard now."""
+    def track_until(self, end: float) -> SpeechTrack:
+        """The track up to `end`, in seconds from the session's start; no later audio changes it."""
         return TrackUntil(self._track, end)

@@ -80,6 +80,31 @@ def test_later_audio_changes_nothing_that_decides_about_a_window(
     assert told
 
 
+def copies(both: np.ndarray, size: int) -> list[bool]:
+    """Whether each window of the second channel is a copy, in blocks of so many samples."""
+    setup = TranscriptionSetup(Decoder(0.0, 1), FakeEngine().info, Metrics(), 4.05, 0.5)
+    channels = ChannelSet(setup, SPLIT)
+    judged: list[bool] = []
+    for start in range(0, len(both), size):
+        channels.take(both[start : start + size])
+        while (channel := channels.complete) is not None:
+            window = channel.cut()
+            if channel.number:
+                judged.append(channels.compare(channel, window))
+    return judged
+
+
+@pytest.mark.parametrize("seconds", [0.3, 4.052, 8.0])
+def test_whether_a_channel_is_a_copy_does_not_depend_on_the_blocks(seconds: float) -> None:
+    """A window that ends within a hop is compared up to the end of that hop."""
+    one, other = two_channels(30.0).T
+    is_other = np.arange(len(one)) >= round(4.052 * RATE)
+    both = np.stack([one, np.where(is_other, 4 * other, one)], axis=1)
+    judged = copies(both, round(seconds * RATE))
+    assert judged == copies(both, len(both))
+    assert judged[0] is False
+
+
 @pytest.mark.parametrize("window_seconds", [30.0, 5.0])
 async def test_each_channel_has_its_own_text_language_and_place_in_time(
     make_transcriber: Make, engine: FakeEngine, window_seconds: float
