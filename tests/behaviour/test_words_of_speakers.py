@@ -157,11 +157,13 @@ async def test_a_failure_while_the_engine_is_busy_ends_the_request_at_once(make_
 async def test_a_caller_that_leaves_frees_its_session(make_transcriber):
     fake, diarizer = engine(), FakeDiarizer()
     fake.gate.clear()
+    diarizer.gate.clear()
     transcriber = make_transcriber(fake, diarizer=diarizer, window_seconds=5.0)
     running = asyncio.create_task(transcriber.transcribe(whole(SOUND), ASKED))
     await eventually(lambda: diarizer.alive and fake.steps)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+    diarizer.gate.set()
     await eventually(lambda: not diarizer.alive)
     fake.gate.set()
 
