@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -30,7 +29,11 @@ class ThreadPool:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, function: Callable[..., Result], *arguments: object) -> Result:
-        """Run `function` in a thread; a cancelled caller waits until the thread has finished."""
+        """Run `function` in a thread; a cancelled caller waits until the thread has finished.
+
+        One that is cancelled again leaves at once, for a thread may hang: the function may still
+        use what it was given then.
+        """
         async with self._turns:
             loop = asyncio.get_running_loop()
             future = loop.run_in_executor(self._executor, function, *arguments)
@@ -40,7 +43,8 @@ class ThreadPool:
 async def run_in_thread(function: Callable[..., Result], *arguments: object) -> Result:
     """Run `function` in a thread; a cancelled caller waits until the thread has finished.
 
-    With `asyncio.to_thread` the caller would close a file that the thread still writes.
+    With `asyncio.to_thread` the caller would close a file that the thread still writes. One that is
+    cancelled again leaves at once, for a thread may hang.
     """
     loop = asyncio.get_running_loop()
     return await _finished(loop.run_in_executor(None, function, *arguments))
@@ -64,48 +68,23 @@ async def run_in_daemon(function: Callable[[], Result]) -> Result:
 async def end_tasks(*tasks: asyncio.Future[Any]) -> None:
     """Cancel tasks and wait until they have ended: then nothing uses any more what they used.
 
-    A caller that is cancelled meanwhile, however often, waits too. Errors of the tasks are neither
-    raised nor logged: whoever needs them asks the task.
+    A caller that is cancelled meanwhile cancels them once more, and waits too. Errors of the tasks
+    are neither raised nor logged: whoever needs them asks the task.
 
     Raises:
         CancelledError: the caller was cancelled; raised when the tasks have ended.
     """
     for task in tasks:
         task.cancel()
-    await until_done(tasks)
-
-
-async def until_done(futures: Iterable[asyncio.Future[Any]], seconds: float = math.inf) -> bool:
-    """Wait for all futures, at most `seconds`; return whether all are done.
-
-    A caller that is cancelled meanwhile, however often, waits too. Errors of the futures are
-    neither raised nor logged.
-
-    Raises:
-        CancelledError: the caller was cancelled; raised after the wait.
-    """
-    all_ = set(futures)
-    for future in all_:
-        future.add_done_callback(_seen)
-    pending = {future for future in all_ if not future.done()}
-    ends_at = time.monotonic() + seconds
-    cancelled: asyncio.CancelledError | None = None
-    while pending and (left := ends_at - time.monotonic()) > 0:
-        try:
-            _, pending = await asyncio.wait(pending, timeout=None if left == math.inf else left)
-        except asyncio.CancelledError as error:
-            cancelled = error
-            pending = {future for future in pending if not future.done()}
-    if cancelled is not None:
-        raise cancelled
-    return not pending
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _finished(future: asyncio.Future[Result]) -> Result:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        await until_done([future])
+        future.add_done_callback(_seen)
+        await asyncio.wait([future])
         raise
 
 

@@ -168,9 +168,10 @@ class Decoder:
     async def _open_file(self, file: BinaryIO, reading: Reading) -> AsyncIterator[Samples]:
         sound = await self._run(opened_by_soundfile, file)
         if sound is not None:
-            reading.stack.callback(sound.close)
+            decoder = SoundfileDecoder(sound, reading.is_split)
+            reading.stack.callback(decoder.close)
             require_first(reading.track, sound.format.lower())
-            return await _entered(self._with_soundfile(sound, file, reading), reading.stack)
+            return await _entered(self._with_soundfile(decoder, file, reading), reading.stack)
         reading.damage.declared = await self._run(_mp3_seconds, file)
         return await self._with_ffmpeg(from_start(file), reading)
 
@@ -192,9 +193,9 @@ class Decoder:
         )
 
     async def _with_soundfile(
-        self, sound: soundfile.SoundFile, file: BinaryIO, reading: Reading
+        self, decoder: SoundfileDecoder, file: BinaryIO, reading: Reading
     ) -> AsyncGenerator[Samples]:
-        decoder, decoded = SoundfileDecoder(sound, reading.is_split), 0
+        decoded = 0
         reading.damage.declared = decoder.seconds
         while not decoder.has_ended:
             try:

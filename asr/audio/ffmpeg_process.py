@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Sequence
 from asr.audio.damage import Damage
 from asr.audio.ffmpeg_messages import Messages
 from asr.audio.streams import Source
-from asr.concurrency import until_done
 from asr.errors import AsrError, BadAudio, DecoderFailed
 from asr.resources.exhaustion import require_descriptors, run_out
 
@@ -149,20 +148,22 @@ class FfmpegProcess:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-        self._feeder.cancel()
-        self._reader.cancel()
-        # `wait` needs the pipe read to its end
-        rest = asyncio.create_task(_discarded(self._output))
-        end = asyncio.create_task(self._process.wait())
-        parts = [end, rest, self._feeder, self._reader]
+        for task in (self._feeder, self._reader):
+            task.cancel()
+        rest = _discarded(self._output)  # `wait` needs the pipe read to its end
+        ends = asyncio.gather(
+            self._process.wait(), rest, self._feeder, self._reader, return_exceptions=True
+        )
+        has_ended = False
         try:
-            await until_done(parts, END_SECONDS)
+            async with asyncio.timeout(END_SECONDS):
+                await ends
+            has_ended = True
+        except TimeoutError:
+            log.error("a decoder does not end, or another process holds its pipes")
         finally:
-            if not all(part.done() for part in parts):
-                log.error("a decoder does not end, or another process holds its pipes")
+            if not has_ended:  # also where the caller is cancelled meanwhile
                 self._process._transport.close()  # type: ignore[attr-defined]
-            end.cancel()
-            rest.cancel()
 
     async def _feed(self, stream: AsyncIterator[bytes] | None) -> bool:
         """Write `stream` to the process, as fast as it reads; then close its input.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import threading
 from typing import BinaryIO
 
 import soundfile
@@ -86,6 +87,7 @@ class SoundfileDecoder:
         if is_split:
             self._resampler = ChannelResampler(sound.samplerate, sound.channels)
         self._dtype = "int16" if sound.subtype in {"PCM_16", "PCM_S8"} else "float32"
+        self._in_use = threading.Lock()
         self.has_ended = False
 
     @property
@@ -100,6 +102,18 @@ class SoundfileDecoder:
             soundfile.LibsndfileError: the block is damaged; nothing of it is returned.
         """
         frames = BLOCK_SECONDS * min(self._sound.samplerate, BLOCK_RATE)
-        block = self._sound.read(frames, dtype=self._dtype, always_2d=True)
+        with self._in_use:
+            block = self._sound.read(frames, dtype=self._dtype, always_2d=True)
         self.has_ended = len(block) < frames
         return self._resampler.push(block, self.has_ended)
+
+    def close(self) -> None:
+        """Free what libsndfile holds; while a thread reads, the end of the last reference does it.
+
+        libsndfile would go on reading in freed memory.
+        """
+        if self._in_use.acquire(blocking=False):
+            try:
+                self._sound.close()
+            finally:
+                self._in_use.release()

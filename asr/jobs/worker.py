@@ -23,6 +23,7 @@ from asr.transcription.scheduler import Scheduler
 log = logging.getLogger(__name__)
 
 BEAT_SECONDS = 0.25  # A job that is cancelled leaves the engine after so many seconds at most.
+LEAVE_SECONDS = 10.0  # A thread of such a job that hangs for so long is left behind.
 TAKE_SECONDS = 1.0  # Other servers' jobs, and those that become due, are looked for so often.
 TELL_SECONDS = 1.0  # The store is told of progress at most so often.
 RETRY_SECONDS = 0.5  # While the store is away, an outcome is told again after so many seconds,
@@ -37,7 +38,22 @@ class Running:
     attempt: JobAttempt
     task: asyncio.Task[None] | None = None
     is_finishing: bool = False  # Its outcome is on its way to the store.
-    is_lost: bool = False  # The job was cancelled, has expired or was taken by another server.
+    left_at: float | None = None  # by time.monotonic: when it was cancelled, as its job is lost
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the job was cancelled, has expired or was taken by another server."""
+        return self.left_at is not None
+
+    def leave(self) -> None:
+        """Cancel the attempt, whose job is lost.
+
+        Its threads have the time to end, but not for ever: a disk may hang.
+        """
+        now = time.monotonic()
+        if self.task is not None and (self.left_at is None or now - self.left_at > LEAVE_SECONDS):
+            self.left_at = now
+            self.task.cancel()
 
 
 @dataclass(frozen=True)
@@ -243,10 +259,8 @@ class Worker:
         owned = await self._place.store.beat(self._owner)
         for job_id, running in before.items():
             has_ended = self._running.get(job_id) is not running
-            is_ending = has_ended or running.is_finishing or running.is_lost
-            if job_id not in owned and not is_ending and running.task is not None:
-                running.is_lost = True  # once: a second cancel would disturb its end
-                running.task.cancel()
+            if job_id not in owned and not has_ended and not running.is_finishing:
+                running.leave()
         if self._strays is not None:
             await self._put_strays_back(owned - self._running.keys())
 

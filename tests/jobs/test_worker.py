@@ -1,6 +1,7 @@
 """Jobs are run in the lowest lane, end once, and leave the engine as soon as they are not ours."""
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 
@@ -14,7 +15,8 @@ from asr.jobs.job import JobKind, JobState, Outcome
 from asr.jobs.submission import Webhook
 from asr.jobs.worker import Worker, WorkerLimits
 from asr.metrics import Metrics
-from tests.conftest import eventually, tone, wav
+from asr.transcription.cutter import Cutter
+from tests.conftest import PATIENCE_SECONDS, eventually, tone, wav
 from tests.support.fake_engine import FakeEngine
 from tests.support.jobs import asked
 
@@ -174,6 +176,26 @@ async def test_a_cancelled_job_has_the_time_to_leave_what_it_uses(
     await jobs.cancel(job.id, "")
     await eventually(lambda: not worker._running)
     assert left == [True]
+
+
+async def test_a_cancelled_job_that_hangs_gives_its_place_to_others(jobs, workers, monkeypatch):
+    began, may_go_on = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    cut = Cutter.cut
+
+    def hang(cutter):
+        loop.call_soon_threadsafe(began.set)
+        may_go_on.wait(PATIENCE_SECONDS)
+        return cut(cutter)
+
+    monkeypatch.setattr(Cutter, "cut", hang)
+    monkeypatch.setattr(module, "LEAVE_SECONDS", 0.05)
+    worker = workers()
+    job = await uploaded(jobs, LONG)
+    await began.wait()
+    await jobs.cancel(job.id, "")
+    await eventually(lambda: not worker._running)
+    may_go_on.set()
 
 
 async def test_a_client_runs_no_more_jobs_at_once_than_it_may(jobs, engine, workers):

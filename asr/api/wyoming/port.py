@@ -12,7 +12,6 @@ from asr.api.wyoming.connection import WyomingConnection
 from asr.api.wyoming.description import described
 from asr.api.wyoming.means import ConnectionMeans
 from asr.api.wyoming.reader import LINE_BYTES
-from asr.concurrency import until_done
 from asr.http import app_keys
 from asr.http.sources import LENGTH_BYTES, BodyLimits, receive_at_most
 
@@ -70,7 +69,7 @@ class WyomingPort:
         self._close_listener()
         for connection in self._open:
             connection.abort()
-        await until_done(self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _close_listener(self) -> None:
         if self.listener is not None:
