@@ -24,7 +24,7 @@ from benchmark.accuracy.speech_scores import (
     score_speech,
     wrong_words,
 )
-from benchmark.engines.contender import CannotRun
+from benchmark.engine_comparison.contender import CannotRun
 from benchmark.tables import aligned
 from models.demo.figure import Figure
 

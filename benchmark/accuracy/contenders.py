@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from benchmark.accuracy.client import Server, TranscriptionFailed
 from benchmark.accuracy.speech_folder import CLIPS, RECORDINGS, SOUNDS, TRIALS, Sample
-from benchmark.engines import environments
-from benchmark.engines.contender import ENTRIES, CannotRun
+from benchmark.engine_comparison import environments
+from benchmark.engine_comparison.contender import ENTRIES, CannotRun
 from benchmark.paths import CACHE, ROOT
 
 FASTER_WHISPER = "faster-whisper"

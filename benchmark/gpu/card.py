@@ -23,14 +23,14 @@ import torch
 
 from asr.startup import process_age
 from benchmark import recordings
-from benchmark.engines import comparison, goals, machine, plan
-from benchmark.engines.checkpoints import in_memory
-from benchmark.engines.comparison import Comparison, tell
-from benchmark.engines.contender import ENTRIES, CannotRun, Load
-from benchmark.engines.contender_process import ContenderProcess
-from benchmark.engines.goals import GOAL_TOKENS
-from benchmark.engines.plan import CLIP_SECONDS, CLIP_TOKENS
-from benchmark.engines.rounds import Level, compare
+from benchmark.engine_comparison import comparison, goals, machine, plan
+from benchmark.engine_comparison.checkpoints import in_memory
+from benchmark.engine_comparison.comparison import Comparison, tell
+from benchmark.engine_comparison.contender import ENTRIES, CannotRun, Load
+from benchmark.engine_comparison.contender_process import ContenderProcess
+from benchmark.engine_comparison.goals import GOAL_TOKENS
+from benchmark.engine_comparison.plan import CLIP_SECONDS, CLIP_TOKENS
+from benchmark.engine_comparison.rounds import Level, compare
 from benchmark.gpu.budget import Budget
 from benchmark.load import http_overhead
 from benchmark.load.http_overhead import LONG, WINDOW, Case, HttpFigures

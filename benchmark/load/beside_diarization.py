@@ -31,7 +31,7 @@ if __name__ == "__main__":
 
 from asr.pcm import SAMPLE_RATE
 from benchmark.demo import SERVER, DemoFailed, running_server
-from benchmark.engines.goals import Goal
+from benchmark.engine_comparison.goals import Goal
 from benchmark.tables import aligned
 from models.demo import synthesise
 

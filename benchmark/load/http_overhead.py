@@ -14,7 +14,7 @@ from itertools import product
 import aiohttp
 
 from benchmark import recordings
-from benchmark.engines.goals import GOAL_TOKENS
+from benchmark.engine_comparison.goals import GOAL_TOKENS
 from benchmark.load import stages
 from benchmark.load.clips import Clip
 from benchmark.load.level import Amount, Level, Target, run

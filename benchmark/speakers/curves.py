@@ -31,8 +31,8 @@ from asr.diarization.diarizer import Diarization, DiarizationSession
 from asr.diarization.load import load
 from asr.options import SpeakerOptions
 from asr.pcm import SAMPLE_RATE
-from benchmark.engines import environments
-from benchmark.engines.contender import CannotRun
+from benchmark.engine_comparison import environments
+from benchmark.engine_comparison.contender import CannotRun
 from benchmark.speakers import evaluation, figures
 from benchmark.speakers.evaluation import Recording
 from benchmark.speakers.figures import COLLAR, STRICT, Measured

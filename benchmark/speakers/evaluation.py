@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import provenance
-from benchmark.engines import environments
-from benchmark.engines.contender import CannotRun, Entry
+from benchmark.engine_comparison import environments
+from benchmark.engine_comparison.contender import CannotRun, Entry
 from benchmark.paths import CACHE, ROOT
 from benchmark.speakers import cases, compose, figures, sample, voices
 from benchmark.speakers.compose import Reference

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.engines.goals import Goal
+from benchmark.engine_comparison.goals import Goal
 from benchmark.tables import aligned
 
 COLLAR, STRICT = "collar", "strict"  # ±0.25 s around each turn's limits is not scored; all is.

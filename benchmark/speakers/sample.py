@@ -7,7 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from benchmark.engines.contender import CannotRun
+from benchmark.engine_comparison.contender import CannotRun
 from benchmark.paths import CACHE
 from benchmark.speakers.compose import Reference
 

@@ -14,8 +14,8 @@ from aiohttp import web
 
 from asr.config.config import Config
 from asr.server.app import create_app
-from benchmark.engines.checkpoints import Size, random_checkpoint
-from benchmark.engines.goals import GOAL_TOKENS
+from benchmark.engine_comparison.checkpoints import Size, random_checkpoint
+from benchmark.engine_comparison.goals import GOAL_TOKENS
 from benchmark.load import sweep
 from benchmark.load.http_overhead import HttpFigures
 from benchmark.load.level import Level

@@ -28,3 +28,10 @@ def test_a_module_of_our_own_that_is_missing_keeps_its_traceback() -> None:
     )
     assert "Traceback" in ended.stderr
     assert "requirements-dev" not in ended.stderr
+
+
+@pytest.mark.parametrize("name", ["diarization", "engines", "live"])
+def test_a_command_that_is_a_file_runs_from_any_directory(name: str, tmp_path: Path) -> None:
+    run = [sys.executable, ROOT / "benchmark" / f"{name}.py", "--help"]
+    ended = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.stdout.startswith("usage:"), ended.stderr

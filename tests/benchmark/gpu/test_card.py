@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from benchmark.engines import environments, plan
-from benchmark.engines.comparison import Comparison
-from benchmark.engines.goals import gpu_goals
+from benchmark.engine_comparison import environments, plan
+from benchmark.engine_comparison.comparison import Comparison
+from benchmark.engine_comparison.goals import gpu_goals
 from benchmark.gpu import card
 from benchmark.gpu.budget import Budget
 from benchmark.gpu.card import Card, Sizes

@@ -15,8 +15,8 @@ from aiohttp import web
 
 from asr.engines.engine import Window
 from asr.options import Options
-from benchmark.engines.contender import LANGUAGE, Settings
-from benchmark.engines.contenders import ours
+from benchmark.engine_comparison.contender import LANGUAGE, Settings
+from benchmark.engine_comparison.contenders import ours
 from benchmark.load import http_overhead, server_process
 from benchmark.load.clips import Clip
 from benchmark.load.http_overhead import FILES, FORMATS, LONG, Case, HttpFigures

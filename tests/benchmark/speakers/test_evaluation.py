@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.engines import environments
-from benchmark.engines.contender import CannotRun
+from benchmark.engine_comparison import environments
+from benchmark.engine_comparison.contender import CannotRun
 from benchmark.speakers import evaluation, figures, sample
 from benchmark.speakers.evaluation import Recording
 from benchmark.speakers.figures import Measured

@@ -1,4 +1,4 @@
-"""Measure what word timestamps cost: python -m benchmark.engines.word_times.
+"""Measure what word timestamps cost: python -m benchmark.engine_comparison.word_times.
 
 The same windows are transcribed with and without them in turn. On a CPU only the process's own CPU
 time counts, so that a busy machine does not favour either.
@@ -29,7 +29,9 @@ SECONDS = 30  # A window lasts so many seconds.
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser("python -m benchmark.engines.word_times", description=__doc__)
+    parser = argparse.ArgumentParser(
+        "python -m benchmark.engine_comparison.word_times", description=__doc__
+    )
     parser.add_argument("--model", default="demo")
     parser.add_argument("--engine", choices=["whisper", "pipeline"], default="whisper")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")

@@ -13,9 +13,9 @@ from huggingface_hub import snapshot_download
 
 from asr.pcm import Samples
 from benchmark import recordings
-from benchmark.engines.checkpoints import SIZES, random_checkpoint
-from benchmark.engines.contender import ENTRIES, Entry
-from benchmark.engines.rounds import Level
+from benchmark.engine_comparison.checkpoints import SIZES, random_checkpoint
+from benchmark.engine_comparison.contender import ENTRIES, Entry
+from benchmark.engine_comparison.rounds import Level
 from benchmark.load.http_overhead import CALLERS, FILES, FORMATS
 from benchmark.paths import CACHE, DEMO
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from benchmark.engines import formats
+from benchmark.engine_comparison import formats
 
 FRAMES = 1500  # The encoder has so many positions, for 30 s.
 OPENING = 4  # So many tokens come before the first that is written.

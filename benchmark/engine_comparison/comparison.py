@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from benchmark import recordings
-from benchmark.engines import (
+from benchmark.engine_comparison import (
     contender_process,
     environments,
     formats,
@@ -27,12 +27,12 @@ from benchmark.engines import (
     roofline,
     tables,
 )
-from benchmark.engines.contender import ENTRIES, CannotRun, Entry, Settings
-from benchmark.engines.contender_process import ContenderProcess
-from benchmark.engines.formats import Choice
-from benchmark.engines.goals import Goal
-from benchmark.engines.plan import Plan
-from benchmark.engines.rounds import Level, Results, compare
+from benchmark.engine_comparison.contender import ENTRIES, CannotRun, Entry, Settings
+from benchmark.engine_comparison.contender_process import ContenderProcess
+from benchmark.engine_comparison.formats import Choice
+from benchmark.engine_comparison.goals import Goal
+from benchmark.engine_comparison.plan import Plan
+from benchmark.engine_comparison.rounds import Level, Results, compare
 from benchmark.load import http_overhead, server_process, stages
 from benchmark.load.http_overhead import Case, First, HttpFigures
 from benchmark.load.server_engines import MUTE

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import WhisperForConditionalGeneration
 
-from benchmark.engines.contender import Task
+from benchmark.engine_comparison.contender import Task
 
 
 class Generation:

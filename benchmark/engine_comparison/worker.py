@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from benchmark.engines.contender import CannotRun, Contender, RoundOutput, Settings, Task
+from benchmark.engine_comparison.contender import CannotRun, Contender, RoundOutput, Settings, Task
 from benchmark.process_usage import MIB, cpu_seconds, gpu_mib, peak_bytes, reset_peak
 
 
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def load(order: dict[str, Any]) -> Contender:
-    module = importlib.import_module(f"benchmark.engines.contenders.{order['module']}")
+    module = importlib.import_module(f"benchmark.engine_comparison.contenders.{order['module']}")
     contender: Contender = module.load(Settings.of(order["settings"]), **order["options"])
     return contender
 

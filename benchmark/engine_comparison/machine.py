@@ -12,8 +12,8 @@ from typing import Any
 import torch
 import transformers
 
-from benchmark.engines import formats
-from benchmark.engines.plan import Plan
+from benchmark.engine_comparison import formats
+from benchmark.engine_comparison.plan import Plan
 from benchmark.provenance import commit, processor
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import _pywhispercpp as library
 from pywhispercpp.model import Model
 
-from benchmark.engines.contender import LANGUAGE, CannotRun, RoundOutput, Settings, Task
-from benchmark.engines.contenders.ggml import write_ggml
+from benchmark.engine_comparison.contender import LANGUAGE, CannotRun, RoundOutput, Settings, Task
+from benchmark.engine_comparison.contenders.ggml import write_ggml
 
 MOST_TOKENS = 220  # It writes at most so many tokens in a window, 448 / 2 - 4, whatever the limit.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import openvino
 import openvino_genai
 
-from benchmark.engines.contender import LANGUAGE, RoundOutput, Settings, Task
+from benchmark.engine_comparison.contender import LANGUAGE, RoundOutput, Settings, Task
 
 VERSIONS = {"openvino": openvino.__version__, "openvino-genai": openvino_genai.__version__}
 

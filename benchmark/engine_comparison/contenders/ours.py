@@ -13,8 +13,8 @@ from asr.config.config import Config
 from asr.engines import load as engines
 from asr.engines.engine import Engine, Window
 from asr.options import Options
-from benchmark.engines import formats
-from benchmark.engines.contender import (
+from benchmark.engine_comparison import formats
+from benchmark.engine_comparison.contender import (
     BATCH,
     LANGUAGE,
     CannotRun,
@@ -25,7 +25,7 @@ from benchmark.engines.contender import (
 )
 
 if TYPE_CHECKING:
-    from benchmark.engines.contenders.generation import Generation
+    from benchmark.engine_comparison.contenders.generation import Generation
 
 VERSIONS = {"torch": torch.__version__, "transformers": transformers.__version__}
 
@@ -97,6 +97,6 @@ def load(
 
 def _generation() -> Generation:
     """Import Transformers' model, 84 MiB of memory that our Whisper engine does not need."""
-    from benchmark.engines.contenders.generation import Generation
+    from benchmark.engine_comparison.contenders.generation import Generation
 
     return Generation()

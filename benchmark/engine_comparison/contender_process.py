@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.engines.contender import CannotRun, Entry, Load, Settings
+from benchmark.engine_comparison.contender import CannotRun, Entry, Load, Settings
 from benchmark.paths import ROOT
 
 STOP_S = 30.0  # A process that has not ended after so many seconds is killed.
@@ -76,7 +76,7 @@ def start(entry: Entry, settings: Settings, program: str, log: Path) -> Contende
     order = {"module": entry.module, "settings": settings.plain(), "options": entry.options}
     with log.open("w") as errors:
         process = subprocess.Popen(
-            [program, "-m", "benchmark.engines.worker", json.dumps(order)],
+            [program, "-m", "benchmark.engine_comparison.worker", json.dumps(order)],
             cwd=ROOT,
             env=environment(settings.threads),
             stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ import venv
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-from benchmark.engines.contender import CannotRun, Entry
+from benchmark.engine_comparison.contender import CannotRun, Entry
 from benchmark.paths import ROOT
 
 PINS = ROOT / "benchmark" / "requirements.txt"

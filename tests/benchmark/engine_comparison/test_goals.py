@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.engines import goals
-from benchmark.engines.formats import Choice
-from benchmark.engines.rounds import Figures, Level, Results
+from benchmark.engine_comparison import goals
+from benchmark.engine_comparison.formats import Choice
+from benchmark.engine_comparison.rounds import Figures, Level, Results
 
 AUTO = Choice("int8", "measured", ("float32", "int8"))
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.engines.formats import Choice
-from benchmark.engines.rounds import Figures, Results
+from benchmark.engine_comparison.formats import Choice
+from benchmark.engine_comparison.rounds import Figures, Results
 
 # The names of the contenders in the goals begin with these.
 OURS = "ours "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmark.engines.goals import OURS, best_of
-from benchmark.engines.rounds import Figures, Results
+from benchmark.engine_comparison.goals import OURS, best_of
+from benchmark.engine_comparison.rounds import Figures, Results
 from benchmark.tables import aligned
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from asr.pcm import SAMPLE_RATE
-from benchmark.engines.contender import CannotRun, Load
-from benchmark.engines.contender_process import ContenderProcess, Round
+from benchmark.engine_comparison.contender import CannotRun, Load
+from benchmark.engine_comparison.contender_process import ContenderProcess, Round
 
 PATIENCE = 4.0  # A contender that takes so many times as long as the fastest has one round.
 # A contender whose round is shorter than this, in seconds, has all its rounds.

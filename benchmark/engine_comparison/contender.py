@@ -1,7 +1,7 @@
 """Define the engines that are compared, what each needs, and a round's work.
 
-Nothing here or in `benchmark.engines.worker` needs more than the standard library and numpy: both
-run in the contenders' own environments.
+Nothing here or in `benchmark.engine_comparison.worker` needs more than the standard library and
+numpy: both run in the contenders' own environments.
 """
 
 from __future__ import annotations

@@ -9,8 +9,15 @@ import torch
 import transformers
 from transformers import pipeline
 
-from benchmark.engines.contender import BATCH, LANGUAGE, SAMPLE_RATE, RoundOutput, Settings, Task
-from benchmark.engines.contenders.generation import Generation
+from benchmark.engine_comparison.contender import (
+    BATCH,
+    LANGUAGE,
+    SAMPLE_RATE,
+    RoundOutput,
+    Settings,
+    Task,
+)
+from benchmark.engine_comparison.contenders.generation import Generation
 
 CHUNK_SECONDS = 30  # The pipeline cuts chunks of so many seconds.
 

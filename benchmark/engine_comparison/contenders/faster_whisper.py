@@ -13,7 +13,7 @@ import faster_whisper
 from ctranslate2.converters import TransformersConverter
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from benchmark.engines.contender import (
+from benchmark.engine_comparison.contender import (
     BATCH,
     LANGUAGE,
     SAMPLE_RATE,

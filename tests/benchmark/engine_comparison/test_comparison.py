@@ -17,9 +17,9 @@ import torch
 from transformers import WhisperFeatureExtractor, WhisperForConditionalGeneration
 
 from benchmark import recordings
-from benchmark.engines import environments, formats, plan, roofline, tables
-from benchmark.engines.checkpoints import SIZES, TEXT_TOKENS, build_tokenizer
-from benchmark.engines.contender import (
+from benchmark.engine_comparison import environments, formats, plan, roofline, tables
+from benchmark.engine_comparison.checkpoints import SIZES, TEXT_TOKENS, build_tokenizer
+from benchmark.engine_comparison.contender import (
     ENTRIES,
     LANGUAGE,
     CannotRun,
@@ -29,10 +29,10 @@ from benchmark.engines.contender import (
     Settings,
     Task,
 )
-from benchmark.engines.contender_process import ContenderProcess, Round
-from benchmark.engines.contenders import ours, transformers_pipeline
-from benchmark.engines.contenders.ggml import ggml_name, mel_filters
-from benchmark.engines.rounds import Level, Results, compare, figures
+from benchmark.engine_comparison.contender_process import ContenderProcess, Round
+from benchmark.engine_comparison.contenders import ours, transformers_pipeline
+from benchmark.engine_comparison.contenders.ggml import ggml_name, mel_filters
+from benchmark.engine_comparison.rounds import Level, Results, compare, figures
 from benchmark.load import stages
 from benchmark.speakers import evaluation
 from tests.conftest import tone, wav
@@ -228,7 +228,7 @@ def test_what_is_not_installed_is_named() -> None:
 
 def test_a_contenders_process_tells_why_it_did_not_load() -> None:
     order = {"module": "nothing", "settings": settings(Path()).plain(), "options": {}}
-    command = [sys.executable, "-m", "benchmark.engines.worker", json.dumps(order)]
+    command = [sys.executable, "-m", "benchmark.engine_comparison.worker", json.dumps(order)]
     ended = subprocess.run(
         command, cwd=environments.ROOT, capture_output=True, text=True, check=False
     )
