@@ -25,9 +25,8 @@ class Energy:
     def __init__(self) -> None:
         self._framer = Framer()
         self._gain = RunningGain()
-        self._frames = (
-            bytearray()
-        )  # [frames, 2]: level and gain; one array, for it is read while it grows
+        # [frames, 2]: level and gain. One array, for another thread reads while it grows.
+        self._frames = bytearray()
 
     def push(self, samples: Samples) -> None:
         self._take(self._framer.push(samples))
